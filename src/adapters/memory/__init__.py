@@ -1,0 +1,1 @@
+"""The ports without a server, for tests and for embedding."""

@@ -1,0 +1,57 @@
+"""Sessions in this process's memory: for tests, and for a service that may forget them when it restarts."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from application.ports import SessionStore
+from domain.errors import NotFound
+from domain.identity import SessionKey
+from domain.session import EndedSession, EndReason, Session, beyond_limit
+
+
+class MemorySessionStore(SessionStore):
+    """A SessionStore of one process."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, Session | EndedSession] = {}
+        self._keys: dict[str, SessionKey] = {}
+
+    async def start(self, session: Session, key: SessionKey, limit: int) -> None:
+        """See SessionStore."""
+        self._sessions[session.id] = session
+        self._keys[session.id] = key
+        excess = beyond_limit(await self.of_user(session.user_id), limit, session.created_at)
+        await self.end(excess, EndReason.REPLACED, session.created_at)
+
+    async def find(self, session_id: str) -> Session | EndedSession | None:
+        """See SessionStore."""
+        return self._sessions.get(session_id)
+
+    async def key_of(self, session_id: str) -> SessionKey:
+        """See SessionStore."""
+        if session_id not in self._keys:
+            raise NotFound("There is no such session")
+        return self._keys[session_id]
+
+    async def touch(self, session: Session) -> None:
+        """See SessionStore."""
+        if isinstance(self._sessions.get(session.id), Session):
+            self._sessions[session.id] = session
+
+    async def of_user(self, user_id: str) -> list[Session]:
+        """See SessionStore."""
+        return [s for s in self._sessions.values() if isinstance(s, Session) and s.user_id == user_id]
+
+    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:
+        """See SessionStore."""
+        for session in sessions:
+            if self._keys.pop(session.id, None) is not None:
+                self._sessions[session.id] = session.end(reason, now)
+
+    async def purge(self, now: datetime) -> int:
+        """See SessionStore."""
+        forgotten = [session_id for session_id, session in self._sessions.items() if now >= session.forget_at]
+        for session_id in forgotten:
+            del self._sessions[session_id]
+            self._keys.pop(session_id, None)
+        return len(forgotten)

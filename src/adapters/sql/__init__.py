@@ -1,0 +1,1 @@
+"""Users and sessions in SQLite, PostgreSQL, MariaDB and MySQL, over SQLAlchemy."""

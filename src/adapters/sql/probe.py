@@ -1,0 +1,25 @@
+"""Whether the database answers."""
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from adapters.sql.database import Database
+from adapters.sql.tables import users
+from application.ports import Probe
+
+
+class SqlProbe(Probe):
+    """Looks for a user, so that a database without tables is not ready."""
+
+    name = "database"
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def check(self) -> None:
+        """See Probe."""
+        await self._database.read(_look)
+
+
+async def _look(connection: AsyncConnection) -> None:
+    await connection.execute(select(users.c.id).limit(1))

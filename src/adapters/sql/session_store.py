@@ -1,0 +1,142 @@
+"""Sessions in a database: nothing else to run, and they survive a restart."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from cryptography.fernet import InvalidToken, MultiFernet
+from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from adapters.sql.database import Database
+from adapters.sql.tables import sessions, users
+from application.ports import SessionStore
+from domain.errors import DataUndecryptable, NotFound
+from domain.identity import AppId, Identity, SessionKey
+from domain.session import Client, EndedSession, EndReason, Session, beyond_limit
+
+
+class SqlSessionStore(SessionStore):
+    """A SessionStore on the database of the users."""
+
+    def __init__(self, database: Database, cipher: MultiFernet) -> None:
+        self._database = database
+        self._cipher = cipher
+
+    async def start(self, session: Session, key: SessionKey, limit: int) -> None:
+        """See SessionStore."""
+        row = _row(session) | {"sealed_key": self._cipher.encrypt(key.value.encode()).decode()}
+        await self._database.write(partial(_start, session=session, row=row, limit=limit))
+
+    async def find(self, session_id: str) -> Session | EndedSession | None:
+        """See SessionStore."""
+        return await self._database.read(partial(_find, session_id=session_id))
+
+    async def key_of(self, session_id: str) -> SessionKey:
+        """See SessionStore."""
+        sealed = await self._database.read(partial(_sealed_key, session_id=session_id))
+        if sealed is None:
+            raise NotFound("There is no such session")
+        try:
+            return SessionKey(self._cipher.decrypt(sealed).decode())
+        except InvalidToken:
+            raise DataUndecryptable("The session's key was encrypted with a key that is gone; log in again") from None
+
+    async def touch(self, session: Session) -> None:
+        """See SessionStore."""
+        await self._database.write(partial(_touch, session=session))
+
+    async def of_user(self, user_id: str) -> list[Session]:
+        """See SessionStore."""
+        return await self._database.read(partial(_of_user, user_id=user_id))
+
+    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:
+        """See SessionStore."""
+        await self._database.write(partial(_end, ending=sessions, reason=reason, now=now))
+
+    async def purge(self, now: datetime) -> int:
+        """See SessionStore."""
+        return await self._database.write(partial(_purge, now=now))
+
+
+async def _start(connection: AsyncConnection, session: Session, row: dict[str, Any], limit: int) -> None:
+    # Logins of one user take turns here, so that two of them cannot both see room for one.
+    await connection.execute(select(users.c.id).where(users.c.id == session.user_id).with_for_update())
+    await connection.execute(insert(sessions).values(row))
+    excess = beyond_limit(await _of_user(connection, session.user_id), limit, session.created_at)
+    await _end(connection, excess, EndReason.REPLACED, session.created_at)
+
+
+async def _find(connection: AsyncConnection, session_id: str) -> Session | EndedSession | None:
+    row = (await connection.execute(select(sessions).where(sessions.c.id == session_id))).first()
+    if row is None:
+        return None
+    return EndedSession(EndReason(row.end_reason), row.forget_at) if row.end_reason else _session(row)
+
+
+async def _sealed_key(connection: AsyncConnection, session_id: str) -> str | None:
+    sealed = await connection.scalar(select(sessions.c.sealed_key).where(sessions.c.id == session_id))
+    return str(sealed) if sealed else None
+
+
+async def _touch(connection: AsyncConnection, session: Session) -> None:
+    seen = {
+        "last_seen_at": session.last_seen_at,
+        "idle_expires_at": session.idle_expires_at,
+        "forget_at": session.forget_at,
+    }
+    await connection.execute(update(sessions).where(_is_open(session)).values(seen))
+
+
+async def _of_user(connection: AsyncConnection, user_id: str) -> list[Session]:
+    open_ones = select(sessions).where(sessions.c.user_id == user_id, sessions.c.end_reason.is_(None))
+    return [_session(row) for row in await connection.execute(open_ones)]
+
+
+async def _end(connection: AsyncConnection, ending: Sequence[Session], reason: EndReason, now: datetime) -> None:
+    for session in ending:
+        ended = {
+            "end_reason": reason.value,
+            "forget_at": session.end(reason, now).forget_at,
+            "sealed_key": None,
+        }
+        await connection.execute(update(sessions).where(_is_open(session)).values(ended))
+
+
+async def _purge(connection: AsyncConnection, now: datetime) -> int:
+    return (await connection.execute(delete(sessions).where(sessions.c.forget_at <= now))).rowcount
+
+
+def _is_open(session: Session) -> Any:
+    return (sessions.c.id == session.id) & sessions.c.end_reason.is_(None)
+
+
+def _session(row: Row[Any]) -> Session:
+    return Session(
+        id=row.id,
+        user_id=row.user_id,
+        identity=Identity(AppId(row.appid), row.openid, row.unionid),
+        client=Client(row.user_agent, row.ip),
+        created_at=row.created_at,
+        last_seen_at=row.last_seen_at,
+        idle_expires_at=row.idle_expires_at,
+        expires_at=row.expires_at,
+    )
+
+
+def _row(session: Session) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "user_id": session.user_id,
+        "appid": session.identity.appid.value,
+        "openid": session.identity.openid,
+        "unionid": session.identity.unionid,
+        "user_agent": session.client.user_agent,
+        "ip": session.client.ip,
+        "created_at": session.created_at,
+        "last_seen_at": session.last_seen_at,
+        "idle_expires_at": session.idle_expires_at,
+        "expires_at": session.expires_at,
+        "forget_at": session.forget_at,
+    }

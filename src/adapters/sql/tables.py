@@ -1,0 +1,98 @@
+"""The tables. Their history is in migrations/versions; a test holds the two against each other."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Column, DateTime, Dialect, ForeignKey, MetaData, String, Table, TypeDecorator
+from sqlalchemy.dialects import mysql
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A UTC time to the microsecond, on databases that know no time zones too."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> object:  # type: ignore[override]  # a union of private types
+        """MySQL keeps whole seconds unless told otherwise."""
+        return dialect.type_descriptor(mysql.DATETIME(fsp=6) if dialect.name in ("mysql", "mariadb") else DateTime())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """To naive UTC."""
+        return value.astimezone(UTC).replace(tzinfo=None) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """From naive UTC."""
+        return value.replace(tzinfo=UTC) if value else None
+
+
+def identifier(length: int) -> String:
+    """ASCII text that differs when its case does. MySQL would call oA and oa the same openid."""
+    exact = mysql.VARCHAR(length, charset="ascii", collation="ascii_bin")
+    return String(length).with_variant(exact, "mysql", "mariadb")
+
+
+def text(length: int) -> String:
+    """Text of people, with emoji. MySQL's older default has none."""
+    return String(length).with_variant(mysql.VARCHAR(length, charset="utf8mb4"), "mysql", "mariadb")
+
+
+metadata = MetaData(
+    naming_convention={
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", identifier(36), primary_key=True),
+    Column("unionid", identifier(128), unique=True),
+    Column("phone", identifier(32)),
+    Column("name", text(64), nullable=False),
+    Column("avatar", text(1024), nullable=False),
+    Column("language", text(32), nullable=False),
+    Column("province", text(64), nullable=False),
+    Column("city", text(64), nullable=False),
+    Column("country", text(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("appid", identifier(64), primary_key=True),
+    Column("openid", identifier(128), primary_key=True),
+    Column("user_id", ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False, index=True),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+unionid_conflicts = Table(
+    "unionid_conflicts",
+    metadata,
+    Column("user_id", ForeignKey(users.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("unionid", identifier(128), primary_key=True),
+    Column("other_user_id", ForeignKey(users.c.id, ondelete="CASCADE"), index=True),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", identifier(32), primary_key=True),
+    Column("user_id", ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False, index=True),
+    Column("appid", identifier(64), nullable=False),
+    Column("openid", identifier(128), nullable=False),
+    Column("unionid", identifier(128)),
+    Column("sealed_key", identifier(1024)),
+    Column("user_agent", text(512)),
+    Column("ip", identifier(45)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("last_seen_at", UtcDateTime, nullable=False),
+    Column("idle_expires_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("forget_at", UtcDateTime, nullable=False, index=True),
+    Column("end_reason", identifier(32)),
+)

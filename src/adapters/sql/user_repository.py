@@ -1,0 +1,142 @@
+"""Users in a database. Its constraints, not this code, keep an account to one user."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Row, and_, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+from uuid_utils import uuid7
+
+from adapters.sql.database import ConstraintViolated, Database
+from adapters.sql.tables import accounts, unionid_conflicts, users
+from application.ports import UserRepository
+from domain.errors import NotFound, StoreUnavailable
+from domain.identity import AppId, Identity
+from domain.user import PROFILE_LIMITS, Profile, ProfileChange, UnionIdConflict, User
+
+RACES = 10
+"""How often a login that lost a race looks again. The winner has committed by then, so one look is the rule."""
+
+
+class SqlUserRepository(UserRepository):
+    """A UserRepository on SQLite, PostgreSQL, MariaDB or MySQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find_or_create(self, identity: Identity, now: datetime) -> tuple[User, bool]:
+        """See UserRepository."""
+        for _ in range(RACES):
+            user = await self._database.read(partial(_owner_of_account, identity=identity))
+            if user is not None and identity.unionid in (None, user.unionid):
+                return user, False
+            try:
+                if user is None:
+                    return await self._database.write(partial(_create, identity=identity, now=now))
+                return await self._database.write(partial(_add_unionid, user=user, identity=identity, now=now)), False
+            except ConstraintViolated:
+                continue  # another login of the same account or unionid was faster
+        raise StoreUnavailable("Too many logins of one account at once")
+
+    async def get(self, user_id: str) -> User:
+        """See UserRepository."""
+        return await self._database.read(partial(_get, user_id=user_id))
+
+    async def change_profile(self, user_id: str, change: ProfileChange, now: datetime) -> User:
+        """See UserRepository."""
+        return await self._database.write(partial(_change_profile, user_id=user_id, change=change, now=now))
+
+    async def conflicts(self) -> list[UnionIdConflict]:
+        """See UserRepository."""
+        return await self._database.read(_conflicts)
+
+
+async def _owner_of_account(connection: AsyncConnection, identity: Identity) -> User | None:
+    is_account = and_(accounts.c.appid == identity.appid.value, accounts.c.openid == identity.openid)
+    row = (await connection.execute(select(users).join(accounts).where(is_account))).first()
+    return _user(row) if row else None
+
+
+async def _create(connection: AsyncConnection, identity: Identity, now: datetime) -> tuple[User, bool]:
+    user = await _owner_of_unionid(connection, identity.unionid) if identity.unionid else None
+    is_new = user is None
+    if user is None:
+        user = User(str(uuid7()), Profile(), created_at=now, updated_at=now, unionid=identity.unionid)
+        await connection.execute(insert(users).values(_row(user)))
+    account = {
+        "appid": identity.appid.value,
+        "openid": identity.openid,
+        "user_id": user.id,
+        "created_at": now,
+    }
+    await connection.execute(insert(accounts).values(account))
+    return user, is_new
+
+
+async def _owner_of_unionid(connection: AsyncConnection, unionid: str) -> User | None:
+    row = (await connection.execute(select(users).where(users.c.unionid == unionid))).first()
+    return _user(row) if row else None
+
+
+async def _add_unionid(connection: AsyncConnection, user: User, identity: Identity, now: datetime) -> User:
+    assert identity.unionid  # noqa: S101  # the caller looked
+    other = await _owner_of_unionid(connection, identity.unionid)
+    if user.unionid is None and other is None:
+        late = {"unionid": identity.unionid, "updated_at": now}
+        await connection.execute(update(users).where(users.c.id == user.id, users.c.unionid.is_(None)).values(late))
+    else:
+        await _record_conflict(connection, UnionIdConflict(user.id, identity.unionid, other.id if other else None), now)
+    return await _get(connection, user.id)
+
+
+async def _record_conflict(connection: AsyncConnection, conflict: UnionIdConflict, now: datetime) -> None:
+    known = select(unionid_conflicts.c.unionid).where(
+        unionid_conflicts.c.user_id == conflict.user_id, unionid_conflicts.c.unionid == conflict.unionid
+    )
+    if (await connection.execute(known)).first() is None:
+        row = {
+            "user_id": conflict.user_id,
+            "unionid": conflict.unionid,
+            "other_user_id": conflict.other_user_id,
+            "created_at": now,
+        }
+        await connection.execute(insert(unionid_conflicts).values(row))
+
+
+async def _get(connection: AsyncConnection, user_id: str) -> User:
+    row = (await connection.execute(select(users).where(users.c.id == user_id))).first()
+    if row is None:
+        raise NotFound("There is no such user")
+    owned = select(accounts).where(accounts.c.user_id == user_id).order_by(accounts.c.created_at, accounts.c.openid)
+    return _user(row, (await connection.execute(owned)).all())
+
+
+async def _change_profile(connection: AsyncConnection, user_id: str, change: ProfileChange, now: datetime) -> User:
+    values = {**change.fields(), "updated_at": now}
+    await connection.execute(update(users).where(users.c.id == user_id).values(values))
+    return await _get(connection, user_id)
+
+
+async def _conflicts(connection: AsyncConnection) -> list[UnionIdConflict]:
+    rows = await connection.execute(select(unionid_conflicts).order_by(unionid_conflicts.c.created_at))
+    return [UnionIdConflict(row.user_id, row.unionid, row.other_user_id) for row in rows]
+
+
+def _user(row: Row[Any], owned: Sequence[Row[Any]] = ()) -> User:
+    return User(
+        id=row.id,
+        profile=Profile(**{field: getattr(row, field) for field in PROFILE_LIMITS}),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        unionid=row.unionid,
+        phone=row.phone,
+        accounts=tuple(Identity(AppId(account.appid), account.openid) for account in owned),
+    )
+
+
+def _row(user: User) -> dict[str, Any]:
+    profile = {field: getattr(user.profile, field) for field in PROFILE_LIMITS}
+    times = {"created_at": user.created_at, "updated_at": user.updated_at}
+    return {"id": user.id, "unionid": user.unionid, "phone": user.phone, **profile, **times}

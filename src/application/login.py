@@ -1,0 +1,78 @@
+"""Log a mini-program's user in."""
+
+from dataclasses import dataclass, field
+
+from application.ports import Clock, IdentityProvider, SessionStore, UserRepository
+from domain.errors import Retry, Unavailable
+from domain.identity import AppId, LoginCode, choose_app
+from domain.session import UNKNOWN_CLIENT, Client, Session, SessionPolicy, SessionToken
+from domain.user import User
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRequest:
+    """What the client sends: the code of wx.login(), and its appid when the service has several."""
+
+    code: str | None = field(default=None, repr=False)
+    appid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """What a login gives. Only here is the token ever seen."""
+
+    token: SessionToken
+    session: Session
+    user: User
+    is_new: bool
+
+
+class LoginUseCase:
+    """Turn a login code into a session.
+
+    - The app is the one the request names; else the one its Referer hints at; else the only one there is.
+    - WeChat alone says who the user is. A code is sent to it once: a code works once.
+    - An (appid, openid) is one user for ever, and a unionid is one user across apps.
+    - Every login opens a session of its own, with a new random token; the oldest gives way when there are too many.
+    - When something fails after the code was sent, the code may be spent: only a new one can help.
+
+    Raises what the domain calls an error, and nothing else.
+    """
+
+    def __init__(
+        self,
+        identities: IdentityProvider,
+        users: UserRepository,
+        sessions: SessionStore,
+        *,
+        apps: frozenset[AppId],
+        policy: SessionPolicy,
+        clock: Clock,
+    ) -> None:
+        self._identities = identities
+        self._users = users
+        self._sessions = sessions
+        self._apps = apps
+        self._policy = policy
+        self._clock = clock
+
+    async def __call__(
+        self, request: LoginRequest, client: Client = UNKNOWN_CLIENT, hinted_appid: str | None = None
+    ) -> LoggedIn:
+        """Log in with `request.code`, from the device that `client` describes."""
+        code = LoginCode(request.code or "")
+        appid = choose_app(self._apps, request.appid, hinted_appid)
+        try:
+            return await self._log_in(code, appid, client)
+        except Unavailable as error:
+            error.retry = Retry.NEW_CODE
+            raise
+
+    async def _log_in(self, code: LoginCode, appid: AppId, client: Client) -> LoggedIn:
+        identity, session_key = await self._identities.exchange(code, appid)
+        now = self._clock()
+        user, is_new = await self._users.find_or_create(identity, now)
+        token = SessionToken.generate()
+        session = Session.start(token, user.id, identity, client, self._policy, now)
+        await self._sessions.start(session, session_key, self._policy.per_user)
+        return LoggedIn(token, session, user, is_new)

@@ -1,0 +1,101 @@
+"""What the use cases need from the outside, in their own words."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from domain.identity import AppId, Identity, LoginCode, SessionKey
+from domain.session import EndedSession, EndReason, Session
+from domain.user import ProfileChange, UnionIdConflict, User
+
+Clock = Callable[[], datetime]
+"""Tells the time, in UTC."""
+
+
+class IdentityProvider(Protocol):
+    """Says who a login code belongs to."""
+
+    @abstractmethod
+    async def exchange(self, code: LoginCode, appid: AppId) -> tuple[Identity, SessionKey]:
+        """Spend `code`: it works once, so this is never tried twice.
+
+        Raises CodeInvalid, CodeUsed, UserBlockedByWeChat, AppMisconfigured, RateLimited, WeChatUnavailable and
+        WeChatBadAnswer.
+        """
+
+
+class UserRepository(Protocol):
+    """Keeps users and their accounts. Every method raises StoreUnavailable."""
+
+    @abstractmethod
+    async def find_or_create(self, identity: Identity, now: datetime) -> tuple[User, bool]:
+        """The one user of this identity, and whether they are new. `accounts` may be left out of the answer.
+
+        However many calls run at once, an (appid, openid) has one user, and so have accounts that share a unionid. A
+        unionid that arrives late is added; one that another user has already is recorded as a conflict and changes
+        nobody.
+        """
+
+    @abstractmethod
+    async def get(self, user_id: str) -> User:
+        """The user with all accounts. Raises NotFound."""
+
+    @abstractmethod
+    async def change_profile(self, user_id: str, change: ProfileChange, now: datetime) -> User:
+        """The user after the change. Raises NotFound."""
+
+    @abstractmethod
+    async def conflicts(self) -> list[UnionIdConflict]:
+        """The unionids that could not be added, for `wxlogin users merge` to resolve."""
+
+
+class SessionStore(Protocol):
+    """Keeps sessions. Every method raises StoreUnavailable.
+
+    What has ended stays ended: no method brings a session back, whatever runs at once.
+    """
+
+    @abstractmethod
+    async def start(self, session: Session, key: SessionKey, limit: int) -> None:
+        """Keep a new session and, encrypted, its key.
+
+        When its user now has more than `limit` live ones (0: any number), the oldest end with REPLACED.
+        """
+
+    @abstractmethod
+    async def find(self, session_id: str) -> Session | EndedSession | None:
+        """The session, live or expired; what is left of it; or None when it is unknown or forgotten."""
+
+    @abstractmethod
+    async def key_of(self, session_id: str) -> SessionKey:
+        """The key that the session was started with.
+
+        Raises NotFound, and DataUndecryptable when no encryption key fits.
+        """
+
+    @abstractmethod
+    async def touch(self, session: Session) -> None:
+        """Write its `last_seen_at` and `idle_expires_at`, unless it has ended meanwhile."""
+
+    @abstractmethod
+    async def of_user(self, user_id: str) -> list[Session]:
+        """Those of the user's sessions that have not ended, in no order; they may have expired."""
+
+    @abstractmethod
+    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:
+        """End them; the reason stays known for as long as they would have lived. One that is over keeps its reason."""
+
+    @abstractmethod
+    async def purge(self, now: datetime) -> int:
+        """Drop what is forgotten, and say how many. Stores that do so by themselves answer 0."""
+
+
+class Probe(Protocol):
+    """Tells whether something that the service needs answers."""
+
+    name: str
+
+    @abstractmethod
+    async def check(self) -> None:
+        """Raises StoreUnavailable when it does not."""

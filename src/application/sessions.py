@@ -1,0 +1,54 @@
+"""Who is calling, on which devices they are logged in, and logging them out."""
+
+from application.ports import Clock, SessionStore
+from domain.errors import NotFound, TokenInvalid
+from domain.session import EndReason, Session, SessionPolicy, SessionToken
+
+
+class Sessions:
+    """The life of a session after its login. Every method raises StoreUnavailable."""
+
+    def __init__(self, store: SessionStore, *, policy: SessionPolicy, clock: Clock) -> None:
+        self._store = store
+        self._policy = policy
+        self._clock = clock
+
+    async def authenticate(self, token: str) -> Session:
+        """The live session that the token opens, which is thereby used.
+
+        Raises TokenMissing, TokenInvalid, SessionExpired, SessionEnded and SessionReplaced.
+        """
+        now = self._clock()
+        found = await self._store.find(SessionToken(token).session_id)
+        if found is None:
+            raise TokenInvalid
+        session = found.live(now)
+        if now - session.last_seen_at < self._policy.touch_interval:
+            return session
+        touched = session.touch(self._policy, now)
+        await self._store.touch(touched)
+        return touched
+
+    async def of_user(self, user_id: str) -> list[Session]:
+        """The user's live sessions, newest first."""
+        now = self._clock()
+        live = [session for session in await self._store.of_user(user_id) if session.is_live(now)]
+        return sorted(live, key=lambda session: session.created_at, reverse=True)
+
+    async def end(self, session_id: str, *, user_id: str | None = None) -> None:
+        """Log one session out. Raises NotFound when there is no such live session, or not of `user_id`."""
+        now = self._clock()
+        session = await self._store.find(session_id)
+        if not isinstance(session, Session) or not session.is_live(now) or user_id not in (None, session.user_id):
+            raise NotFound("There is no such session")
+        await self._store.end([session], EndReason.ENDED, now)
+
+    async def end_all(self, user_id: str, reason: EndReason = EndReason.ENDED) -> int:
+        """Log the user out everywhere, and say of how many sessions."""
+        live = await self.of_user(user_id)
+        await self._store.end(live, reason, self._clock())
+        return len(live)
+
+    async def purge(self) -> int:
+        """Drop what nobody can ask for any more, and say how many."""
+        return await self._store.purge(self._clock())

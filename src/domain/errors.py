@@ -1,0 +1,208 @@
+"""Everything that can be refused or fail, one class a meaning.
+
+    WxLoginError
+    ├── RequestInvalid              the caller's request is malformed
+    ├── CodeMissing                 there is no code to log in with
+    ├── AppUnknown                  no configured app fits the login
+    ├── CodeInvalid                 WeChat does not know the code
+    ├── CodeUsed                    WeChat saw the code before
+    ├── UserBlockedByWeChat         WeChat holds the user for a risk
+    ├── NotFound                    there is no such thing, or it is another user's
+    ├── DataUndecryptable           no key at hand opens the data
+    ├── Unauthenticated
+    │   ├── TokenMissing
+    │   ├── TokenInvalid            no session ever had this token, or it is long forgotten
+    │   ├── SessionExpired          unused too long, or too old
+    │   ├── SessionEnded            logged out
+    │   └── SessionReplaced         pushed out by a newer login
+    ├── AppMisconfigured            WeChat rejects our credentials or our server
+    ├── RateLimited                 WeChat's quota is used up
+    └── Unavailable
+        ├── WeChatUnavailable       WeChat does not answer, or says it is busy
+        ├── WeChatBadAnswer         WeChat answers what it never should
+        └── StoreUnavailable        the database or the session store does not answer
+
+An error carries what a program needs (`code`, `retry`) and what a person needs (its text: what happened, whose fault
+it is, what to do). Its text never contains a secret, a token, a code or a session_key.
+"""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Retry(StrEnum):
+    """What the client may do about an error."""
+
+    NEW_CODE = "new_code"
+    """Call wx.login() and try with the new code."""
+    LATER = "later"
+    """Try the same again after `retry_after`."""
+    NEVER = "never"
+    """The same request will fail again."""
+
+
+class WxLoginError(Exception):
+    """An outcome that is not success. `errcode` and `rid` are WeChat's, where WeChat said so."""
+
+    code: ClassVar[str]
+    title: ClassVar[str]
+    retry: Retry = Retry.NEVER
+    retry_after: ClassVar[timedelta] = timedelta(seconds=1)
+
+    def __init__(self, detail: str = "", *, errcode: int | None = None, rid: str | None = None) -> None:
+        super().__init__(detail or self.title)
+        self.errcode = errcode
+        self.rid = rid
+
+    @property
+    def detail(self) -> str:
+        """The text for a person."""
+        return str(self.args[0])
+
+
+class RequestInvalid(WxLoginError):
+    """The request is malformed; its sender has to mend it."""
+
+    code = "request_invalid"
+    title = "The request is malformed"
+
+
+class CodeMissing(WxLoginError):
+    """The request has no code."""
+
+    code = "code_missing"
+    title = "The request has no code; send what wx.login() gave"
+
+
+class AppUnknown(WxLoginError):
+    """No configured app fits: the one named is unknown, or none is named and there are several."""
+
+    code = "app_unknown"
+    title = "No configured app fits this login"
+
+
+class CodeInvalid(WxLoginError):
+    """WeChat does not know the code: wrong, older than five minutes, or of another app."""
+
+    code = "code_invalid"
+    title = "WeChat does not know this code"
+    retry = Retry.NEW_CODE
+
+
+class CodeUsed(WxLoginError):
+    """WeChat saw the code before. A code works once."""
+
+    code = "code_used"
+    title = "This code was used before"
+    retry = Retry.NEW_CODE
+
+
+class UserBlockedByWeChat(WxLoginError):
+    """WeChat marks the user as high risk and lets nobody log them in."""
+
+    code = "user_blocked_by_wechat"
+    title = "WeChat blocks this user"
+
+
+class NotFound(WxLoginError):
+    """There is no such thing, or it belongs to somebody else: the two are not told apart."""
+
+    code = "not_found"
+    title = "There is no such thing here"
+
+
+class DataUndecryptable(WxLoginError):
+    """No key at hand opens the data; a fresh login makes a fresh key."""
+
+    code = "data_undecryptable"
+    title = "The data cannot be decrypted with the key at hand"
+    retry = Retry.NEW_CODE
+
+
+class Unauthenticated(WxLoginError):
+    """The request is not of a live session. Logging in again helps."""
+
+    retry = Retry.NEW_CODE
+
+
+class TokenMissing(Unauthenticated):
+    """The request carries no token."""
+
+    code = "token_missing"
+    title = "The request carries no token"
+
+
+class TokenInvalid(Unauthenticated):
+    """No session has this token, or the session is forgotten."""
+
+    code = "token_invalid"
+    title = "No session has this token"
+
+
+class SessionExpired(Unauthenticated):
+    """The session was unused for too long, or reached its greatest age."""
+
+    code = "session_expired"
+    title = "The session expired"
+
+
+class SessionEnded(Unauthenticated):
+    """The session was logged out, by its user or by an operator."""
+
+    code = "session_ended"
+    title = "The session was logged out"
+
+
+class SessionReplaced(Unauthenticated):
+    """The user logged in elsewhere too often, and this was the oldest session."""
+
+    code = "session_replaced"
+    title = "The session gave way to a newer login"
+
+
+class AppMisconfigured(WxLoginError):
+    """WeChat rejects the app's credentials or this server's address; the operator has to mend it."""
+
+    code = "app_misconfigured"
+    title = "WeChat rejects this service's configuration"
+
+
+class RateLimited(WxLoginError):
+    """A quota is used up; it renews by the minute."""
+
+    code = "rate_limited"
+    title = "Too many requests"
+    retry = Retry.LATER
+    retry_after = timedelta(minutes=1)
+
+
+class Unavailable(WxLoginError):
+    """Something that is needed does not work at the moment.
+
+    The same request may work later; but where it brought a code, the code may be spent, and only a new one helps:
+    the login use case then sets `retry` to `new_code`.
+    """
+
+    retry = Retry.LATER
+
+
+class WeChatUnavailable(Unavailable):
+    """WeChat does not answer in time, or says it is busy, or says what nobody knows."""
+
+    code = "wechat_unavailable"
+    title = "WeChat is unavailable"
+
+
+class WeChatBadAnswer(Unavailable):
+    """WeChat's answer cannot be understood."""
+
+    code = "wechat_bad_answer"
+    title = "WeChat's answer cannot be understood"
+
+
+class StoreUnavailable(Unavailable):
+    """The database or the session store does not answer."""
+
+    code = "store_unavailable"
+    title = "The database or the session store is unavailable"

@@ -1,0 +1,1 @@
+"""Who calls: HTTP, CLI, worker, and the container that wires them."""

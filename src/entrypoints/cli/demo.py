@@ -1,0 +1,39 @@
+"""`wxlogin demo` and `wxlogin sandbox`: the only commands that know the sandbox."""
+
+import asyncio
+
+import rich_click as click
+
+
+@click.command()
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--once", is_flag=True, help="End after the login.")
+def demo(port: int, once: bool) -> None:
+    """Start the service with SQLite and a WeChat sandbox, log one user in, and show how it went."""
+    from entrypoints.cli.running import exit_statuses
+    from entrypoints.demo import run_demo
+
+    with exit_statuses():
+        asyncio.run(run_demo(port, once=once))
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8001, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--app", "apps", multiple=True, metavar="APPID:SECRET", help="Accept this app and no other; repeatable.")
+def sandbox(host: str, port: int, apps: tuple[str, ...]) -> None:
+    """Run a stand-in for api.weixin.qq.com, for WXLOGIN_WECHAT_URL and for any SDK."""
+    import uvicorn
+
+    from entrypoints.cli.running import exit_statuses
+    from entrypoints.http.server import listen
+    from entrypoints.sandbox.app import create_sandbox
+
+    if wrong := [app for app in apps if not all(app.partition(":"))]:
+        raise click.BadParameter(f"{wrong[0]!r} is not APPID:SECRET", param_hint="--app")
+    with exit_statuses():
+        listener = listen(host, port)
+        address = f"http://{host}:{listener.getsockname()[1]}"
+        click.echo(f"WeChat sandbox at {address}; get a code: POST {address}/sandbox/codes", err=True)
+        app = create_sandbox(dict(app.split(":", 1) for app in apps))
+        uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False)).run(sockets=[listener])

@@ -1,0 +1,15 @@
+"""`wxlogin login`."""
+
+import rich_click as click
+
+
+@click.command()
+@click.argument("code")
+@click.option("--appid", help="The mini-program, when several are configured.")
+def login(code: str, appid: str | None) -> None:
+    """Log in with a CODE of wx.login() and print what POST /v1/sessions would answer."""
+    from application.login import LoginRequest
+    from entrypoints.answers import LoginAnswer
+    from entrypoints.cli.running import run, show
+
+    show(LoginAnswer.of(run(lambda container: container.login()(LoginRequest(code, appid)))))

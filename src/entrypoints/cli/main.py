@@ -1,0 +1,47 @@
+"""`wxlogin`: every command, imported when it is used, so that --help is instant."""
+
+import importlib
+
+import rich_click as click
+
+MODULES = {
+    "demo": "demo",
+    "serve": "serve",
+    "migrate": "operate",
+    "login": "login",
+    "sessions": "manage",
+    "users": "manage",
+    "worker": "serve",
+    "sandbox": "demo",
+    "keygen": "operate",
+    "doctor": "operate",
+    "explain": "operate",
+}
+"""Where each command is. Those modules import what is slow to import when the command runs, not before."""
+
+
+class LazyGroup(click.RichGroup):
+    """Finds a command's module when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """In the order of the documentation."""
+        return list(MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
+        """The command, or None when there is no such."""
+        if cmd_name not in MODULES:
+            return None
+        command = getattr(importlib.import_module(f"entrypoints.cli.{MODULES[cmd_name]}"), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101  # the table above is ours
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="wxlogin")
+def main() -> None:
+    """The login service of WeChat mini-programs.
+
+    Results go to stdout, everything else to stderr.
+
+    Exit status: 0 done, 1 a defect of wxlogin, 2 wrong usage, 3 refused, 4 try again later, 5 misconfigured.
+    """

@@ -1,0 +1,61 @@
+"""`wxlogin migrate`, `keygen`, `doctor` and `explain`."""
+
+import asyncio
+import sys
+
+import rich_click as click
+
+RETRY = {"new_code": "helps, with a new code", "later": "helps, later", "never": "does not help"}
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database to the newest schema. Safe to run twice, and from several hosts at once."""
+    from entrypoints.cli.running import exit_statuses
+    from entrypoints.container import migrate_database
+    from entrypoints.settings import load_settings
+
+    with exit_statuses():
+        asyncio.run(migrate_database(load_settings()))
+    sys.stderr.write("The database has the newest schema.\n")
+
+
+@click.command()
+def keygen() -> None:
+    """Print one new encryption key, for WXLOGIN_ENCRYPTION_KEYS."""
+    from cryptography.fernet import Fernet
+
+    sys.stdout.write(Fernet.generate_key().decode() + "\n")
+
+
+@click.command()
+@click.argument("errcode", type=int)
+def explain(errcode: int) -> None:
+    """Explain a WeChat error code: meaning, usual cause, mend, whether a retry helps."""
+    from entrypoints.cli.running import fail
+    from entrypoints.container import wechat_errcodes
+    from entrypoints.problems import Exit
+
+    known = wechat_errcodes().get(errcode)
+    if known is None:
+        fail(
+            f"errcode {errcode} is not known here; known: {', '.join(map(str, wechat_errcodes()))}",
+            Exit.REFUSED,
+        )
+    lines = {
+        "errcode": f"{errcode}",
+        "meaning": known.meaning,
+        "cause": known.cause,
+        "mend": known.mend,
+        "retry": RETRY[known.error.retry],
+        "code": known.error.code,
+    }
+    sys.stdout.write("".join(f"{name:<8} {text}\n" for name, text in lines.items()))
+
+
+@click.command()
+def doctor() -> None:
+    """Check settings, database and session store, one line each, with the mend."""
+    from entrypoints.doctor import examine
+
+    sys.exit(asyncio.run(examine(sys.stdout.write)))

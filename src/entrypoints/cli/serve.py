@@ -1,0 +1,26 @@
+"""`wxlogin serve` and `wxlogin worker`."""
+
+import rich_click as click
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes; one a core.")
+def serve(host: str, port: int, workers: int) -> None:
+    """Run the service until SIGTERM or Ctrl-C; requests in flight are finished."""
+    from entrypoints.cli.running import exit_statuses
+    from entrypoints.http.server import serve
+
+    with exit_statuses():
+        serve(host, port, workers)
+
+
+@click.command()
+def worker() -> None:
+    """Work on jobs from the queue in WXLOGIN_REDIS_URL until SIGTERM or Ctrl-C."""
+    from entrypoints.cli.running import exit_statuses
+    from entrypoints.worker import work
+
+    with exit_statuses():
+        work()

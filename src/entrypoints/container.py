@@ -1,0 +1,136 @@
+"""How it all fits together: the only module that names adapters."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+
+import httpx
+from cryptography.fernet import MultiFernet
+from dependency_injector import containers, providers
+from httpx_aiohttp import AiohttpTransport
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.redis.client import create_client
+from adapters.redis.probe import RedisProbe
+from adapters.redis.session_store import RedisSessionStore
+from adapters.sql.database import Database, create_engine
+from adapters.sql.probe import SqlProbe
+from adapters.sql.schema import is_migrated, migrate
+from adapters.sql.session_store import SqlSessionStore
+from adapters.sql.user_repository import SqlUserRepository
+from adapters.wechat.api import WeChatApi
+from adapters.wechat.errcodes import ERRCODES, ErrCode
+from adapters.wechat.identity_provider import WeChatIdentityProvider
+from application.login import LoginUseCase
+from application.ports import Clock
+from application.readiness import Readiness
+from application.sessions import Sessions
+from application.users import Users
+from entrypoints.settings import Settings, SettingsError
+
+POOL = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=60.0)
+"""Connections to WeChat. A login holds one for as long as WeChat takes, 50 to 100 ms."""
+
+
+def utc_now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
+
+
+def session_store_kind(settings: Settings) -> str:
+    """Where sessions live: in Redis if there is one, else in the database."""
+    return "redis" if settings.redis_url else "database"
+
+
+class Container(containers.DeclarativeContainer):
+    """Builds everything, without I/O. `open_container` owns what has to be closed."""
+
+    settings = providers.Dependency(instance_of=Settings)
+    transport = providers.Dependency(instance_of=httpx.AsyncBaseTransport)
+    engine = providers.Dependency(instance_of=AsyncEngine)
+    redis = providers.Dependency(instance_of=Redis)
+    cipher = providers.Dependency(instance_of=MultiFernet)
+    clock = providers.Dependency[Clock]()
+
+    database = providers.Singleton(Database, engine)
+    kind = providers.Callable(session_store_kind, settings)
+    wechat = providers.Singleton(
+        WeChatApi, transport, settings.provided.wechat_url, settings.provided.wechat_timeout_seconds
+    )
+    identities = providers.Singleton(WeChatIdentityProvider, wechat, settings.provided.credentials)
+    user_repository = providers.Singleton(SqlUserRepository, database)
+    session_store = providers.Selector(
+        kind,
+        redis=providers.Singleton(RedisSessionStore, redis, cipher),
+        database=providers.Singleton(SqlSessionStore, database, cipher),
+    )
+    probes = providers.Selector(
+        kind,
+        redis=providers.List(providers.Singleton(SqlProbe, database), providers.Singleton(RedisProbe, redis)),
+        database=providers.List(providers.Singleton(SqlProbe, database)),
+    )
+
+    login = providers.Singleton(
+        LoginUseCase,
+        identities,
+        user_repository,
+        session_store,
+        apps=providers.Callable(frozenset, settings.provided.credentials),
+        policy=settings.provided.policy,
+        clock=clock,
+    )
+    sessions = providers.Singleton(Sessions, session_store, policy=settings.provided.policy, clock=clock)
+    users = providers.Singleton(Users, user_repository, clock=clock)
+    readiness = providers.Singleton(Readiness, probes)
+
+
+OpenContainer = Callable[[], AbstractAsyncContextManager[Container]]
+"""What an entrypoint is given: the container with its pools open, for as long as the block lasts."""
+
+
+@asynccontextmanager
+async def open_container(
+    settings: Settings, *, transport: httpx.AsyncBaseTransport | None = None, clock: Clock = utc_now
+) -> AsyncIterator[Container]:
+    """The container of `settings`; leaving the block closes its pools. Raises SettingsError without encryption keys.
+
+    `transport` leads to another WeChat than the one behind `wechat_url`.
+    """
+    async with AsyncExitStack() as stack:
+        container = Container(settings=settings, cipher=settings.cipher, clock=providers.Object(clock))
+        container.transport.override(await stack.enter_async_context(transport or AiohttpTransport(limits=POOL)))
+        engine = create_engine(settings.database_url.get_secret_value())
+        stack.push_async_callback(engine.dispose)
+        container.engine.override(engine)
+        if settings.redis_url:
+            redis = await stack.enter_async_context(create_client(settings.redis_url.get_secret_value()))
+            container.redis.override(redis)
+        yield container
+
+
+async def migrate_database(settings: Settings) -> None:
+    """Bring the database to the newest schema."""
+    async with _engine(settings) as engine:
+        await migrate(engine)
+
+
+async def require_migrated(settings: Settings) -> None:
+    """Raises SettingsError when the database lacks tables, and StoreUnavailable when it does not answer."""
+    async with _engine(settings) as engine:
+        if not await is_migrated(engine):
+            raise SettingsError("The database of WXLOGIN_DATABASE_URL is not migrated.\n  mend it: wxlogin migrate")
+
+
+def wechat_errcodes() -> Mapping[int, ErrCode]:
+    """WeChat's error codes, explained."""
+    return ERRCODES
+
+
+@asynccontextmanager
+async def _engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(settings.database_url.get_secret_value())
+    try:
+        yield engine
+    finally:
+        await engine.dispose()

@@ -1,0 +1,128 @@
+"""`wxlogin demo`: the service and a WeChat sandbox in one process, and one login through them, step by step."""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from cryptography.fernet import Fernet
+from dependency_injector import providers
+from litestar.types import ASGIApp, Receive, Scope, Send
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+from entrypoints.container import Container, migrate_database, open_container
+from entrypoints.diagram import Diagram, Step
+from entrypoints.http.app import create_app
+from entrypoints.http.server import listen, server_config
+from entrypoints.log import configure_logging
+from entrypoints.sandbox.app import create_sandbox
+from entrypoints.settings import Settings
+
+APPID = "wxdemo0123456789ab"
+HOST = "127.0.0.1"
+
+
+class DemoSettings(Settings):
+    """Settings that come from nowhere but the demo: the machine's own leave it alone."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  # this and the others: pydantic's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what the constructor is given."""
+        return (init_settings,)
+
+
+def demo_settings(directory: Path) -> Settings:
+    """A service of one made-up app, with SQLite in `directory`."""
+    return DemoSettings(
+        appid=APPID,
+        app_secret=SecretStr("0123456789abcdef0123456789abcdef"),
+        encryption_keys=[SecretStr(Fernet.generate_key().decode())],
+        database_url=SecretStr(f"sqlite+aiosqlite:///{directory / 'wxlogin.db'}"),
+        log_level="warning",
+    )
+
+
+class Traced:
+    """Anything whose methods are awaited, and how long each of them took."""
+
+    def __init__(self, inner: Any, lane: str, steps: list[Step]) -> None:
+        self._inner, self._lane, self._steps = inner, lane, steps
+
+    def __getattr__(self, name: str) -> Any:
+        method: Callable[..., Awaitable[Any]] = getattr(self._inner, name)
+
+        async def timed(*args: Any, **kwargs: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return await method(*args, **kwargs)
+            finally:
+                self._steps.append(Step(self._lane, name, began, time.perf_counter()))
+
+        return timed
+
+
+class Demo:
+    """The service at `/` and the sandbox's controls at `/sandbox`, in one server."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.steps: list[Step] = []
+        self._settings = settings
+        self._sandbox = create_sandbox()
+        self._service = create_app(self._open_container)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request to whom it is for."""
+        to_sandbox = scope["path"].startswith("/sandbox") if "path" in scope else False
+        app: ASGIApp = self._sandbox if to_sandbox else self._service
+        await app(scope, receive, send)
+
+    @asynccontextmanager
+    async def _open_container(self) -> AsyncIterator[Container]:
+        transport = httpx.ASGITransport(self._sandbox)  # type: ignore[arg-type]  # the same protocol, typed twice
+        async with open_container(self._settings, transport=transport) as container:
+            for lane in ("identities", "user_repository", "session_store"):
+                port: providers.Provider[Any] = getattr(container, lane)
+                port.override(providers.Object(Traced(port(), lane, self.steps)))
+            yield container
+
+
+async def run_demo(port: int, *, once: bool) -> None:
+    """Serve, log one user in, print how it went, and go on serving unless `once`. Raises SettingsError."""
+    listener = listen(HOST, port)
+    url = f"http://{HOST}:{listener.getsockname()[1]}"
+    with tempfile.TemporaryDirectory(prefix="wxlogin-demo-") as directory:
+        settings = demo_settings(Path(directory))
+        configure_logging(settings)
+        await migrate_database(settings)
+        demo = Demo(settings)
+        server = uvicorn.Server(server_config(demo, settings, HOST, port))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started and not serving.done():  # noqa: ASYNC110  # uvicorn sets a flag, no event
+            await asyncio.sleep(0.01)
+        await _log_in(demo, url, once=once)
+        server.should_exit = once
+        await serving
+
+
+async def _log_in(demo: Demo, url: str, *, once: bool) -> None:
+    async with httpx.AsyncClient(base_url=url) as client:
+        code = (await client.post("/sandbox/codes", json={"appid": APPID})).raise_for_status().json()["code"]
+        demo.steps.clear()
+        began = time.perf_counter()
+        answer = await client.post("/login/", json={"code": code})
+        ended = time.perf_counter()
+    diagram = Diagram(answer.raise_for_status().json()["data"]["token"], demo.steps, began, ended)
+    diagram.show(url, APPID, serving=not once)

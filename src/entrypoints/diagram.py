@@ -1,0 +1,114 @@
+"""The demo's login as a sequence diagram in the terminal."""
+
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.text import Text
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call of a port; times are seconds of time.perf_counter()."""
+
+    lane: str
+    call: str
+    began: float
+    ended: float
+
+
+LANES = {
+    "client": "小程序 client",
+    "wxlogin": "wxlogin",
+    "identities": "WeChat (sandbox)",
+    "user_repository": "users (SQLite)",
+    "session_store": "sessions (SQLite)",
+}
+CALLS = {
+    "identities": ("code2Session", "openid, session_key"),
+    "user_repository": ("find or create", "user"),
+    "session_store": ("start", "kept, key encrypted"),
+}
+WIDTH = 22
+COLUMN = {lane: 6 + index * WIDTH for index, lane in enumerate(LANES)}
+TIME_COLUMN = 6 + len(LANES) * WIDTH - 12
+
+
+class Diagram:
+    """Who asked whom, in which order, and how long it took."""
+
+    def __init__(self, token: str, steps: list[Step], began: float, ended: float) -> None:
+        self._token = token
+        self._steps = steps
+        self._began = began
+        self._ended = ended
+
+    def show(self, url: str, appid: str, *, serving: bool) -> None:
+        """Print it, and what can be tried next."""
+        console = Console(highlight=False, width=max(Console().width, TIME_COLUMN + 14))
+        console.print()
+        console.print(_header(), style="bold")
+        console.print(_lifelines())
+        for line in self._lines():
+            console.print(line)
+        console.print(_lifelines())
+        console.print()
+        console.print(f"One login took [bold]{self._millis(self._ended).strip()}[/]. The token, shown only here:")
+        console.print(f"  {self._token}\n", style="green")
+        if serving:
+            self._show_next(console, url, appid)
+
+    def _lines(self) -> list[Text]:
+        lines = [_arrow("client", "wxlogin", "POST /login/", self._millis(self._began))]
+        for step in self._steps:
+            asked, answered = CALLS[step.lane]
+            lines.append(_arrow("wxlogin", step.lane, asked, self._millis(step.began)))
+            lines.append(_arrow(step.lane, "wxlogin", answered, self._millis(step.ended)))
+        return [*lines, _arrow("wxlogin", "client", "token", self._millis(self._ended))]
+
+    def _millis(self, moment: float) -> str:
+        return f"{(moment - self._began) * 1000:5.1f} ms"
+
+    def _show_next(self, console: Console, url: str, appid: str) -> None:
+        bearer = f"-H 'Authorization: Bearer {self._token}'"
+        code = f"""$(curl -s {url}/sandbox/codes -d '{{"appid":"{appid}"}}' | sed 's/.*"code":"\\([^"]*\\)".*/\\1/')"""
+        tries = {
+            "who is calling, as a gateway asks": f"curl -i {url}/auth {bearer}",
+            "the user": f"curl {url}/v1/me {bearer}",
+            "where they are logged in": f"curl {url}/v1/sessions {bearer}",
+            "log in again, with a new code of the sandbox": f"""curl {url}/login/ -d "{{\\"code\\":\\"{code}\\"}}" """,
+            "log out": f"curl -i -X DELETE {url}/v1/sessions/current {bearer}",
+        }
+        console.print("Try next:")
+        for purpose, command in tries.items():
+            console.print(f"  # {purpose}", style="dim")
+            console.print(f"  {command.strip()}", soft_wrap=True, markup=False)
+        console.print(f"\nThe API: [bold]{url}/docs[/]   Stop with Ctrl-C.")
+
+
+def _header() -> Text:
+    line = Text()
+    for lane, name in LANES.items():
+        title = Text(name)
+        title.pad_left(max(0, COLUMN[lane] - title.cell_len // 2 - line.cell_len))
+        line.append_text(title)
+    return line
+
+
+def _lifelines() -> Text:
+    return Text(_canvas(dict.fromkeys(COLUMN.values(), "│")), style="dim")
+
+
+def _arrow(source: str, target: str, label: str, time: str) -> Text:
+    start, end = sorted((COLUMN[source], COLUMN[target]))
+    to_right = COLUMN[source] == start
+    shaft = f"─ {label} ".ljust(end - start - 1, "─") if to_right else f" {label} ─".rjust(end - start - 1, "─")
+    drawn = f"├{shaft}▶" if to_right else f"◀{shaft}┤"
+    marks = {column: "│" for column in COLUMN.values() if not start <= column <= end}
+    line = _canvas(marks | {start + offset: character for offset, character in enumerate(drawn)})
+    text = Text(line.ljust(TIME_COLUMN), style="dim")
+    text.stylize("not dim cyan" if to_right else "not dim green", start, end + 1)
+    return text.append(time, style="not dim")
+
+
+def _canvas(marks: dict[int, str]) -> str:
+    return "".join(marks.get(column, " ") for column in range(max(marks) + 1))

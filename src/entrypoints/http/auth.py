@@ -1,0 +1,60 @@
+"""/auth: forward authentication, for a gateway that asks before it lets a request through.
+
+The hottest path there is: a plain ASGI application, below the framework's request and response.
+"""
+
+import msgspec
+from litestar import asgi
+from litestar.types import Receive, Scope, Send
+
+from domain.errors import WxLoginError
+from domain.session import Session
+from entrypoints.http.caller import bearer_token
+from entrypoints.http.errors import PROBLEM_JSON
+from entrypoints.log import log_error
+from entrypoints.problems import Problem, headers_of, outcome_of
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+@asgi("/auth", copy_scope=False)
+async def authenticate(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001  # ASGI's
+    """204 with the caller's identity in headers that a gateway copies, or the problem."""
+    authorizations = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
+    try:
+        session = await scope["litestar_app"].state.sessions.authenticate(bearer_token(authorizations))
+    except WxLoginError as error:
+        log_error(error, "/auth")
+        await _answer(send, outcome_of(error).http, *_problem(error))
+    else:
+        await _answer(send, 204, identity_headers(session))
+
+
+def identity_headers(session: Session) -> RawHeaders:
+    """Who is calling; the X-WX names are WeChat Cloud Run's, so that its code moves over unchanged."""
+    headers = [
+        (b"x-user-id", session.user_id.encode()),
+        (b"x-session-id", session.id.encode()),
+        (b"x-wx-openid", session.identity.openid.encode()),
+        (b"x-wx-appid", session.identity.appid.value.encode()),
+    ]
+    if session.identity.unionid:
+        headers.append((b"x-wx-unionid", session.identity.unionid.encode()))
+    return headers
+
+
+def _problem(error: WxLoginError) -> tuple[RawHeaders, bytes]:
+    body = msgspec.json.encode(Problem.of(error))
+    headers = {"content-type": PROBLEM_JSON, "content-length": str(len(body)), **headers_of(error)}
+    return [(name.encode(), value.encode()) for name, value in headers.items()], body
+
+
+async def _answer(send: Send, status: int, headers: RawHeaders, body: bytes = b"") -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*headers, (b"cache-control", b"no-store")],
+        }
+    )
+    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,54 @@
+"""Who is calling, as far as a request tells."""
+
+import re
+from typing import Any
+
+from litestar import Request
+from litestar.datastructures import Headers, State
+from litestar.di import NamedDependency
+from litestar.exceptions import ClientException
+
+from application.sessions import Sessions
+from domain.errors import TokenInvalid
+from domain.session import Client, Session
+
+USER_AGENT_LENGTH = 256
+
+REFERER = re.compile(r"https://servicewechat\.com/([A-Za-z0-9_-]{1,64})/")
+"""What WeChat sends with every request of a mini-program: a hint at the app, never proof."""
+
+
+class CallerRequest(Request[Any, Any, State]):
+    """A request whose body may nest as deeply as it likes."""
+
+    async def json(self) -> Any:
+        """The decoded body. Raises ClientException, for a body too deep for the decoder too."""
+        try:
+            return await super().json()
+        except RecursionError:
+            raise ClientException("The request's body is nested too deeply") from None
+
+
+def bearer_token(authorizations: list[str]) -> str:
+    """The token of the Authorization headers, or "" when there is none. Raises TokenInvalid when there are several."""
+    if len(authorizations) > 1:
+        raise TokenInvalid("The request has several Authorization headers")
+    scheme, _, token = authorizations[0].strip().partition(" ") if authorizations else ("", "", "")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+async def provide_session(request: CallerRequest, sessions: NamedDependency[Sessions]) -> Session:
+    """The live session that the request's token opens."""
+    return await sessions.authenticate(bearer_token(request.headers.getall("authorization", [])))
+
+
+def client_of(request: CallerRequest) -> Client:
+    """The device of a login."""
+    user_agent = request.headers.get("user-agent", "")[:USER_AGENT_LENGTH]
+    return Client(user_agent or None, request.client.host if request.client else None)
+
+
+def hinted_appid(headers: Headers) -> str | None:
+    """The appid in a mini-program's Referer."""
+    match = REFERER.match(headers.get("referer", ""))
+    return match[1] if match else None

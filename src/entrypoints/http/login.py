@@ -1,0 +1,80 @@
+"""POST /login/: the contract of the article that all this grew from, answer for answer."""
+
+from typing import Any
+
+from litestar import Response, post
+from litestar.di import NamedDependency
+from litestar.exceptions import HTTPException
+from litestar.params import JSONBody
+from litestar.types import ExceptionHandlersMap
+
+from application.login import LoginRequest, LoginUseCase
+from domain.errors import (
+    AppMisconfigured,
+    AppUnknown,
+    CodeInvalid,
+    CodeMissing,
+    CodeUsed,
+    RateLimited,
+    RequestInvalid,
+    StoreUnavailable,
+    UserBlockedByWeChat,
+    WeChatBadAnswer,
+    WeChatUnavailable,
+    WxLoginError,
+)
+from entrypoints.http.caller import CallerRequest, client_of, hinted_appid
+from entrypoints.http.errors import AnyRequest, as_error
+from entrypoints.log import log, log_error, log_login
+from entrypoints.problems import headers_of, outcome_of
+
+MESSAGES: dict[type[WxLoginError], str] = {
+    RequestInvalid: "请求格式错误",
+    AppUnknown: "未知的小程序appid",
+    UserBlockedByWeChat: "该用户已被微信限制登录",
+    RateLimited: "请求过于频繁，请稍后再试",
+    AppMisconfigured: "服务配置错误，请联系管理员",
+    WeChatUnavailable: "微信服务暂时不可用，请重新登录",
+    WeChatBadAnswer: "微信服务返回异常，请重新登录",
+    StoreUnavailable: "服务暂时不可用，请重新登录",
+}
+"""The texts of status 3."""
+
+
+def envelope(request: AnyRequest, error: Exception) -> Response[dict[str, Any]]:
+    """Any error, in the article's shape."""
+    match error:
+        case CodeMissing():
+            return Response({"status": 1, "msg": "缺少参数"}, status_code=200)
+        case CodeInvalid() | CodeUsed():
+            log_error(error, request.url.path)
+            return Response({"status": 2, "msg": "无效的code", "data": "无效的code"}, status_code=200)
+        case WxLoginError():
+            return _other(error, request)
+        case HTTPException():
+            return _other(as_error(error), request)
+    log.error("defect", where=request.url.path, exc_info=error)
+    return Response({"status": 3, "msg": "服务内部错误"}, status_code=500)
+
+
+def _other(error: WxLoginError, request: AnyRequest) -> Response[dict[str, Any]]:
+    log_error(error, request.url.path)
+    message = next(MESSAGES[kind] for kind in type(error).__mro__ if kind in MESSAGES)
+    return Response({"status": 3, "msg": message}, status_code=outcome_of(error).http, headers=headers_of(error))
+
+
+ENVELOPES: ExceptionHandlersMap = {WxLoginError: envelope, HTTPException: envelope, Exception: envelope}
+
+
+@post("/login", status_code=200, exception_handlers=ENVELOPES)
+async def log_in(
+    request: CallerRequest, login: NamedDependency[LoginUseCase], data: JSONBody[LoginRequest | None] = None
+) -> dict[str, Any]:
+    """Log in with the code of wx.login().
+
+    `status` 0: `data.token` is the session's token. 1: the code is missing. 2: WeChat refuses the code, call wx.login()
+    again. 3: anything else, with an HTTP status that tells.
+    """
+    logged_in = await login(data or LoginRequest(), client_of(request), hinted_appid(request.headers))
+    log_login(logged_in)
+    return {"status": 0, "msg": "ok", "data": {"token": logged_in.token.value}}

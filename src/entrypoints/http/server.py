@@ -1,0 +1,79 @@
+"""The HTTP application in a server: uvicorn, in one process or several."""
+
+import asyncio
+import signal
+import socket
+
+import uvicorn
+from litestar import Litestar
+from litestar.types import ASGIApp
+from uvicorn.supervisors import Multiprocess
+
+from entrypoints.container import open_container, require_migrated
+from entrypoints.http.app import create_app
+from entrypoints.log import configure_logging, log
+from entrypoints.settings import Settings, SettingsError, load_settings
+
+DRAIN_SECONDS = 10
+"""How long requests in flight may take when the server is told to stop: longer than any of their time limits."""
+
+
+def app_of_environment() -> Litestar:
+    """The application of this process's settings: what each of several processes starts with."""
+    settings = load_settings()
+    configure_logging(settings)
+    return create_app(lambda: open_container(settings))
+
+
+def serve(host: str, port: int, workers: int) -> None:
+    """Run until SIGTERM. Raises SettingsError for what is not configured, StoreUnavailable without a database."""
+    settings = load_settings().require_app()
+    configure_logging(settings)
+    settings.cipher  # noqa: B018  # raises when there is no key
+    asyncio.run(require_migrated(settings))
+    config = server_config("entrypoints.http.server:app_of_environment", settings, host, port, workers)
+    listener = listen(host, port)
+    host, port = listener.getsockname()[:2]
+    log.info("serving", url=f"http://{host}:{port}", workers=workers)
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, _ignore)  # uvicorn raises it again when it is done
+    if workers == 1:
+        uvicorn.Server(config).run(sockets=[listener])
+    else:
+        Multiprocess(config, sockets=[listener]).run()
+    log.info("stopped")
+
+
+def _ignore(_signal: int, _frame: object) -> None:
+    """A stop that was asked for is no failure."""
+
+
+def server_config(app: str | ASGIApp, settings: Settings, host: str, port: int, workers: int = 1) -> uvicorn.Config:
+    """How uvicorn runs the application."""
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        workers=workers,
+        factory=isinstance(app, str),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises SettingsError when the address is taken or not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        raise SettingsError(f"Cannot listen on {host}:{port} ({error}).\n  mend it: choose another --port") from None
+    listener.set_inheritable(True)
+    return listener

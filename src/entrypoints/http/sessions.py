@@ -1,0 +1,61 @@
+"""/v1/sessions: log in, see where one is logged in, log out."""
+
+from litestar import Router, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from application.login import LoginRequest, LoginUseCase
+from application.sessions import Sessions
+from domain.session import Session
+from entrypoints.answers import LoginAnswer, SessionAnswer, SessionList
+from entrypoints.http.caller import CallerRequest, client_of, hinted_appid
+from entrypoints.log import log_login
+
+
+@post()
+async def log_in(
+    data: JSONBody[LoginRequest], request: CallerRequest, login: NamedDependency[LoginUseCase]
+) -> LoginAnswer:
+    """Log in with the code of wx.login(). Keep the token: it is shown once."""
+    logged_in = await login(data, client_of(request), hinted_appid(request.headers))
+    log_login(logged_in)
+    return LoginAnswer.of(logged_in)
+
+
+@get()
+async def list_sessions(session: NamedDependency[Session], sessions: NamedDependency[Sessions]) -> SessionList:
+    """Every device that the user is logged in on, newest first."""
+    return SessionList.of(await sessions.of_user(session.user_id), current=session.id)
+
+
+@get("/current", sync_to_thread=False)
+def show_current(session: NamedDependency[Session]) -> SessionAnswer:
+    """The session that asks."""
+    return SessionAnswer.of(session, current=True)
+
+
+@delete("/current")
+async def log_out(session: NamedDependency[Session], sessions: NamedDependency[Sessions]) -> None:
+    """Log out here."""
+    await sessions.end(session.id)
+
+
+@delete("/{session_id:str}")
+async def log_out_device(
+    session_id: FromPath[str], session: NamedDependency[Session], sessions: NamedDependency[Sessions]
+) -> None:
+    """Log out on one device."""
+    await sessions.end(session_id, user_id=session.user_id)
+
+
+@delete()
+async def log_out_everywhere(session: NamedDependency[Session], sessions: NamedDependency[Sessions]) -> None:
+    """Log out on every device."""
+    await sessions.end_all(session.user_id)
+
+
+router = Router(
+    "/v1/sessions",
+    tags=["Sessions"],
+    route_handlers=[log_in, list_sessions, show_current, log_out, log_out_device, log_out_everywhere],
+)

@@ -1,0 +1,112 @@
+"""Our errors, told to the world: one table for HTTP and the shell, one body for HTTP and the worker."""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import msgspec
+
+from domain.errors import (
+    AppMisconfigured,
+    AppUnknown,
+    CodeInvalid,
+    CodeMissing,
+    CodeUsed,
+    DataUndecryptable,
+    NotFound,
+    RateLimited,
+    RequestInvalid,
+    Retry,
+    SessionEnded,
+    SessionExpired,
+    SessionReplaced,
+    StoreUnavailable,
+    TokenInvalid,
+    TokenMissing,
+    UserBlockedByWeChat,
+    WeChatBadAnswer,
+    WeChatUnavailable,
+    WxLoginError,
+)
+
+
+class Exit(IntEnum):
+    """Exit statuses of the command line."""
+
+    DONE = 0
+    DEFECT = 1
+    USAGE = 2
+    REFUSED = 3
+    LATER = 4
+    MISCONFIGURED = 5
+
+
+class Outcome(NamedTuple):
+    """How one error leaves the house."""
+
+    http: int
+    exit: Exit
+
+
+OUTCOMES: dict[type[WxLoginError], Outcome] = {
+    RequestInvalid: Outcome(400, Exit.USAGE),
+    CodeMissing: Outcome(400, Exit.USAGE),
+    AppUnknown: Outcome(400, Exit.USAGE),
+    CodeInvalid: Outcome(400, Exit.REFUSED),
+    CodeUsed: Outcome(400, Exit.REFUSED),
+    DataUndecryptable: Outcome(400, Exit.REFUSED),
+    TokenMissing: Outcome(401, Exit.REFUSED),
+    TokenInvalid: Outcome(401, Exit.REFUSED),
+    SessionExpired: Outcome(401, Exit.REFUSED),
+    SessionEnded: Outcome(401, Exit.REFUSED),
+    SessionReplaced: Outcome(401, Exit.REFUSED),
+    UserBlockedByWeChat: Outcome(403, Exit.REFUSED),
+    NotFound: Outcome(404, Exit.REFUSED),
+    RateLimited: Outcome(429, Exit.LATER),
+    AppMisconfigured: Outcome(500, Exit.MISCONFIGURED),
+    WeChatBadAnswer: Outcome(502, Exit.LATER),
+    WeChatUnavailable: Outcome(503, Exit.LATER),
+    StoreUnavailable: Outcome(503, Exit.LATER),
+}
+
+
+def outcome_of(error: WxLoginError) -> Outcome:
+    """The row of `error`, or of what it is a kind of."""
+    return next(OUTCOMES[kind] for kind in type(error).__mro__ if kind in OUTCOMES)
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """RFC 9457 problem details. `code` and `retry` are for programs and never change their meaning."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    retry: Retry
+    errcode: int | None = None
+    rid: str | None = None
+
+    @classmethod
+    def of(cls, error: WxLoginError) -> "Problem":
+        """The problem that `error` is."""
+        return cls(
+            f"urn:wxlogin:error:{error.code}",
+            error.title,
+            outcome_of(error).http,
+            error.detail,
+            error.code,
+            error.retry,
+            error.errcode,
+            error.rid,
+        )
+
+
+def headers_of(error: WxLoginError) -> dict[str, str]:
+    """The headers that HTTP wants beside the problem: RFC 6750 section 3, RFC 9110 section 10.2.3."""
+    headers = {}
+    if outcome_of(error).http == 401:
+        reason = "" if isinstance(error, TokenMissing) else f' error="invalid_token", error_description="{error.code}"'
+        headers["www-authenticate"] = f"Bearer{reason}"
+    if error.retry is Retry.LATER:
+        headers["retry-after"] = str(round(error.retry_after.total_seconds()))
+    return headers

@@ -1,0 +1,30 @@
+"""The sandbox as one application."""
+
+from collections.abc import Mapping
+
+from litestar import Litestar
+
+from entrypoints.sandbox.calls import Calls
+from entrypoints.sandbox.clock import Clock
+from entrypoints.sandbox.controls import controls
+from entrypoints.sandbox.door import Door
+from entrypoints.sandbox.faults import Faults
+from entrypoints.sandbox.problems import PROBLEMS
+from entrypoints.sandbox.wechat import WeChat
+
+
+def create_sandbox(apps: Mapping[str, str] | None = None) -> Litestar:
+    """A WeChat of its own, in memory, for httpx's ASGITransport or one uvicorn process.
+
+    `apps` maps appid to secret; without any, every appid is an app, with any secret of 32 hex digits.
+    """
+    clock, faults, calls = Clock(), Faults(), Calls()
+    wechat = WeChat(clock.now, apps)
+    app = Litestar(
+        route_handlers=[controls(wechat, clock, faults, calls)],
+        exception_handlers=PROBLEMS,
+        openapi_config=None,
+        logging_config=None,
+    )
+    app.asgi_handler = Door(app.asgi_handler, wechat, clock, faults, calls)
+    return app

@@ -1,0 +1,35 @@
+"""The sandbox's time, which can be moved on."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from entrypoints.sandbox.errors import MisuseError
+
+MAX_ADVANCE_SECONDS = 10 * 365 * 24 * 3600
+
+
+class Clock:
+    """The time of `source` (Unix seconds, by default the machine's) plus all that it was advanced by."""
+
+    def __init__(self, source: Callable[[], float] = time.time) -> None:
+        self._source = source
+        self._advanced = 0.0
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return self._source() + self._advanced
+
+    def advance(self, seconds: float) -> None:
+        """Move on by `seconds`. Raises MisuseError for a step back, and for more than ten years in all."""
+        if not 0 <= seconds <= MAX_ADVANCE_SECONDS - self._advanced:
+            raise MisuseError(
+                f"advance_seconds is {seconds:g}; the clock only moves forwards, by {MAX_ADVANCE_SECONDS} "
+                f"seconds in all, of which {self._advanced:g} are used"
+            )
+        self._advanced += seconds
+
+
+def rfc3339(unix: float) -> str:
+    """`unix` seconds as RFC 3339 in UTC, to the millisecond: `2022-11-16T08:38:10.000Z`."""
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

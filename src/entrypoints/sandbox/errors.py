@@ -1,0 +1,18 @@
+"""What the sandbox refuses, by who is told.
+
+Exception
+├── WeChatError    the caller of WeChat is told, in WeChat's words
+└── MisuseError    the user of the sandbox's own controls is told, in ours
+"""
+
+
+class WeChatError(Exception):
+    """WeChat refuses this call with `errcode`."""
+
+    def __init__(self, errcode: int) -> None:
+        super().__init__(errcode)
+        self.errcode = errcode
+
+
+class MisuseError(ValueError):
+    """A control was asked for something it cannot do; the message says what it can."""
