@@ -1,0 +1,1 @@
+"""What wxlogin costs, measured beside the article's Django service in the same run."""

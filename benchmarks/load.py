@@ -1,0 +1,155 @@
+"""The load generator, a process of its own: one `Load` as JSON on stdin, one `Round` on stdout.
+
+Every connection is kept alive and always has one request under way. Requests are bytes made beforehand, or
+by one `%`, and an answer is read only as far as its length: so cheap that it is never what is measured.
+"""
+
+import asyncio
+import itertools
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter, process_time
+
+from benchmarks.loop import HOST, run
+
+WARM_UP_SECONDS = 0.5
+LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+AUTH = b"GET /auth HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n\r\n"
+LOGIN = (
+    b"POST /login/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 43\r\n\r\n"  # a code has 32 characters, as WeChat's
+    b'{"code":"u%04d-%026d"}'
+)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What to send to whom: `tokens` are checked, or, without any, that many `users` log in.
+
+    `run` begins the numbers that keep codes from repeating.
+    """
+
+    port: int
+    server_pid: int
+    concurrency: int
+    seconds: float
+    users: int
+    run: int
+    tokens: list[str] = field(default_factory=list)
+
+    def requests(self) -> Iterator[bytes]:
+        if self.tokens:
+            return itertools.cycle([AUTH % token.encode() for token in self.tokens])
+        return (LOGIN % (n % self.users, self.run + n) for n in itertools.count())
+
+    def is_expected(self, answer: bytes) -> bool:
+        if self.tokens:
+            return answer.startswith(b"HTTP/1.1 204 ") and b"oBench" in answer
+        return answer.startswith(b"HTTP/1.1 200 ") and b'"status":0' in answer
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one service did in one round. The shares are of one core."""
+
+    requests_per_second: float
+    p50_ms: float
+    p99_ms: float
+    errors: int
+    first_error: str
+    server_cpu: float
+    generator_cpu: float
+
+
+@dataclass
+class Tally:
+    latencies: list[float] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    finished: bool = False
+
+
+class Connection(asyncio.Protocol):
+    def __init__(self, load: Load, requests: Iterator[bytes], tally: Tally) -> None:
+        self.load, self.requests, self.tally = load, requests, tally
+        self.unread = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.send()
+
+    def send(self) -> None:
+        self.sent = perf_counter()
+        self.transport.write(next(self.requests))
+
+    def data_received(self, data: bytes) -> None:
+        self.unread += data
+        if not is_whole(self.unread):
+            return
+        self.tally.latencies.append(perf_counter() - self.sent)
+        if not self.load.is_expected(self.unread):
+            self.tally.errors.append(repr(self.unread[:300]))
+        self.unread = b""
+        self.send()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.tally.finished:
+            self.tally.errors.append(f"connection lost: {exc}")
+
+
+def is_whole(answer: bytes) -> bool:
+    head = answer.find(b"\r\n\r\n")
+    if head < 0:
+        return False
+    if length := LENGTH.search(answer, 0, head):
+        return len(answer) >= head + 4 + int(length[1])
+    return answer.endswith(b"\r\n0\r\n\r\n") if answer.find(b"chunked", 0, head) > 0 else True
+
+
+async def measure(load: Load) -> Round:
+    tally, requests = Tally(), load.requests()
+    loop = asyncio.get_running_loop()
+    for _ in range(load.concurrency):
+        await loop.create_connection(lambda: Connection(load, requests, tally), HOST, load.port)
+    await asyncio.sleep(WARM_UP_SECONDS)
+    tally.latencies.clear()
+    server, own, clock = cpu_seconds(load.server_pid), process_time(), perf_counter()
+    await asyncio.sleep(load.seconds)
+    tally.finished = True
+    seconds = perf_counter() - clock
+    return Round(
+        requests_per_second=len(tally.latencies) / seconds,
+        p50_ms=percentile(tally.latencies, 50) * 1000,
+        p99_ms=percentile(tally.latencies, 99) * 1000,
+        errors=len(tally.errors),
+        first_error=next(iter(tally.errors), ""),
+        server_cpu=(cpu_seconds(load.server_pid) - server) / seconds,
+        generator_cpu=(process_time() - own) / seconds,
+    )
+
+
+def percentile(values: list[float], percent: int) -> float:
+    return sorted(values)[len(values) * percent // 100] if values else 0.0
+
+
+def cpu_seconds(session: int) -> float:
+    """What the processes of a session have used of the CPU so far; Linux only, 0 elsewhere."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has just ended
+            fields = stat.read_text().rpartition(")")[2].split()  # proc_pid_stat(5), from the third on
+            ticks += int(fields[11]) + int(fields[12]) if int(fields[3]) == session else 0
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    print(json.dumps(asdict(run(measure(Load(**json.load(sys.stdin)))))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""The figures of a run, as a table for people and as JSON for programs."""
+
+import os
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.load import Round
+from benchmarks.servers import OTHER_CORES, SERVER_CORE
+
+PACKAGES = ("wxlogin", "django", "djangorestframework", "django-redis", "gunicorn")
+
+
+@dataclass
+class Result:
+    """All rounds of one service in one scenario."""
+
+    scenario: str
+    service: str
+    rounds: list[Round]
+
+    def median(self, figure: str) -> float:
+        return median(getattr(a_round, figure) for a_round in self.rounds)
+
+    @property
+    def rates(self) -> list[float]:
+        return sorted(a_round.requests_per_second for a_round in self.rounds)
+
+    @property
+    def errors(self) -> int:
+        """Unexpected answers; to have got none at all counts as one."""
+        return sum(a_round.errors or not a_round.requests_per_second for a_round in self.rounds)
+
+
+def ratio(result: Result, results: list[Result]) -> float:
+    """How many times the rate of the baseline, the first service of the scenario.
+
+    The median of the rounds' own ratios: two neighbours in time had the same machine, whatever else it did.
+    """
+    baseline = next(other for other in results if other.scenario == result.scenario)
+    pairs = zip(result.rounds, baseline.rounds, strict=True)
+    return median(mine.requests_per_second / (its.requests_per_second or 1) for mine, its in pairs)
+
+
+def show(results: list[Result], options: dict[str, Any]) -> None:
+    table = Table(title="wxlogin and the article on one core: medians of the rounds", caption=conditions(options))
+    for column in ("scenario", "service"):
+        table.add_column(column)
+    for column in ("req/s (min-max)", "p50 ms", "p99 ms", "errors", "ratio", "CPU server", "generator"):
+        table.add_column(column, justify="right")
+    for before, result in zip([None, *results], results, strict=False):
+        if before and before.scenario != result.scenario:
+            table.add_section()
+        table.add_row(*cells(result, results))
+    # Not narrower when it goes into a file or a pipe.
+    Console(width=None if Console().is_terminal else 130).print(table)
+
+
+def cells(result: Result, results: list[Result]) -> list[str]:
+    rates = result.rates
+    return [
+        result.scenario,
+        result.service,
+        f"{result.median('requests_per_second'):,.0f} ({rates[0]:,.0f}-{rates[-1]:,.0f})",
+        f"{result.median('p50_ms'):.2f}",
+        f"{result.median('p99_ms'):.2f}",
+        str(result.errors),
+        f"{ratio(result, results):.1f}x",
+        f"{result.median('server_cpu'):.0%}",
+        f"{result.median('generator_cpu'):.0%}",
+    ]
+
+
+def conditions(options: dict[str, Any]) -> str:
+    pinned = f"core {SERVER_CORE}, the rest on {OTHER_CORES}" if SERVER_CORE else "not pinned to a core"
+    return (
+        f"{options['rounds']} rounds of {options['seconds']:g} s, {options['concurrency']} connections, "
+        f"{options['database']}; WeChat answers after {options['delay_ms']:g} ms.\n"
+        f"Services {pinned}. Other machines of this host took {options['stolen_cpu']:.0%} of the CPU.\n"
+        "ratio: median of the rounds' own ratios to the first service of the scenario."
+    )
+
+
+def as_json(results: list[Result], options: dict[str, Any]) -> dict[str, Any]:
+    return {"options": options, "machine": machine(), "results": [figures(one, results) for one in results]}
+
+
+def figures(result: Result, results: list[Result]) -> dict[str, Any]:
+    names = ("requests_per_second", "p50_ms", "p99_ms", "server_cpu", "generator_cpu")
+    return {
+        "scenario": result.scenario,
+        "service": result.service,
+        "median": {name: result.median(name) for name in names},
+        "errors": result.errors,
+        "ratio": ratio(result, results),
+        "rounds": [asdict(a_round) for a_round in result.rounds],
+    }
+
+
+def machine() -> dict[str, Any]:
+    return {
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "packages": {name: installed(name) for name in PACKAGES},
+    }
+
+
+def processor() -> str:
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text().splitlines() if about.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
+
+
+def installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

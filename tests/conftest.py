@@ -1,0 +1,112 @@
+"""Servers that tests share: one of each kind a test process, started when the first test asks for it."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from adapters.sql.database import create_engine
+from adapters.sql.schema import migrate
+from support import processes, servers
+from support.clock import Clock
+
+DATABASES = ["sqlite", "postgresql", *(["mariadb"] if servers.find_mariadb() else [])]
+
+
+def pytest_report_header() -> str:
+    """Say which databases are tested, so that nobody takes two for three."""
+    return f"databases: {', '.join(DATABASES)}" + ("" if "mariadb" in DATABASES else " (no MariaDB given or found)")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The service runs on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Time that the test moves."""
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Redis: TEST_REDIS_URL, else one of its wheel."""
+    if given := os.environ.get("TEST_REDIS_URL"):
+        yield given
+        return
+    with servers.redis_server() as server:
+        yield f"redis://127.0.0.1:{server.port}/0"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL server, without a database."""
+    with servers.postgres_url() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[str]:
+    """The URL of a MariaDB server, without a database."""
+    with servers.mariadb_url() as url:
+        yield url
+
+
+@pytest.fixture(params=DATABASES)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new, empty database on each kind of server."""
+    if request.param == "sqlite":
+        return servers.sqlite_url(tmp_path)
+    if request.param == "postgresql":
+        return _create_database(request.getfixturevalue("postgres"), "postgres")
+    return _create_database(request.getfixturevalue("mariadb"), "mysql")
+
+
+@pytest.fixture
+def database_url(empty_database_url: str) -> str:
+    """A new, migrated database on each kind of server."""
+    asyncio.run(_migrate(empty_database_url))
+    return empty_database_url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A new, migrated SQLite database."""
+    url = servers.sqlite_url(tmp_path)
+    asyncio.run(_migrate(url))
+    return url
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[processes.Sandbox]:
+    """A WeChat sandbox in a process of its own."""
+    with processes.sandbox() as running:
+        yield running
+
+
+def _create_database(server: str, existing: str) -> str:
+    name = servers.unique_name()
+    base, _, query = server.partition("?")
+    base = base.rstrip("/")
+    suffix = f"?{query}" if query else ""
+    asyncio.run(_execute(f"{base}/{existing}{suffix}", f"CREATE DATABASE {name}"))
+    return f"{base}/{name}{suffix}"
+
+
+async def _execute(url: str, statement: str) -> None:
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(text(statement))
+    await engine.dispose()
+
+
+async def _migrate(url: str) -> None:
+    engine = create_engine(url)
+    await migrate(engine)
+    await engine.dispose()

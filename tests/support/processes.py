@@ -1,0 +1,172 @@
+"""`wxlogin` as users run it: processes, their output, and how they end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from support.servers import wait_until
+
+WXLOGIN = str(Path(sys.executable).parent / "wxlogin")
+APPID = "wx0123456789abcdef"
+SECRET = "5ecf3ed9a5ecf3ed9a5ecf3ed9a5ecf3"
+KEY = "UqIOTYTvzK5Pn1ZLBfQOBl0sYhKi9rYFz8sVXxUuAQk="
+
+Environment = dict[str, str]
+
+
+def clean_environment() -> Environment:
+    """This process's environment without any setting of wxlogin's."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("WXLOGIN_")}
+
+
+def environment(**settings: str) -> Environment:
+    """The environment of a process with one app, one encryption key, and `settings` (names without the prefix)."""
+    given = {"appid": APPID, "app_secret": SECRET, "encryption_keys": KEY, **settings}
+    return clean_environment() | {f"WXLOGIN_{name.upper()}": value for name, value in given.items()}
+
+
+def run(*arguments: str, env: Mapping[str, str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run one `wxlogin` command to its end."""
+    command = [WXLOGIN, *arguments]
+    return subprocess.run(command, env=dict(env), cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+
+
+class Running:
+    """A `wxlogin` process that runs, with the JSON lines it has logged so far."""
+
+    def __init__(self, *arguments: str, env: Mapping[str, str], cwd: Path | None = None) -> None:
+        self.output: list[str] = []
+        self.process = subprocess.Popen(
+            [WXLOGIN, *arguments], env=dict(env), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        with self.process.stdout as lines:
+            self.output.extend(iter(lines.readline, ""))
+
+    def event(self, name: str) -> dict[str, Any]:
+        """The first logged event of that name; waits for it."""
+
+        def found() -> list[dict[str, Any]]:
+            return [event for event in self.events() if event.get("event") == name]
+
+        wait_until(lambda: bool(found()) or self.process.poll() is not None, name)
+        assert found(), f"ended with {self.process.poll()}: {self.text()}"
+        return found()[0]
+
+    def events(self) -> list[dict[str, Any]]:
+        """Every line that is JSON."""
+        return [json.loads(line) for line in list(self.output) if line.startswith("{")]
+
+    def text(self) -> str:
+        """All output so far."""
+        return "".join(self.output)
+
+    def stop(self, signal_number: int = signal.SIGTERM) -> int:
+        """Send the signal, wait for the end, and say the exit status."""
+        self.process.send_signal(signal_number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for the end, and say the exit status."""
+        status = self.process.wait(timeout=30)
+        self._reader.join(timeout=5)
+        return status
+
+
+@contextmanager
+def running(*arguments: str, env: Mapping[str, str], cwd: Path | None = None) -> Iterator[Running]:
+    """A `wxlogin` process that is gone when the block ends."""
+    process = Running(*arguments, env=env, cwd=cwd)
+    try:
+        yield process
+    finally:
+        process.process.kill()
+        process.wait()
+
+
+class Sandbox:
+    """A running `wxlogin sandbox`, by its controls."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._client = httpx.Client(base_url=url)
+
+    def code(self, appid: str = APPID, **more: str) -> str:
+        """What wx.login() gives."""
+        answer = self._client.post("/sandbox/codes", json={"appid": appid, **more}).raise_for_status()
+        return str(answer.json()["code"])
+
+    def fail(self, **fault: Any) -> None:
+        """Let the next call of code2Session fail so."""
+        self._client.post("/sandbox/faults", json={"path": "/sns/jscode2session", **fault}).raise_for_status()
+
+    def calls(self) -> list[dict[str, Any]]:
+        """What was called."""
+        calls: list[dict[str, Any]] = self._client.get("/sandbox/calls").raise_for_status().json()["calls"]
+        return calls
+
+    def advance(self, seconds: float) -> None:
+        """Move its clock."""
+        self._client.post("/sandbox/clock", json={"advance_seconds": seconds}).raise_for_status()
+
+
+@contextmanager
+def sandbox() -> Iterator[Sandbox]:
+    """A sandbox of the test's own."""
+    with running("sandbox", "--port", "0", env=clean_environment()) as process:
+        wait_until(lambda: "http://" in process.text() or process.process.poll() is not None, "sandbox")
+        url = process.text().split("sandbox at ")[1].split(";")[0]
+        wait_until(lambda: _answers(f"{url}/sandbox/calls"), "sandbox")
+        yield Sandbox(url)
+
+
+@contextmanager
+def service(*arguments: str, env: Mapping[str, str]) -> Iterator["Service"]:
+    """A running `wxlogin serve` on a migrated database."""
+    migrated = run("migrate", env=env)
+    assert migrated.returncode == 0, migrated.stderr
+    with running("serve", "--port", "0", *arguments, env=env) as process:
+        url = process.event("serving")["url"]
+        wait_until(lambda: _answers(f"{url}/healthz"), "serve")
+        with httpx.Client(base_url=url, timeout=20) as client:
+            yield Service(process, client)
+
+
+class Service:
+    """A running service, and a client of it."""
+
+    def __init__(self, process: Running, client: httpx.Client) -> None:
+        self.process = process
+        self.http = client
+        self.url = str(client.base_url)
+
+    def log_in(self, code: str) -> dict[str, Any]:
+        """POST /v1/sessions, which has to succeed."""
+        answer = self.http.post("/v1/sessions", json={"code": code})
+        assert answer.status_code == 201, answer.text
+        body: dict[str, Any] = answer.json()
+        return body
+
+    def auth(self, token: str) -> httpx.Response:
+        """GET /auth."""
+        return self.http.get("/auth", headers={"Authorization": f"Bearer {token}"})
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).is_success
+    except httpx.TransportError:
+        return False

