@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from adapters.sql.database import create_engine
+from adapters.sql.database import Database
 from adapters.sql.schema import migrate
 from support import processes, servers
 from support.clock import Clock
@@ -107,6 +107,5 @@ async def _execute(url: str, statement: str) -> None:
 
 
 async def _migrate(url: str) -> None:
-    engine = create_engine(url)
-    await migrate(engine)
-    await engine.dispose()
+    async with Database(url) as database:
+        await migrate(database)

@@ -11,6 +11,7 @@ class Sessions:
     def __init__(self, store: SessionStore, *, policy: SessionPolicy, clock: Clock) -> None:
         self._store = store
         self._policy = policy
+        self._touch_interval = policy.touch_interval
         self._clock = clock
 
     async def authenticate(self, token: str) -> Session:
@@ -23,7 +24,7 @@ class Sessions:
         if found is None:
             raise TokenInvalid
         session = found.live(now)
-        if now - session.last_seen_at < self._policy.touch_interval:
+        if now - session.last_seen_at < self._touch_interval:
             return session
         touched = session.touch(self._policy, now)
         await self._store.touch(touched)

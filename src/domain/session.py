@@ -82,6 +82,11 @@ class EndedSession:
     reason: EndReason
     forget_at: datetime
 
+    @classmethod
+    def of(cls, reason: EndReason, now: datetime, expires_at: datetime) -> Self:
+        """The rest of a session that ends now: the reason, for as long as it would have lived, at most seven days."""
+        return cls(reason, min(expires_at, now + REASON_KEPT))
+
     def live(self, now: datetime) -> NoReturn:
         """It is not: raises SessionEnded or SessionReplaced, and TokenInvalid once the reason is forgotten."""
         if now >= self.forget_at:
@@ -140,8 +145,8 @@ class Session:
         return replace(self, last_seen_at=now, idle_expires_at=min(now + policy.idle, self.expires_at))
 
     def end(self, reason: EndReason, now: datetime) -> EndedSession:
-        """What is left when it ends now: the reason, for as long as it would have lived."""
-        return EndedSession(reason, forget_at=min(self.expires_at, now + REASON_KEPT))
+        """What is left when it ends now."""
+        return EndedSession.of(reason, now, self.expires_at)
 
     @property
     def forget_at(self) -> datetime:

@@ -7,14 +7,12 @@ from datetime import UTC, datetime
 import httpx
 from cryptography.fernet import MultiFernet
 from dependency_injector import containers, providers
-from httpx_aiohttp import AiohttpTransport
 from redis.asyncio import Redis
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.redis.client import create_client
 from adapters.redis.probe import RedisProbe
 from adapters.redis.session_store import RedisSessionStore
-from adapters.sql.database import Database, create_engine
+from adapters.sql.database import Database
 from adapters.sql.probe import SqlProbe
 from adapters.sql.schema import is_migrated, migrate
 from adapters.sql.session_store import SqlSessionStore
@@ -22,15 +20,13 @@ from adapters.sql.user_repository import SqlUserRepository
 from adapters.wechat.api import WeChatApi
 from adapters.wechat.errcodes import ERRCODES, ErrCode
 from adapters.wechat.identity_provider import WeChatIdentityProvider
+from adapters.wechat.transport import create_transport
 from application.login import LoginUseCase
 from application.ports import Clock
 from application.readiness import Readiness
 from application.sessions import Sessions
 from application.users import Users
 from entrypoints.settings import Settings, SettingsError
-
-POOL = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=60.0)
-"""Connections to WeChat. A login holds one for as long as WeChat takes, 50 to 100 ms."""
 
 
 def utc_now() -> datetime:
@@ -48,12 +44,11 @@ class Container(containers.DeclarativeContainer):
 
     settings = providers.Dependency(instance_of=Settings)
     transport = providers.Dependency(instance_of=httpx.AsyncBaseTransport)
-    engine = providers.Dependency(instance_of=AsyncEngine)
+    database = providers.Dependency(instance_of=Database)
     redis = providers.Dependency(instance_of=Redis)
     cipher = providers.Dependency(instance_of=MultiFernet)
     clock = providers.Dependency[Clock]()
 
-    database = providers.Singleton(Database, engine)
     kind = providers.Callable(session_store_kind, settings)
     wechat = providers.Singleton(
         WeChatApi, transport, settings.provided.wechat_url, settings.provided.wechat_timeout_seconds
@@ -99,38 +94,32 @@ async def open_container(
     """
     async with AsyncExitStack() as stack:
         container = Container(settings=settings, cipher=settings.cipher, clock=providers.Object(clock))
-        container.transport.override(await stack.enter_async_context(transport or AiohttpTransport(limits=POOL)))
-        engine = create_engine(settings.database_url.get_secret_value())
-        stack.push_async_callback(engine.dispose)
-        container.engine.override(engine)
+        container.transport.override(await stack.enter_async_context(transport or create_transport()))
+        container.database.override(await stack.enter_async_context(open_database(settings)))
         if settings.redis_url:
             redis = await stack.enter_async_context(create_client(settings.redis_url.get_secret_value()))
             container.redis.override(redis)
         yield container
 
 
+def open_database(settings: Settings) -> Database:
+    """The database of the settings, to be used as a context."""
+    return Database(settings.database_url.get_secret_value())
+
+
 async def migrate_database(settings: Settings) -> None:
-    """Bring the database to the newest schema."""
-    async with _engine(settings) as engine:
-        await migrate(engine)
+    """Bring the database to the newest schema. Raises StoreUnavailable."""
+    async with open_database(settings) as database:
+        await migrate(database)
 
 
 async def require_migrated(settings: Settings) -> None:
     """Raises SettingsError when the database lacks tables, and StoreUnavailable when it does not answer."""
-    async with _engine(settings) as engine:
-        if not await is_migrated(engine):
+    async with open_database(settings) as database:
+        if not await is_migrated(database):
             raise SettingsError("The database of WXLOGIN_DATABASE_URL is not migrated.\n  mend it: wxlogin migrate")
 
 
 def wechat_errcodes() -> Mapping[int, ErrCode]:
     """WeChat's error codes, explained."""
     return ERRCODES
-
-
-@asynccontextmanager
-async def _engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(settings.database_url.get_secret_value())
-    try:
-        yield engine
-    finally:
-        await engine.dispose()

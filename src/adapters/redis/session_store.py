@@ -2,11 +2,12 @@
 
     wxlogin:{<session id>}:session  the record, gone when it is forgotten
     wxlogin:{<session id>}:ended    why it is over, gone when it is forgotten
-    wxlogin:user:<user id>          ids of the sessions not ended, by the time they expire at the latest
+    wxlogin:user:<user id>          the sessions not ended, "<expires at>:<id>", by the time they expire unused
 
 What ends is deleted, and a touch only writes what is there: so a touch never brings an ended session back.
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,16 +15,29 @@ from typing import Any
 import msgspec
 from cryptography.fernet import InvalidToken, MultiFernet
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
 from adapters.redis.batch import BatchingReader
 from adapters.redis.client import translated
 from application.ports import SessionStore
 from domain.errors import DataUndecryptable, NotFound
 from domain.identity import AppId, Identity, SessionKey
-from domain.session import Client, EndedSession, EndReason, Session, beyond_limit
+from domain.session import Client, EndedSession, EndReason, Session
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+
+
+ADD_TO_INDEX = """
+local index, now, idle_expires_at, member, limit = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+redis.call('ZREMRANGEBYSCORE', index, '-inf', now)
+redis.call('ZADD', index, idle_expires_at, member)
+local oldest_first = redis.call('ZRANGE', index, 0, -1)
+table.sort(oldest_first)
+redis.call('PEXPIREAT', index, string.match(oldest_first[#oldest_first], '^%d+'))
+return limit > 0 and {unpack(oldest_first, 1, #oldest_first - limit)} or {}
+"""
+"""Adds a member, drops those that expired, and answers with the oldest beyond the limit. One key, one round trip."""
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
@@ -64,22 +78,15 @@ class RedisSessionStore(SessionStore):
 
     async def start(self, session: Session, key: SessionKey, limit: int) -> None:
         """See SessionStore."""
-        index, expires_at = _index(session.user_id), _micros(session.expires_at) // 1000
         record = _record(session, self._cipher.encrypt(key.value.encode()))
+        now, idle_expires_at = _millis(session.created_at), _millis(session.idle_expires_at)
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.eval(ADD_TO_INDEX, 1, _index(session.user_id), now, idle_expires_at, _member(session), limit)
+        pipeline.set(_key(session.id), _encode(record), pxat=_millis(session.forget_at))
         async with translated():
-            pipeline = self._redis.pipeline(transaction=False)
-            pipeline.zremrangebyscore(index, "-inf", _micros(session.created_at) // 1000)
-            pipeline.zadd(index, {session.id: expires_at})
-            pipeline.zcard(index)
-            pipeline.zrange(index, -1, -1, withscores=True)
-            pipeline.pexpireat(index, expires_at)
-            pipeline.set(_key(session.id), _encode(record), pxat=_millis_to_forget(session))
-            _, _, count, [(_, latest)], _, _ = await pipeline.execute()
-            if latest > expires_at:  # sessions used to live longer; keep the index for the old ones
-                await self._redis.pexpireat(index, int(latest))
-        if limit and count > limit:
-            excess = beyond_limit(await self.of_user(session.user_id), limit, session.created_at)
-            await self.end(excess, EndReason.REPLACED, session.created_at)
+            excess, _ = await pipeline.execute()
+        if excess:
+            await self._replace(session, [member.decode() for member in excess])
 
     async def find(self, session_id: str) -> Session | EndedSession | None:
         """See SessionStore."""
@@ -107,17 +114,17 @@ class RedisSessionStore(SessionStore):
         async with translated():
             if value := await self._reader.get(_key(session.id)):
                 record = _record(session, _decode_record(value).sealed_key)
-                await self._redis.set(_key(session.id), _encode(record), pxat=_millis_to_forget(session), xx=True)
+                pipeline = self._redis.pipeline(transaction=False)
+                pipeline.set(_key(session.id), _encode(record), pxat=_millis(session.forget_at), xx=True)
+                pipeline.zadd(_index(session.user_id), {_member(session): _millis(session.idle_expires_at)}, xx=True)
+                await pipeline.execute()
 
     async def of_user(self, user_id: str) -> list[Session]:
         """See SessionStore."""
         async with translated():
             members: list[Any] = await self._redis.zrange(_index(user_id), 0, -1)
-            ids = [member.decode() for member in members]
-            pipeline = self._redis.pipeline(transaction=False)
-            for session_id in ids:
-                pipeline.get(_key(session_id))
-            values = await pipeline.execute() if ids else []
+            ids = [_id(member.decode()) for member in members]
+            values = await asyncio.gather(*(self._reader.get(_key(session_id)) for session_id in ids))
         found = zip(ids, values, strict=True)
         return [_session(session_id, _decode_record(value)) for session_id, value in found if value]
 
@@ -125,10 +132,15 @@ class RedisSessionStore(SessionStore):
         """See SessionStore."""
         pipeline = self._redis.pipeline(transaction=False)
         for session in sessions:
-            forget_at = _micros(session.end(reason, now).forget_at)
-            pipeline.set(_ended_key(session.id), _encode(Ended(reason, forget_at)), pxat=forget_at // 1000, nx=True)
-            pipeline.delete(_key(session.id))
-            pipeline.zrem(_index(session.user_id), session.id)
+            _end(pipeline, session.user_id, _member(session), session.end(reason, now))
+        async with translated():
+            await pipeline.execute()
+
+    async def _replace(self, newest: Session, members: Sequence[str]) -> None:
+        pipeline = self._redis.pipeline(transaction=False)
+        for member in members:
+            expires_at = _time(int(member.partition(":")[0]) * 1000)
+            _end(pipeline, newest.user_id, member, EndedSession.of(EndReason.REPLACED, newest.created_at, expires_at))
         async with translated():
             await pipeline.execute()
 
@@ -149,6 +161,22 @@ def _index(user_id: str) -> str:
     return f"wxlogin:user:{user_id}"
 
 
+def _member(session: Session) -> str:
+    """Sorts by age; the time is milliseconds since 1970, of 13 digits until 2286."""
+    return f"{_millis(session.expires_at)}:{session.id}"
+
+
+def _id(member: str) -> str:
+    return member.partition(":")[2]
+
+
+def _end(pipeline: Pipeline, user_id: str, member: str, ended: EndedSession) -> None:
+    value = _encode(Ended(ended.reason, _micros(ended.forget_at)))
+    pipeline.set(_ended_key(_id(member)), value, pxat=_millis(ended.forget_at), nx=True)
+    pipeline.delete(_key(_id(member)))
+    pipeline.zrem(_index(user_id), member)
+
+
 def _micros(time: datetime) -> int:
     return (time - EPOCH) // MICROSECOND
 
@@ -157,8 +185,8 @@ def _time(micros: int) -> datetime:
     return EPOCH + timedelta(microseconds=micros)
 
 
-def _millis_to_forget(session: Session) -> int:
-    return _micros(session.forget_at) // 1000
+def _millis(time: datetime) -> int:
+    return _micros(time) // 1000
 
 
 def _record(session: Session, sealed_key: bytes) -> Record:

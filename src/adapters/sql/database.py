@@ -1,18 +1,22 @@
 """Connections, with every wait bounded and every failure translated."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
-from sqlalchemy import event
+from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from domain.errors import StoreUnavailable
 
 T = TypeVar("T")
-Work = Callable[[AsyncConnection], Awaitable[T]]
+Work = Callable[[Connection], T]
+"""Statements that belong together. It blocks, or seems to: a greenlet or a thread waits in its place."""
 
 CALL_SECONDS = 5.0
 """The longest that one repository method may take, waiting for a connection included."""
@@ -20,88 +24,176 @@ CALL_SECONDS = 5.0
 ATTEMPTS = 3
 """How often work is tried when the database undid it to solve a deadlock, or hung up before it."""
 
-CONNECT_ARGS: dict[str, dict[str, Any]] = {
-    "postgresql": {"timeout": 2.0, "command_timeout": CALL_SECONDS},
-    "mysql": {"connect_timeout": 2},
-    "sqlite": {"timeout": CALL_SECONDS - 1},
-}
-
 UNDONE = {"40001", "40P01", "1205", "1213"}
 """SQLSTATE of PostgreSQL and error number of MySQL: serialization failure, deadlock, lock wait timeout."""
 
+CONNECTIONS = 20
 
-def create_engine(url: str) -> AsyncEngine:
-    """An engine for `sqlite+aiosqlite`, `postgresql+asyncpg` or `mysql+asyncmy`. Opens no connection."""
-    backend = url.partition("+")[0]
-    engine = create_async_engine(
-        url,
-        hide_parameters=True,
-        connect_args=CONNECT_ARGS.get(backend, {}),
-        pool_size=10,
-        max_overflow=10,
-        pool_timeout=CALL_SECONDS - 1,
-        pool_use_lifo=True,
-        pool_recycle=1800,
-    )
-    if backend == "sqlite":
-        _prepare_sqlite(engine)
-    return engine
-
-
-def _prepare_sqlite(engine: AsyncEngine) -> None:
-    """Let readers pass a writer, and writers queue up instead of failing: https://www.sqlite.org/wal.html."""
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def prepare(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # the driver's own BEGIN is deferred, and deferred writers deadlock
-        cursor = connection.cursor()
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def begin(connection: Any) -> None:
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+CONNECT_ARGS: dict[str, dict[str, Any]] = {
+    "postgresql": {"timeout": 2.0, "command_timeout": CALL_SECONDS},
+    "mysql": {"connect_timeout": 2},
+}
 
 
 class ConstraintViolated(StoreUnavailable):
     """A constraint said no: somebody else was faster."""
 
 
-class Database:
-    """Runs work on a connection. Raises StoreUnavailable when that fails for the database's reasons."""
+class Connections(Protocol):
+    """A pool, and how work gets onto one of its connections."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+    @abstractmethod
+    async def read(self, work: Work[T]) -> T:
+        """Run it without a transaction: no BEGIN and no ROLLBACK, two round trips less."""
+
+    @abstractmethod
+    async def write(self, work: Work[T]) -> T:
+        """Run it in a transaction."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close the pool."""
+
+
+class Database:
+    """Runs work on SQLite, PostgreSQL, MariaDB or MySQL, as the URL says. Opens no connection before it is needed."""
+
+    def __init__(self, url: str) -> None:
+        self._connections: Connections = SqliteThreads(url) if url.startswith("sqlite") else AsyncPool(url)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        await self._connections.close()
 
     async def read(self, work: Work[T]) -> T:
-        """Run statements that need no transaction: no BEGIN, no ROLLBACK, two round trips less."""
-        return await self._run(self._read_once, work)
+        """Run statements that need no transaction. Raises StoreUnavailable."""
+        return await self._bounded(self._connections.read, work)
 
     async def write(self, work: Work[T]) -> T:
-        """Run one transaction. It may run several times. Raises ConstraintViolated too."""
-        return await self._run(self._write_once, work)
+        """Run one transaction; the work may run several times. Raises StoreUnavailable and ConstraintViolated."""
+        return await self._bounded(self._connections.write, work)
 
-    async def _read_once(self, work: Work[T]) -> T:
-        async with self._autocommit.connect() as connection:
-            return await work(connection)
+    async def write_slowly(self, work: Work[T]) -> T:
+        """Run one transaction, once, however long it takes. Raises StoreUnavailable and ConstraintViolated."""
+        with translated():
+            return await self._connections.write(work)
 
-    async def _write_once(self, work: Work[T]) -> T:
-        async with self._engine.begin() as connection:
-            return await work(connection)
-
-    async def _run(self, once: Callable[[Work[T]], Awaitable[T]], work: Work[T]) -> T:
+    async def _bounded(self, run: Any, work: Work[T]) -> T:
         with translated():
             async with asyncio.timeout(CALL_SECONDS):
                 for _ in range(ATTEMPTS - 1):
                     try:
-                        return await once(work)
+                        return await run(work)  # type: ignore[no-any-return]  # mypy has no generic callables
                     except DBAPIError as error:
                         if not _may_be_repeated(error):
                             raise
-                return await once(work)
+                return await run(work)  # type: ignore[no-any-return]  # as above
+
+
+class AsyncPool(Connections):
+    """Connections of an asyncio driver.
+
+    The pool never overflows: SQLAlchemy closes what overflows as soon as it is idle, and connecting costs more than a
+    query.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = create_async_engine(
+            url,
+            hide_parameters=True,
+            connect_args=CONNECT_ARGS[url.partition("+")[0].replace("mariadb", "mysql")],
+            pool_size=CONNECTIONS,
+            max_overflow=0,
+            pool_timeout=CALL_SECONDS - 1,
+            pool_use_lifo=True,
+            pool_recycle=1800,
+        )
+        self._reader: AsyncEngine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def read(self, work: Work[T]) -> T:
+        """See Connections."""
+        async with self._reader.connect() as connection:
+            return await connection.run_sync(work)
+
+    async def write(self, work: Work[T]) -> T:
+        """See Connections."""
+        async with self._engine.begin() as connection:
+            return await connection.run_sync(work)
+
+    async def close(self) -> None:
+        """See Connections."""
+        await self._engine.dispose()
+
+
+class SqliteThreads(Connections):
+    """One thread with a connection that reads, and one with a connection that writes.
+
+    SQLite lets one writer in at a time; a queue in front of one thread is fair, which SQLite's own waiting is not. And
+    one hop to a thread a method costs a fifth of aiosqlite's one or more a statement.
+    """
+
+    def __init__(self, url: str) -> None:
+        file = url.replace("+aiosqlite", "", 1)
+        self._reader = SqliteThread(file, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+        self._writer = SqliteThread(file)
+        event.listen(self._writer.engine, "begin", _begin_immediate)
+
+    async def read(self, work: Work[T]) -> T:
+        """See Connections."""
+        return await self._reader.run(work)
+
+    async def write(self, work: Work[T]) -> T:
+        """See Connections."""
+        return await self._writer.run(work)
+
+    async def close(self) -> None:
+        """See Connections."""
+        await self._reader.close()
+        await self._writer.close()
+
+
+class SqliteThread:
+    """A connection to SQLite, in a thread of its own."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self.engine = create_engine(
+            url,
+            hide_parameters=True,
+            connect_args={"timeout": CALL_SECONDS - 1},
+            poolclass=QueuePool,
+            pool_size=1,
+            max_overflow=0,
+            **options,
+        )
+        event.listen(self.engine, "connect", _prepare_sqlite)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
+
+    async def run(self, work: Work[T]) -> T:
+        """Run work in the thread, and commit."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
+
+    def _run(self, work: Work[T]) -> T:
+        with self.engine.begin() as connection:
+            return work(connection)
+
+    async def close(self) -> None:
+        """Close the connection, where it was opened, and end the thread."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self.engine.dispose)
+        self._thread.shutdown()
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    """Let readers pass a writer (https://www.sqlite.org/wal.html), and leave BEGIN to us."""
+    connection.isolation_level = None
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    """Queue up for writing at once: a reader that turns writer half-way fails when another was faster."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 @contextmanager

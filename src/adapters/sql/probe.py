@@ -1,7 +1,6 @@
 """Whether the database answers."""
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, select
 
 from adapters.sql.database import Database
 from adapters.sql.tables import users
@@ -21,5 +20,5 @@ class SqlProbe(Probe):
         await self._database.read(_look)
 
 
-async def _look(connection: AsyncConnection) -> None:
-    await connection.execute(select(users.c.id).limit(1))
+def _look(connection: Connection) -> None:
+    connection.execute(select(users.c.id).limit(1))

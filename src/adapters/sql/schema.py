@@ -1,6 +1,5 @@
 """Whether the database has the newest schema, and bringing it there."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.sql.database import CALL_SECONDS, translated
+from adapters.sql.database import Database
 
 LOCK_NAME = "wxlogin-migrate"
 LOCK_NUMBER = 0x77786C6F67696E  # "wxlogin"
@@ -33,31 +31,23 @@ def _config() -> Config:
     return config
 
 
-async def is_migrated(engine: AsyncEngine) -> bool:
+async def is_migrated(database: Database) -> bool:
     """Whether every migration known here ran. Raises StoreUnavailable.
 
     A newer schema is fine: an upgrade migrates first, and then goes from host to host.
     """
     scripts = ScriptDirectory.from_config(_config())
-    with translated():
-        async with asyncio.timeout(CALL_SECONDS), engine.connect() as connection:
-            current = await connection.run_sync(_current_revision)
+    current = await database.read(lambda connection: MigrationContext.configure(connection).get_current_revision())
     known = {script.revision for script in scripts.walk_revisions()}
     return current is not None and (current == scripts.get_current_head() or current not in known)
 
 
-async def migrate(engine: AsyncEngine) -> None:
+async def migrate(database: Database) -> None:
     """Bring the schema to the newest version; safe to run twice, and from several hosts at once.
 
     Raises StoreUnavailable.
     """
-    with translated():
-        async with engine.begin() as connection:
-            await connection.run_sync(_upgrade)
-
-
-def _current_revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    await database.write_slowly(_upgrade)
 
 
 def _upgrade(connection: Connection) -> None:

@@ -6,8 +6,7 @@ from functools import partial
 from typing import Any
 
 from cryptography.fernet import InvalidToken, MultiFernet
-from sqlalchemy import Row, delete, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from adapters.sql.database import Database
 from adapters.sql.tables import sessions, users
@@ -60,52 +59,52 @@ class SqlSessionStore(SessionStore):
         return await self._database.write(partial(_purge, now=now))
 
 
-async def _start(connection: AsyncConnection, session: Session, row: dict[str, Any], limit: int) -> None:
+def _start(connection: Connection, session: Session, row: dict[str, Any], limit: int) -> None:
     # Logins of one user take turns here, so that two of them cannot both see room for one.
-    await connection.execute(select(users.c.id).where(users.c.id == session.user_id).with_for_update())
-    await connection.execute(insert(sessions).values(row))
-    excess = beyond_limit(await _of_user(connection, session.user_id), limit, session.created_at)
-    await _end(connection, excess, EndReason.REPLACED, session.created_at)
+    connection.execute(select(users.c.id).where(users.c.id == session.user_id).with_for_update())
+    connection.execute(insert(sessions).values(row))
+    excess = beyond_limit(_of_user(connection, session.user_id), limit, session.created_at)
+    _end(connection, excess, EndReason.REPLACED, session.created_at)
 
 
-async def _find(connection: AsyncConnection, session_id: str) -> Session | EndedSession | None:
-    row = (await connection.execute(select(sessions).where(sessions.c.id == session_id))).first()
+def _find(connection: Connection, session_id: str) -> Session | EndedSession | None:
+    row = (connection.execute(select(sessions).where(sessions.c.id == session_id))).first()
     if row is None:
         return None
     return EndedSession(EndReason(row.end_reason), row.forget_at) if row.end_reason else _session(row)
 
 
-async def _sealed_key(connection: AsyncConnection, session_id: str) -> str | None:
-    sealed = await connection.scalar(select(sessions.c.sealed_key).where(sessions.c.id == session_id))
+def _sealed_key(connection: Connection, session_id: str) -> str | None:
+    sealed = connection.scalar(select(sessions.c.sealed_key).where(sessions.c.id == session_id))
     return str(sealed) if sealed else None
 
 
-async def _touch(connection: AsyncConnection, session: Session) -> None:
+def _touch(connection: Connection, session: Session) -> None:
     seen = {
         "last_seen_at": session.last_seen_at,
         "idle_expires_at": session.idle_expires_at,
         "forget_at": session.forget_at,
     }
-    await connection.execute(update(sessions).where(_is_open(session)).values(seen))
+    connection.execute(update(sessions).where(_is_open(session)).values(seen))
 
 
-async def _of_user(connection: AsyncConnection, user_id: str) -> list[Session]:
+def _of_user(connection: Connection, user_id: str) -> list[Session]:
     open_ones = select(sessions).where(sessions.c.user_id == user_id, sessions.c.end_reason.is_(None))
-    return [_session(row) for row in await connection.execute(open_ones)]
+    return [_session(row) for row in connection.execute(open_ones)]
 
 
-async def _end(connection: AsyncConnection, ending: Sequence[Session], reason: EndReason, now: datetime) -> None:
+def _end(connection: Connection, ending: Sequence[Session], reason: EndReason, now: datetime) -> None:
     for session in ending:
         ended = {
             "end_reason": reason.value,
             "forget_at": session.end(reason, now).forget_at,
             "sealed_key": None,
         }
-        await connection.execute(update(sessions).where(_is_open(session)).values(ended))
+        connection.execute(update(sessions).where(_is_open(session)).values(ended))
 
 
-async def _purge(connection: AsyncConnection, now: datetime) -> int:
-    return (await connection.execute(delete(sessions).where(sessions.c.forget_at <= now))).rowcount
+def _purge(connection: Connection, now: datetime) -> int:
+    return (connection.execute(delete(sessions).where(sessions.c.forget_at <= now))).rowcount
 
 
 def _is_open(session: Session) -> Any:

@@ -5,8 +5,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Row, and_, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from uuid_utils import uuid7
 
 from adapters.sql.database import ConstraintViolated, Database
@@ -53,74 +52,80 @@ class SqlUserRepository(UserRepository):
         return await self._database.read(_conflicts)
 
 
-async def _owner_of_account(connection: AsyncConnection, identity: Identity) -> User | None:
-    is_account = and_(accounts.c.appid == identity.appid.value, accounts.c.openid == identity.openid)
-    row = (await connection.execute(select(users).join(accounts).where(is_account))).first()
+OWNER_OF_ACCOUNT = (
+    select(users).join(accounts).where(accounts.c.appid == bindparam("appid"), accounts.c.openid == bindparam("openid"))
+)
+"""Built once: every login runs it, and building a statement costs as much as compiling it from the cache."""
+
+
+def _owner_of_account(connection: Connection, identity: Identity) -> User | None:
+    account = {"appid": identity.appid.value, "openid": identity.openid}
+    row = connection.execute(OWNER_OF_ACCOUNT, account).first()
     return _user(row) if row else None
 
 
-async def _create(connection: AsyncConnection, identity: Identity, now: datetime) -> tuple[User, bool]:
-    user = await _owner_of_unionid(connection, identity.unionid) if identity.unionid else None
+def _create(connection: Connection, identity: Identity, now: datetime) -> tuple[User, bool]:
+    user = _owner_of_unionid(connection, identity.unionid) if identity.unionid else None
     is_new = user is None
     if user is None:
         user = User(str(uuid7()), Profile(), created_at=now, updated_at=now, unionid=identity.unionid)
-        await connection.execute(insert(users).values(_row(user)))
+        connection.execute(insert(users).values(_row(user)))
     account = {
         "appid": identity.appid.value,
         "openid": identity.openid,
         "user_id": user.id,
         "created_at": now,
     }
-    await connection.execute(insert(accounts).values(account))
+    connection.execute(insert(accounts).values(account))
     return user, is_new
 
 
-async def _owner_of_unionid(connection: AsyncConnection, unionid: str) -> User | None:
-    row = (await connection.execute(select(users).where(users.c.unionid == unionid))).first()
+def _owner_of_unionid(connection: Connection, unionid: str) -> User | None:
+    row = (connection.execute(select(users).where(users.c.unionid == unionid))).first()
     return _user(row) if row else None
 
 
-async def _add_unionid(connection: AsyncConnection, user: User, identity: Identity, now: datetime) -> User:
+def _add_unionid(connection: Connection, user: User, identity: Identity, now: datetime) -> User:
     assert identity.unionid  # noqa: S101  # the caller looked
-    other = await _owner_of_unionid(connection, identity.unionid)
+    other = _owner_of_unionid(connection, identity.unionid)
     if user.unionid is None and other is None:
         late = {"unionid": identity.unionid, "updated_at": now}
-        await connection.execute(update(users).where(users.c.id == user.id, users.c.unionid.is_(None)).values(late))
+        connection.execute(update(users).where(users.c.id == user.id, users.c.unionid.is_(None)).values(late))
     else:
-        await _record_conflict(connection, UnionIdConflict(user.id, identity.unionid, other.id if other else None), now)
-    return await _get(connection, user.id)
+        _record_conflict(connection, UnionIdConflict(user.id, identity.unionid, other.id if other else None), now)
+    return _get(connection, user.id)
 
 
-async def _record_conflict(connection: AsyncConnection, conflict: UnionIdConflict, now: datetime) -> None:
+def _record_conflict(connection: Connection, conflict: UnionIdConflict, now: datetime) -> None:
     known = select(unionid_conflicts.c.unionid).where(
         unionid_conflicts.c.user_id == conflict.user_id, unionid_conflicts.c.unionid == conflict.unionid
     )
-    if (await connection.execute(known)).first() is None:
+    if connection.execute(known).first() is None:
         row = {
             "user_id": conflict.user_id,
             "unionid": conflict.unionid,
             "other_user_id": conflict.other_user_id,
             "created_at": now,
         }
-        await connection.execute(insert(unionid_conflicts).values(row))
+        connection.execute(insert(unionid_conflicts).values(row))
 
 
-async def _get(connection: AsyncConnection, user_id: str) -> User:
-    row = (await connection.execute(select(users).where(users.c.id == user_id))).first()
+def _get(connection: Connection, user_id: str) -> User:
+    row = (connection.execute(select(users).where(users.c.id == user_id))).first()
     if row is None:
         raise NotFound("There is no such user")
     owned = select(accounts).where(accounts.c.user_id == user_id).order_by(accounts.c.created_at, accounts.c.openid)
-    return _user(row, (await connection.execute(owned)).all())
+    return _user(row, connection.execute(owned).all())
 
 
-async def _change_profile(connection: AsyncConnection, user_id: str, change: ProfileChange, now: datetime) -> User:
+def _change_profile(connection: Connection, user_id: str, change: ProfileChange, now: datetime) -> User:
     values = {**change.fields(), "updated_at": now}
-    await connection.execute(update(users).where(users.c.id == user_id).values(values))
-    return await _get(connection, user_id)
+    connection.execute(update(users).where(users.c.id == user_id).values(values))
+    return _get(connection, user_id)
 
 
-async def _conflicts(connection: AsyncConnection) -> list[UnionIdConflict]:
-    rows = await connection.execute(select(unionid_conflicts).order_by(unionid_conflicts.c.created_at))
+def _conflicts(connection: Connection) -> list[UnionIdConflict]:
+    rows = connection.execute(select(unionid_conflicts).order_by(unionid_conflicts.c.created_at))
     return [UnionIdConflict(row.user_id, row.unionid, row.other_user_id) for row in rows]
 
 

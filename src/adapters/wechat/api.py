@@ -8,12 +8,16 @@ import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
+import aiohttp
 import httpx
 import msgspec
 
 from adapters.wechat.errcodes import error_of
 from domain.errors import WeChatBadAnswer, WeChatUnavailable
+
+HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "wxlogin"}
 
 LARGEST_ANSWER = 64 * 1024
 """In bytes. Real answers are below one KiB."""
@@ -26,7 +30,7 @@ class WeChatApi:
 
     def __init__(self, transport: httpx.AsyncBaseTransport, base_url: str, timeout: float) -> None:
         self._transport = transport
-        self._base_url = httpx.URL(base_url)
+        self._base_url = base_url.rstrip("/")
         self._timeout = timeout
 
     async def get(self, path: str, params: Mapping[str, str]) -> dict[str, Any]:
@@ -34,9 +38,8 @@ class WeChatApi:
 
         Raises WeChatUnavailable, WeChatBadAnswer, and what the errcode in the answer means.
         """
-        url = self._base_url.copy_with(path=self._base_url.path.rstrip("/") + path, params=params)
-        headers = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "wxlogin"}
-        return _understand(await self._exchange(httpx.Request("GET", url, headers=headers)))
+        url = f"{self._base_url}{path}?{urlencode(params)}"
+        return _understand(await self._exchange(httpx.Request("GET", url, headers=HEADERS)))
 
     async def _exchange(self, request: httpx.Request) -> bytes:
         try:
@@ -48,7 +51,7 @@ class WeChatApi:
                     await response.aclose()
         except TimeoutError:
             raise WeChatUnavailable(f"WeChat did not answer within {self._timeout:g} seconds") from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:  # not all of aiohttp's are translated
             # Its text may hold the URL, and so the AppSecret: only its kind is told.
             raise WeChatUnavailable(f"WeChat cannot be reached ({type(error).__name__})") from None
 
