@@ -44,6 +44,13 @@ def redis_url() -> Iterator[str]:
         yield f"redis://127.0.0.1:{server.port}/0"
 
 
+@pytest.fixture(scope="module")
+def own_redis_url() -> Iterator[str]:
+    """A Redis whose queue no other module reads."""
+    with servers.redis_server() as server:
+        yield f"redis://127.0.0.1:{server.port}/0"
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of a PostgreSQL server, without a database."""

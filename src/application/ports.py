@@ -84,7 +84,10 @@ class SessionStore(Protocol):
 
     @abstractmethod
     async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:
-        """End them; the reason stays known for as long as they would have lived. One that is over keeps its reason."""
+        """End them; the reason stays known for as long as they would have lived.
+
+        One that has ended keeps its first reason.
+        """
 
     @abstractmethod
     async def purge(self, now: datetime) -> int:

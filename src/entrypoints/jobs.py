@@ -22,7 +22,7 @@ class Jobs:
     def __init__(self, container: Container) -> None:
         self._container = container
 
-    async def login(self, code: object = None, appid: object = None) -> Body:
+    async def login(self, code: object, appid: object) -> Body:
         """`wxlogin.login`: log in, as POST /v1/sessions."""
         try:
             logged_in = await self._container.login()(_convert({"code": code, "appid": appid}, LoginRequest))
@@ -31,7 +31,7 @@ class Jobs:
         log_login(logged_in)
         return _body(LoginAnswer.of(logged_in))
 
-    async def end_all_sessions(self, user_id: object, reason: object = EndReason.ENDED.value) -> Body:
+    async def end_all_sessions(self, user_id: object, reason: object) -> Body:
         """`wxlogin.end_all_sessions`: log a user out everywhere, as `session_ended` or `session_replaced`."""
         try:
             ended = await self._container.sessions().end_all(_convert(user_id, str), _convert(reason, EndReason))

@@ -17,14 +17,14 @@ from taskiq.schedule_sources import LabelScheduleSource
 from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
 
 from entrypoints.container import Container, open_container, require_migrated
-from entrypoints.jobs import Jobs
+from entrypoints.jobs import Body, Jobs
 from entrypoints.log import configure_logging, log
 from entrypoints.settings import Settings, load_settings, missing
 
 QUEUE = "wxlogin"
 RESULT_SECONDS = 60
 POLL_MILLISECONDS = 1000
-JOB_SECONDS = 12.0
+JOB_SECONDS = 7.0
 """The longest a job may take beyond its call to WeChat: a store answers within five seconds or not at all."""
 
 
@@ -79,14 +79,19 @@ def create_broker(settings: Settings, jobs: Jobs) -> JobBroker:
         socket_timeout=5.0,
         socket_connect_timeout=1.0,
     ).with_result_backend(RedisAsyncResultBackend(url, result_ex_time=RESULT_SECONDS))
-    broker.register_task(jobs.login, task_name="wxlogin.login", timeout=job_seconds)
-    broker.register_task(jobs.end_all_sessions, task_name="wxlogin.end_all_sessions", timeout=job_seconds)
-    broker.register_task(
-        jobs.purge_sessions,
-        task_name="wxlogin.purge_sessions",
-        timeout=job_seconds,
-        schedule=[{"cron": "*/10 * * * *"}],
-    )
+
+    @broker.task("wxlogin.login", timeout=job_seconds)
+    async def login(code: object = None, appid: object = None) -> Body:
+        return await jobs.login(code, appid)
+
+    @broker.task("wxlogin.end_all_sessions", timeout=job_seconds)
+    async def end_all_sessions(user_id: object = None, reason: object = "session_ended") -> Body:
+        return await jobs.end_all_sessions(user_id, reason)
+
+    @broker.task("wxlogin.purge_sessions", timeout=job_seconds, schedule=[{"cron": "*/10 * * * *"}])
+    async def purge_sessions() -> Body:
+        return await jobs.purge_sessions()
+
     return broker
 
 

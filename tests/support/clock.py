@@ -10,6 +10,7 @@ class Clock:
         self.now = datetime.now(UTC).replace(microsecond=123456)
 
     def __call__(self) -> datetime:
+        """What time it is."""
         return self.now
 
     def advance(self, **duration: float) -> datetime:

@@ -100,9 +100,9 @@ def running(*arguments: str, env: Mapping[str, str], cwd: Path | None = None) ->
 class Sandbox:
     """A running `wxlogin sandbox`, by its controls."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, client: httpx.Client) -> None:
         self.url = url
-        self._client = httpx.Client(base_url=url)
+        self._client = client
 
     def code(self, appid: str = APPID, **more: str) -> str:
         """What wx.login() gives."""
@@ -130,7 +130,8 @@ def sandbox() -> Iterator[Sandbox]:
         wait_until(lambda: "http://" in process.text() or process.process.poll() is not None, "sandbox")
         url = process.text().split("sandbox at ")[1].split(";")[0]
         wait_until(lambda: _answers(f"{url}/sandbox/calls"), "sandbox")
-        yield Sandbox(url)
+        with httpx.Client(base_url=url) as client:
+            yield Sandbox(url, client)
 
 
 @contextmanager

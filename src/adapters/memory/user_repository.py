@@ -15,7 +15,7 @@ class MemoryUserRepository(UserRepository):
 
     def __init__(self) -> None:
         self._users: dict[str, User] = {}
-        self._conflicts: dict[UnionIdConflict, None] = {}
+        self._conflicts: dict[tuple[str, str], UnionIdConflict] = {}
 
     async def find_or_create(self, identity: Identity, now: datetime) -> tuple[User, bool]:
         """See UserRepository."""
@@ -44,7 +44,7 @@ class MemoryUserRepository(UserRepository):
 
     async def conflicts(self) -> list[UnionIdConflict]:
         """See UserRepository."""
-        return list(self._conflicts)
+        return list(self._conflicts.values())
 
     def _owner_of_account(self, identity: Identity) -> User | None:
         wanted = (identity.appid, identity.openid)
@@ -63,5 +63,6 @@ class MemoryUserRepository(UserRepository):
         if user.unionid is None and other is None:
             self._users[user.id] = replace(user, unionid=identity.unionid, updated_at=now)
             return self._users[user.id]
-        self._conflicts[UnionIdConflict(user.id, identity.unionid, other.id if other else None)] = None
+        conflict = UnionIdConflict(user.id, identity.unionid, other.id if other else None)
+        self._conflicts[user.id, identity.unionid] = conflict
         return user

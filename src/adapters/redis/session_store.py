@@ -2,9 +2,10 @@
 
     wxlogin:{<session id>}:session  the record, gone when it is forgotten
     wxlogin:{<session id>}:ended    why it is over, gone when it is forgotten
-    wxlogin:user:<user id>          the sessions not ended, "<expires at>:<id>", by the time they expire unused
+    wxlogin:user:<user id>          the sessions not ended, "<created at>:<expires at>:<id>", by when they expire unused
 
-What ends is deleted, and a touch only writes what is there: so a touch never brings an ended session back.
+What ends is deleted, and a touch only writes what is there: so a touch never brings an ended session back. A session is
+written before its index: nobody has its token before both are, and who ends it by the index finds it.
 """
 
 import asyncio
@@ -32,9 +33,12 @@ ADD_TO_INDEX = """
 local index, now, idle_expires_at, member, limit = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 redis.call('ZREMRANGEBYSCORE', index, '-inf', now)
 redis.call('ZADD', index, idle_expires_at, member)
-local oldest_first = redis.call('ZRANGE', index, 0, -1)
+local oldest_first, latest = redis.call('ZRANGE', index, 0, -1), 0
 table.sort(oldest_first)
-redis.call('PEXPIREAT', index, string.match(oldest_first[#oldest_first], '^%d+'))
+for _, each in ipairs(oldest_first) do
+    latest = math.max(latest, tonumber(string.match(each, ':(%d+):')))
+end
+redis.call('PEXPIREAT', index, string.format('%d', latest))
 return limit > 0 and {unpack(oldest_first, 1, #oldest_first - limit)} or {}
 """
 """Adds a member, drops those that expired, and answers with the oldest beyond the limit. One key, one round trip."""
@@ -81,10 +85,10 @@ class RedisSessionStore(SessionStore):
         record = _record(session, self._cipher.encrypt(key.value.encode()))
         now, idle_expires_at = _millis(session.created_at), _millis(session.idle_expires_at)
         pipeline = self._redis.pipeline(transaction=False)
-        pipeline.eval(ADD_TO_INDEX, 1, _index(session.user_id), now, idle_expires_at, _member(session), limit)
         pipeline.set(_key(session.id), _encode(record), pxat=_millis(session.forget_at))
+        pipeline.eval(ADD_TO_INDEX, 1, _index(session.user_id), now, idle_expires_at, _member(session), limit)
         async with translated():
-            excess, _ = await pipeline.execute()
+            _, excess = await pipeline.execute()
         if excess:
             await self._replace(session, [member.decode() for member in excess])
 
@@ -139,7 +143,7 @@ class RedisSessionStore(SessionStore):
     async def _replace(self, newest: Session, members: Sequence[str]) -> None:
         pipeline = self._redis.pipeline(transaction=False)
         for member in members:
-            expires_at = _time(int(member.partition(":")[0]) * 1000)
+            expires_at = _time(int(member.split(":")[1]) * 1000)
             _end(pipeline, newest.user_id, member, EndedSession.of(EndReason.REPLACED, newest.created_at, expires_at))
         async with translated():
             await pipeline.execute()
@@ -162,12 +166,12 @@ def _index(user_id: str) -> str:
 
 
 def _member(session: Session) -> str:
-    """Sorts by age; the time is milliseconds since 1970, of 13 digits until 2286."""
-    return f"{_millis(session.expires_at)}:{session.id}"
+    """Sorts by age; times are milliseconds since 1970, of 13 digits until 2286."""
+    return f"{_millis(session.created_at)}:{_millis(session.expires_at)}:{session.id}"
 
 
 def _id(member: str) -> str:
-    return member.partition(":")[2]
+    return member.split(":")[2]
 
 
 def _end(pipeline: Pipeline, user_id: str, member: str, ended: EndedSession) -> None:

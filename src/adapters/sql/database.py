@@ -18,7 +18,7 @@ T = TypeVar("T")
 Work = Callable[[Connection], T]
 """Statements that belong together. It blocks, or seems to: a greenlet or a thread waits in its place."""
 
-CALL_SECONDS = 5.0
+CALL_SECONDS = 3.0
 """The longest that one repository method may take, waiting for a connection included."""
 
 ATTEMPTS = 3
@@ -30,7 +30,7 @@ UNDONE = {"40001", "40P01", "1205", "1213"}
 CONNECTIONS = 20
 
 CONNECT_ARGS: dict[str, dict[str, Any]] = {
-    "postgresql": {"timeout": 2.0, "command_timeout": CALL_SECONDS},
+    "postgresql": {"timeout": 2.0},
     "mysql": {"connect_timeout": 2},
 }
 

@@ -1,5 +1,7 @@
 """Whether the database has the newest schema, and bringing it there."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +12,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from adapters.sql.database import Database
+from domain.errors import StoreUnavailable
 
 LOCK_NAME = "wxlogin-migrate"
 LOCK_NUMBER = 0x77786C6F67696E  # "wxlogin"
-LOCK_SECONDS = 60
-
-# SQLite needs none: its transaction begins IMMEDIATE, which is one writer at a time. The others let go when the
-# connection closes, whatever happens to its process.
-LOCKS = {
-    "postgresql": f"SELECT pg_advisory_xact_lock({LOCK_NUMBER})",
-    "mysql": f"SELECT GET_LOCK('{LOCK_NAME}', {LOCK_SECONDS})",
-    "mariadb": f"SELECT GET_LOCK('{LOCK_NAME}', {LOCK_SECONDS})",
-}
-UNLOCKS = {"mysql": f"SELECT RELEASE_LOCK('{LOCK_NAME}')", "mariadb": f"SELECT RELEASE_LOCK('{LOCK_NAME}')"}
+LOCK_SECONDS = 3600
 
 
 def _config() -> Config:
@@ -53,14 +47,25 @@ async def migrate(database: Database) -> None:
 def _upgrade(connection: Connection) -> None:
     config = _config()
     config.attributes["connection"] = connection
-    dialect = connection.dialect.name
-    if dialect in LOCKS:
-        connection.exec_driver_sql(LOCKS[dialect])
-    try:
+    with _lock(connection):
         command.upgrade(config, "head")
-    finally:
-        if dialect in UNLOCKS:
-            connection.exec_driver_sql(UNLOCKS[dialect])
+
+
+@contextmanager
+def _lock(connection: Connection) -> Iterator[None]:
+    """One host at a time. SQLite's transaction, which begins IMMEDIATE, is a lock by itself."""
+    match connection.dialect.name:
+        case "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK_NUMBER})")
+            yield
+        case "mysql" | "mariadb":
+            if connection.exec_driver_sql(f"SELECT GET_LOCK('{LOCK_NAME}', {LOCK_SECONDS})").scalar() != 1:
+                raise StoreUnavailable(f"Another host has been migrating for {LOCK_SECONDS} seconds")
+            yield
+            connection.exec_driver_sql("COMMIT")  # before the next one looks; after an error, closing lets go
+            connection.exec_driver_sql(f"SELECT RELEASE_LOCK('{LOCK_NAME}')")
+        case _:
+            yield
 
 
 def differences(connection: Connection) -> list[Any]:

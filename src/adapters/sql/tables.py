@@ -1,9 +1,11 @@
 """The tables. Their history is in migrations/versions; a test holds the two against each other."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Column, DateTime, Dialect, ForeignKey, MetaData, String, Table, TypeDecorator
 from sqlalchemy.dialects import mysql
+from sqlalchemy.types import TypeEngine
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -12,7 +14,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> object:  # type: ignore[override]  # a union of private types
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """MySQL keeps whole seconds unless told otherwise."""
         return dialect.type_descriptor(mysql.DATETIME(fsp=6) if dialect.name in ("mysql", "mariadb") else DateTime())
 
@@ -25,10 +27,27 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value else None
 
 
-def identifier(length: int) -> String:
-    """ASCII text that differs when its case does. MySQL would call oA and oa the same openid."""
-    exact = mysql.VARCHAR(length, charset="ascii", collation="ascii_bin")
-    return String(length).with_variant(exact, "mysql", "mariadb")
+class Identifier(TypeDecorator[str]):
+    """ASCII text that differs when its case does. MySQL would call oA and oa the same openid.
+
+    What cannot be an identifier is nobody's: it becomes NULL, which equals nothing, where databases would complain.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, length: int) -> None:
+        super().__init__(length)
+        self.length = length
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """MySQL has to be told to compare exactly."""
+        exact = mysql.VARCHAR(self.length, charset="ascii", collation="ascii_bin")
+        return dialect.type_descriptor(exact if dialect.name in ("mysql", "mariadb") else String(self.length))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """NULL, if it cannot be one."""
+        return value if value and value.isascii() and value.isprintable() else None
 
 
 def text(length: int) -> String:
@@ -47,9 +66,9 @@ metadata = MetaData(
 users = Table(
     "users",
     metadata,
-    Column("id", identifier(36), primary_key=True),
-    Column("unionid", identifier(128), unique=True),
-    Column("phone", identifier(32)),
+    Column("id", Identifier(36), primary_key=True),
+    Column("unionid", Identifier(128), unique=True),
+    Column("phone", Identifier(32)),
     Column("name", text(64), nullable=False),
     Column("avatar", text(1024), nullable=False),
     Column("language", text(32), nullable=False),
@@ -63,8 +82,8 @@ users = Table(
 accounts = Table(
     "accounts",
     metadata,
-    Column("appid", identifier(64), primary_key=True),
-    Column("openid", identifier(128), primary_key=True),
+    Column("appid", Identifier(64), primary_key=True),
+    Column("openid", Identifier(128), primary_key=True),
     Column("user_id", ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False, index=True),
     Column("created_at", UtcDateTime, nullable=False),
 )
@@ -73,7 +92,7 @@ unionid_conflicts = Table(
     "unionid_conflicts",
     metadata,
     Column("user_id", ForeignKey(users.c.id, ondelete="CASCADE"), primary_key=True),
-    Column("unionid", identifier(128), primary_key=True),
+    Column("unionid", Identifier(128), primary_key=True),
     Column("other_user_id", ForeignKey(users.c.id, ondelete="CASCADE"), index=True),
     Column("created_at", UtcDateTime, nullable=False),
 )
@@ -81,18 +100,18 @@ unionid_conflicts = Table(
 sessions = Table(
     "sessions",
     metadata,
-    Column("id", identifier(32), primary_key=True),
+    Column("id", Identifier(32), primary_key=True),
     Column("user_id", ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False, index=True),
-    Column("appid", identifier(64), nullable=False),
-    Column("openid", identifier(128), nullable=False),
-    Column("unionid", identifier(128)),
-    Column("sealed_key", identifier(1024)),
+    Column("appid", Identifier(64), nullable=False),
+    Column("openid", Identifier(128), nullable=False),
+    Column("unionid", Identifier(128)),
+    Column("sealed_key", Identifier(1024)),
     Column("user_agent", text(512)),
-    Column("ip", identifier(45)),
+    Column("ip", Identifier(45)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("last_seen_at", UtcDateTime, nullable=False),
     Column("idle_expires_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
     Column("forget_at", UtcDateTime, nullable=False, index=True),
-    Column("end_reason", identifier(32)),
+    Column("end_reason", Identifier(32)),
 )

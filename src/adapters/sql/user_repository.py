@@ -88,25 +88,25 @@ def _owner_of_unionid(connection: Connection, unionid: str) -> User | None:
 def _add_unionid(connection: Connection, user: User, identity: Identity, now: datetime) -> User:
     assert identity.unionid  # noqa: S101  # the caller looked
     other = _owner_of_unionid(connection, identity.unionid)
+    if other is not None and other.id == user.id:
+        return _get(connection, user.id)  # another login of this account was faster
     if user.unionid is None and other is None:
         late = {"unionid": identity.unionid, "updated_at": now}
-        connection.execute(update(users).where(users.c.id == user.id, users.c.unionid.is_(None)).values(late))
+        nameless = update(users).where(users.c.id == user.id, users.c.unionid.is_(None))
+        if not connection.execute(nameless.values(late)).rowcount:
+            raise ConstraintViolated("Another login of this account was faster")
     else:
         _record_conflict(connection, UnionIdConflict(user.id, identity.unionid, other.id if other else None), now)
     return _get(connection, user.id)
 
 
 def _record_conflict(connection: Connection, conflict: UnionIdConflict, now: datetime) -> None:
-    known = select(unionid_conflicts.c.unionid).where(
-        unionid_conflicts.c.user_id == conflict.user_id, unionid_conflicts.c.unionid == conflict.unionid
-    )
-    if connection.execute(known).first() is None:
-        row = {
-            "user_id": conflict.user_id,
-            "unionid": conflict.unionid,
-            "other_user_id": conflict.other_user_id,
-            "created_at": now,
-        }
+    is_known = (unionid_conflicts.c.user_id == conflict.user_id) & (unionid_conflicts.c.unionid == conflict.unionid)
+    owner = {"other_user_id": conflict.other_user_id}
+    if connection.execute(select(unionid_conflicts).where(is_known)).first():
+        connection.execute(update(unionid_conflicts).where(is_known).values(owner))
+    else:
+        row = {"user_id": conflict.user_id, "unionid": conflict.unionid, "created_at": now, **owner}
         connection.execute(insert(unionid_conflicts).values(row))
 
 

@@ -10,7 +10,7 @@ from litestar.types import Receive, Scope, Send
 from domain.errors import WxLoginError
 from domain.session import Session
 from entrypoints.http.caller import bearer_token
-from entrypoints.http.errors import PROBLEM_JSON
+from entrypoints.http.contract import PROBLEM_JSON
 from entrypoints.log import log_error
 from entrypoints.problems import Problem, headers_of, outcome_of
 

@@ -20,15 +20,13 @@ from litestar.openapi.spec import (
 from litestar.params import FromPath
 
 from domain.errors import NotFound
+from entrypoints.http.contract import BEARER, PROBLEM_JSON, SESSION_ERRORS, codes_by_status
 
 ASSETS = {
     "swagger_bundle.js": "text/javascript",
     "swagger_preset.js": "text/javascript",
     "swagger_style.css": "text/css",
 }
-
-BEARER = [{"token": list[str]()}]
-"""Marks an operation that needs a session's token."""
 
 OPENAPI = OpenAPIConfig(
     title="wxlogin",
@@ -60,21 +58,23 @@ def show_asset(name: FromPath[str]) -> Response[bytes]:
 def document_auth(app: Litestar) -> None:
     """Put /auth into the schema, where the framework puts no plain ASGI application."""
     headers = ("X-User-Id", "X-Session-Id", "X-WX-OPENID", "X-WX-APPID", "X-WX-UNIONID")
-    problem = {"application/problem+json": OpenAPIMediaType(schema=Reference(ref="#/components/schemas/Problem"))}
+    problem = {PROBLEM_JSON: OpenAPIMediaType(schema=Reference(ref="#/components/schemas/Problem"))}
+    refusals = {
+        str(status): OpenAPIResponse(description=codes, content=problem)
+        for status, codes in codes_by_status(*SESSION_ERRORS).items()
+        if status != 404
+    }
+    live = OpenAPIResponse(
+        description="A live session",
+        headers={name: OpenAPIHeader(schema=Schema(type=OpenAPIType.STRING)) for name in headers},
+    )
     operation = Operation(
         tags=["Gateway"],
         operation_id="authenticate",
         summary="Authenticate",
         description="Forward authentication for nginx, Caddy, Traefik: who is calling, in headers to copy.",
         security=BEARER,
-        responses={
-            "204": OpenAPIResponse(
-                description="A live session",
-                headers={name: OpenAPIHeader(schema=Schema(type=OpenAPIType.STRING)) for name in headers},
-            ),
-            "401": OpenAPIResponse(description="No live session", content=problem),
-            "503": OpenAPIResponse(description="The session store is unavailable", content=problem),
-        },
+        responses={"204": live, **refusals},
     )
     paths = app.openapi_schema.paths or {}
     paths["/auth"] = PathItem(get=operation)

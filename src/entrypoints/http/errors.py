@@ -8,12 +8,11 @@ from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
 from domain.errors import NotFound, RequestInvalid, Retry, WxLoginError
+from entrypoints.http.contract import PROBLEM_JSON
 from entrypoints.log import log, log_error
 from entrypoints.problems import Problem, headers_of
 
 AnyRequest = Request[Any, Any, Any]
-
-PROBLEM_JSON = "application/problem+json"
 
 
 def problem_response(request: AnyRequest, error: WxLoginError) -> Response[Problem]:

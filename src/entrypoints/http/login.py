@@ -1,10 +1,10 @@
 """POST /login/: the contract of the article that all this grew from, answer for answer."""
 
-from typing import Any
-
+import msgspec
 from litestar import Response, post
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
+from litestar.openapi import ResponseSpec
 from litestar.params import JSONBody
 from litestar.types import ExceptionHandlersMap
 
@@ -24,9 +24,25 @@ from domain.errors import (
     WxLoginError,
 )
 from entrypoints.http.caller import CallerRequest, client_of, hinted_appid
+from entrypoints.http.contract import codes_by_status
 from entrypoints.http.errors import AnyRequest, as_error
 from entrypoints.log import log, log_error, log_login
 from entrypoints.problems import headers_of, outcome_of
+
+
+class ArticleToken(msgspec.Struct, frozen=True):
+    """What a login gives."""
+
+    token: str
+
+
+class ArticleAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The article's envelope. `data` is the token, or what is wrong, or absent."""
+
+    status: int
+    msg: str
+    data: ArticleToken | str | None = None
+
 
 MESSAGES: dict[type[WxLoginError], str] = {
     RequestInvalid: "请求格式错误",
@@ -41,35 +57,40 @@ MESSAGES: dict[type[WxLoginError], str] = {
 """The texts of status 3."""
 
 
-def envelope(request: AnyRequest, error: Exception) -> Response[dict[str, Any]]:
+def envelope(request: AnyRequest, error: Exception) -> Response[ArticleAnswer]:
     """Any error, in the article's shape."""
     match error:
         case CodeMissing():
-            return Response({"status": 1, "msg": "缺少参数"}, status_code=200)
+            return Response(ArticleAnswer(1, "缺少参数"), status_code=200)
         case CodeInvalid() | CodeUsed():
             log_error(error, request.url.path)
-            return Response({"status": 2, "msg": "无效的code", "data": "无效的code"}, status_code=200)
+            return Response(ArticleAnswer(2, "无效的code", "无效的code"), status_code=200)
         case WxLoginError():
             return _other(error, request)
         case HTTPException():
             return _other(as_error(error), request)
     log.error("defect", where=request.url.path, exc_info=error)
-    return Response({"status": 3, "msg": "服务内部错误"}, status_code=500)
+    return Response(ArticleAnswer(3, "服务内部错误"), status_code=500)
 
 
-def _other(error: WxLoginError, request: AnyRequest) -> Response[dict[str, Any]]:
+def _other(error: WxLoginError, request: AnyRequest) -> Response[ArticleAnswer]:
     log_error(error, request.url.path)
     message = next(MESSAGES[kind] for kind in type(error).__mro__ if kind in MESSAGES)
-    return Response({"status": 3, "msg": message}, status_code=outcome_of(error).http, headers=headers_of(error))
+    return Response(ArticleAnswer(3, message), status_code=outcome_of(error).http, headers=headers_of(error))
 
+
+REFUSALS = {
+    status: ResponseSpec(ArticleAnswer, description=f"status 3: {codes}", generate_examples=False)
+    for status, codes in codes_by_status(*MESSAGES).items()
+}
 
 ENVELOPES: ExceptionHandlersMap = {WxLoginError: envelope, HTTPException: envelope, Exception: envelope}
 
 
-@post("/login", status_code=200, exception_handlers=ENVELOPES)
+@post("/login", status_code=200, exception_handlers=ENVELOPES, tags=["Login"], responses=REFUSALS)
 async def log_in(
     request: CallerRequest, login: NamedDependency[LoginUseCase], data: JSONBody[LoginRequest | None] = None
-) -> dict[str, Any]:
+) -> ArticleAnswer:
     """Log in with the code of wx.login().
 
     `status` 0: `data.token` is the session's token. 1: the code is missing. 2: WeChat refuses the code, call wx.login()
@@ -77,4 +98,4 @@ async def log_in(
     """
     logged_in = await login(data or LoginRequest(), client_of(request), hinted_appid(request.headers))
     log_login(logged_in)
-    return {"status": 0, "msg": "ok", "data": {"token": logged_in.token.value}}
+    return ArticleAnswer(0, "ok", ArticleToken(logged_in.token.value))

@@ -5,18 +5,25 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from application.users import Users
+from domain.errors import RequestInvalid
 from domain.session import Session
 from domain.user import ProfileChange
 from entrypoints.answers import UserAnswer
+from entrypoints.http.contract import BEARER, SESSION_ERRORS, SIGNED_IN, problems
 
 
-@get()
+@get(**SIGNED_IN)
 async def show_me(session: NamedDependency[Session], users: NamedDependency[Users]) -> UserAnswer:
     """The user's profile and accounts."""
     return UserAnswer.of(await users.get(session.user_id))
 
 
-@route(http_method=[HttpMethod.PATCH, HttpMethod.PUT], status_code=200)
+@route(
+    http_method=[HttpMethod.PATCH, HttpMethod.PUT],
+    status_code=200,
+    security=BEARER,
+    responses=problems(RequestInvalid, *SESSION_ERRORS),
+)
 async def change_me(
     data: JSONBody[ProfileChange], session: NamedDependency[Session], users: NamedDependency[Users]
 ) -> UserAnswer:

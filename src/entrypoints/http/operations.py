@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 from litestar import Response, Router, get
 from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
 
 from application.readiness import Readiness
 
@@ -28,7 +29,7 @@ def show_health() -> Health:
     return Health()
 
 
-@get("/readyz")
+@get("/readyz", responses={503: ResponseSpec(Ready, description="Names what does not answer")})
 async def show_readiness(readiness: NamedDependency[Readiness]) -> Response[Ready]:
     """Whether database and session store answer; 503 names which does not."""
     checks = await readiness()

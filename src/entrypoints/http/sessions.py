@@ -9,10 +9,11 @@ from application.sessions import Sessions
 from domain.session import Session
 from entrypoints.answers import LoginAnswer, SessionAnswer, SessionList
 from entrypoints.http.caller import CallerRequest, client_of, hinted_appid
+from entrypoints.http.contract import LOGIN_ERRORS, SIGNED_IN, problems
 from entrypoints.log import log_login
 
 
-@post()
+@post(responses=problems(*LOGIN_ERRORS))
 async def log_in(
     data: JSONBody[LoginRequest], request: CallerRequest, login: NamedDependency[LoginUseCase]
 ) -> LoginAnswer:
@@ -22,25 +23,25 @@ async def log_in(
     return LoginAnswer.of(logged_in)
 
 
-@get()
+@get(**SIGNED_IN)
 async def list_sessions(session: NamedDependency[Session], sessions: NamedDependency[Sessions]) -> SessionList:
     """Every device that the user is logged in on, newest first."""
     return SessionList.of(await sessions.of_user(session.user_id), current=session.id)
 
 
-@get("/current", sync_to_thread=False)
+@get("/current", sync_to_thread=False, **SIGNED_IN)
 def show_current(session: NamedDependency[Session]) -> SessionAnswer:
     """The session that asks."""
     return SessionAnswer.of(session, current=True)
 
 
-@delete("/current")
+@delete("/current", **SIGNED_IN)
 async def log_out(session: NamedDependency[Session], sessions: NamedDependency[Sessions]) -> None:
     """Log out here."""
     await sessions.end(session.id)
 
 
-@delete("/{session_id:str}")
+@delete("/{session_id:str}", **SIGNED_IN)
 async def log_out_device(
     session_id: FromPath[str], session: NamedDependency[Session], sessions: NamedDependency[Sessions]
 ) -> None:
@@ -48,7 +49,7 @@ async def log_out_device(
     await sessions.end(session_id, user_id=session.user_id)
 
 
-@delete()
+@delete(**SIGNED_IN)
 async def log_out_everywhere(session: NamedDependency[Session], sessions: NamedDependency[Sessions]) -> None:
     """Log out on every device."""
     await sessions.end_all(session.user_id)

@@ -55,9 +55,7 @@ async def test_an_errcode_fault_spends_no_code(client: httpx.AsyncClient) -> Non
 
     assert failed.status_code == 200
     assert failed.json()["errcode"] == 45011
-    assert re.match(
-        r"api minute-quota reach limit, must slower, retry next minute, rid: ", failed.json()["errmsg"]
-    )
+    assert re.match(r"api minute-quota reach limit, must slower, retry next minute, rid: ", failed.json()["errmsg"])
     assert "openid" in passed.json()
 
 
@@ -216,9 +214,7 @@ async def test_the_clock_moves_on(client: httpx.AsyncClient) -> None:
         ("/sandbox/clock", '{"advance_seconds":[]}', "advance_seconds: Expected `float`"),
     ],
 )
-async def test_a_wrong_order_is_explained(
-    client: httpx.AsyncClient, path: str, body: str, reason: str
-) -> None:
+async def test_a_wrong_order_is_explained(client: httpx.AsyncClient, path: str, body: str, reason: str) -> None:
     """A control that is used wrongly is a 400 problem that says what is wrong."""
     answer = await client.post(path, content=body)
 

@@ -30,9 +30,7 @@ def test_two_answers_have_two_rids() -> None:
 def test_the_texts_that_have_no_rid() -> None:
     """A busy WeChat gives none, and a blocked code has a req_id instead."""
     assert errmsg(-1, "/sns/jscode2session", NOW) == "system error"
-    assert re.fullmatch(
-        r"code blocked, hints: \[ req_id: [\w-]{15} \]", errmsg(40226, "/sns/jscode2session", NOW)
-    )
+    assert re.fullmatch(r"code blocked, hints: \[ req_id: [\w-]{15} \]", errmsg(40226, "/sns/jscode2session", NOW))
 
 
 @pytest.mark.parametrize("errcode", [*TEXTS, 99999])

@@ -1,0 +1,74 @@
+"""What the schema at /docs says of errors and tokens, so that each route names what it can refuse."""
+
+from itertools import groupby
+from typing import Any
+
+from litestar.openapi import ResponseSpec
+
+from domain.errors import (
+    AppMisconfigured,
+    AppUnknown,
+    CodeInvalid,
+    CodeMissing,
+    CodeUsed,
+    NotFound,
+    RateLimited,
+    RequestInvalid,
+    SessionEnded,
+    SessionExpired,
+    SessionReplaced,
+    StoreUnavailable,
+    TokenInvalid,
+    TokenMissing,
+    UserBlockedByWeChat,
+    WeChatBadAnswer,
+    WeChatUnavailable,
+    WxLoginError,
+)
+from entrypoints.problems import OUTCOMES, Problem
+
+PROBLEM_JSON = "application/problem+json"
+
+BEARER = [{"token": list[str]()}]
+"""Marks an operation that needs a session's token."""
+
+LOGIN_ERRORS: tuple[type[WxLoginError], ...] = (
+    RequestInvalid,
+    CodeMissing,
+    AppUnknown,
+    CodeInvalid,
+    CodeUsed,
+    UserBlockedByWeChat,
+    RateLimited,
+    AppMisconfigured,
+    WeChatBadAnswer,
+    WeChatUnavailable,
+    StoreUnavailable,
+)
+SESSION_ERRORS: tuple[type[WxLoginError], ...] = (
+    TokenMissing,
+    TokenInvalid,
+    SessionExpired,
+    SessionEnded,
+    SessionReplaced,
+    NotFound,
+    StoreUnavailable,
+)
+
+
+def codes_by_status(*errors: type[WxLoginError]) -> dict[int, str]:
+    """The `code`s of the errors, by HTTP status."""
+    rows = sorted({(OUTCOMES[error].http, error.code) for error in errors})
+    return {status: ", ".join(code for _, code in group) for status, group in groupby(rows, key=lambda row: row[0])}
+
+
+def problems(*errors: type[WxLoginError]) -> dict[int, ResponseSpec]:
+    """The answers to these errors."""
+    return {
+        status: ResponseSpec(Problem, description=codes, media_type=PROBLEM_JSON, generate_examples=False)
+        for status, codes in codes_by_status(*errors).items()
+    }
+
+
+SIGNED_IN: dict[str, Any] = {"security": BEARER, "responses": problems(*SESSION_ERRORS)}
+"""The options of a route that needs a session's token."""

@@ -1,0 +1,119 @@
+"""Arrows point inwards: the import contracts of pyproject.toml hold, and each of them would notice."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CONTRACTS = [
+    contract["name"]
+    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+]
+
+VIOLATIONS = [
+    ("Arrows point inwards", "domain/user.py", "import application.ports"),
+    ("Arrows point inwards", "application/login.py", "from adapters.memory.session_store import MemorySessionStore"),
+    ("Arrows point inwards", "application/sessions.py", "def later():\n    import entrypoints.settings"),
+    ("Arrows point inwards", "adapters/redis/client.py", "from entrypoints.settings import Settings"),
+    ("Domain and application know no framework", "domain/identity.py", "import msgspec"),
+    (
+        "Domain and application know no framework",
+        "application/users.py",
+        "from sqlalchemy.ext.asyncio import AsyncEngine",
+    ),
+    ("Domain and application know no framework", "application/ports.py", "from httpx._client import AsyncClient"),
+    ("Only the container names adapters", "entrypoints/http/login.py", "from adapters.wechat.errcodes import ERRCODES"),
+    ("Only the container names adapters", "entrypoints/jobs.py", "import adapters"),
+    ("Only the container names adapters", "entrypoints/cli/running.py", "def f():\n    import adapters.sql.schema"),
+    ("Technologies do not know each other", "adapters/sql/probe.py", "from adapters.redis.client import create_client"),
+    ("Technologies do not know each other", "adapters/memory/session_store.py", "import adapters.wechat.errcodes"),
+    ("The sandbox shares nothing with what it tests", "entrypoints/sandbox/wechat.py", "import domain.identity"),
+    ("The sandbox shares nothing with what it tests", "entrypoints/sandbox/door.py", "import entrypoints.settings"),
+    ("The sandbox shares nothing with what it tests", "entrypoints/sandbox/api.py", "import entrypoints.http.errors"),
+]
+
+
+def lint(directory: Path) -> subprocess.CompletedProcess[str]:
+    """Run import-linter over the `src` of a directory, with its pyproject.toml."""
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache", "--no-logo"]
+    env = os.environ | {"PYTHONPATH": str(directory / "src"), "COLUMNS": "200", "NO_COLOR": "1"}
+    return subprocess.run(command, cwd=directory, env=env, capture_output=True, text=True, timeout=120, check=False)
+
+
+def verdicts(output: str) -> dict[str, str]:
+    """KEPT or BROKEN for each contract."""
+    return {
+        name: verdict for name in CONTRACTS for verdict in re.findall(rf"^{name} (KEPT|BROKEN)", output, re.MULTILINE)
+    }
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The project's sources, to spoil."""
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def test_the_contracts_hold() -> None:
+    """No import of the sources breaks a contract, and every contract was looked at."""
+    ran = lint(ROOT)
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert verdicts(ran.stdout) == dict.fromkeys(CONTRACTS, "KEPT")
+
+
+def test_every_contract_is_tested_with_a_violation() -> None:
+    """A new contract gets an import that it has to notice."""
+    assert {violation[0] for violation in VIOLATIONS} == set(CONTRACTS)
+
+
+@pytest.mark.parametrize(("contract", "path", "line"), VIOLATIONS)
+def test_a_violation_is_caught(contract: str, path: str, line: str, copy: Path) -> None:
+    """An import that points outwards breaks the contract that is about it, and the report names the module."""
+    file = copy / "src" / path
+    file.write_text(f"{file.read_text(encoding='utf-8')}\n{line}\n", encoding="utf-8")
+    ran = lint(copy)
+    broken = {name for name, verdict in verdicts(ran.stdout).items() if verdict == "BROKEN"}
+
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert contract in broken
+    assert path.removesuffix(".py").replace("/", ".") in ran.stdout
+
+
+def test_a_new_module_is_looked_at_too(copy: Path) -> None:
+    """Contracts hold for whatever somebody adds to a package, however deep."""
+    package = copy / "src" / "domain" / "deep"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "new.py").write_text("import litestar\n", encoding="utf-8")
+    ran = lint(copy)
+
+    assert verdicts(ran.stdout)["Domain and application know no framework"] == "BROKEN", ran.stdout
+    assert "domain.deep.new" in ran.stdout
+
+
+def test_the_domain_needs_nothing_but_python() -> None:
+    """Domain and application import the standard library, each other inwards, and nothing else."""
+    script = (
+        "import sys, pkgutil, importlib, domain, application\n"
+        "for package in (domain, application):\n"
+        "    for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
+        "        importlib.import_module(module.name)\n"
+        "print('\\n'.join(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    command = [sys.executable, "-S", "-c", script]
+    env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    ran = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    assert ran.returncode == 0, ran.stderr
+    loaded = {name for name in ran.stdout.split() if not name.startswith("_")}
+    assert loaded - sys.stdlib_module_names == {"domain", "application"}

@@ -1,0 +1,75 @@
+"""The WeChat stand-in is for demos and tests, and no part of what is served."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import grimp
+import pytest
+
+from support.processes import clean_environment
+
+ROOT = Path(__file__).parents[2]
+
+SCRIPT = """
+import sys
+from entrypoints.cli.main import main
+try:
+    main([{command!r}])
+except SystemExit as ended:
+    assert ended.code == 5, ended.code
+print("\\n".join(name for name in sys.modules if name.startswith("entrypoints")))
+"""
+
+
+def loaded_by(command: str, directory: Path) -> set[str]:
+    """The modules of entrypoints that a command imports, until it stops for want of settings."""
+    env = clean_environment() | {"WXLOGIN_SECRETS_DIR": str(directory)}
+    script = SCRIPT.format(command=command)
+    ran = subprocess.run(
+        [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    return set(ran.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [("serve", "entrypoints.http.app"), ("worker", "entrypoints.worker")],
+    ids=["serve", "worker"],
+)
+def test_what_is_served_loads_no_sandbox(command: str, module: str, tmp_path: Path) -> None:
+    """`wxlogin serve` and `wxlogin worker` import neither the sandbox nor the demo."""
+    loaded = loaded_by(command, tmp_path)
+
+    assert module in loaded
+    assert [
+        name for name in loaded if name.startswith(("entrypoints.sandbox", "entrypoints.demo", "entrypoints.diagram"))
+    ] == []
+    assert "entrypoints.cli.demo" not in loaded
+
+
+def test_only_the_demo_knows_the_sandbox() -> None:
+    """No other module imports the sandbox, not even within a function that runs later."""
+    graph = grimp.build_graph("domain", "application", "adapters", "entrypoints", cache_dir=None)
+    sandbox = {name for name in graph.modules if name.startswith("entrypoints.sandbox")}
+    importers = {name for module in sandbox for name in graph.find_modules_that_directly_import(module)} - sandbox
+
+    assert importers == {"entrypoints.demo", "entrypoints.cli.demo"}
+    assert graph.find_modules_that_directly_import("entrypoints.demo") == {"entrypoints.cli.demo"}
+    assert graph.find_modules_that_directly_import("entrypoints.cli.demo") == set()
+
+
+def test_help_is_instant() -> None:
+    """Listing the commands imports none of what they run."""
+    script = "import sys\nfrom entrypoints.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    script += (
+        "print(sorted({'litestar', 'sqlalchemy', 'redis', 'httpx', 'pydantic'} & set(sys.modules)), file=sys.stderr)"
+    )
+    env = os.environ | {"TERM": "dumb"}
+    ran = subprocess.run(
+        [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert ran.stderr.strip() == "[]"

@@ -1,0 +1,55 @@
+"""Databases that contract tests share, one of each kind: they tell their users and sessions apart by name."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from adapters.sql.database import Database
+from adapters.sql.schema import migrate
+from support import servers
+
+DATABASES = ["sqlite", "postgresql", *(["mariadb"] if servers.find_mariadb() else [])]
+OTHER_DATABASE = {"postgresql": "postgres", "mariadb": "mysql"}
+SERVER = {"postgresql": "postgres", "mariadb": "mariadb"}
+
+
+@pytest.fixture(scope="session", params=["memory", *DATABASES])
+def user_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where users are kept: `memory`, or the URL of a migrated database."""
+    return _place(request, tmp_path_factory)
+
+
+@pytest.fixture(scope="session", params=["memory", "redis", *DATABASES])
+def session_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where sessions are kept: `memory`, or the URL of a Redis or of a migrated database."""
+    return _place(request, tmp_path_factory)
+
+
+def _place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    kind: str = request.param
+    if kind == "memory":
+        return kind
+    if kind == "redis":
+        return str(request.getfixturevalue("redis_url"))
+    if kind == "sqlite":
+        url = servers.sqlite_url(tmp_path_factory.mktemp("contract"))
+    else:
+        url = asyncio.run(_create_database(request.getfixturevalue(SERVER[kind]), OTHER_DATABASE[kind]))
+    asyncio.run(_migrate(url))
+    return url
+
+
+async def _create_database(server: str, existing: str) -> str:
+    name = servers.unique_name()
+    engine = create_async_engine(make_url(server).set(database=existing), isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(text(f"CREATE DATABASE {name}"))
+    await engine.dispose()
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+async def _migrate(url: str) -> None:
+    async with Database(url) as database:
+        await migrate(database)

@@ -1,0 +1,134 @@
+"""The promises of IdentityProvider, on every adapter."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from adapters.memory.identity_provider import MemoryIdentityProvider
+from adapters.wechat.api import WeChatApi
+from adapters.wechat.identity_provider import WeChatIdentityProvider
+from application.ports import IdentityProvider
+from domain.errors import CodeInvalid, CodeUsed
+from domain.identity import AppId, Identity, LoginCode, SessionKey
+from entrypoints.sandbox.app import create_sandbox
+
+pytestmark = pytest.mark.anyio
+
+APP, OTHER_APP = AppId("wx0000000000000001"), AppId("wx0000000000000002")
+SECRETS = {APP: "5ecf3ed9a5ecf3ed9a5ecf3ed9a5ecf3", OTHER_APP: "0123456789abcdef0123456789abcdef"}
+WECHAT_URL = "https://api.weixin.qq.com"
+ANN = Identity(APP, "oVBkZ0aYgDMDIywRdgPW8-joxXc4", "oZ7ZE6PHsqJ2Xq0kVn3K5s1cC7Rk")
+BOB = Identity(APP, "oVBkZ0aYgDMDIywRdgPW8-joxXc5")
+
+
+class Phone:
+    """What issues codes, and what takes them."""
+
+    def __init__(self, identities: IdentityProvider, wx_login: Callable[[Identity], Awaitable[LoginCode]]) -> None:
+        self.identities = identities
+        self.wx_login = wx_login
+
+
+@asynccontextmanager
+async def memory() -> AsyncIterator[Phone]:
+    """Codes of this process."""
+    identities = MemoryIdentityProvider()
+
+    async def wx_login(identity: Identity) -> LoginCode:
+        return identities.issue(identity)
+
+    yield Phone(identities, wx_login)
+
+
+@asynccontextmanager
+async def wechat() -> AsyncIterator[Phone]:
+    """Codes of the sandbox, with the secrets that WeChat knows."""
+    sandbox = create_sandbox({appid.value: secret for appid, secret in SECRETS.items()})
+    transport = httpx.ASGITransport(sandbox)
+    async with httpx.AsyncClient(transport=transport, base_url=WECHAT_URL) as client:
+
+        async def wx_login(identity: Identity) -> LoginCode:
+            whose = {"appid": identity.appid.value, "openid": identity.openid, "unionid": identity.unionid}
+            answer = await client.post("/sandbox/codes", json=whose)
+            return LoginCode(answer.raise_for_status().json()["code"])
+
+        yield Phone(WeChatIdentityProvider(WeChatApi(transport, WECHAT_URL, 3.0), SECRETS), wx_login)
+
+
+@pytest.fixture(params=[memory, wechat])
+async def phone(request: pytest.FixtureRequest) -> AsyncIterator[Phone]:
+    """The provider under test, and its wx.login()."""
+    async with request.param() as phone:
+        yield phone
+
+
+@pytest.mark.parametrize("identity", [ANN, BOB], ids=["with a unionid", "without a unionid"])
+async def test_a_code_says_who_the_user_is(phone: Phone, identity: Identity) -> None:
+    """A code is worth the identity that it was issued for, with the unionid if there is one."""
+    code = await phone.wx_login(identity)
+
+    assert (await phone.identities.exchange(code, APP))[0] == identity
+
+
+async def test_a_code_is_worth_a_session_key(phone: Phone) -> None:
+    """With the identity comes a session_key: 16 bytes as base64, others for every login."""
+    keys = [(await phone.identities.exchange(await phone.wx_login(ANN), APP))[1] for _ in range(3)]
+
+    assert {type(key) for key in keys} == {SessionKey}
+    assert {len(base64.b64decode(key.value, validate=True)) for key in keys} == {16}
+    assert len(set(keys)) == 3
+
+
+async def test_a_code_works_once(phone: Phone) -> None:
+    """A code that was exchanged is CodeUsed, however often it is tried again."""
+    code = await phone.wx_login(ANN)
+    await phone.identities.exchange(code, APP)
+    for _ in range(2):
+        with pytest.raises(CodeUsed):
+            await phone.identities.exchange(code, APP)
+
+
+async def test_a_code_exchanged_many_times_at_once_works_once(phone: Phone) -> None:
+    """Of ten exchanges of one code at once, one succeeds and nine are CodeUsed."""
+    code = await phone.wx_login(ANN)
+
+    exchanges = (phone.identities.exchange(code, APP) for _ in range(10))
+    outcomes = [type(outcome) for outcome in await asyncio.gather(*exchanges, return_exceptions=True)]
+
+    assert sorted(kind.__name__ for kind in outcomes) == ["CodeUsed"] * 9 + ["tuple"]
+
+
+@pytest.mark.parametrize("code", ["0unknown", "x" * 512, "a&js_code=b", "%00"])
+async def test_an_unknown_code_is_invalid(phone: Phone, code: str) -> None:
+    """A code that was never issued, whatever it looks like, is CodeInvalid."""
+    with pytest.raises(CodeInvalid):
+        await phone.identities.exchange(LoginCode(code), APP)
+
+
+async def test_another_apps_code_is_invalid_and_not_spent(phone: Phone) -> None:
+    """A code that was issued for another app is CodeInvalid, and still works for its own."""
+    code = await phone.wx_login(ANN)
+    with pytest.raises(CodeInvalid):
+        await phone.identities.exchange(code, OTHER_APP)
+
+    assert (await phone.identities.exchange(code, APP))[0] == ANN
+
+
+async def test_apps_have_their_own_users(phone: Phone) -> None:
+    """The same openid in another app is another identity."""
+    elsewhere = Identity(OTHER_APP, ANN.openid)
+    code = await phone.wx_login(elsewhere)
+
+    assert (await phone.identities.exchange(code, OTHER_APP))[0] == elsewhere
+
+
+async def test_codes_of_users_are_told_apart(phone: Phone) -> None:
+    """Codes issued at the same time are each worth the identity of their own user, in any order."""
+    anns, bobs = await phone.wx_login(ANN), await phone.wx_login(BOB)
+
+    assert (await phone.identities.exchange(bobs, APP))[0] == BOB
+    assert (await phone.identities.exchange(anns, APP))[0] == ANN

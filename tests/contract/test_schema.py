@@ -1,0 +1,155 @@
+"""The schema, on every kind of database."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, event, text
+
+from adapters.sql.database import Database
+from adapters.sql.schema import differences, is_migrated, migrate
+from adapters.sql.tables import metadata
+
+HOSTS = 4
+INSERT_USER = """
+    INSERT INTO users (id, name, avatar, language, province, city, country, created_at, updated_at)
+    VALUES ('ann', '', '', '', '', '', '', '2026-03-01 12:00:00', '2026-03-01 12:00:00')
+"""
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def slow_commits() -> Iterator[None]:
+    """A network that takes a while to bring a COMMIT to the database."""
+
+    def wait(_connection: Connection) -> None:
+        time.sleep(0.2)
+
+    event.listen(Engine, "commit", wait)
+    yield
+    event.remove(Engine, "commit", wait)
+
+
+async def execute(database: Database, statement: str) -> None:
+    """Run a statement that has no rows."""
+
+    def work(connection: Connection) -> None:
+        connection.execute(text(statement))
+
+    await database.write(work)
+
+
+async def revisions(database: Database) -> list[Any]:
+    """What the database says its revision is: one, or it is broken."""
+    return list(await database.read(lambda connection: connection.scalars(text("SELECT * FROM alembic_version")).all()))
+
+
+async def migrate_once(url: str) -> None:
+    """What `wxlogin migrate` does on one host."""
+    async with Database(url) as database:
+        await migrate(database)
+
+
+async def migrate_on_many_hosts(url: str) -> None:
+    """Migrate at once from threads with an event loop and a pool of their own each, as processes have."""
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(HOSTS) as hosts:
+        await asyncio.gather(*(loop.run_in_executor(hosts, asyncio.run, migrate_once(url)) for _ in range(HOSTS)))
+
+
+async def assert_newest(url: str) -> None:
+    """Fail unless the database has the newest schema, once."""
+    async with Database(url) as database:
+        assert await database.read(differences) == []
+        assert await is_migrated(database)
+        assert len(await revisions(database)) == 1
+
+
+async def test_an_empty_database_is_migrated(empty_database_url: str) -> None:
+    """Migrating an empty database gives it exactly the tables that the code has."""
+    await migrate_once(empty_database_url)
+
+    await assert_newest(empty_database_url)
+
+
+async def test_migrating_twice_is_migrating_once(empty_database_url: str) -> None:
+    """A second migration changes nothing and fails at nothing, and what was stored stays."""
+    async with Database(empty_database_url) as database:
+        await migrate(database)
+        await execute(database, INSERT_USER)
+        await migrate(database)
+
+        assert await database.read(lambda connection: connection.scalar(text("SELECT count(*) FROM users"))) == 1
+
+    await assert_newest(empty_database_url)
+
+
+async def test_many_hosts_migrate_at_once(empty_database_url: str) -> None:
+    """Four hosts that migrate an empty database at once all succeed."""
+    await migrate_on_many_hosts(empty_database_url)
+
+    await assert_newest(empty_database_url)
+
+
+@pytest.mark.usefixtures("slow_commits")
+async def test_many_hosts_migrate_at_once_over_a_slow_network(empty_database_url: str) -> None:
+    """No host begins before the one in front of it has committed."""
+    await migrate_on_many_hosts(empty_database_url)
+
+    await assert_newest(empty_database_url)
+
+
+async def test_an_empty_database_is_not_migrated(empty_database_url: str) -> None:
+    """A database is migrated after its migration, and not before."""
+    async with Database(empty_database_url) as database:
+        before = await is_migrated(database)
+        await migrate(database)
+
+        assert not before
+        assert await is_migrated(database)
+
+
+async def test_a_newer_schema_counts_as_migrated(database_url: str) -> None:
+    """A database that a newer version migrated is fine for this one, which goes on until it is replaced."""
+    async with Database(database_url) as database:
+        await execute(database, "UPDATE alembic_version SET version_num = '9999'")
+
+        assert await is_migrated(database)
+
+
+async def test_a_database_without_a_revision_is_not_migrated(database_url: str) -> None:
+    """A database whose revision was lost is not taken for migrated."""
+    async with Database(database_url) as database:
+        await execute(database, "DELETE FROM alembic_version")
+
+        assert not await is_migrated(database)
+
+
+async def test_all_that_an_empty_database_lacks_is_a_difference(empty_database_url: str) -> None:
+    """The comparison of tables sees every table and index that is missing."""
+    async with Database(empty_database_url) as database:
+        found = await database.read(differences)
+    missing = {change[0]: {c[1].name for c in found if c[0] == change[0]} for change in found}
+
+    assert missing["add_table"] == set(metadata.tables)
+    assert missing["add_index"] == {index.name for table in metadata.tables.values() for index in table.indexes}
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        ("ALTER TABLE users DROP COLUMN city", "add_column"),
+        ("ALTER TABLE users ADD COLUMN forgotten INTEGER", "remove_column"),
+        ("CREATE INDEX ix_forgotten ON sessions (openid)", "remove_index"),
+    ],
+)
+async def test_a_changed_table_is_a_difference(database_url: str, statement: str, kind: str) -> None:
+    """The comparison of tables sees a column that is missing, and a column or an index too many."""
+    async with Database(database_url) as database:
+        await execute(database, statement)
+
+        assert [change[0] for change in await database.read(differences)] == [kind]

@@ -1,0 +1,71 @@
+"""One service a session store, a test process, shared by the tests that need no settings of their own."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import pytest
+
+from support import processes
+from support.processes import Sandbox, Service
+from support.servers import sqlite_url
+
+OTHER_APPID = "wxfedcba9876543210"
+"""The second app of `two_apps`."""
+
+Open = Callable[..., AbstractContextManager[Service]]
+
+
+@pytest.fixture(scope="session")
+def open_service(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Open:
+    """Starts a service with SQLite, the sandbox and the given settings, for as long as a block lasts."""
+
+    @contextmanager
+    def open_one(**settings: str) -> Iterator[Service]:
+        where = {"wechat_url": sandbox.url, "database_url": sqlite_url(tmp_path_factory.mktemp("service"))}
+        with processes.service(env=processes.environment(**{**where, **settings})) as service:
+            yield service
+
+    return open_one
+
+
+@pytest.fixture(scope="session")
+def service(open_service: Open) -> Iterator[Service]:
+    """A service with its sessions in the database."""
+    with open_service() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def redis_service(open_service: Open, redis_url: str) -> Iterator[Service]:
+    """A service with its sessions in Redis."""
+    with open_service(redis_url=redis_url) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def two_apps(open_service: Open) -> Iterator[Service]:
+    """A service of two mini-programs, whose users may have any number of sessions."""
+    apps = json.dumps([{"appid": OTHER_APPID, "secret": processes.SECRET}])
+    with open_service(apps=apps, sessions_per_user="0") as running:
+        yield running
+
+
+@pytest.fixture(params=["service", "redis_service"], ids=["database", "redis"])
+def either_service(request: pytest.FixtureRequest) -> Service:
+    """A service, with its sessions in either store."""
+    service: Service = request.getfixturevalue(request.param)
+    return service
+
+
+@pytest.fixture
+def login(service: Service, sandbox: Sandbox) -> dict[str, Any]:
+    """A new user's login."""
+    return service.log_in(sandbox.code())
+
+
+@pytest.fixture
+def bearer(login: dict[str, Any]) -> dict[str, str]:
+    """The header that authenticates a new user."""
+    return {"Authorization": f"Bearer {login['token']}"}

@@ -1,0 +1,247 @@
+"""/auth: what a gateway gets to hear, and to copy."""
+
+import socket
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import pytest
+
+from support.processes import APPID, Sandbox, Service
+
+METHODS = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"]
+WELL_FORMED = "x" * 43
+IDENTITY = {"x-user-id", "x-session-id", "x-wx-openid", "x-wx-appid"}
+FORGED = {
+    "X-User-Id": "admin",
+    "X-Session-Id": "forged",
+    "X-WX-OPENID": "forged",
+    "X-WX-APPID": "forged",
+    "X-WX-UNIONID": "forged",
+    "X-WX-SOURCE": "forged",
+}
+
+
+def identity_of(answer: httpx.Response) -> dict[str, str]:
+    """The headers that say who is calling."""
+    return {name: value for name, value in answer.headers.items() if name.startswith(("x-user", "x-session", "x-wx"))}
+
+
+def challenge(reason: str) -> str:
+    """The WWW-Authenticate of a 401."""
+    return f'Bearer error="invalid_token", error_description="{reason}"'
+
+
+def ask(service: Service, *authorizations: str | bytes) -> httpx.Response:
+    """GET /auth with these Authorization headers."""
+    headers = [(b"Authorization", value if isinstance(value, bytes) else value.encode()) for value in authorizations]
+    return service.http.get("/auth", headers=headers)
+
+
+def refusal(answer: httpx.Response) -> tuple[int, str, str]:
+    """Status, reason and challenge of a refusal, which shows nobody's identity."""
+    assert identity_of(answer) == {}
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == answer.status_code
+    return answer.status_code, answer.json()["code"], answer.headers["www-authenticate"]
+
+
+def exchange(service: Service, request: bytes) -> bytes:
+    """What the service answers to these bytes before it hangs up."""
+    url = httpx.URL(service.url)
+    with socket.create_connection((url.host, url.port or 80), timeout=10) as wire, suppress(ConnectionResetError):
+        wire.sendall(request)
+        wire.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: wire.recv(65536), b""))
+    return b""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_any_method_is_answered(either_service: Service, sandbox: Sandbox, method: str) -> None:
+    """A live session is 204 without a body and with exactly the caller's identity, whatever method is asked with."""
+    login = either_service.log_in(sandbox.code(openid="o-of-any-method"))
+    answer = either_service.http.request(method, "/auth", headers={"Authorization": f"Bearer {login['token']}"})
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert identity_of(answer) == {
+        "x-user-id": login["user"]["id"],
+        "x-session-id": login["session"]["id"],
+        "x-wx-openid": "o-of-any-method",
+        "x-wx-appid": APPID,
+    }
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_any_method_is_refused(service: Service, method: str) -> None:
+    """Without a token every method is 401."""
+    answer = service.http.request(method, "/auth")
+
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert identity_of(answer) == {}
+
+
+def test_a_body_is_of_no_interest(service: Service, login: dict[str, Any]) -> None:
+    """A gateway may pass the body on that it got."""
+    answer = service.http.post(
+        "/auth", content=b"\xff" * 100_000, headers={"Authorization": f"Bearer {login['token']}"}
+    )
+
+    assert answer.status_code == 204
+
+
+def test_a_known_unionid_is_told(either_service: Service, sandbox: Sandbox) -> None:
+    """X-WX-UNIONID is there when WeChat told the unionid."""
+    token = either_service.log_in(sandbox.code(unionid="union-of-auth"))["token"]
+    answer = either_service.auth(token)
+
+    assert answer.headers["x-wx-unionid"] == "union-of-auth"
+
+
+def test_the_headers_that_a_client_sends_do_not_come_back(service: Service, login: dict[str, Any]) -> None:
+    """Forged identity headers are neither echoed nor mixed with the real ones."""
+    answer = service.http.get("/auth", headers={"Authorization": f"Bearer {login['token']}", **FORGED})
+
+    assert identity_of(answer) == identity_of(service.auth(login["token"]))
+    assert "forged" not in str(answer.headers.multi_items())
+    assert "admin" not in str(answer.headers.multi_items())
+
+
+def test_forged_headers_open_nothing(service: Service) -> None:
+    """Identity headers are no credentials."""
+    assert refusal(service.http.get("/auth", headers=FORGED)) == (401, "token_missing", "Bearer")
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
+def test_the_scheme_may_be_in_any_case(service: Service, login: dict[str, Any], scheme: str) -> None:
+    """RFC 9110 says that a scheme's case is of no meaning."""
+    assert ask(service, f"{scheme} {login['token']}").status_code == 204
+
+
+@pytest.mark.parametrize("authorization", ["", "Bearer", "Basic dXNlcjpwYXNz", WELL_FORMED, "Token " + WELL_FORMED])
+def test_what_is_no_bearer_token_is_a_missing_one(service: Service, authorization: str) -> None:
+    """No scheme, another scheme or no token after it is token_missing, without an `error` in the challenge."""
+    assert refusal(ask(service, authorization)) == (401, "token_missing", "Bearer")
+
+
+@pytest.mark.parametrize("blank", [b" ", b"\t", b"Bearer ", b"Bearer \t  "])
+def test_blanks_are_a_missing_token(service: Service, blank: bytes) -> None:
+    """A header of blanks, or blanks after the scheme, is token_missing."""
+    request = b"GET /auth HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: " + blank + b"\r\n\r\n"
+    answered = exchange(service, request)
+
+    assert answered.startswith(b"HTTP/1.1 401 ")
+    assert b"www-authenticate: Bearer\r\n" in answered
+    assert b'"code":"token_missing"' in answered
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        WELL_FORMED,
+        "x",
+        "x" * 42,
+        "x" * 44,
+        "x" * 8000,
+        "x" * 42 + "=",
+        "x" * 42 + "*",
+        "令牌",
+        b"\x80\xff\xfe",
+        "a b c",
+        "null",
+        "../../etc/passwd",
+        "{}",
+        WELL_FORMED + "," + WELL_FORMED,
+    ],
+    ids=lambda token: repr(token)[:30],
+)
+def test_a_strange_token_is_an_invalid_one(either_service: Service, token: str | bytes) -> None:
+    """Whatever is no token of ours is token_invalid: bytes, too long, too short, of other characters."""
+    raw = token if isinstance(token, bytes) else token.encode()
+
+    assert refusal(ask(either_service, b"Bearer " + raw)) == (401, "token_invalid", challenge("token_invalid"))
+
+
+def test_a_token_is_taken_whole(service: Service, login: dict[str, Any]) -> None:
+    """A live token with a character more, less or in another case opens nothing."""
+    token = login["token"]
+
+    for wrong in (token + "A", token[:-1], token.swapcase(), f'"{token}"', token + " x"):
+        assert ask(service, f"Bearer {wrong}").json()["code"] == "token_invalid"
+
+
+@pytest.mark.parametrize("second", ["Bearer " + WELL_FORMED, "Basic dXNlcjpwYXNz", "", None], ids=repr)
+def test_several_authorizations_are_refused(service: Service, login: dict[str, Any], second: str | None) -> None:
+    """Of several Authorization headers none is chosen, even when they are the same."""
+    live = f"Bearer {login['token']}"
+    answers = [
+        ask(service, live, live if second is None else second),
+        ask(service, live if second is None else second, live),
+    ]
+
+    for answer in answers:
+        assert refusal(answer) == (401, "token_invalid", challenge("token_invalid"))
+
+
+@pytest.mark.parametrize("place", ["?token={}", "?access_token={}", "/{}"])
+def test_a_token_in_the_url_opens_nothing(service: Service, login: dict[str, Any], place: str) -> None:
+    """A token belongs into the header: URLs end up in logs."""
+    assert not service.http.get("/auth" + place.format(login["token"])).is_success
+
+
+def test_a_token_in_a_cookie_opens_nothing(service: Service, login: dict[str, Any]) -> None:
+    """A token in a cookie is no token: no site can make a browser send one."""
+    answer = service.http.get("/auth", headers={"Cookie": f"token={login['token']}; Authorization={login['token']}"})
+
+    assert refusal(answer) == (401, "token_missing", "Bearer")
+
+
+def test_an_ended_session_says_so(either_service: Service, sandbox: Sandbox) -> None:
+    """The token of a session that was logged out is 401 session_ended."""
+    token = either_service.log_in(sandbox.code())["token"]
+    either_service.http.delete("/v1/sessions/current", headers={"Authorization": f"Bearer {token}"})
+
+    assert refusal(either_service.auth(token)) == (401, "session_ended", challenge("session_ended"))
+
+
+def test_a_replaced_session_says_so(either_service: Service, sandbox: Sandbox) -> None:
+    """The token of a session that gave way to a newer login is 401 session_replaced."""
+    tokens = [either_service.log_in(sandbox.code(openid="o-of-thirteen"))["token"] for _ in range(13)]
+
+    assert refusal(either_service.auth(tokens[0])) == (401, "session_replaced", challenge("session_replaced"))
+
+
+def test_an_expired_session_says_so(open_service: Any, sandbox: Sandbox) -> None:
+    """The token of a session that was unused for too long is 401 session_expired."""
+    with open_service(session_idle_seconds="0.001") as service:
+        token = service.log_in(sandbox.code())["token"]
+
+        assert refusal(service.auth(token)) == (401, "session_expired", challenge("session_expired"))
+
+
+def test_a_token_of_another_service_opens_nothing(service: Service, redis_service: Service, sandbox: Sandbox) -> None:
+    """A session lives in its own store and in no other."""
+    token = redis_service.log_in(sandbox.code())["token"]
+
+    assert refusal(service.auth(token)) == (401, "token_invalid", challenge("token_invalid"))
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        b"GET /auth HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a\x00b\r\n\r\n",
+        b"GET /auth HTTP/1.1\r\nHost: x\r\nAuthorization: " + b"x" * 200_000 + b"\r\n\r\n",
+        b"GET /auth HTTP/1.1\r\nHost: x\r\nX-WX-OPENID : admin\r\n\r\n",
+        b"GET /auth\r\n\r\n",
+        b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1",
+    ],
+    ids=["a NUL in a header", "a header of 200 kB", "a blank before the colon", "no version", "TLS"],
+)
+def test_a_broken_request_opens_nothing(service: Service, login: dict[str, Any], request_head: bytes) -> None:
+    """What is no HTTP is refused or cut off, and the service lives on."""
+    answered = exchange(service, request_head)
+
+    assert b" 204 " not in answered.partition(b"\r\n")[0]
+    assert b" 500 " not in answered.partition(b"\r\n")[0]
+    assert b"admin" not in answered
+    assert service.auth(login["token"]).status_code == 204

@@ -1,0 +1,259 @@
+"""Whatever is sent instead of a request: refused as the caller's fault, and the next login works."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import pytest
+
+from support.processes import Sandbox, Service
+
+ROUTES = {
+    "article": ("POST", "/login/"),
+    "login": ("POST", "/v1/sessions"),
+    "patch": ("PATCH", "/v1/me"),
+    "put": ("PUT", "/v1/me"),
+}
+JSON = "application/json"
+
+NOT_JSON = {
+    "text": b"code=0123",
+    "half an object": b'{"code":"0123"',
+    "half a string": b'{"code":"0123',
+    "single quotes": b"{'code':'0123'}",
+    "two values": b'{"code":"0123"}{"code":"0123"}',
+    "a trailing comma": b'{"code":"0123",}',
+    "NaN": b'{"code":NaN}',
+    "XML": b"<code>0123</code>",
+    "NULs": b"\x00" * 100,
+    "a byte order mark": b'\xef\xbb\xbf{"code":"0123"}',
+    "UTF-16": '{"code":"0123"}'.encode("utf-16"),
+    "compressed": b"\x1f\x8b\x08\x00\x00\x00\x00\x00",
+    "blanks": b" \n\t ",
+}
+BAD_UTF8 = {
+    "a stray byte": b'{"code":"\xff","name":"\xff"}',
+    "half a character": b'{"code":"\xe5\xbc","name":"\xe5\xbc"}',
+    "an encoded surrogate": b'{"code":"\xed\xa0\x80","name":"\xed\xa0\x80"}',
+    "too long an encoding": b'{"code":"\xc0\xaf","name":"\xc0\xaf"}',
+    "latin-1": '{"code":"é","name":"é"}'.encode("latin-1"),
+    "in a name": b'{"\xff":"x"}',
+}
+WRONG_TEXT = {
+    "a lone surrogate": rb'{"code":"\ud800","name":"\ud800"}',
+    "two surrogates in the wrong order": rb'{"code":"\udc00\ud800","name":"\udc00\ud800"}',
+    "an escaped NUL": rb'{"code":"a\u0000b","name":"a\u0000b"}',
+    "a raw control character": b'{"code":"a\x01b","name":"a\x01b"}',
+    "a line break": rb'{"code":"a\r\nX-WX-OPENID: admin","name":"a\r\nb"}',
+    "an escape sequence": rb'{"code":"\u001b[31m","name":"\u001b[31m"}',
+}
+WRONG_TYPES = {
+    "a list": b'[{"code":"0123","name":"x"}]',
+    "a string": b'"0123"',
+    "a number": b"7",
+    "a huge number": b"1" * 5000,
+    "true": b"true",
+    "a number as field": b'{"code":7,"name":7}',
+    "a huge exponent as field": b'{"code":1e999999,"name":1e999999}',
+    "a list as field": b'{"code":["0123"],"name":["x"]}',
+    "an object as field": b'{"code":{"code":"0123"},"name":{"name":"x"}}',
+}
+TOO_MUCH = {
+    "a text of 1 MB": json.dumps({"code": "x" * 1_000_000, "name": "x" * 1_000_000}).encode(),
+    "a text of 10 kB": json.dumps({"code": "x" * 10_000, "name": "x" * 10_000}).encode(),
+    "50,000 open brackets": b"[" * 50_000,
+    "50,000 brackets": b"[" * 25_000 + b"]" * 25_000,
+    "50,000 brackets in a field": b'{"code":' + b"[" * 25_000 + b"]" * 25_000 + b"}",
+    "10,000 objects": b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
+    "1 MB of blanks": b" " * 1_000_000,
+}
+BODIES = {**NOT_JSON, **BAD_UTF8, **WRONG_TEXT, **WRONG_TYPES, **TOO_MUCH}
+CONTENT_TYPES = [
+    "text/plain",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data",
+    "multipart/form-data; boundary=x",
+    "application/json; charset=utf-16",
+    "application/json; charset=no-such",
+    "application/msgpack",
+    "application/octet-stream",
+    "no-type",
+    ";;;",
+]
+
+
+def send(service: Service, route: str, token: str | None = None, **request: Any) -> httpx.Response:
+    """A request with a body, of a user who is logged in."""
+    method, path = ROUTES[route]
+    headers = {"Authorization": token and f"Bearer {token}", "Content-Type": JSON, **request.pop("headers", {})}
+    return service.http.request(method, path, headers={k: v for k, v in headers.items() if v is not None}, **request)
+
+
+def is_refused(answer: httpx.Response, route: str) -> bool:
+    """Whether the answer says that the request is malformed, in the words of its route."""
+    if route == "article":
+        return (answer.status_code, answer.json()) == (400, {"status": 3, "msg": "请求格式错误"})
+    body = answer.json()
+    return (
+        (answer.status_code, body["status"], body["code"], body["retry"]) == (400, 400, "request_invalid", "never")
+        and answer.headers["content-type"] == "application/problem+json"
+        and bool(body["detail"])
+    )
+
+
+def chunks(body: bytes, size: int = 1000) -> Iterator[bytes]:
+    """The body, piece by piece: httpx sends it chunked."""
+    return (body[start : start + size] for start in range(0, len(body), size))
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_a_malformed_body_is_the_callers_fault(
+    service: Service, sandbox: Sandbox, login: dict[str, Any], route: str, body: bytes
+) -> None:
+    """A body that cannot be meant is a 400, never a 500, and the next login works."""
+    answer = send(service, route, login["token"], content=body)
+
+    assert is_refused(answer, route), answer.text
+    assert service.log_in(sandbox.code())
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_a_malformed_body_in_pieces_is_the_callers_fault(
+    service: Service, sandbox: Sandbox, login: dict[str, Any], route: str, body: bytes
+) -> None:
+    """The same holds for a body that comes chunked, whose length nobody told."""
+    answer = send(service, route, login["token"], content=chunks(body))
+
+    assert is_refused(answer, route), answer.text
+    assert service.log_in(sandbox.code())
+
+
+@pytest.mark.parametrize(
+    "code", ["令牌", "a b", "a\nb", "\u202e", "x" * 513, "é", "\x00"], ids=lambda code: repr(code)[:20]
+)
+@pytest.mark.parametrize("route", ["article", "login"])
+def test_what_cannot_be_a_code_never_reaches_wechat(service: Service, sandbox: Sandbox, route: str, code: str) -> None:
+    """A code that wx.login() never gives is refused without asking WeChat."""
+    before = len(sandbox.calls())
+    answer = send(service, route, json={"code": code})
+
+    assert is_refused(answer, route), answer.text
+    assert len(sandbox.calls()) == before
+
+
+@pytest.mark.parametrize("code", ["a&appid=other", "a%26b", "a#b", "a?b", "../a", "a+b", "${jndi:x}", '"', "'"])
+def test_a_code_is_one_parameter_of_the_call(service: Service, code: str) -> None:
+    """Whatever characters a code has, it reaches WeChat as one code that is unknown there."""
+    assert send(service, "article", json={"code": code}).json()["status"] == 2
+
+
+@pytest.mark.parametrize("content_type", [None, *CONTENT_TYPES])
+@pytest.mark.parametrize("route", ["article", "login"])
+def test_json_is_read_whatever_it_is_called(
+    service: Service, sandbox: Sandbox, route: str, content_type: str | None
+) -> None:
+    """A wrong or missing Content-Type keeps nobody out whose body is JSON."""
+    body = json.dumps({"code": sandbox.code()}).encode()
+    answer = send(service, route, content=body, headers={"Content-Type": content_type})
+
+    assert answer.is_success, answer.text
+
+
+@pytest.mark.parametrize("content_type", [None, *CONTENT_TYPES])
+@pytest.mark.parametrize("route", ROUTES)
+def test_what_is_no_json_is_refused_whatever_it_is_called(
+    service: Service, login: dict[str, Any], route: str, content_type: str | None
+) -> None:
+    """No Content-Type makes anything but JSON acceptable."""
+    answer = send(service, route, login["token"], content=b"code=0123", headers={"Content-Type": content_type})
+
+    assert is_refused(answer, route), answer.text
+
+
+@pytest.mark.parametrize("route", ["article", "login"])
+def test_a_login_in_pieces_works(service: Service, sandbox: Sandbox, route: str) -> None:
+    """A chunked body is as good as any."""
+    body = json.dumps({"code": sandbox.code()}).encode()
+
+    assert send(service, route, content=chunks(body, size=1)).is_success
+
+
+@pytest.mark.parametrize("appid", ["wx-unknown", "", "x" * 10_000, "\x00", "令牌", "../.."], ids=lambda a: repr(a)[:20])
+def test_an_unknown_appid_is_the_callers_fault(service: Service, sandbox: Sandbox, appid: str) -> None:
+    """An appid that is not configured is app_unknown, whatever it looks like, and spends no code."""
+    code = sandbox.code()
+    answer = send(service, "login", json={"code": code, "appid": appid})
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "app_unknown")
+    assert service.log_in(code)
+
+
+@pytest.mark.parametrize("route", ["login", "patch", "put"])
+@pytest.mark.parametrize("body", [b"", b"null"])
+def test_no_body_is_the_callers_fault(service: Service, login: dict[str, Any], route: str, body: bytes) -> None:
+    """A request that needs a body and has none is a 400."""
+    answer = send(service, route, login["token"], content=body)
+
+    assert is_refused(answer, route), answer.text
+
+
+@pytest.mark.parametrize("name", ["%00", "%ff", "%F0%9F%98%80", "x" * 5000, "'%20or%201=1", "%0d%0aX:%20y", "{}", "*"])
+def test_a_strange_session_id_is_an_unknown_one(either_service: Service, sandbox: Sandbox, name: str) -> None:
+    """A session id that cannot be one is 404, like any that is unknown."""
+    token = either_service.log_in(sandbox.code())["token"]
+    answer = either_service.http.delete(f"/v1/sessions/{name}", headers={"Authorization": f"Bearer {token}"})
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Content-Length: 1000\r\n",
+        "Content-Length: 5\r\n",
+        "Content-Length: -1\r\n",
+        "Content-Length: x\r\n",
+        "Content-Length: 99999999999999999999\r\n",
+        "Content-Length: 15\r\nContent-Length: 16\r\n",
+        "Content-Length: 15\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: gzip\r\n",
+        "Expect: 200-maybe\r\nContent-Length: 15\r\n",
+    ],
+    ids=lambda head: head.strip().replace("\r\n", ", "),
+)
+@pytest.mark.parametrize("path", ["/login/", "/v1/sessions"])
+def test_a_lie_about_the_length_harms_nobody(service: Service, sandbox: Sandbox, path: str, head: str) -> None:
+    """A body that is not as long as announced is refused or not answered, and the next login works."""
+    body = b'{"code":"0123"}'
+    request = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nConnection: close\r\n{head}\r\n".encode()
+    answered = exchange(service, request + body)
+
+    assert b" 500 " not in answered.partition(b"\r\n")[0]
+    assert b'"token"' not in answered
+    assert service.log_in(sandbox.code())
+
+
+def test_nothing_of_all_this_is_a_defect(service: Service, login: dict[str, Any]) -> None:
+    """What callers do wrong is not logged as a defect, and leaves no traceback."""
+    for route in ROUTES:
+        for body in BODIES.values():
+            send(service, route, login["token"], content=body)
+
+    assert [event for event in service.process.events() if event["event"] == "defect"] == []
+    assert "Traceback" not in service.process.text()
+
+
+def exchange(service: Service, request: bytes) -> bytes:
+    """What the service answers to these bytes before it hangs up."""
+    url = httpx.URL(service.url)
+    with socket.create_connection((url.host, url.port or 80), timeout=10) as wire, suppress(ConnectionResetError):
+        wire.sendall(request)
+        wire.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: wire.recv(65536), b""))
+    return b""

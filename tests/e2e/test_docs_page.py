@@ -1,0 +1,100 @@
+"""/docs: the API, browsable with no access to the internet."""
+
+from html.parser import HTMLParser
+
+import httpx
+import pytest
+
+from support.processes import Service
+
+TYPES = {".js": "text/javascript", ".css": "text/css"}
+
+
+class Links(HTMLParser):
+    """Everything that a page makes a browser fetch."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002  # HTMLParser's signature
+        """Note each address."""
+        self.found.extend(value or "" for name, value in attrs if name in ("src", "href", "srcset", "action"))
+
+
+@pytest.fixture
+def page(service: Service) -> httpx.Response:
+    """The page."""
+    return service.http.get("/docs")
+
+
+def assets_of(page: httpx.Response) -> list[str]:
+    """The page's own files; a data: URL is no file."""
+    return [link for link in Links(page.text).found if not link.startswith("data:")]
+
+
+def test_the_page_is_html(page: httpx.Response) -> None:
+    """/docs answers 200 with a page."""
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+
+
+def test_the_page_needs_no_internet(page: httpx.Response) -> None:
+    """Whatever the page loads comes from the service itself: no other host is named, not even without a scheme."""
+    links = assets_of(page)
+
+    assert links
+    assert [link for link in links if not link.startswith("/docs/")] == []
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+
+
+def test_every_asset_is_there(service: Service, page: httpx.Response) -> None:
+    """Each file of the page answers 200, with its type, and is no stub."""
+    for link in assets_of(page):
+        asset = service.http.get(link)
+
+        assert asset.status_code == 200
+        assert asset.headers["content-type"].partition(";")[0] == TYPES["." + link.rpartition(".")[2]]
+        assert len(asset.content) > 10_000
+
+
+def test_no_stylesheet_loads_from_elsewhere(service: Service, page: httpx.Response) -> None:
+    """The style needs neither another host's fonts nor its images."""
+    styles = [service.http.get(link).text for link in assets_of(page) if link.endswith(".css")]
+
+    assert styles
+    assert [style for style in styles if "url(http" in style or "url(//" in style or "@import" in style] == []
+
+
+def test_the_page_has_script_and_style(page: httpx.Response) -> None:
+    """The page has something to show the API with."""
+    assert {link.rpartition(".")[2] for link in assets_of(page)} == {"js", "css"}
+
+
+@pytest.mark.parametrize(
+    "name", ["no-such.js", "swagger_bundle.js.map", "__init__.py", "..%2f__init__.py", "..%2f..%2fetc%2fpasswd", "%00"]
+)
+def test_an_unknown_asset_is_404(service: Service, name: str) -> None:
+    """Only the page's own files are served."""
+    answer = service.http.get(f"/docs/assets/{name}")
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+def test_the_schema_is_a_file_of_its_own(service: Service) -> None:
+    """/docs/openapi.json is the API in OpenAPI 3.1, of this version."""
+    answer = service.http.get("/docs/openapi.json")
+
+    assert answer.status_code == 200
+    assert answer.json()["openapi"].startswith("3.1")
+    assert answer.json()["info"]["title"] == "wxlogin"
+
+
+def test_the_page_shows_every_route(service: Service, page: httpx.Response) -> None:
+    """Each path of the schema is on the page."""
+    paths = service.http.get("/docs/openapi.json").json()["paths"]
+
+    assert paths
+    assert [path for path in paths if f'"{path}"' not in page.text] == []

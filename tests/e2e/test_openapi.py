@@ -1,0 +1,293 @@
+"""/docs/openapi.json says what the service does, and the service does what it says."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from jsonschema_rs import validator_for
+from schemathesis.checks import not_a_server_error
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from support.processes import Sandbox, Service
+
+LOGINS = [("POST", "/login"), ("POST", "/v1/sessions")]
+PROFILE_CHANGES = [("PATCH", "/v1/me"), ("PUT", "/v1/me")]
+PROTECTED = [
+    ("GET", "/v1/sessions"),
+    ("DELETE", "/v1/sessions"),
+    ("GET", "/v1/sessions/current"),
+    ("DELETE", "/v1/sessions/current"),
+    ("DELETE", "/v1/sessions/{session_id}"),
+    ("GET", "/v1/me"),
+    *PROFILE_CHANGES,
+    ("GET", "/auth"),
+]
+HEALTH, READINESS = ("GET", "/healthz"), ("GET", "/readyz")
+OPERATIONS = [*LOGINS, *PROTECTED, HEALTH, READINESS]
+PROBLEM_JSON = "application/problem+json"
+FAILURES = {
+    **{operation: {"400", "403", "429", "500", "502", "503"} for operation in LOGINS},
+    **{operation: {"401", "503"} for operation in PROTECTED},
+    **{operation: {"400", "401", "503"} for operation in PROFILE_CHANGES},
+    ("DELETE", "/v1/sessions/{session_id}"): {"401", "404", "503"},
+    READINESS: {"503"},
+}
+"""The statuses of failures that the schema has to name."""
+
+CONFORMANCE = [
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+EXAMPLES = 20
+
+Schema = dict[str, Any]
+Operation = tuple[str, str]
+Headers = Callable[[], dict[str, str]]
+
+each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=" ".join)
+each_login = pytest.mark.parametrize("operation", LOGINS, ids=" ".join)
+each_protected = pytest.mark.parametrize("operation", PROTECTED, ids=" ".join)
+
+
+@pytest.fixture(scope="module")
+def schema(service: Service) -> Schema:
+    """The schema that the service publishes."""
+    published: Schema = service.http.get("/docs/openapi.json").json()
+    return published
+
+
+class Caller:
+    """Calls operations as the schema describes them, and holds the answers against it."""
+
+    def __init__(self, service: Service, schema: Schema, session: requests.Session) -> None:
+        self._url = service.url
+        self._operations = schemathesis.openapi.from_dict(schema)
+        self._session = session
+
+    def call(self, operation: Operation, **case: Any) -> int:
+        """One call; the status of the answer, which conforms to the schema."""
+        method, path = operation
+        described = self._operations[path][method].Case(media_type="application/json", **case)
+        answer = described.call_and_validate(base_url=self._url, session=self._session, checks=CONFORMANCE)
+        return int(answer.status_code)
+
+    def explore(self, operation: Operation, mode: GenerationMode, headers: Headers, *checks: Any) -> set[int]:
+        """Many calls with data that the schema allows, or with data that it does not; the statuses answered."""
+        method, path = operation
+        statuses = set()
+
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            database=None,
+            derandomize=True,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=self._operations[path][method].as_strategy(generation_mode=mode))
+        def check(case: schemathesis.Case) -> None:
+            expected = [not_a_server_error, *CONFORMANCE, *checks]
+            answer = case.call_and_validate(self._url, self._session, headers(), expected)
+            statuses.add(answer.status_code)
+
+        check()
+        return statuses
+
+
+@pytest.fixture
+def caller(service: Service, schema: Schema) -> Iterator[Caller]:
+    """A caller of the service."""
+    with requests.Session() as session:
+        session.trust_env = False
+        yield Caller(service, schema, session)
+
+
+@pytest.fixture
+def live_bearer(service: Service, sandbox: Sandbox) -> Headers:
+    """Gives a live token's header: a new token once the last one is logged out."""
+    headers: dict[str, str] = {}
+
+    def live() -> dict[str, str]:
+        if not headers or service.http.get("/auth", headers=headers).status_code != 204:
+            headers["Authorization"] = f"Bearer {service.log_in(sandbox.code())['token']}"
+        return headers
+
+    return live
+
+
+def described(schema: Schema, operation: Operation) -> Schema:
+    """What the schema says of an operation."""
+    method, path = operation
+    found: Schema = schema["paths"][path][method.lower()]
+    return found
+
+
+def references(part: Any) -> Iterator[str]:
+    """Every $ref in a part of the schema."""
+    if isinstance(part, dict):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"]
+        part = list(part.values())
+    if isinstance(part, list):
+        for item in part:
+            yield from references(item)
+
+
+def resolves(schema: Schema, reference: str) -> bool:
+    """Whether the reference leads somewhere."""
+    part: Any = schema
+    for step in reference.removeprefix("#/").split("/"):
+        if not isinstance(part, dict) or step not in part:
+            return False
+        part = part[step]
+    return True
+
+
+def allows(schema: Schema, part: Schema, value: Any) -> bool:
+    """Whether a part of the schema allows the value."""
+    return bool(validator_for({**part, "components": schema["components"]}).is_valid(value))
+
+
+def test_every_operation_is_described(schema: Schema) -> None:
+    """The schema has the operations that are tested here, and no other."""
+    published = {(method.upper(), path) for path, item in schema["paths"].items() for method in item}
+
+    assert published == set(OPERATIONS)
+
+
+def test_every_reference_leads_somewhere(schema: Schema) -> None:
+    """No $ref dangles: a client can be generated."""
+    assert [reference for reference in references(schema) if not resolves(schema, reference)] == []
+
+
+def test_every_operation_has_a_name_of_its_own(schema: Schema) -> None:
+    """Operation ids are unique, and every operation is explained."""
+    operations = [described(schema, operation) for operation in OPERATIONS]
+
+    assert len({operation["operationId"] for operation in operations}) == len(OPERATIONS)
+    assert all(operation["description"] for operation in operations)
+
+
+@each_protected
+def test_what_needs_a_token_says_so(schema: Schema, operation: Operation) -> None:
+    """An operation that needs a session declares the bearer scheme."""
+    assert described(schema, operation).get("security") == [{"token": []}]
+
+
+@pytest.mark.parametrize("operation", [*LOGINS, HEALTH, READINESS], ids=" ".join)
+def test_what_needs_no_token_says_so(schema: Schema, operation: Operation) -> None:
+    """An operation that anybody may call declares no security."""
+    assert not described(schema, operation).get("security", schema.get("security"))
+
+
+@pytest.mark.parametrize("operation", FAILURES, ids=" ".join)
+def test_every_failure_is_described(schema: Schema, operation: Operation) -> None:
+    """The schema names every status that the operation can fail with."""
+    assert FAILURES[operation] - set(described(schema, operation)["responses"]) == set()
+
+
+@pytest.mark.parametrize("operation", [("POST", "/v1/sessions"), *PROTECTED], ids=" ".join)
+def test_failures_are_problems(schema: Schema, operation: Operation) -> None:
+    """Every failure under /v1 and of /auth is described as an RFC 9457 problem, and as nothing else."""
+    responses = described(schema, operation)["responses"].items()
+    types = {status: set(response.get("content", {})) for status, response in responses if status >= "400"}
+
+    assert types
+    assert set(map(frozenset, types.values())) == {frozenset({PROBLEM_JSON})}, types
+
+
+def test_a_problem_is_described(schema: Schema) -> None:
+    """A problem has all of its required fields, and `retry` only the three values there are."""
+    problem = schema["components"]["schemas"]["Problem"]
+    whole = {"type": "urn:x", "title": "x", "status": 400, "detail": "x", "code": "x", "retry": "later"}
+
+    assert allows(schema, problem, whole)
+    assert allows(schema, problem, {**whole, "errcode": -1, "rid": "x"})
+    assert not any(allows(schema, problem, {k: v for k, v in whole.items() if k != name}) for name in whole)
+    assert not allows(schema, problem, {**whole, "retry": "sometimes"})
+
+
+@pytest.mark.parametrize("body", [{"status": 0, "msg": "ok", "data": {"token": "x"}}, {"status": 1, "msg": "缺少参数"}])
+def test_the_articles_answers_are_described(schema: Schema, body: Any) -> None:
+    """The schema of POST /login/ allows its answers, and nothing without status and msg."""
+    content = described(schema, ("POST", "/login"))["responses"]["200"]["content"]["application/json"]["schema"]
+
+    assert allows(schema, content, body)
+    assert not allows(schema, content, {})
+    assert not allows(schema, content, {"status": "0", "msg": "ok"})
+
+
+@each_operation
+def test_calls_of_a_user_conform(caller: Caller, operation: Operation, live_bearer: Headers) -> None:
+    """Whatever data the schema allows, a user who is logged in gets an answer that the schema describes."""
+    assert caller.explore(operation, GenerationMode.POSITIVE, live_bearer)
+
+
+@each_protected
+def test_calls_without_a_token_conform(caller: Caller, operation: Operation) -> None:
+    """Without a token every call is refused, with the 401 that the schema describes."""
+    statuses = caller.explore(operation, GenerationMode.POSITIVE, dict)
+
+    assert statuses <= {400, 401}
+    assert 401 in statuses
+
+
+@pytest.mark.parametrize("operation", [("POST", "/v1/sessions"), *PROFILE_CHANGES], ids=" ".join)
+def test_data_that_the_schema_forbids_is_refused(caller: Caller, operation: Operation, live_bearer: Headers) -> None:
+    """What the schema does not allow, the service does not accept."""
+    statuses = caller.explore(operation, GenerationMode.NEGATIVE, live_bearer, negative_data_rejection)
+
+    assert statuses == {400}
+
+
+def test_the_articles_route_conforms_to_forbidden_data(caller: Caller) -> None:
+    """The article's route answers data that the schema forbids as the schema describes."""
+    assert caller.explore(("POST", "/login"), GenerationMode.NEGATIVE, dict) <= {200, 400}
+
+
+@each_login
+def test_a_login_conforms(caller: Caller, sandbox: Sandbox, operation: Operation) -> None:
+    """The answer to a login that succeeds is the one described."""
+    status = 200 if operation == ("POST", "/login") else 201
+
+    assert caller.call(operation, body={"code": sandbox.code()}) == status
+
+
+@each_login
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        ({"errcode": -1}, 503),
+        ({"errcode": 40226}, 403),
+        ({"errcode": 45011}, 429),
+        ({"errcode": 40164}, 500),
+        ({"body": "<html>"}, 502),
+    ],
+    ids=str,
+)
+def test_a_login_that_fails_conforms(
+    caller: Caller, sandbox: Sandbox, operation: Operation, fault: dict[str, Any], status: int
+) -> None:
+    """The answer to a login that fails at WeChat is described too."""
+    sandbox.fail(**fault)
+
+    assert caller.call(operation, body={"code": sandbox.code()}) == status
+
+
+def test_another_users_session_conforms(caller: Caller, live_bearer: Headers) -> None:
+    """The 404 of a session that is not there is described."""
+    operation = ("DELETE", "/v1/sessions/{session_id}")
+
+    assert caller.call(operation, path_parameters={"session_id": "no-such"}, headers=live_bearer()) == 404

@@ -1,0 +1,305 @@
+"""No secret leaves the service: not by an answer, a log line, an error message or a file."""
+
+import json
+import threading
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from support.processes import APPID, KEY, SECRET, Environment, Sandbox, environment, run, service
+from support.servers import sqlite_url
+
+PASSWORD = "pa55word-of-the-store"
+CLIENT_SECRET = "c1ient-secret-of-a-backend"
+FAULTS: list[dict[str, Any]] = [
+    {"errcode": -1},
+    {"errcode": 40013},
+    {"errcode": 40029},
+    {"errcode": 40125},
+    {"errcode": 40163},
+    {"errcode": 40164},
+    {"errcode": 40226},
+    {"errcode": 45011},
+    {"errcode": 99999},
+    {"status": 404},
+    {"status": 500},
+    {"body": "<html>"},
+    {"body": {"openid": 7, "session_key": "c2VjcmV0LXNlc3Npb24ta2V5"}},
+    {"drop": True},
+    {"delay_seconds": 1},
+]
+
+
+class Wiretap:
+    """Stands between the service and the sandbox, and hears every session_key."""
+
+    def __init__(self, upstream: str) -> None:
+        self.session_keys: set[str] = {"c2VjcmV0LXNlc3Npb24ta2V5"}
+        self._upstream = upstream
+        tap = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:  # noqa: N802  # http.server's name
+                tap.forward(self)
+
+            def log_message(self, *_: object) -> None:
+                """Print nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def forward(self, request: BaseHTTPRequestHandler) -> None:
+        """Hand one call on; hang up when the sandbox does."""
+        with suppress(httpx.TransportError, OSError):
+            answer = httpx.get(self._upstream + request.path, timeout=10)
+            with suppress(ValueError, KeyError):
+                self.session_keys.add(answer.json()["session_key"])
+            request.send_response(answer.status_code)
+            request.send_header("Content-Length", str(len(answer.content)))
+            request.end_headers()
+            request.wfile.write(answer.content)
+
+
+@pytest.fixture(scope="module")
+def wiretap(sandbox: Sandbox) -> Iterator[Wiretap]:
+    """A wiretap that listens."""
+    tap = Wiretap(sandbox.url)
+    thread = threading.Thread(target=tap.server.serve_forever)
+    thread.start()
+    yield tap
+    tap.server.shutdown()
+    tap.server.server_close()
+    thread.join()
+
+
+class Leaks:
+    """What was told to the world, searched for what must not be in it."""
+
+    def __init__(self, wiretap: Wiretap) -> None:
+        self.codes: list[str] = []
+        self.tokens: list[str] = []
+        self._wiretap = wiretap
+
+    @property
+    def secrets(self) -> dict[str, list[str]]:
+        """Everything that must never be seen, by kind."""
+        return {
+            "AppSecret": [SECRET],
+            "encryption key": [KEY],
+            "password": [PASSWORD],
+            "client's secret": [CLIENT_SECRET],
+            "code": self.codes,
+            "token": self.tokens,
+            "session_key": sorted(self._wiretap.session_keys),
+        }
+
+    def found_in(self, text: str | bytes, *, allowed: str = "") -> list[str]:
+        """The kinds of secrets in the text, as they are or in base64."""
+        told = text.encode() if isinstance(text, str) else text
+        return [
+            kind
+            for kind, secrets in self.secrets.items()
+            for secret in secrets
+            if secret != allowed and any(form in told for form in (secret.encode(), b64encode(secret.encode())))
+        ]
+
+
+@pytest.fixture
+def leaks(wiretap: Wiretap) -> Leaks:
+    """The secrets of this test."""
+    return Leaks(wiretap)
+
+
+def settings(wiretap: Wiretap, directory: Path, **more: str) -> Environment:
+    """The settings of an installation that logs all it can."""
+    given = {
+        "wechat_url": wiretap.url,
+        "wechat_timeout_seconds": "0.5",
+        "database_url": sqlite_url(directory),
+        "log_level": "debug",
+        "clients": json.dumps({"backend": CLIENT_SECRET}),
+    }
+    return environment(**{**given, **more})
+
+
+def told_by(answer: httpx.Response) -> bytes:
+    """All of an answer: headers and body."""
+    return repr(answer.headers.multi_items()).encode() + answer.content
+
+
+def log_in(http: httpx.Client, leaks: Leaks, code: str, path: str) -> httpx.Response:
+    """A login whose code is noted, and its token if there is one."""
+    leaks.codes.append(code)
+    answer = http.post(path, json={"code": code})
+    if answer.is_success and "token" in answer.text:
+        body = answer.json()
+        leaks.tokens.append(body.get("token") or body["data"]["token"])
+    return answer
+
+
+def misuse(http: httpx.Client, leaks: Leaks) -> Iterator[httpx.Response]:
+    """Requests of clients that put secrets where they do not belong."""
+    code, token = leaks.codes[0], leaks.tokens[0]
+    bearer = {"Authorization": f"Bearer {token}"}
+    yield http.post("/v1/sessions", content=f'{{"code":"{code}"')
+    yield http.post("/v1/sessions", json=[code])
+    yield http.post("/v1/sessions", json={"code": {code: code}})
+    yield http.post("/v1/sessions", json={"code": code, "appid": code})
+    yield http.post("/login/", content=code)
+    yield http.post(f"/login/?code={code}", json={"appid": "wx-unknown"})
+    yield http.get(f"/auth?token={token}")
+    yield http.get("/auth", headers={"Authorization": f"Bearer {token}x"})
+    yield http.get("/auth", headers=[("Authorization", f"Bearer {token}")] * 2)
+    yield http.get("/v1/me", headers={"Authorization": f"Basic {token}"})
+    yield http.patch("/v1/me", json={"name": f"\n{token}"}, headers=bearer)
+    yield http.patch("/v1/me", json={token: token, "name": 7}, headers=bearer)
+    yield http.get("/v1/sessions", headers=bearer)
+    yield http.get("/v1/sessions/current", headers=bearer)
+    yield http.get("/v1/me", headers=bearer)
+    yield http.get("/auth", headers=bearer)
+    yield http.get("/readyz")
+    yield http.delete("/v1/sessions", headers=bearer)
+    yield http.get("/auth", headers=bearer)
+
+
+def test_logins_tell_no_secret(wiretap: Wiretap, sandbox: Sandbox, leaks: Leaks, tmp_path: Path) -> None:
+    """Whatever logins come to, their secrets are in no log line, answer or file: only the token, and only in its own
+    login's answer."""
+    answers = []
+    with service(env=settings(wiretap, tmp_path)) as running_service:
+        http = running_service.http
+        for path in ("/login/", "/v1/sessions"):
+            answers += [log_in(http, leaks, sandbox.code(unionid="u"), path) for _ in range(2)]
+            answers += [log_in(http, leaks, leaks.codes[0], path), log_in(http, leaks, "never-issued-code", path)]
+            for fault in FAULTS:
+                sandbox.fail(**fault)
+                answers.append(log_in(http, leaks, sandbox.code(), path))
+        answers += misuse(http, leaks)
+        running_service.process.stop()
+    statuses = {answer.status_code for answer in answers}
+    answered = [leaks.found_in(told_by(answer), allowed=token_of(answer)) for answer in answers]
+    kept = {path.name: leaks.found_in(path.read_bytes()) for path in tmp_path.iterdir()}
+
+    assert statuses >= {200, 201, 204, 400, 401, 403, 429, 500, 502, 503}
+    assert len(leaks.tokens) == 4
+    assert len(wiretap.session_keys) > 4
+    assert leaks.found_in(running_service.process.text()) == []
+    assert [found for found in answered if found] == []
+    assert kept
+    assert [name for name, found in kept.items() if found] == []
+
+
+def token_of(answer: httpx.Response) -> str:
+    """The token that a login's answer is there to tell."""
+    if not answer.is_success or not answer.content:
+        return ""
+    body = answer.json()
+    return str(body.get("token") or (body.get("data") or {}).get("token", ""))
+
+
+def test_a_store_that_is_down_tells_no_secret(wiretap: Wiretap, sandbox: Sandbox, leaks: Leaks, tmp_path: Path) -> None:
+    """When Redis is unreachable, its password and the login's secrets stay inside."""
+    redis_url = f"redis://:{PASSWORD}@127.0.0.1:1/0"
+    with service(env=settings(wiretap, tmp_path, redis_url=redis_url)) as running_service:
+        http = running_service.http
+        answers = [log_in(http, leaks, sandbox.code(), path) for path in ("/login/", "/v1/sessions")]
+        answers += [http.get("/readyz"), running_service.auth("x" * 43)]
+        running_service.process.stop()
+
+    assert [answer.status_code for answer in answers] == [503] * 4
+    assert leaks.found_in(running_service.process.text()) == []
+    assert [found for answer in answers if (found := leaks.found_in(told_by(answer)))] == []
+
+
+def test_a_database_that_goes_away_tells_no_secret(
+    wiretap: Wiretap, sandbox: Sandbox, leaks: Leaks, tmp_path: Path
+) -> None:
+    """When the database's tables are gone, neither the log nor an answer has a parameter of a statement in it."""
+    env = settings(wiretap, tmp_path)
+    with service(env=env) as running_service:
+        for path in tmp_path.iterdir():
+            path.write_bytes(b"")
+        answers = [log_in(running_service.http, leaks, sandbox.code(), "/v1/sessions") for _ in range(2)]
+        answers.append(running_service.auth("x" * 43))
+        running_service.process.stop()
+
+    assert {answer.status_code for answer in answers} == {503}
+    assert leaks.found_in(running_service.process.text()) == []
+    assert [found for answer in answers if (found := leaks.found_in(told_by(answer)))] == []
+
+
+@pytest.mark.parametrize("fault", [{}, {"errcode": 40164}, {"errcode": 40029}, {"drop": True}], ids=str)
+def test_the_shell_tells_no_secret(
+    wiretap: Wiretap, sandbox: Sandbox, leaks: Leaks, tmp_path: Path, fault: dict[str, Any]
+) -> None:
+    """`wxlogin login` prints no secret but the token of a login that succeeded, and that on stdout only."""
+    env = settings(wiretap, tmp_path)
+    assert run("migrate", env=env).returncode == 0
+    leaks.codes.append(sandbox.code())
+    if fault:
+        sandbox.fail(**fault)
+    done = run("login", leaks.codes[0], env=env)
+    leaks.tokens += [json.loads(done.stdout)["token"]] if done.stdout else []
+
+    assert bool(leaks.tokens) == (not fault)
+    assert leaks.found_in(done.stderr) == []
+    assert leaks.found_in(done.stdout, allowed="".join(leaks.tokens)) == []
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"WXLOGIN_APPS": f'[{{"appid":"{APPID}","secret":"{SECRET}"'},
+        {"WXLOGIN_APPS": f'[{{"appid":"{APPID}","secret":["{SECRET}"]}}]'},
+        {"WXLOGIN_APPS": f'[{{"appid":"{APPID}","secrets":"{SECRET}"}}]'},
+        {"WXLOGIN_ENCRYPTION_KEYS": f"{KEY},{KEY[:-1]}"},
+        {"WXLOGIN_DATABASE_URL": f"postgresql://wxlogin:{PASSWORD}@127.0.0.1/wxlogin"},
+        {"WXLOGIN_DATABASE_URL": f"postgresql+asyncpg://wxlogin:{PASSWORD}@127.0.0.1:1/wxlogin"},
+        {"WXLOGIN_DATABASE_URL": f"mysql+asyncmy://wxlogin:{PASSWORD}@127.0.0.1:1/wxlogin"},
+        {"WXLOGIN_DATABASE_URL": f"postgresql+asyncpg://wxlogin:{PASSWORD}@127.0.0.1:port/wxlogin"},
+        {"WXLOGIN_REDIS_URL": f"http://:{PASSWORD}@127.0.0.1/0"},
+        {"WXLOGIN_REDIS_URL": f"redis://:{PASSWORD}@127.0.0.1:port/0"},
+        {"WXLOGIN_CLIENTS": f'{{"backend":"{CLIENT_SECRET}"'},
+        {"WXLOGIN_CLIENTS": f'{{"backend":["{CLIENT_SECRET}"]}}'},
+        {"WXLOGIN_APPID": SECRET + "!"},
+        {"WXLOGIN_WECHAT_URL": f"ftp://proxy:{PASSWORD}@127.0.0.1"},
+    ],
+    ids=lambda variables: "-".join(variables),
+)
+def test_a_wrong_setting_tells_no_secret(
+    wiretap: Wiretap, leaks: Leaks, tmp_path: Path, variables: Environment
+) -> None:
+    """A malformed setting is named, but what it was set to is not shown."""
+    done = run("doctor", env={**settings(wiretap, tmp_path), **variables})
+
+    assert done.returncode in (4, 5), done.stderr
+    assert leaks.found_in(done.stdout + done.stderr) == []
+
+
+def test_a_settings_file_tells_no_secret(wiretap: Wiretap, leaks: Leaks, tmp_path: Path) -> None:
+    """A settings file that is broken at a secret is named without the secret."""
+    file = tmp_path / "wxlogin.toml"
+    file.write_text(f'app_secret = "{SECRET}\nencryption_keys = "{KEY}"\n')
+    done = run("doctor", env={**settings(wiretap, tmp_path), "WXLOGIN_CONFIG": str(file)})
+
+    assert done.returncode == 5
+    assert str(file) in done.stdout + done.stderr
+    assert leaks.found_in(done.stdout + done.stderr) == []
+
+
+def test_the_sandbox_shows_no_secret(leaks: Leaks, wiretap: Wiretap, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The sandbox tells what was called with secrets masked."""
+    env = settings(wiretap, tmp_path)
+    assert run("migrate", env=env).returncode == 0
+    leaks.codes.append(sandbox.code())
+    run("login", leaks.codes[0], env=env)
+
+    assert sandbox.calls()
+    assert leaks.found_in(json.dumps(sandbox.calls())) == []

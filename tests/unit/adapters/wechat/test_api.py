@@ -1,0 +1,213 @@
+"""One call to WeChat: bounded, understood or an error of ours, and nothing told."""
+
+import gzip
+import logging
+import time
+import traceback
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import httpx
+import msgspec
+import pytest
+
+from adapters.wechat.api import WeChatApi
+from domain.errors import WeChatBadAnswer, WeChatUnavailable, WxLoginError
+from entrypoints.problems import Problem
+
+pytestmark = pytest.mark.anyio
+
+URL = "https://api.weixin.qq.com"
+GOOD = b'{"openid":"o1"}'
+LIMIT = 64 * 1024
+CHUNK = 1024
+
+
+class Body(httpx.AsyncByteStream):
+    """An answer's body of `size` bytes that knows how much of it was read, and whether it was closed."""
+
+    def __init__(self, size: int, byte: bytes = b" ") -> None:
+        self.chunks = size // CHUNK
+        self.byte = byte
+        self.read = 0
+        self.closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for _ in range(self.chunks):
+            self.read += CHUNK
+            yield self.byte * CHUNK
+
+    async def aclose(self) -> None:
+        """What whoever reads it has to do in the end."""
+        self.closed = True
+
+
+def wechat(response: httpx.Response) -> WeChatApi:
+    """A WeChat that gives this response."""
+    return WeChatApi(httpx.MockTransport(lambda _request: response), URL, 3.0)
+
+
+def reply(body: bytes, status: int = 200, **headers: str) -> httpx.Response:
+    """A response as it comes from a wire: not read yet."""
+    return httpx.Response(status, stream=httpx.ByteStream(body), headers=headers)
+
+
+async def get(api: WeChatApi) -> dict[str, Any]:
+    """One call."""
+    return await api.get("/sns/jscode2session", {"js_code": "c"})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        b"<!DOCTYPE html><html><body>502 Bad Gateway</body></html>",
+        b'{"openid":"o1","session_k',
+        b'{"openid":"o1"}{"openid":"o2"}',
+        b"[]",
+        b'[{"openid":"o1"}]',
+        b"null",
+        b"true",
+        b"5",
+        b'"openid"',
+        b'{"openid":"\xff\xfe"}',
+        b'{"openid":"\\ud800"}',
+        b"\xff\xfe\x00\x01",
+        b'{"openid":NaN}',
+        b"[" * 60_000,
+        b'{"a":' * 12_000,
+        b"[" * 30_000 + b"]" * 30_000,
+        b"[" * 100_000,
+        b'{"errcode":null}',
+        b'{"errcode":"40029"}',
+        b'{"errcode":"0"}',
+        b'{"errcode":1.5}',
+        b'{"errcode":true}',
+        b'{"errcode":false}',
+        b'{"errcode":[]}',
+        b'{"errcode":{}}',
+        b'{"errcode":' + b"9" * 5_000 + b"}",
+    ],
+    ids=lambda body: repr(body[:24]),
+)
+async def test_what_is_not_wechats_is_a_bad_answer(body: bytes) -> None:
+    """Whatever else than an object with a numeric errcode comes back is wechat_bad_answer, and no defect of ours."""
+    with pytest.raises(WeChatBadAnswer):
+        await get(wechat(reply(body)))
+
+
+async def test_an_errcode_of_any_size_can_be_told() -> None:
+    """An errcode too great for a computer's integer ends as a problem that can be sent."""
+    with pytest.raises(WxLoginError) as raised:
+        await get(wechat(reply(b'{"errcode":' + b"9" * 30 + b"}")))
+
+    assert b'"status":50' in msgspec.json.encode(Problem.of(raised.value))
+
+
+async def test_a_compressed_answer_is_a_bad_answer() -> None:
+    """A body that somebody compressed against our request is not unpacked, however small it looks."""
+    bomb = reply(gzip.compress(GOOD), **{"content-encoding": "gzip"})
+
+    with pytest.raises(WeChatBadAnswer):
+        await get(wechat(bomb))
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
+async def test_a_server_error_is_wechat_being_unavailable(status: int) -> None:
+    """5xx is unavailable, whatever its body says."""
+    with pytest.raises(WeChatUnavailable, match=str(status)):
+        await get(wechat(reply(GOOD, status)))
+
+
+@pytest.mark.parametrize("status", [201, 204, 301, 302, 307, 400, 401, 403, 404, 405, 429])
+async def test_another_status_is_a_bad_answer(status: int) -> None:
+    """WeChat answers 200 or is not WeChat, so its body is not believed."""
+    with pytest.raises(WeChatBadAnswer, match=str(status)):
+        await get(wechat(reply(GOOD, status, location="https://elsewhere.example/")))
+
+
+@pytest.mark.parametrize("size", [LIMIT + CHUNK, 50_000_000])
+async def test_a_large_answer_is_not_read_to_its_end(size: int) -> None:
+    """After 64 KiB the answer is bad, and the rest of it stays where it is."""
+    body = Body(size)
+
+    with pytest.raises(WeChatBadAnswer, match="64 KiB"):
+        await get(wechat(httpx.Response(200, stream=body)))
+    assert body.read == LIMIT + CHUNK
+    assert body.closed
+
+
+async def test_an_answer_of_64_kib_is_read() -> None:
+    """The greatest answer that is allowed is understood."""
+    assert await get(wechat(reply(GOOD.rjust(LIMIT)))) == {"openid": "o1"}
+
+
+@pytest.mark.parametrize("status", [200, 302, 500])
+async def test_the_connection_is_given_back_whatever_happens(status: int) -> None:
+    """A response is closed after success and after failure."""
+    body = Body(2 * CHUNK, b"x")
+
+    with pytest.raises(WxLoginError):
+        await get(wechat(httpx.Response(status, stream=body)))
+    assert body.closed
+
+
+@pytest.mark.parametrize("base_url", [URL, f"{URL}/", "http://127.0.0.1:8001/proxy", "http://127.0.0.1:8001/proxy/"])
+async def test_the_base_url_may_have_a_path(base_url: str) -> None:
+    """A proxy below a path of its own is asked below that path."""
+    seen: list[httpx.URL] = []
+
+    def proxy(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url)
+        return reply(GOOD)
+
+    await get(WeChatApi(httpx.MockTransport(proxy), base_url, 3.0))
+
+    assert str(seen[0]) == f"{base_url.rstrip('/')}/sns/jscode2session?js_code=c"
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        httpx.ConnectError,
+        httpx.ConnectTimeout,
+        httpx.ReadError,
+        httpx.ReadTimeout,
+        httpx.PoolTimeout,
+        httpx.RemoteProtocolError,
+        httpx.LocalProtocolError,
+        httpx.ProxyError,
+        httpx.UnsupportedProtocol,
+        httpx.DecodingError,
+    ],
+)
+async def test_a_transports_failure_tells_only_its_kind(
+    failure: type[httpx.RequestError], login: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A transport that puts the URL into its exception's text does not get the AppSecret told."""
+    caplog.set_level(logging.DEBUG)
+
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise failure(f"cannot GET {request.url}")
+
+    params = {"secret": login.secret, "js_code": login.code.value}
+    with pytest.raises(WeChatUnavailable, match=failure.__name__) as raised:
+        await WeChatApi(httpx.MockTransport(fail), URL, 3.0).get("/sns/jscode2session", params)
+    told = "".join(traceback.format_exception(raised.value)) + repr(raised.value) + caplog.text
+    assert not [secret for secret in login.hidden if secret in told]
+
+
+async def test_a_transport_that_never_answers_is_left_in_time() -> None:
+    """The time limit holds for the whole call, whatever the transport's own limits are."""
+
+    async def silent(request: httpx.Request) -> httpx.Response:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    began = time.monotonic()
+    with pytest.raises(WeChatUnavailable, match=r"0\.05 seconds"):
+        await get(WeChatApi(httpx.MockTransport(silent), URL, 0.05))
+
+    assert time.monotonic() - began < 2

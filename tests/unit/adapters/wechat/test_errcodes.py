@@ -1,0 +1,71 @@
+"""WeChat's error codes, explained."""
+
+import pytest
+
+from adapters.wechat.errcodes import ERRCODES, ErrCode, error_of
+from domain.errors import (
+    AppMisconfigured,
+    CodeInvalid,
+    CodeMissing,
+    CodeUsed,
+    RateLimited,
+    UserBlockedByWeChat,
+    WeChatUnavailable,
+)
+
+ROWS = pytest.mark.parametrize("row", ERRCODES.values(), ids=str)
+
+
+def test_the_table_has_the_codes_of_the_contract() -> None:
+    """Every errcode that the public interface names means what it says there."""
+    assert {number: row.error for number, row in ERRCODES.items()} == {
+        -1: WeChatUnavailable,
+        40013: AppMisconfigured,
+        40029: CodeInvalid,
+        40125: AppMisconfigured,
+        40163: CodeUsed,
+        40164: AppMisconfigured,
+        40226: UserBlockedByWeChat,
+        40243: AppMisconfigured,
+        41002: AppMisconfigured,
+        41004: AppMisconfigured,
+        41008: CodeMissing,
+        45009: RateLimited,
+        45011: RateLimited,
+    }
+
+
+@ROWS
+def test_every_row_stands_under_its_own_number(row: ErrCode) -> None:
+    """A code is found by the number that it has."""
+    assert ERRCODES[row.number] is row
+
+
+@ROWS
+def test_every_row_explains(row: ErrCode) -> None:
+    """Meaning, cause and mend are each a line that `wxlogin explain` can print after its name."""
+    for text in (row.meaning, row.cause, row.mend):
+        assert text[0].isupper()
+        assert not text.endswith(".")
+        assert text.isprintable()
+
+
+@ROWS
+def test_the_error_tells_what_happened_and_what_mends_it(row: ErrCode) -> None:
+    """The error's text has the meaning and the mend, and its fields have WeChat's own words."""
+    error = error_of(row.number, "6374a1b2-0c3d4e5f-12ab34cd")
+
+    assert type(error) is row.error
+    assert row.meaning in error.detail
+    assert row.mend in error.detail
+    assert (error.errcode, error.rid) == (row.number, "6374a1b2-0c3d4e5f-12ab34cd")
+
+
+@pytest.mark.parametrize("number", [1, 40001, 40227, 99999, -2, 2**63])
+def test_an_unknown_code_is_wechat_being_unavailable(number: int) -> None:
+    """A code that nobody explained yet is WeChat's trouble, and its text names the number."""
+    error = error_of(number, None)
+
+    assert type(error) is WeChatUnavailable
+    assert str(number) in error.detail
+    assert (error.errcode, error.rid) == (number, None)

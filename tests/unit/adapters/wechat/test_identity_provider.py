@@ -1,0 +1,269 @@
+"""code2Session: what is asked, what is understood."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapters.wechat.api import WeChatApi
+from adapters.wechat.identity_provider import WeChatIdentityProvider
+from domain.errors import (
+    AppMisconfigured,
+    AppUnknown,
+    CodeInvalid,
+    CodeMissing,
+    CodeUsed,
+    RateLimited,
+    UserBlockedByWeChat,
+    WeChatBadAnswer,
+    WeChatUnavailable,
+    WxLoginError,
+)
+from domain.identity import AppId, Identity, LoginCode, SessionKey
+from entrypoints.sandbox.app import create_sandbox
+
+pytestmark = pytest.mark.anyio
+
+APPID = AppId("wx0123456789abcdef")
+OTHER_APPID = AppId("wxfedcba9876543210")
+SECRETS = {APPID: "5ecf3ed9a5ecf3ed9a5ecf3ed9a5ecf3", OTHER_APPID: "0123456789abcdef0123456789abcdef"}
+CODE = LoginCode("0a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d")
+ANSWER = {"session_key": "nzoqhc3OnwHzeTxJs+inbQ==", "openid": "oVBkZ0aYgDMDIywRdgPW8-joxXc4"}
+RID = "6374a1b2-0c3d4e5f-12ab34cd"
+
+ERRORS = [
+    (-1, "system error", WeChatUnavailable, None),
+    (40029, f"invalid code, rid: {RID}", CodeInvalid, RID),
+    (40029, f"invalid code hint: [xxx] rid: {RID}", CodeInvalid, RID),
+    (40163, f"code been used, rid: {RID}", CodeUsed, RID),
+    (40226, "code blocked, hints: [ req_id: HJHhLkRef-1B4lBA ]", UserBlockedByWeChat, None),
+    (45011, f"api minute-quota reach limit, must slower, retry next minute, rid: {RID}", RateLimited, RID),
+    (45009, f"reach max api daily quota limit rid: {RID}", RateLimited, RID),
+    (40013, f"invalid appid, rid: {RID}", AppMisconfigured, RID),
+    (40125, f"invalid appsecret, rid: {RID}", AppMisconfigured, RID),
+    (41002, f"appid missing, rid: {RID}", AppMisconfigured, RID),
+    (41004, f"appsecret missing, rid: {RID}", AppMisconfigured, RID),
+    (41008, f"missing code, rid: {RID}", CodeMissing, RID),
+    (40164, f"invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist, rid: {RID}", AppMisconfigured, RID),
+    (40243, f"appsecret frozen rid: {RID}", AppMisconfigured, RID),
+    (12345, f"what nobody knows, rid: {RID}", WeChatUnavailable, RID),
+    (12345, "", WeChatUnavailable, None),
+]
+
+
+def provider(handler: Callable[[httpx.Request], httpx.Response]) -> WeChatIdentityProvider:
+    """A provider whose WeChat is `handler`."""
+    api = WeChatApi(httpx.MockTransport(handler), "https://api.weixin.qq.com", 3.0)
+    return WeChatIdentityProvider(api, SECRETS)
+
+
+def answering(body: Any) -> WeChatIdentityProvider:
+    """A provider whose WeChat always answers this JSON."""
+    return provider(lambda _request: reply(body))
+
+
+def short(value: object) -> str:
+    """A test id."""
+    return repr(value)[:12]
+
+
+def reply(body: Any, **headers: str) -> httpx.Response:
+    """A response as it comes from a wire: not read yet."""
+    return httpx.Response(200, stream=httpx.ByteStream(json.dumps(body).encode()), headers=headers)
+
+
+async def test_a_code_becomes_an_identity_and_its_key() -> None:
+    """The openid and the session_key come back as WeChat sent them."""
+    assert await answering(ANSWER).exchange(CODE, APPID) == (
+        Identity(APPID, ANSWER["openid"]),
+        SessionKey(ANSWER["session_key"]),
+    )
+
+
+async def test_the_request_is_code2sessions() -> None:
+    """WeChat is asked once, on its path, for exactly the four parameters that it wants, and for no access_token."""
+    seen: list[httpx.Request] = []
+
+    def wechat(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return reply(ANSWER)
+
+    await provider(wechat).exchange(CODE, APPID)
+
+    (request,) = seen
+    assert (request.method, request.url.host, request.url.path) == ("GET", "api.weixin.qq.com", "/sns/jscode2session")
+    assert list(request.url.params.multi_items()) == [
+        ("appid", APPID.value),
+        ("secret", SECRETS[APPID]),
+        ("js_code", CODE.value),
+        ("grant_type", "authorization_code"),
+    ]
+
+
+@settings(max_examples=100)
+@given(
+    code=st.from_regex(r"[!-~]{1,512}", fullmatch=True), secret=st.text("".join(map(chr, range(33, 127))), min_size=1)
+)
+def test_code_and_secret_arrive_as_they_are(code: str, secret: str) -> None:
+    """Whatever characters a code or an AppSecret has, WeChat sees the same."""
+    seen: list[httpx.Request] = []
+
+    def wechat(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return reply(ANSWER)
+
+    api = WeChatApi(httpx.MockTransport(wechat), "https://api.weixin.qq.com", 3.0)
+    asyncio.run(WeChatIdentityProvider(api, {APPID: secret}).exchange(LoginCode(code), APPID))
+
+    assert seen[0].url.params["js_code"] == code
+    assert seen[0].url.params["secret"] == secret
+
+
+@pytest.mark.parametrize("success", [{}, {"errcode": 0}, {"errcode": 0, "errmsg": "ok"}], ids=str)
+async def test_errcode_zero_and_none_at_all_are_success(success: dict[str, Any]) -> None:
+    """WeChat says that all is well in two ways, and both are understood."""
+    identity, _ = await answering(ANSWER | success).exchange(CODE, APPID)
+
+    assert identity.openid == ANSWER["openid"]
+
+
+@pytest.mark.parametrize(
+    ("told", "understood"),
+    [
+        ({}, None),
+        ({"unionid": None}, None),
+        ({"unionid": ""}, None),
+        ({"unionid": "o6_bmasdasdsad6"}, "o6_bmasdasdsad6"),
+    ],
+    ids=str,
+)
+async def test_a_unionid_may_be_there(told: dict[str, Any], understood: str | None) -> None:
+    """An app without an Open Platform account has users without unionid, in whatever way WeChat leaves it out."""
+    identity, _ = await answering(ANSWER | told).exchange(CODE, APPID)
+
+    assert identity.unionid == understood
+
+
+async def test_fields_that_nobody_asked_for_are_ignored() -> None:
+    """WeChat may add to its answer what it likes."""
+    identity, _ = await answering(ANSWER | {"is_limit": False, "extra": [{}]}).exchange(CODE, APPID)
+
+    assert identity == Identity(APPID, ANSWER["openid"])
+
+
+@pytest.mark.parametrize(("errcode", "errmsg", "error", "rid"), ERRORS)
+async def test_an_errcode_is_the_error_that_it_means(
+    errcode: int, errmsg: str, error: type[WxLoginError], rid: str | None
+) -> None:
+    """Each of WeChat's errors becomes ours, with WeChat's errcode and rid in it for WeChat's support."""
+    with pytest.raises(error) as raised:
+        await answering({"errcode": errcode, "errmsg": errmsg}).exchange(CODE, APPID)
+
+    assert type(raised.value) is error
+    assert (raised.value.errcode, raised.value.rid) == (errcode, rid)
+
+
+@pytest.mark.parametrize("errmsg", [None, 5, [], {"rid": RID}, f"rid: {RID.upper()}", "rid: 1-2-3"], ids=str)
+async def test_an_error_without_a_readable_rid_is_still_that_error(errmsg: object) -> None:
+    """An errmsg of any kind costs the rid and nothing else."""
+    with pytest.raises(CodeUsed) as raised:
+        await answering({"errcode": 40163, "errmsg": errmsg}).exchange(CODE, APPID)
+
+    assert raised.value.errcode == 40163
+
+
+@pytest.mark.parametrize("field", ["openid", "session_key"])
+@pytest.mark.parametrize(
+    "value",
+    [None, "", " ", 5, 1.5, True, [], {}, ["o1"], "a b", "o1\n", "\r\nX: y", "\u0000", "微信", "o" * 600],
+    ids=short,
+)
+async def test_a_field_that_cannot_be_what_it_should_is_a_bad_answer(field: str, value: object) -> None:
+    """An openid or session_key that is null, of a wrong type or not printable logs nobody in."""
+    with pytest.raises(WeChatBadAnswer, match=field):
+        await answering(ANSWER | {field: value}).exchange(CODE, APPID)
+
+
+@pytest.mark.parametrize("field", ["openid", "session_key"])
+async def test_a_field_that_is_missing_is_a_bad_answer(field: str) -> None:
+    """WeChat's answer without an openid or a session_key logs nobody in."""
+    with pytest.raises(WeChatBadAnswer, match=field):
+        await answering({name: value for name, value in ANSWER.items() if name != field}).exchange(CODE, APPID)
+
+
+@pytest.mark.parametrize("unionid", [5, True, ["u1"], {"id": "u1"}, "a b", "u1\n", "u" * 600], ids=short)
+async def test_a_unionid_that_cannot_be_one_is_a_bad_answer(unionid: object) -> None:
+    """Users are never joined by something that is no unionid."""
+    with pytest.raises(WeChatBadAnswer, match="unionid"):
+        await answering(ANSWER | {"unionid": unionid}).exchange(CODE, APPID)
+
+
+async def test_an_app_without_a_secret_is_unknown() -> None:
+    """WeChat is not asked for an app that is not configured."""
+    calls: list[httpx.Request] = []
+
+    def wechat(request: httpx.Request) -> httpx.Response:
+        calls.append(request)
+        return reply(ANSWER)
+
+    with pytest.raises(AppUnknown):
+        await provider(wechat).exchange(CODE, AppId("wxunknown"))
+    assert not calls
+
+
+async def test_apps_are_never_mixed_up() -> None:
+    """Logins of two apps at once each use their own AppSecret and get their own user."""
+
+    async def wechat(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0)
+        params = request.url.params
+        assert params["secret"] == SECRETS[AppId(params["appid"])]
+        return reply(ANSWER | {"openid": f"{params['appid']}-{params['js_code']}"})
+
+    api = WeChatApi(httpx.MockTransport(wechat), "https://api.weixin.qq.com", 3.0)
+    identities = WeChatIdentityProvider(api, SECRETS)
+    asked = [(APPID if number % 2 else OTHER_APPID, f"code{number}") for number in range(50)]
+    answers = await asyncio.gather(*(identities.exchange(LoginCode(code), appid) for appid, code in asked))
+
+    assert [identity for identity, _ in answers] == [Identity(appid, f"{appid}-{code}") for appid, code in asked]
+
+
+async def test_the_sandbox_logs_in_as_wechat_does() -> None:
+    """A code of the sandbox works once, with the user that it was issued for."""
+    transport = httpx.ASGITransport(create_sandbox())
+    identities = WeChatIdentityProvider(WeChatApi(transport, "http://sandbox", 3.0), SECRETS)
+    async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as client:
+        body = {"appid": APPID.value, "unionid": "u1"}
+        issued = (await client.post("/sandbox/codes", json=body)).raise_for_status().json()
+    identity, _ = await identities.exchange(LoginCode(issued["code"]), APPID)
+
+    assert identity == Identity(APPID, issued["openid"], "u1")
+    with pytest.raises(CodeUsed) as raised:
+        await identities.exchange(LoginCode(issued["code"]), APPID)
+    assert raised.value.rid
+
+
+@pytest.mark.parametrize(("errcode", "error"), sorted({(row[0], row[2]) for row in ERRORS}, key=lambda row: row[0]))
+async def test_the_sandboxs_errors_are_understood(errcode: int, error: type[WxLoginError]) -> None:
+    """Every error that the sandbox can be told to answer is the one of the contract."""
+    transport = httpx.ASGITransport(create_sandbox())
+    async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as client:
+        fault = {"path": "/sns/jscode2session", "errcode": errcode}
+        (await client.post("/sandbox/faults", json=fault)).raise_for_status()
+
+    with pytest.raises(error) as raised:
+        await WeChatIdentityProvider(WeChatApi(transport, "http://sandbox", 3.0), SECRETS).exchange(CODE, APPID)
+    assert raised.value.errcode == errcode
+
+
+async def test_json_is_json_whatever_its_content_type() -> None:
+    """WeChat has served JSON as text/plain, and that logs in."""
+    headers = {"content-type": "text/plain"}
+    identity, _ = await provider(lambda _request: reply(ANSWER, **headers)).exchange(CODE, APPID)
+
+    assert identity.openid == ANSWER["openid"]

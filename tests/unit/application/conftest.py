@@ -1,0 +1,25 @@
+"""A service without servers."""
+
+import pytest
+
+from adapters.memory.identity_provider import MemoryIdentityProvider
+from adapters.memory.session_store import MemorySessionStore
+from adapters.memory.user_repository import MemoryUserRepository
+
+
+@pytest.fixture
+def identities() -> MemoryIdentityProvider:
+    """WeChat without WeChat."""
+    return MemoryIdentityProvider()
+
+
+@pytest.fixture
+def users() -> MemoryUserRepository:
+    """No user yet."""
+    return MemoryUserRepository()
+
+
+@pytest.fixture
+def store() -> MemorySessionStore:
+    """No session yet."""
+    return MemorySessionStore()

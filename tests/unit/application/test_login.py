@@ -1,0 +1,333 @@
+"""The login use case: each rule of its docstring."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from adapters.memory.identity_provider import MemoryIdentityProvider
+from adapters.memory.session_store import MemorySessionStore
+from adapters.memory.user_repository import MemoryUserRepository
+from application.login import LoginRequest, LoginUseCase
+from application.ports import IdentityProvider, SessionStore, UserRepository
+from domain.errors import (
+    AppMisconfigured,
+    AppUnknown,
+    CodeInvalid,
+    CodeMissing,
+    CodeUsed,
+    NotFound,
+    RateLimited,
+    RequestInvalid,
+    Retry,
+    StoreUnavailable,
+    UserBlockedByWeChat,
+    WeChatBadAnswer,
+    WeChatUnavailable,
+    WxLoginError,
+)
+from domain.identity import AppId, Identity, LoginCode, SessionKey
+from domain.session import Client, EndedSession, EndReason, Session, SessionPolicy
+from domain.user import User
+from support.clock import Clock
+
+pytestmark = pytest.mark.anyio
+
+APP, OTHER_APP = AppId("wx0000000000000001"), AppId("wx0000000000000002")
+ANN, BOB = Identity(APP, "oAnn"), Identity(APP, "oBob")
+POLICY = SessionPolicy(per_user=3)
+
+
+class Refusing(IdentityProvider):
+    """A WeChat that answers every code with one error, and remembers which codes it saw."""
+
+    def __init__(self, error: WxLoginError) -> None:
+        self.error = error
+        self.seen: list[LoginCode] = []
+
+    async def exchange(self, code: LoginCode, appid: AppId) -> tuple[Identity, SessionKey]:  # noqa: ARG002  # fails whatever it is given
+        """See IdentityProvider."""
+        self.seen.append(code)
+        raise self.error
+
+
+class DeadUserRepository(MemoryUserRepository):
+    """A database that does not answer logins."""
+
+    async def find_or_create(self, identity: Identity, now: datetime) -> tuple[User, bool]:  # noqa: ARG002  # fails whatever it is given
+        """See UserRepository."""
+        raise StoreUnavailable
+
+
+class DeadSessionStore(MemorySessionStore):
+    """A session store that takes no new session."""
+
+    async def start(self, session: Session, key: SessionKey, limit: int) -> None:  # noqa: ARG002  # fails whatever it is given
+        """See SessionStore."""
+        raise StoreUnavailable
+
+
+class KeyRecordingStore(MemorySessionStore):
+    """A session store that shows what came with the last login."""
+
+    last_key: SessionKey | None = None
+
+    async def start(self, session: Session, key: SessionKey, limit: int) -> None:
+        """See SessionStore."""
+        self.last_key = key
+        await super().start(session, key, limit)
+
+
+class Service:
+    """The use case on parts that a test chooses."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        identities: IdentityProvider | None = None,
+        users: UserRepository | None = None,
+        store: SessionStore | None = None,
+        apps: frozenset[AppId] = frozenset({APP, OTHER_APP}),
+    ) -> None:
+        self.wechat = MemoryIdentityProvider()
+        self.store = store or MemorySessionStore()
+        self.users = users or MemoryUserRepository()
+        self.log_in = LoginUseCase(
+            identities or self.wechat, self.users, self.store, apps=apps, policy=POLICY, clock=clock
+        )
+
+    def request(self, identity: Identity = ANN) -> LoginRequest:
+        """What the client of `identity` sends after wx.login()."""
+        return LoginRequest(self.wechat.issue(identity).value, identity.appid.value)
+
+
+@pytest.fixture
+def service(clock: Clock) -> Service:
+    """A service on memory, with two apps."""
+    return Service(clock)
+
+
+async def test_the_app_is_the_one_the_request_names(service: Service) -> None:
+    """The appid in the request beats the one in the Referer."""
+    logged_in = await service.log_in(service.request(), hinted_appid=OTHER_APP.value)
+
+    assert logged_in.session.identity == ANN
+
+
+async def test_else_the_app_is_the_one_hinted_at(service: Service) -> None:
+    """Without an appid in the request, the one in the Referer counts."""
+    in_other_app = replace(ANN, appid=OTHER_APP)
+    request = replace(service.request(in_other_app), appid=None)
+
+    logged_in = await service.log_in(request, hinted_appid=OTHER_APP.value)
+
+    assert logged_in.session.identity == in_other_app
+
+
+async def test_else_the_app_is_the_only_one(clock: Clock) -> None:
+    """With one app configured, nobody has to name it."""
+    service = Service(clock, apps=frozenset({APP}))
+
+    logged_in = await service.log_in(replace(service.request(), appid=None))
+
+    assert logged_in.session.identity == ANN
+
+
+async def test_no_code_is_spent_on_an_unknown_app(service: Service) -> None:
+    """A login without a fitting app is AppUnknown, and its code still works."""
+    request = service.request()
+    with pytest.raises(AppUnknown):
+        await service.log_in(replace(request, appid=None))
+
+    assert (await service.log_in(request)).is_new
+
+
+@pytest.mark.parametrize(
+    ("code", "error"), [(None, CodeMissing), ("", CodeMissing), (" ", RequestInvalid), ("x" * 513, RequestInvalid)]
+)
+async def test_what_is_no_code_is_not_sent(clock: Clock, code: str | None, error: type[WxLoginError]) -> None:
+    """Without a code, or with something that cannot be one, WeChat is not asked."""
+    wechat = Refusing(CodeInvalid())
+    with pytest.raises(error):
+        await Service(clock, wechat).log_in(LoginRequest(code, APP.value))
+
+    assert wechat.seen == []
+
+
+async def test_wechat_says_who_the_user_is(service: Service) -> None:
+    """The session and the user are those of the identity that WeChat gives for the code."""
+    logged_in = await service.log_in(service.request(BOB))
+    user = await service.users.get(logged_in.user.id)
+
+    assert logged_in.session.user_id == user.id
+    assert logged_in.session.identity == BOB
+    assert user.accounts == (BOB,)
+
+
+async def test_a_code_works_once(service: Service) -> None:
+    """The second login with a code is CodeUsed, and opens no session."""
+    request = service.request()
+    first = await service.log_in(request)
+    with pytest.raises(CodeUsed):
+        await service.log_in(request)
+
+    assert await service.store.of_user(first.user.id) == [first.session]
+
+
+@pytest.mark.parametrize("error", [WeChatUnavailable, WeChatBadAnswer, RateLimited, CodeInvalid])
+async def test_a_code_is_sent_once(clock: Clock, error: type[WxLoginError]) -> None:
+    """Whatever WeChat answers, the code is not sent again."""
+    wechat = Refusing(error())
+    with pytest.raises(error):
+        await Service(clock, wechat).log_in(LoginRequest("0code", APP.value))
+
+    assert wechat.seen == [LoginCode("0code")]
+
+
+async def test_an_account_is_one_user_for_ever(service: Service, clock: Clock) -> None:
+    """Whoever logs in again, a year later too, is the same user and not new."""
+    first = await service.log_in(service.request())
+    clock.advance(days=365)
+    again = await service.log_in(service.request())
+
+    assert first.is_new
+    assert not again.is_new
+    assert again.user.id == first.user.id
+
+
+async def test_two_accounts_are_two_users(service: Service) -> None:
+    """Another openid is another user, and so is the same openid in another app."""
+    identities = [ANN, BOB, replace(ANN, appid=OTHER_APP)]
+
+    logged_in = [await service.log_in(service.request(identity)) for identity in identities]
+
+    assert len({login.user.id for login in logged_in}) == 3
+
+
+async def test_a_unionid_is_one_user_across_apps(service: Service) -> None:
+    """Accounts of two apps with the same unionid are one user, who is new only once."""
+    first = await service.log_in(service.request(Identity(APP, "oHere", "uAnn")))
+    second = await service.log_in(service.request(Identity(OTHER_APP, "oThere", "uAnn")))
+
+    assert second.user.id == first.user.id
+    assert (first.is_new, second.is_new) == (True, False)
+
+
+async def test_every_login_opens_a_session_of_its_own(service: Service) -> None:
+    """Two logins of a user are two tokens and two sessions, and both sessions are kept."""
+    first = await service.log_in(service.request())
+    second = await service.log_in(service.request())
+
+    assert first.token != second.token
+    assert await service.store.find(first.token.session_id) == first.session
+    assert await service.store.find(second.token.session_id) == second.session
+
+
+async def test_a_session_starts_at_the_login(service: Service, clock: Clock) -> None:
+    """A session begins at the time of its login, lives as the policy says, and remembers the device."""
+    phone = Client("MicroMessenger/8.0", "203.0.113.7")
+
+    session = (await service.log_in(service.request(), phone)).session
+
+    assert session.client == phone
+    assert (session.created_at, session.last_seen_at) == (clock.now, clock.now)
+    assert session.idle_expires_at == clock.now + POLICY.idle
+    assert session.expires_at == clock.now + POLICY.max_age
+
+
+async def test_the_session_key_is_kept_with_its_session(clock: Clock) -> None:
+    """The session_key that WeChat gave for the code is the one of the session that the login opens."""
+    store = KeyRecordingStore()
+    service = Service(clock, store=store)
+
+    logged_in = await service.log_in(service.request())
+
+    assert store.last_key
+    assert await store.key_of(logged_in.session.id) == store.last_key
+
+
+async def test_the_oldest_session_gives_way(service: Service, clock: Clock) -> None:
+    """One login more than the policy allows replaces the oldest session, and only that."""
+    sessions = []
+    for _ in range(POLICY.per_user + 1):
+        sessions.append((await service.log_in(service.request())).session)
+        clock.advance(seconds=1)
+    first, *others = [await service.store.find(session.id) for session in sessions]
+
+    assert isinstance(first, EndedSession)
+    assert first.reason is EndReason.REPLACED
+    assert others == sessions[1:]
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        pytest.param(lambda clock: Service(clock, Refusing(WeChatUnavailable())), id="WeChat is unavailable"),
+        pytest.param(lambda clock: Service(clock, Refusing(WeChatBadAnswer())), id="WeChat answers nonsense"),
+        pytest.param(lambda clock: Service(clock, users=DeadUserRepository()), id="the database is down"),
+        pytest.param(lambda clock: Service(clock, store=DeadSessionStore()), id="the session store is down"),
+    ],
+)
+async def test_after_a_failure_only_a_new_code_helps(clock: Clock, failing: Callable[[Clock], Service]) -> None:
+    """What fails after the code was sent says `new_code`, for the code may be spent."""
+    service = failing(clock)
+    with pytest.raises(WxLoginError) as failed:
+        await service.log_in(service.request())
+
+    assert failed.value.retry is Retry.NEW_CODE
+    assert type(failed.value).retry is Retry.LATER
+
+
+@pytest.mark.parametrize(
+    ("error", "retry"),
+    [
+        (RateLimited, Retry.LATER),
+        (CodeInvalid, Retry.NEW_CODE),
+        (CodeUsed, Retry.NEW_CODE),
+        (UserBlockedByWeChat, Retry.NEVER),
+        (AppMisconfigured, Retry.NEVER),
+    ],
+)
+async def test_a_refusal_stays_what_it_is(clock: Clock, error: type[WxLoginError], retry: Retry) -> None:
+    """What WeChat refuses is told as it was, a rate limit with `later`."""
+    refusal = error("WeChat said so", errcode=1, rid="a rid")
+    with pytest.raises(error) as failed:
+        await Service(clock, Refusing(refusal)).log_in(LoginRequest("0code", APP.value))
+
+    assert failed.value is refusal
+    assert failed.value.retry is retry
+
+
+async def test_a_login_that_a_store_fails_leaves_no_session(clock: Clock) -> None:
+    """When the session cannot be kept, the user is known but has no session."""
+    service = Service(clock, store=DeadSessionStore())
+    with pytest.raises(StoreUnavailable):
+        await service.log_in(service.request())
+    user, is_new = await service.users.find_or_create(ANN, clock.now)
+
+    assert not is_new
+    assert await service.store.of_user(user.id) == []
+
+
+async def test_no_secret_is_shown(clock: Clock) -> None:
+    """The repr of a request has no code, and that of a login neither token nor session_key."""
+    store = KeyRecordingStore()
+    service = Service(clock, store=store)
+    request = service.request()
+    logged_in = await service.log_in(request)
+
+    assert request.code
+    assert store.last_key
+    assert not {s for s in (request.code, logged_in.token.value, store.last_key.value) if s in f"{request} {logged_in}"}
+
+
+async def test_the_session_key_ends_with_its_session(service: Service, clock: Clock) -> None:
+    """A session that gave way has no session_key any more."""
+    first = (await service.log_in(service.request())).session
+    for _ in range(POLICY.per_user):
+        clock.advance(seconds=1)
+        await service.log_in(service.request())
+
+    with pytest.raises(NotFound):
+        await service.store.key_of(first.id)

@@ -1,0 +1,233 @@
+"""Who is calling, on which devices they are logged in, and logging them out."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+
+from adapters.memory.session_store import MemorySessionStore
+from application.sessions import Sessions
+from domain.errors import (
+    NotFound,
+    SessionEnded,
+    SessionExpired,
+    SessionReplaced,
+    TokenInvalid,
+    TokenMissing,
+    WxLoginError,
+)
+from domain.identity import AppId, Identity, SessionKey
+from domain.session import UNKNOWN_CLIENT, EndReason, Session, SessionPolicy, SessionToken
+from support.clock import Clock
+
+pytestmark = pytest.mark.anyio
+
+POLICY = SessionPolicy(idle=timedelta(days=7), max_age=timedelta(days=30))
+INTERVAL = 60.0
+NEVER_ISSUED = "0123456789-_abcdefghijklmnopqrstuvwxyzABCDE"
+
+
+class Started:
+    """A session that started, and the token that opens it."""
+
+    def __init__(self, token: SessionToken, session: Session) -> None:
+        self.token = token.value
+        self.session = session
+        self.id = session.id
+
+
+Start = Callable[..., Awaitable[Started]]
+
+
+@pytest.fixture
+def sessions(store: MemorySessionStore, clock: Clock) -> Sessions:
+    """The use case."""
+    return Sessions(store, policy=POLICY, clock=clock)
+
+
+@pytest.fixture
+def start(store: MemorySessionStore, clock: Clock) -> Start:
+    """Start a session of a user now."""
+
+    async def start(user_id: str = "ann", limit: int = 0) -> Started:
+        token = SessionToken.generate()
+        identity = Identity(AppId("wx0000000000000001"), f"o{user_id}")
+        session = Session.start(token, user_id, identity, UNKNOWN_CLIENT, POLICY, clock())
+        await store.start(session, SessionKey("a key"), limit)
+        return Started(token, session)
+
+    return start
+
+
+async def test_a_token_opens_its_session(sessions: Sessions, start: Start) -> None:
+    """Each token opens the session that it was given for."""
+    ann, bob = await start("ann"), await start("bob")
+
+    assert await sessions.authenticate(ann.token) == ann.session
+    assert await sessions.authenticate(bob.token) == bob.session
+
+
+@pytest.mark.parametrize(
+    ("token", "error"),
+    [("", TokenMissing), ("no token of ours", TokenInvalid), (NEVER_ISSUED, TokenInvalid)],
+)
+async def test_a_token_that_opens_nothing(sessions: Sessions, token: str, error: type[WxLoginError]) -> None:
+    """No token is TokenMissing, and one that nobody was given is TokenInvalid."""
+    with pytest.raises(error):
+        await sessions.authenticate(token)
+
+
+async def test_an_idle_session_expires(sessions: Sessions, start: Start, clock: Clock) -> None:
+    """A session unused for its idle time is SessionExpired, and TokenInvalid a week later."""
+    started = await start()
+    clock.advance(days=7)
+    with pytest.raises(SessionExpired):
+        await sessions.authenticate(started.token)
+    clock.advance(days=7)
+    with pytest.raises(TokenInvalid):
+        await sessions.authenticate(started.token)
+
+
+async def test_an_old_session_expires_though_it_is_used(sessions: Sessions, start: Start, clock: Clock) -> None:
+    """A session that is used daily works for as long as its greatest age, and is SessionExpired then."""
+    started = await start()
+    for _ in range(29):
+        clock.advance(days=1)
+        await sessions.authenticate(started.token)
+    clock.advance(days=1)
+    with pytest.raises(SessionExpired):
+        await sessions.authenticate(started.token)
+
+
+async def test_a_session_logged_out_is_ended(sessions: Sessions, start: Start, clock: Clock) -> None:
+    """The token of a session that was logged out is SessionEnded, and TokenInvalid a week later."""
+    started = await start()
+    await sessions.end(started.id)
+    with pytest.raises(SessionEnded):
+        await sessions.authenticate(started.token)
+    clock.advance(days=7)
+    with pytest.raises(TokenInvalid):
+        await sessions.authenticate(started.token)
+
+
+async def test_a_session_that_gave_way_is_replaced(sessions: Sessions, start: Start, clock: Clock) -> None:
+    """The token of a session that a newer login pushed out is SessionReplaced."""
+    started = await start(limit=1)
+    clock.advance(seconds=1)
+    await start(limit=1)
+    with pytest.raises(SessionReplaced):
+        await sessions.authenticate(started.token)
+
+
+async def test_a_purged_session_is_forgotten(sessions: Sessions, start: Start, clock: Clock) -> None:
+    """Purging drops what is forgotten, says how many, and leaves what lives."""
+    old = await start()
+    clock.advance(days=14)
+    young = await start()
+
+    assert await sessions.purge() == 1
+    assert await sessions.authenticate(young.token) == young.session
+    with pytest.raises(TokenInvalid):
+        await sessions.authenticate(old.token)
+
+
+async def test_a_session_is_written_at_most_once_an_interval(
+    sessions: Sessions, start: Start, store: MemorySessionStore, clock: Clock
+) -> None:
+    """A session used often is written when a minute has passed since it was last, and not before."""
+    started = await start()
+    written = []
+    for seconds in (INTERVAL - 0.000001, 0.000001, INTERVAL - 1, 1):
+        clock.advance(seconds=seconds)
+        await sessions.authenticate(started.token)
+        kept = await store.find(started.id)
+        assert isinstance(kept, Session)
+        written.append((kept.last_seen_at - started.session.created_at).total_seconds())
+
+    assert written == [0, INTERVAL, INTERVAL, 2 * INTERVAL]
+
+
+async def test_a_used_session_lives_on(
+    sessions: Sessions, start: Start, store: MemorySessionStore, clock: Clock
+) -> None:
+    """Using a session renews its idle time, in the answer and in the store."""
+    started = await start()
+    now = clock.advance(days=6)
+
+    session = await sessions.authenticate(started.token)
+
+    assert session == await store.find(started.id)
+    assert (session.last_seen_at, session.idle_expires_at) == (now, now + POLICY.idle)
+
+
+async def test_a_users_sessions_are_listed_newest_first(sessions: Sessions, start: Start, clock: Clock) -> None:
+    """A user's live sessions are listed from the newest to the oldest, without those ended or expired."""
+    await start()
+    clock.advance(days=8)
+    ended = await start()
+    await sessions.end(ended.id)
+    live = []
+    for _ in range(4):
+        clock.advance(seconds=1)
+        live.append((await start()).session)
+    await start("bob")
+
+    assert await sessions.of_user("ann") == live[::-1]
+
+
+async def test_one_session_is_ended(sessions: Sessions, start: Start) -> None:
+    """Ending a session of a user ends that one and no other."""
+    first, second = await start(), await start()
+    await sessions.end(first.id, user_id="ann")
+
+    assert await sessions.of_user("ann") == [second.session]
+
+
+async def test_another_users_session_is_not_found(sessions: Sessions, start: Start) -> None:
+    """Ending another user's session is NotFound, and the session lives on."""
+    started = await start("bob")
+    with pytest.raises(NotFound):
+        await sessions.end(started.id, user_id="ann")
+
+    assert await sessions.authenticate(started.token) == started.session
+
+
+async def test_a_session_that_is_over_is_not_found(sessions: Sessions, start: Start, clock: Clock) -> None:
+    """Ending a session that was never there, has ended or has expired is NotFound, each time in the same words."""
+    expired = await start()
+    clock.advance(days=7)
+    ended = await start()
+    await sessions.end(ended.id)
+    details = set()
+    for session_id in (expired.id, ended.id, "0" * 32):
+        with pytest.raises(NotFound) as refused:
+            await sessions.end(session_id)
+        details.add(refused.value.detail)
+
+    assert len(details) == 1
+
+
+async def test_a_failed_end_changes_no_reason(sessions: Sessions, start: Start, clock: Clock) -> None:
+    """An expired session that somebody tries to end is still told to have expired."""
+    started = await start()
+    clock.advance(days=7)
+    with pytest.raises(NotFound):
+        await sessions.end(started.id)
+    with pytest.raises(SessionExpired):
+        await sessions.authenticate(started.token)
+
+
+@pytest.mark.parametrize(("reason", "error"), [(EndReason.ENDED, SessionEnded), (EndReason.REPLACED, SessionReplaced)])
+async def test_a_user_is_logged_out_everywhere(
+    sessions: Sessions, start: Start, reason: EndReason, error: type[WxLoginError]
+) -> None:
+    """Ending all sessions of a user says how many there were, gives all the reason, and leaves other users alone."""
+    anns = [await start() for _ in range(3)]
+    bob = await start("bob")
+
+    assert await sessions.end_all("ann", reason) == 3
+    assert await sessions.end_all("ann", reason) == 0
+    assert await sessions.authenticate(bob.token) == bob.session
+    for started in anns:
+        with pytest.raises(error):
+            await sessions.authenticate(started.token)

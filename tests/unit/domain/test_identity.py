@@ -1,0 +1,108 @@
+"""Who somebody is to WeChat."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from domain.errors import AppUnknown, CodeMissing, RequestInvalid, WxLoginError
+from domain.identity import AppId, LoginCode, SessionKey, choose_app
+
+VISIBLE_ASCII = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
+ANY_TEXT = st.text(max_size=70) | st.text(VISIBLE_ASCII, max_size=70)
+
+HERE, THERE, ELSEWHERE = AppId("wx0000000000000001"), AppId("wx0000000000000002"), AppId("wx0000000000000003")
+BOTH = frozenset({HERE, THERE})
+
+
+def outcome(build: Callable[[str], AppId | LoginCode], text: str) -> str | type[WxLoginError]:
+    """The value of what was built, or the kind of error."""
+    try:
+        return build(text).value
+    except WxLoginError as error:
+        return type(error)
+
+
+@given(ANY_TEXT | st.integers(510, 514).map("c".__mul__))
+@example("")
+@example("0code\n")
+@example("0code code")
+@example("c" * 512)
+@example("c" * 513)
+@settings(max_examples=100, deadline=None)
+def test_any_text_is_a_code_or_refused(text: str) -> None:
+    """One to 512 visible ASCII characters are a code, nothing is CodeMissing, all else is RequestInvalid."""
+    is_code = 1 <= len(text) <= 512 and all("!" <= character <= "~" for character in text)
+    refusal = RequestInvalid if text else CodeMissing
+
+    assert outcome(LoginCode, text) == (text if is_code else refusal)
+
+
+@given(ANY_TEXT)
+@example("")
+@example("wx0123456789abcdef\n")
+@example("wx\N{ARABIC-INDIC DIGIT ONE}")
+@example("a" * 64)
+@example("a" * 65)
+@settings(max_examples=100, deadline=None)
+def test_any_text_is_an_appid_or_refused(text: str) -> None:
+    """One to 64 ASCII letters, digits, dashes and underscores are an appid, all else is RequestInvalid."""
+    fits = all(character.isascii() and (character.isalnum() or character in "_-") for character in text)
+
+    assert outcome(AppId, text) == (text if 1 <= len(text) <= 64 and fits else RequestInvalid)
+
+
+def test_an_appid_reads_as_its_text() -> None:
+    """An appid in a text is written as WeChat writes it."""
+
+    assert f"{HERE}" == "wx0000000000000001"
+
+
+@pytest.mark.parametrize("secret", [LoginCode("0secret"), SessionKey("0secret")], ids=lambda s: type(s).__name__)
+def test_a_secret_is_not_shown(secret: LoginCode | SessionKey) -> None:
+    """Neither the repr nor the str of a code or a session_key has its value."""
+
+    assert secret.value == "0secret"
+    assert "0secret" not in f"{secret!r} {secret!s}"
+
+
+def test_a_refused_code_is_not_in_the_error() -> None:
+    """What cannot be a code is refused without being repeated, for it may hold one."""
+    with pytest.raises(RequestInvalid) as refused:
+        LoginCode("0secret\n")
+
+    assert "0secret" not in f"{refused.value!r} {refused.value.detail}"
+
+
+@pytest.mark.parametrize(
+    ("configured", "named", "hinted", "chosen"),
+    [
+        pytest.param(BOTH, HERE.value, THERE.value, HERE, id="the named one beats the hint"),
+        pytest.param(BOTH, None, THERE.value, THERE, id="else the hinted one"),
+        pytest.param(frozenset({HERE}), None, None, HERE, id="else the only one"),
+        pytest.param(frozenset({HERE}), None, ELSEWHERE.value, HERE, id="a hint at an unknown app is no hint"),
+    ],
+)
+def test_the_app_of_a_login(configured: frozenset[AppId], named: str, hinted: str, chosen: AppId) -> None:
+    """The app is the one named, else the one hinted at when it is configured, else the only one."""
+
+    assert choose_app(configured, named, hinted) == chosen
+
+
+@pytest.mark.parametrize(
+    ("configured", "named", "hinted"),
+    [
+        pytest.param(BOTH, None, None, id="several, none named"),
+        pytest.param(BOTH, None, ELSEWHERE.value, id="several, an unknown hint"),
+        pytest.param(BOTH, ELSEWHERE.value, HERE.value, id="an unknown name, whatever the hint"),
+        pytest.param(frozenset({HERE}), ELSEWHERE.value, None, id="an unknown name, though there is only one"),
+        pytest.param(frozenset({HERE}), "", None, id="an empty name is a name"),
+        pytest.param(frozenset({HERE}), "not an appid", None, id="a name that no app can have"),
+        pytest.param(frozenset(), None, None, id="no app at all"),
+    ],
+)
+def test_no_app_fits(configured: frozenset[AppId], named: str | None, hinted: str | None) -> None:
+    """A login that names an unknown app, or none while there is no single one, is AppUnknown."""
+    with pytest.raises(AppUnknown):
+        choose_app(configured, named, hinted)

@@ -1,0 +1,103 @@
+"""Who is calling, as far as a request tells."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from litestar.datastructures import Headers
+from litestar.testing import RequestFactory
+
+from domain.errors import TokenInvalid
+from domain.session import Client, SessionToken
+from entrypoints.http.caller import bearer_token, client_of, hinted_appid
+
+TOKEN = SessionToken.generate().value
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Bearer {}", "bearer {}", "BEARER {}", "Bearer   {}", "  Bearer {}  ", "Bearer {} ", "bEaReR  {}\t"],
+)
+def test_a_bearer_token_is_found(header: str) -> None:
+    """RFC 6750's scheme is known in any case (RFC 9110), and spaces around do not matter."""
+    assert bearer_token([header.format(TOKEN)]) == TOKEN
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [[], [""], [" "], ["Bearer"], ["Bearer "], ["Basic dXNlcjpwYXNz"], [TOKEN], ["Token x"], ["Bearer:x"], ["\tx"]],
+    ids=str,
+)
+def test_a_request_without_a_bearer_token_has_none(headers: list[str]) -> None:
+    """No header, another scheme, and a scheme alone are all no token."""
+    assert bearer_token(headers) == ""
+
+
+def test_two_authorizations_are_refused() -> None:
+    """Nobody guesses which of two headers the gateway before us believed."""
+    with pytest.raises(TokenInvalid, match="several"):
+        bearer_token([f"Bearer {TOKEN}", f"Bearer {TOKEN}"])
+
+
+@given(header=st.text(max_size=50))
+def test_no_header_is_too_strange(header: str) -> None:
+    """Whatever a header has, its token is text without spaces around."""
+    token = bearer_token([header])
+
+    assert token == token.strip()
+    assert token in header
+
+
+@pytest.mark.parametrize(
+    ("referer", "appid"),
+    [
+        ("https://servicewechat.com/wx0123456789abcdef/0/page-frame.html", "wx0123456789abcdef"),
+        ("https://servicewechat.com/wx0123456789abcdef/devtools/page-frame.html", "wx0123456789abcdef"),
+        ("https://servicewechat.com/wx0123456789abcdef/12/page-frame.html", "wx0123456789abcdef"),
+        ("https://servicewechat.com/wx0123456789abcdef", None),
+        ("https://servicewechat.com//0/", None),
+        ("https://servicewechat.com/wx 1/0/", None),
+        (f"https://servicewechat.com/{'a' * 65}/0/", None),
+        ("http://servicewechat.com/wx1/0/", None),
+        ("https://servicewechat.com.evil.example/wx1/0/", None),
+        ("https://servicewechatxcom/wx1/0/", None),
+        ("https://evil.example/https://servicewechat.com/wx1/0/", None),
+        (" https://servicewechat.com/wx1/0/", None),
+        ("", None),
+    ],
+)
+def test_a_mini_programs_referer_hints_at_its_app(referer: str, appid: str | None) -> None:
+    """Exactly WeChat's Referer is a hint."""
+    assert hinted_appid(Headers({"referer": referer})) == appid
+
+
+def test_no_referer_is_no_hint() -> None:
+    """A client that is no mini-program sends none."""
+    assert hinted_appid(Headers({})) is None
+
+
+@pytest.fixture
+def client_with() -> Callable[[dict[str, str]], Client]:
+    """The client that a request with these headers comes from."""
+    return lambda headers: client_of(RequestFactory(server="203.0.113.7").get("/", headers=headers))
+
+
+def test_a_device_is_its_user_agent_and_address(client_with: Callable[[dict[str, str]], Client]) -> None:
+    """The session list can show where a login came from."""
+    client = client_with({"user-agent": "MicroMessenger/8.0"})
+
+    assert client == Client("MicroMessenger/8.0", "203.0.113.7")
+
+
+@pytest.mark.parametrize("headers", [{}, {"user-agent": ""}], ids=["none", "empty"])
+def test_a_device_without_a_user_agent_has_none(
+    headers: dict[str, str], client_with: Callable[[dict[str, str]], Client]
+) -> None:
+    """An empty User-Agent and none at all are the same."""
+    assert client_with(headers).user_agent is None
+
+
+def test_a_long_user_agent_is_cut(client_with: Callable[[dict[str, str]], Client]) -> None:
+    """Nobody fills the session store with a header."""
+    assert client_with({"user-agent": "a" * 8000}).user_agent == "a" * 256

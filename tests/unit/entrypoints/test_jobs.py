@@ -1,0 +1,111 @@
+"""The worker's jobs, without a queue."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+from dependency_injector import providers
+
+from adapters.memory.identity_provider import MemoryIdentityProvider
+from adapters.memory.session_store import MemorySessionStore
+from adapters.memory.user_repository import MemoryUserRepository
+from domain.identity import AppId, Identity
+from entrypoints.answers import LoginAnswer
+from entrypoints.container import open_container
+from entrypoints.jobs import Jobs
+from entrypoints.settings import Settings
+from support.clock import Clock
+from support.processes import APPID, KEY, SECRET
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def wechat() -> MemoryIdentityProvider:
+    """A WeChat in memory."""
+    return MemoryIdentityProvider()
+
+
+@pytest.fixture
+async def jobs(wechat: MemoryIdentityProvider, clock: Clock) -> AsyncIterator[Jobs]:
+    """The jobs, on adapters in memory."""
+    settings = Settings.model_validate({"appid": APPID, "app_secret": SECRET, "encryption_keys": KEY})
+    async with open_container(settings, clock=clock) as container:
+        container.identities.override(providers.Object(wechat))
+        container.user_repository.override(providers.Object(MemoryUserRepository()))
+        container.session_store.override(providers.Object(MemorySessionStore()))
+        yield Jobs(container)
+
+
+def issue(wechat: MemoryIdentityProvider, openid: str = "o1") -> str:
+    """A code for the user."""
+    return wechat.issue(Identity(AppId(APPID), openid)).value
+
+
+async def test_a_login_answers_what_http_would(jobs: Jobs, wechat: MemoryIdentityProvider) -> None:
+    """The result is the body of POST /v1/sessions, in types that any queue can carry."""
+    body = await jobs.login(issue(wechat), APPID)
+
+    assert msgspec.to_builtins(msgspec.convert(body, LoginAnswer)) == body
+    assert body == msgspec.json.decode(msgspec.json.encode(body))
+    assert body["user"]["is_new"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ({"code": None}, "code_missing"),
+        ({"code": ""}, "code_missing"),
+        ({"code": 5}, "request_invalid"),
+        ({"code": ["c"]}, "request_invalid"),
+        ({"code": "a b"}, "request_invalid"),
+        ({"code": "unknown"}, "code_invalid"),
+        ({"code": "unknown", "appid": 5}, "request_invalid"),
+        ({"code": "unknown", "appid": "wxother"}, "app_unknown"),
+    ],
+    ids=str,
+)
+async def test_a_login_that_cannot_be_answers_the_problem(jobs: Jobs, arguments: dict[str, Any], code: str) -> None:
+    """Whatever the queue brings, the job answers a problem and does not fail."""
+    body = await jobs.login(arguments.get("code"), arguments.get("appid"))
+
+    assert body["code"] == code
+    assert body["type"] == f"urn:wxlogin:error:{code}"
+    assert {"title", "status", "detail", "retry"} <= set(body)
+
+
+async def test_a_code_works_once(jobs: Jobs, wechat: MemoryIdentityProvider) -> None:
+    """A job that is done twice answers the second time that the code was used."""
+    code = issue(wechat)
+    await jobs.login(code, None)
+
+    assert (await jobs.login(code, None))["code"] == "code_used"
+
+
+async def test_a_user_is_logged_out_everywhere(jobs: Jobs, wechat: MemoryIdentityProvider) -> None:
+    """The job ends all sessions of the user and of nobody else, says how many, and may be done twice."""
+    user_id = (await jobs.login(issue(wechat), None))["user"]["id"]
+    await jobs.login(issue(wechat), None)
+    other_id = (await jobs.login(issue(wechat, "o2"), None))["user"]["id"]
+
+    assert await jobs.end_all_sessions(user_id, "session_ended") == {"ended": 2}
+    assert await jobs.end_all_sessions(user_id, "session_ended") == {"ended": 0}
+    assert await jobs.end_all_sessions(other_id, "session_replaced") == {"ended": 1}
+
+
+@pytest.mark.parametrize(
+    "arguments", [(None, "session_ended"), (5, "session_ended"), ("u1", "because"), ("u1", None), ("u1", 5)], ids=str
+)
+async def test_logging_out_with_nonsense_answers_the_problem(jobs: Jobs, arguments: tuple[Any, ...]) -> None:
+    """A user that is no text and a reason that does not exist are request_invalid."""
+    assert (await jobs.end_all_sessions(*arguments))["code"] == "request_invalid"
+
+
+async def test_dead_sessions_are_purged(jobs: Jobs, wechat: MemoryIdentityProvider, clock: Clock) -> None:
+    """The purge drops what nobody can ask for any more, and says how many."""
+    await jobs.login(issue(wechat), None)
+
+    assert await jobs.purge_sessions() == {"purged": 0}
+    clock.advance(days=60)
+    assert await jobs.purge_sessions() == {"purged": 1}

@@ -1,0 +1,472 @@
+"""Settings: where they come from, what they refuse, and what they never show."""
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.identity import AppId
+from domain.session import SessionPolicy
+from entrypoints.settings import Settings, SettingsError, load_settings
+from support.processes import KEY
+
+OTHER_KEY = "bW9yZSB0aGFuIG9uZSBrZXkgYW5kIGxlc3MgdGhhbiA="
+
+Write = Callable[..., None]
+
+TOML_VALUES = {
+    "appid": '"wx0123456789abcdef"',
+    "app_secret": '"0123456789abcdef0123456789abcdef"',
+    "apps": '[{ appid = "wx0123456789abcdef", secret = "0123456789abcdef0123456789abcdef" }]',
+    "wechat_url": '"http://127.0.0.1:8001"',
+    "wechat_timeout_seconds": "1.5",
+    "database_url": '"postgresql+asyncpg://user:password@host/wxlogin"',
+    "redis_url": '"rediss://host:6379/0"',
+    "encryption_keys": f'["{KEY}"]',
+    "session_idle_seconds": "60",
+    "session_max_seconds": "600.5",
+    "sessions_per_user": "0",
+    "trusted_proxies": '["10.0.0.0/8", "192.168.1.4"]',
+    "login_rate_limit": '"off"',
+    "app_login_rate_limit": '"off"',
+    "clients": '{ backend = "a-long-random-secret" }',
+    "log_level": '"debug"',
+    "log_format": '"console"',
+}
+TEXT_VALUES = {name: value.strip('"') for name, value in TOML_VALUES.items()} | {
+    "apps": '[{"appid":"wx0123456789abcdef","secret":"0123456789abcdef0123456789abcdef"}]',
+    "encryption_keys": KEY,
+    "trusted_proxies": "10.0.0.0/8, 192.168.1.4",
+    "clients": '{"backend":"a-long-random-secret"}',
+}
+"""A good value of every setting, none of them its default but where there is no other, as TOML and as text."""
+
+every_setting = pytest.mark.parametrize("name", list(Settings.model_fields))
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No setting at all, and an empty directory for secrets."""
+    for name in [name for name in os.environ if name.upper().startswith("WXLOGIN_")]:
+        monkeypatch.delenv(name)
+    directory = tmp_path / "secrets"
+    directory.mkdir()
+    monkeypatch.setenv("WXLOGIN_SECRETS_DIR", str(directory))
+    return directory
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Sets variables, named without their prefix."""
+
+    def write(**values: str) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(f"WXLOGIN_{name.upper()}", value)
+
+    return write
+
+
+@pytest.fixture
+def secret_files(directory: Path) -> Write:
+    """Writes secret files."""
+
+    def write(**values: str) -> None:
+        for name, value in values.items():
+            (directory / name).write_text(value, encoding="utf-8")
+
+    return write
+
+
+@pytest.fixture
+def toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Writes the TOML file."""
+
+    def write(text: str) -> None:
+        (tmp_path / "wxlogin.toml").write_text(text, encoding="utf-8")
+        monkeypatch.setenv("WXLOGIN_CONFIG", str(tmp_path / "wxlogin.toml"))
+
+    return write
+
+
+def refused() -> str:
+    """The text that stops the start."""
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    return str(raised.value)
+
+
+def test_nothing_set_is_the_defaults() -> None:
+    """Without any setting, every value is its default."""
+    assert load_settings() == Settings.model_validate({})
+
+
+def test_the_values_of_these_tests_cover_every_setting() -> None:
+    """A new setting is tested from every source."""
+    assert set(TEXT_VALUES) == set(TOML_VALUES) == set(Settings.model_fields)
+
+
+@every_setting
+def test_every_setting_comes_from_every_source(
+    name: str, environment: Write, secret_files: Write, toml: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A value means the same as a variable, as a secret file under either of its names, and in TOML."""
+    environment(**{name: TEXT_VALUES[name]})
+    from_environment = load_settings()
+    monkeypatch.delenv(f"WXLOGIN_{name.upper()}")
+    secret_files(**{name: TEXT_VALUES[name]})
+    from_secrets = load_settings()
+    secret_files(**{name: "nonsense", f"WXLOGIN_{name.upper()}": TEXT_VALUES[name]})
+    (Path(os.environ["WXLOGIN_SECRETS_DIR"]) / name).unlink()
+    from_prefixed_secrets = load_settings()
+    monkeypatch.delenv("WXLOGIN_SECRETS_DIR")
+    toml(f"{name} = {TOML_VALUES[name]}")
+    from_toml = load_settings()
+
+    assert from_environment == from_secrets == from_prefixed_secrets == from_toml
+    assert from_environment.model_fields_set == {name}
+
+
+def test_the_environment_wins_over_secrets_and_secrets_over_the_file(
+    environment: Write, secret_files: Write, toml: Callable[[str], None]
+) -> None:
+    """Of three sources, each setting comes from the first that has it."""
+    toml('appid = "wxtoml"\nwechat_timeout_seconds = 3\nsessions_per_user = 3')
+    secret_files(appid="wxsecret", wechat_timeout_seconds="2")
+    environment(appid="wxenvironment")
+    loaded = load_settings()
+
+    assert (loaded.appid, loaded.wechat_timeout_seconds, loaded.sessions_per_user) == ("wxenvironment", 2, 3)
+
+
+def test_a_whole_value_wins(environment: Write, toml: Callable[[str], None]) -> None:
+    """A list from one source replaces the list from another, so that no forgotten app or client lives on."""
+    toml('[[apps]]\nappid = "wxold"\nsecret = "s1"\n[clients]\nold = "s2"')
+    environment(apps='[{"appid":"wxnew","secret":"s3"}]', clients='{"new":"s4"}')
+    loaded = load_settings()
+
+    assert loaded.credentials == {AppId("wxnew"): "s3"}
+    assert set(loaded.clients) == {"new"}
+
+
+@every_setting
+def test_an_empty_variable_is_no_setting(name: str, environment: Write) -> None:
+    """`WXLOGIN_X=` in a compose file means what leaving it out means."""
+    environment(**{name: ""})
+
+    assert load_settings().model_fields_set == set()
+
+
+def test_a_variable_may_be_spelled_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names are not told apart by case, as Windows does not."""
+    monkeypatch.setenv("wxlogin_appid", "wx1")
+
+    assert load_settings().appid == "wx1"
+
+
+@pytest.mark.parametrize(
+    "name", ["WXLOGIN_APP_ID", "WXLOGIN_SECRET", "wxlogin_apid", "WXLOGIN_", "WXLOGIN_APPS__0__APPID", "WXLOGIN_COOKIE"]
+)
+def test_an_unknown_variable_stops_the_start(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelled variable is named, with all that there are, and without its value."""
+    monkeypatch.setenv(name, "va1ue")
+    text = refused()
+
+    assert name in text
+    assert "WXLOGIN_APPID" in text
+    assert "va1ue" not in text
+
+
+@pytest.mark.parametrize("name", ["apid", "APPID", "wxlogin_appid", "config", "secrets_dir"])
+def test_an_unknown_key_stops_the_start(name: str, toml: Callable[[str], None]) -> None:
+    """A misspelled key of the TOML file is named, with all that there are, and without its value."""
+    toml(f'{name} = "va1ue"')
+    text = refused()
+
+    assert name in text
+    assert "app_secret" in text
+    assert "va1ue" not in text
+
+
+@pytest.mark.parametrize("name", ["apid", "db_password", "WXLOGIN_SECRET", "appid.txt", "wxlogin_config"])
+def test_an_unknown_secret_file_stops_the_start(name: str, secret_files: Write) -> None:
+    """A misspelled file of a directory that was named is named, without what is in it."""
+    secret_files(**{name: "va1ue"})
+    text = refused()
+
+    assert name in text
+    assert "va1ue" not in text
+
+
+def test_what_mounts_leave_behind_is_no_secret(directory: Path, secret_files: Write) -> None:
+    """Kubernetes' hidden directory, its links into it, and other directories do no harm."""
+    (directory / "..data").mkdir()
+    (directory / "..data" / "appid").write_text("wx1", encoding="utf-8")
+    (directory / "appid").symlink_to(directory / "..data" / "appid")
+    (directory / "lost+found").mkdir()
+    secret_files(**{".gitignore": "*"})
+
+    assert load_settings().model_fields_set == {"appid"}
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", " \n\n", ""])
+def test_the_newline_at_a_secrets_end_is_not_its_part(ending: str, secret_files: Write) -> None:
+    """A file that an editor or `echo` wrote works."""
+    secret_files(appid=f"wx1{ending}", app_secret=f"s3cret{ending}", encryption_keys=f"{KEY},{OTHER_KEY}{ending}")
+    loaded = load_settings().require_app()
+
+    assert loaded.credentials == {AppId("wx1"): "s3cret"}
+    assert len(loaded.encryption_keys) == 2
+
+
+def test_a_directory_of_secrets_that_is_not_there_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelled directory is named."""
+    monkeypatch.setenv("WXLOGIN_SECRETS_DIR", "/no/such/directory")
+
+    assert "WXLOGIN_SECRETS_DIR" in refused()
+    assert "/no/such/directory" in refused()
+
+
+def test_a_secret_that_is_not_text_stops_the_start(directory: Path) -> None:
+    """A binary file is named as what it is, and not as another setting's fault."""
+    (directory / "app_secret").write_bytes(b"\xff\xfes3cret")
+    text = refused()
+
+    assert "app_secret" in text.lower()
+    assert "APPS" not in text
+
+
+@pytest.mark.parametrize("content", ["appid = wx1", "[", 'appid = "wx1"\nappid = "wx2"', "\x00", "= 5"])
+def test_a_file_that_is_no_toml_stops_the_start(content: str, toml: Callable[[str], None]) -> None:
+    """The file is named."""
+    toml(content)
+
+    assert "WXLOGIN_CONFIG" in refused()
+    assert "wxlogin.toml" in refused()
+
+
+def test_a_file_that_is_not_there_stops_the_start(environment: Write) -> None:
+    """A misspelled WXLOGIN_CONFIG is named."""
+    environment(config="/no/such/file.toml")
+
+    assert "WXLOGIN_CONFIG" in refused()
+    assert "/no/such/file.toml" in refused()
+
+
+def test_a_file_of_another_encoding_stops_the_start(toml: Callable[[str], None]) -> None:
+    """TOML is UTF-8, and a file that is not is named."""
+    toml("")
+    Path(os.environ["WXLOGIN_CONFIG"]).write_bytes('appid = "微信"'.encode("gb18030"))
+
+    assert "WXLOGIN_CONFIG" in refused()
+
+
+MALFORMED = {
+    "appid": ["wx 1", "微信", "a" * 65, "wx1\n"],
+    "app_secret": [],
+    "apps": [
+        "wx1:secret",
+        "[",
+        "{}",
+        '"wx1"',
+        '["wx1"]',
+        '[{"appid":"wx1"}]',
+        '[{"secret":"s"}]',
+        '[{"appid":"wx 1","secret":"s"}]',
+        '[{"appid":"wx1","secret":""}]',
+        '[{"appid":"wx1","secret":"s","name":"shop"}]',
+        '[{"appid":1,"secret":2}]',
+        "[" * 10_000,
+    ],
+    "wechat_url": [
+        "api.weixin.qq.com",
+        "ftp://api.weixin.qq.com",
+        "https://",
+        "https:///sns",
+        "https://h/?a=b",
+        "https://h/#a",
+        "https://h:port",
+        "https://h:99999",
+        "https://two words",
+        "https://[::1",
+    ],
+    "wechat_timeout_seconds": ["0", "-1", "nan", "inf", "3s", "three"],
+    "database_url": [
+        "wxlogin.db",
+        "postgresql://host/wxlogin",
+        "mysql+pymysql://host/wxlogin",
+        "sqlite:///wxlogin.db",
+        "postgresql+asyncpg://user:password@host:port/wxlogin",
+        "sqlite+aiosqlite://wxlogin.db",
+    ],
+    "redis_url": ["host:6379", "http://host", "redis:/host", "redis://host:port/0"],
+    "encryption_keys": ["secret", f"{KEY},secret", KEY[:-1], "钥匙", f"{KEY} {KEY}"],
+    "session_idle_seconds": ["0", "-1", "nan", "inf", "7d", "1e30", "1e12"],
+    "session_max_seconds": ["0", "-1", "nan", "inf", "30d", "1e30", "1e12"],
+    "sessions_per_user": ["-1", "1.5", "many"],
+    "trusted_proxies": ["not an address", "10.0.0.0/99", "300.1.1.1"],
+    "login_rate_limit": ["on", "600/minute", "0"],
+    "app_login_rate_limit": ["on", "600/minute", "0"],
+    "clients": ["backend:secret", "[]", '"backend"', '{"backend":null}', '{"backend":5}', '{"backend":""}', '{"":"s"}'],
+    "log_level": ["trace", "INFO", "20"],
+    "log_format": ["xml", "JSON"],
+}
+
+
+def test_the_malformed_values_cover_every_setting() -> None:
+    """A new setting is tested with values that it has to refuse."""
+    assert set(MALFORMED) == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in MALFORMED.items() for value in values])
+def test_a_malformed_value_is_named_with_an_example(name: str, value: str, environment: Write) -> None:
+    """The text that stops the start has the variable and an example of it, and no other variable."""
+    environment(**{name: value})
+    text = refused()
+
+    assert text.startswith(f"WXLOGIN_{name.upper()}")
+    assert f"example: WXLOGIN_{name.upper()}=" in text
+
+
+def test_all_that_is_malformed_is_told_at_once(environment: Write) -> None:
+    """Two mistakes need one look at the log."""
+    environment(appid="wx 1", log_level="loud")
+    text = refused()
+
+    assert "WXLOGIN_APPID" in text
+    assert "WXLOGIN_LOG_LEVEL" in text
+
+
+@every_setting
+def test_every_example_is_a_good_value(name: str, environment: Write) -> None:
+    """Whoever copies the example out of an error's text gets no other error for it."""
+    (example,) = Settings.model_fields[name].examples or []
+    environment(**{name: KEY if name == "encryption_keys" else str(example)})
+
+    assert load_settings().model_fields_set == {name}
+
+
+@pytest.mark.parametrize(("given", "missing"), [("appid", "WXLOGIN_APP_SECRET"), ("app_secret", "WXLOGIN_APPID")])
+def test_an_appid_and_its_secret_go_together(given: str, missing: str, environment: Write) -> None:
+    """One without the other names the one that is missing, even when other apps are complete."""
+    environment(apps=TEXT_VALUES["apps"], **{given: TEXT_VALUES[given]})
+
+    with pytest.raises(SettingsError, match=rf"^{missing} is missing.*\n  example: {missing}="):
+        load_settings().require_app()
+
+
+def test_a_service_needs_an_app() -> None:
+    """Without any app, the text names the variables that mend it, with an example."""
+    with pytest.raises(SettingsError, match=r"WXLOGIN_APPID(?s:.*)WXLOGIN_APPS(?s:.*)example: WXLOGIN_APPID=wx"):
+        load_settings().require_app()
+
+
+def test_a_service_needs_a_key(environment: Write) -> None:
+    """Without encryption keys, the text names the variable and the command that makes one."""
+    environment(encryption_keys=" , ")
+
+    with pytest.raises(SettingsError, match=r"WXLOGIN_ENCRYPTION_KEYS is missing(?s:.*)wxlogin keygen"):
+        _ = load_settings().cipher
+
+
+def test_apps_of_both_kinds_add_up(environment: Write) -> None:
+    """WXLOGIN_APPID is one more app beside WXLOGIN_APPS."""
+    environment(appid="wx1", app_secret="s1", apps='[{"appid":"wx2","secret":"s2"}]')
+
+    assert load_settings().require_app().credentials == {AppId("wx1"): "s1", AppId("wx2"): "s2"}
+
+
+def test_several_apps_stand_in_toml_as_tables(toml: Callable[[str], None]) -> None:
+    """[[apps]] is one app each."""
+    toml('[[apps]]\nappid = "wx1"\nsecret = "s1"\n\n[[apps]]\nappid = "wx2"\nsecret = "s2"\n')
+
+    assert load_settings().require_app().credentials == {AppId("wx1"): "s1", AppId("wx2"): "s2"}
+
+
+def test_the_first_key_encrypts_and_all_decrypt(environment: Write) -> None:
+    """Keys are replaced by putting the new one first."""
+    environment(encryption_keys=f"{KEY} , {OTHER_KEY},")
+    cipher = load_settings().cipher
+
+    assert Fernet(KEY).decrypt(cipher.encrypt(b"new")) == b"new"
+    assert cipher.decrypt(Fernet(OTHER_KEY).encrypt(b"old")) == b"old"
+
+
+def test_lists_may_have_spaces(environment: Write) -> None:
+    """Commas divide, spaces around them do not matter."""
+    environment(trusted_proxies=" 10.0.0.0/8 ,192.168.1.4, ::1 ")
+
+    assert load_settings().trusted_proxies == ["10.0.0.0/8", "192.168.1.4", "::1"]
+
+
+def test_the_policy_is_in_seconds(environment: Write) -> None:
+    """How long sessions live is what was set."""
+    environment(session_idle_seconds="90", session_max_seconds="3600.5", sessions_per_user="3")
+
+    assert load_settings().policy == SessionPolicy(timedelta(seconds=90), timedelta(seconds=3600.5), 3)
+
+
+def test_the_default_policy_is_the_domains() -> None:
+    """Nobody has to know two sets of defaults."""
+    assert load_settings().policy == SessionPolicy()
+
+
+SECRET_VALUES = {
+    "app_secret": "{}",
+    "apps": '[{{"appid":"wx1","secret":"{}"}}]',
+    "database_url": "postgresql+asyncpg://user:{}@host/wxlogin",
+    "redis_url": "redis://:{}@host:6379/0",
+    "clients": '{{"backend":"{}"}}',
+}
+MARK = "5ecretMark"
+
+
+def test_no_repr_shows_a_secret(environment: Write) -> None:
+    """Settings can be printed and logged."""
+    environment(encryption_keys=KEY, **{name: value.format(MARK) for name, value in SECRET_VALUES.items()})
+    loaded = load_settings()
+
+    for text in (repr(loaded), str(loaded), repr(loaded.model_dump()), loaded.model_dump_json()):
+        assert MARK not in text
+        assert KEY not in text
+
+
+@pytest.mark.parametrize("source", ["variable", "secret file", "TOML"])
+@pytest.mark.parametrize("name", [*SECRET_VALUES, "encryption_keys"])
+@settings(max_examples=40)
+@given(data=st.data())
+def test_no_error_shows_a_secret(name: str, source: str, data: st.DataObject) -> None:
+    """Whatever a secret setting is set to, by whichever source, its error tells nothing of it."""
+    texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+    value = data.draw(texts) + MARK + data.draw(texts)
+    if name in SECRET_VALUES and data.draw(st.booleans()):
+        value = SECRET_VALUES[name].format(value)
+    with pytest.MonkeyPatch.context() as patch:
+        _give(name, value, source, patch)
+        text = _what_is_told()
+
+    assert MARK not in text
+
+
+def _give(name: str, value: str, source: str, patch: pytest.MonkeyPatch) -> None:
+    secret = Path(os.environ["WXLOGIN_SECRETS_DIR"]) / name
+    secret.unlink(missing_ok=True)
+    if source == "variable":
+        patch.setenv(f"WXLOGIN_{name.upper()}", value)
+    elif source == "secret file":
+        secret.write_text(value, encoding="utf-8")
+    else:
+        path = secret.parent.parent / "wxlogin.toml"
+        path.write_text(f"{name} = {value}\n", encoding="utf-8")
+        patch.setenv("WXLOGIN_CONFIG", str(path))
+
+
+def _what_is_told() -> str:
+    try:
+        return repr(load_settings())
+    except SettingsError as error:
+        return f"{error} {error!r}"
