@@ -143,9 +143,13 @@ def test_the_environment_wins_over_secrets_and_secrets_over_the_file(
     assert (loaded.appid, loaded.wechat_timeout_seconds, loaded.sessions_per_user) == ("wxenvironment", 2, 3)
 
 
-def test_a_whole_value_wins(environment: Write, toml: Callable[[str], None]) -> None:
+@pytest.mark.parametrize("source", ["secret files", "TOML"])
+def test_a_whole_value_wins(source: str, environment: Write, secret_files: Write, toml: Callable[[str], None]) -> None:
     """A list from one source replaces the list from another, so that no forgotten app or client lives on."""
-    toml('[[apps]]\nappid = "wxold"\nsecret = "s1"\n[clients]\nold = "s2"')
+    if source == "TOML":
+        toml('[[apps]]\nappid = "wxold"\nsecret = "s1"\n[clients]\nold = "s2"')
+    else:
+        secret_files(apps='[{"appid":"wxold","secret":"s1"}]', clients='{"old":"s2"}')
     environment(apps='[{"appid":"wxnew","secret":"s3"}]', clients='{"new":"s4"}')
     loaded = load_settings()
 
