@@ -16,5 +16,7 @@ class Users:
         return await self._users.get(user_id)
 
     async def change_profile(self, user_id: str, change: ProfileChange) -> User:
-        """The user after the change."""
+        """The user after the change; `updated_at` tells of real ones only."""
+        if not change.fields():
+            return await self.get(user_id)
         return await self._users.change_profile(user_id, change, self._clock())

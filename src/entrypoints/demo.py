@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from entrypoints.container import Container, migrate_database, open_container
 from entrypoints.diagram import Diagram, Step
 from entrypoints.http.app import create_app
-from entrypoints.http.server import listen, server_config
+from entrypoints.http.server import listen, server_config, stop_quietly
 from entrypoints.log import configure_logging
 from entrypoints.sandbox.app import create_sandbox
 from entrypoints.settings import Settings
@@ -108,6 +108,7 @@ async def run_demo(port: int, *, once: bool) -> None:
         configure_logging(settings)
         await migrate_database(settings)
         demo = Demo(settings)
+        stop_quietly()
         server = uvicorn.Server(server_config(demo, settings, HOST, port))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started and not serving.done():  # noqa: ASYNC110  # uvicorn sets a flag, no event

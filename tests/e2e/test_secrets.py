@@ -45,7 +45,7 @@ class Wiretap:
         tap = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802  # http.server's name
+            def do_GET(self) -> None:
                 tap.forward(self)
 
             def log_message(self, *_: object) -> None:
@@ -134,13 +134,19 @@ def told_by(answer: httpx.Response) -> bytes:
     return repr(answer.headers.multi_items()).encode() + answer.content
 
 
+def token_of(answer: httpx.Response) -> str:
+    """The token that a login's answer is there to tell."""
+    body = answer.json() if answer.is_success and answer.content else {}
+    data = body.get("data")
+    return str(body.get("token") or (data.get("token", "") if isinstance(data, dict) else ""))
+
+
 def log_in(http: httpx.Client, leaks: Leaks, code: str, path: str) -> httpx.Response:
     """A login whose code is noted, and its token if there is one."""
     leaks.codes.append(code)
     answer = http.post(path, json={"code": code})
-    if answer.is_success and "token" in answer.text:
-        body = answer.json()
-        leaks.tokens.append(body.get("token") or body["data"]["token"])
+    if token := token_of(answer):
+        leaks.tokens.append(token)
     return answer
 
 
@@ -170,8 +176,7 @@ def misuse(http: httpx.Client, leaks: Leaks) -> Iterator[httpx.Response]:
 
 
 def test_logins_tell_no_secret(wiretap: Wiretap, sandbox: Sandbox, leaks: Leaks, tmp_path: Path) -> None:
-    """Whatever logins come to, their secrets are in no log line, answer or file: only the token, and only in its own
-    login's answer."""
+    """However logins end, no secret is in a log line, an answer or a file, but the token in its own login's answer."""
     answers = []
     with service(env=settings(wiretap, tmp_path)) as running_service:
         http = running_service.http
@@ -194,14 +199,6 @@ def test_logins_tell_no_secret(wiretap: Wiretap, sandbox: Sandbox, leaks: Leaks,
     assert [found for found in answered if found] == []
     assert kept
     assert [name for name, found in kept.items() if found] == []
-
-
-def token_of(answer: httpx.Response) -> str:
-    """The token that a login's answer is there to tell."""
-    if not answer.is_success or not answer.content:
-        return ""
-    body = answer.json()
-    return str(body.get("token") or (body.get("data") or {}).get("token", ""))
 
 
 def test_a_store_that_is_down_tells_no_secret(wiretap: Wiretap, sandbox: Sandbox, leaks: Leaks, tmp_path: Path) -> None:
@@ -239,7 +236,7 @@ def test_a_database_that_goes_away_tells_no_secret(
 def test_the_shell_tells_no_secret(
     wiretap: Wiretap, sandbox: Sandbox, leaks: Leaks, tmp_path: Path, fault: dict[str, Any]
 ) -> None:
-    """`wxlogin login` prints no secret but the token of a login that succeeded, and that on stdout only."""
+    """`wxlogin login` shows no secret but the token of a success, on stdout only; the sandbox masks what it got."""
     env = settings(wiretap, tmp_path)
     assert run("migrate", env=env).returncode == 0
     leaks.codes.append(sandbox.code())
@@ -251,6 +248,7 @@ def test_the_shell_tells_no_secret(
     assert bool(leaks.tokens) == (not fault)
     assert leaks.found_in(done.stderr) == []
     assert leaks.found_in(done.stdout, allowed="".join(leaks.tokens)) == []
+    assert leaks.found_in(json.dumps(sandbox.calls())) == []
 
 
 @pytest.mark.parametrize(
@@ -258,17 +256,13 @@ def test_the_shell_tells_no_secret(
     [
         {"WXLOGIN_APPS": f'[{{"appid":"{APPID}","secret":"{SECRET}"'},
         {"WXLOGIN_APPS": f'[{{"appid":"{APPID}","secret":["{SECRET}"]}}]'},
-        {"WXLOGIN_APPS": f'[{{"appid":"{APPID}","secrets":"{SECRET}"}}]'},
         {"WXLOGIN_ENCRYPTION_KEYS": f"{KEY},{KEY[:-1]}"},
         {"WXLOGIN_DATABASE_URL": f"postgresql://wxlogin:{PASSWORD}@127.0.0.1/wxlogin"},
         {"WXLOGIN_DATABASE_URL": f"postgresql+asyncpg://wxlogin:{PASSWORD}@127.0.0.1:1/wxlogin"},
-        {"WXLOGIN_DATABASE_URL": f"mysql+asyncmy://wxlogin:{PASSWORD}@127.0.0.1:1/wxlogin"},
         {"WXLOGIN_DATABASE_URL": f"postgresql+asyncpg://wxlogin:{PASSWORD}@127.0.0.1:port/wxlogin"},
-        {"WXLOGIN_REDIS_URL": f"http://:{PASSWORD}@127.0.0.1/0"},
         {"WXLOGIN_REDIS_URL": f"redis://:{PASSWORD}@127.0.0.1:port/0"},
         {"WXLOGIN_CLIENTS": f'{{"backend":"{CLIENT_SECRET}"'},
         {"WXLOGIN_CLIENTS": f'{{"backend":["{CLIENT_SECRET}"]}}'},
-        {"WXLOGIN_APPID": SECRET + "!"},
         {"WXLOGIN_WECHAT_URL": f"ftp://proxy:{PASSWORD}@127.0.0.1"},
     ],
     ids=lambda variables: "-".join(variables),
@@ -292,14 +286,3 @@ def test_a_settings_file_tells_no_secret(wiretap: Wiretap, leaks: Leaks, tmp_pat
     assert done.returncode == 5
     assert str(file) in done.stdout + done.stderr
     assert leaks.found_in(done.stdout + done.stderr) == []
-
-
-def test_the_sandbox_shows_no_secret(leaks: Leaks, wiretap: Wiretap, sandbox: Sandbox, tmp_path: Path) -> None:
-    """The sandbox tells what was called with secrets masked."""
-    env = settings(wiretap, tmp_path)
-    assert run("migrate", env=env).returncode == 0
-    leaks.codes.append(sandbox.code())
-    run("login", leaks.codes[0], env=env)
-
-    assert sandbox.calls()
-    assert leaks.found_in(json.dumps(sandbox.calls())) == []

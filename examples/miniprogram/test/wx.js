@@ -15,10 +15,9 @@ const parsed = (text) => {
  *
  *   code       what wx.login() gives, by an async function
  *   onRequest  awaited before a request goes out, and may change it
- *   methods    what wx.request accepts
  *   modal      the user's answer to wx.showModal
  */
-module.exports = function createWx({ code, onRequest = async () => {}, methods = METHODS, modal } = {}) {
+module.exports = function createWx({ code, onRequest = async () => {}, modal } = {}) {
   const storage = new Map()
   const calls = []
 
@@ -27,7 +26,7 @@ module.exports = function createWx({ code, onRequest = async () => {}, methods =
     calls.push({ method, path: new URL(url).pathname, timeout })
     let answer
     try {
-      if (!methods.includes(method)) throw new Error('method is invalid')
+      if (!METHODS.includes(method)) throw new Error('method is invalid')
       await onRequest(options)
       const response = await fetch(options.url, {
         method,
@@ -65,5 +64,3 @@ module.exports = function createWx({ code, onRequest = async () => {}, methods =
     removeStorageSync: (key) => void storage.delete(key),
   }
 }
-
-module.exports.METHODS = METHODS

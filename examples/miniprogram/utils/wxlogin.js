@@ -6,15 +6,11 @@ const LOGIN_TIMEOUT = 5000
 const REQUEST_TIMEOUT = 10000
 
 const LOGIN_CODES = { 1: 'code_missing', 2: 'code_invalid', 3: 'login_failed' }
+const BUSY = [429, 503]
 
 const failure = (code, message, more) => Object.assign(new Error(message), { code, status: 0 }, more)
 
-const unanswered = (what, errMsg = '') => {
-  if (/timeout/.test(errMsg)) return failure('timeout', errMsg)
-  // WeChat, not the service: PATCH is no method of wx.request's documentation.
-  if (/method/.test(errMsg)) return failure('method_unsupported', errMsg)
-  return failure(what, errMsg || what)
-}
+const unanswered = (what, errMsg = '') => failure(/timeout/.test(errMsg) ? 'timeout' : what, errMsg || what)
 
 const isOk = ({ statusCode }) => statusCode >= 200 && statusCode < 300
 
@@ -24,7 +20,12 @@ const refusal = ({ statusCode, data }) => {
   return failure(
     body.code || LOGIN_CODES[body.status] || `http_${statusCode}`,
     body.msg || body.detail || body.title || `HTTP ${statusCode}`,
-    { status: body.status || statusCode, statusCode, retry: body.retry },
+    {
+      status: body.status || statusCode,
+      statusCode,
+      // /login/ leaves this to its HTTP status.
+      retry: body.retry || (BUSY.includes(statusCode) ? 'later' : undefined),
+    },
   )
 }
 
@@ -32,11 +33,11 @@ const refusal = ({ statusCode, data }) => {
  * Login of one mini-program: {token, login, request, logout}, all of them returning promises.
  *
  * Every rejection is an Error with
- *   code        for programs: 'network', 'timeout', 'method_unsupported', 'wx_login_failed', 'sandbox_unavailable',
+ *   code        for programs: 'network', 'timeout', 'wx_login_failed', 'sandbox_unavailable',
  *               'code_missing', 'code_invalid' and 'login_failed' for status 1, 2 and 3, or the service's own
  *   status      the answer's own: 1, 2 or 3 from /login/, the HTTP status from /v1, 0 when there was no answer
  *   statusCode  the HTTP status, when there was an answer
- *   retry       'new_code', 'later' or 'never', when the service says so
+ *   retry       'new_code', 'later' or 'never', when the service says so; 'later' for a login it is too busy for
  */
 module.exports = function createLogin(config, api = wx) {
   let pending = null

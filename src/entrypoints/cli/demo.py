@@ -26,7 +26,7 @@ def sandbox(host: str, port: int, apps: tuple[str, ...]) -> None:
     import uvicorn
 
     from entrypoints.cli.running import exit_statuses
-    from entrypoints.http.server import listen
+    from entrypoints.http.server import listen, stop_quietly
     from entrypoints.sandbox.app import create_sandbox
 
     if wrong := [app for app in apps if not all(app.partition(":"))]:
@@ -35,5 +35,6 @@ def sandbox(host: str, port: int, apps: tuple[str, ...]) -> None:
         listener = listen(host, port)
         address = f"http://{host}:{listener.getsockname()[1]}"
         click.echo(f"WeChat sandbox at {address}; get a code: POST {address}/sandbox/codes", err=True)
+        stop_quietly()
         app = create_sandbox(dict(app.split(":", 1) for app in apps))
         uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False)).run(sockets=[listener])

@@ -35,8 +35,7 @@ def serve(host: str, port: int, workers: int) -> None:
     listener = listen(host, port)
     host, port = listener.getsockname()[:2]
     log.info("serving", url=f"http://{host}:{port}", workers=workers)
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_number, _ignore)  # uvicorn raises it again when it is done
+    stop_quietly()
     if workers == 1:
         uvicorn.Server(config).run(sockets=[listener])
     else:
@@ -44,8 +43,10 @@ def serve(host: str, port: int, workers: int) -> None:
     log.info("stopped")
 
 
-def _ignore(_signal: int, _frame: object) -> None:
-    """A stop that was asked for is no failure."""
+def stop_quietly() -> None:
+    """Let a stop that was asked for be no failure: uvicorn, when it is done, raises the signal again."""
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, lambda _signal, _frame: None)
 
 
 def server_config(app: str | ASGIApp, settings: Settings, host: str, port: int, workers: int = 1) -> uvicorn.Config:

@@ -3,7 +3,6 @@ const { wxlogin } = getApp()
 const MESSAGES = {
   network: '连接不上服务，请确认 make demo 正在运行',
   timeout: '服务没有及时回应，请稍后再试',
-  method_unsupported: '当前微信版本的 wx.request 不支持 PATCH',
   wx_login_failed: '微信登录没有成功，请稍后再试',
 }
 
@@ -56,7 +55,7 @@ Page({
     const name = (content || '').trim()
     if (!confirm || !name) return
     await this.run(async () => {
-      const user = await wxlogin.request({ url: '/v1/me', method: 'PATCH', data: { name } })
+      const user = await wxlogin.request({ url: '/v1/me', method: 'PUT', data: { name } })
       this.setData({ user: toUser(user) })
     })
   },
