@@ -1,62 +1,27 @@
 """Everything an operator can set: from the environment, from secret files, from a TOML file, in this order."""
 
 import os
-import re
-import tomllib
-from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from cryptography.fernet import Fernet, MultiFernet
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
-from pydantic_settings.sources import EnvSettingsSource, NoDecode
 
-from domain.errors import WxLoginError
 from domain.identity import AppId
 from domain.session import SessionPolicy
-
-PREFIX = "WXLOGIN_"
-CONFIG_VARIABLE = "WXLOGIN_CONFIG"
-SECRETS_VARIABLE = "WXLOGIN_SECRETS_DIR"
-DEFAULT_SECRETS_DIR = Path("/run/secrets")
-
-
-class SettingsError(Exception):
-    """The service is not configured as it must be. The text names each setting, with an example of it."""
-
-
-def _split(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _appid(value: str) -> str:
-    try:
-        return AppId(value).value
-    except WxLoginError as error:
-        raise ValueError(error.detail) from error
-
-
-def _url(*schemes: str) -> AfterValidator:
-    def check(value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith(tuple(f"{scheme}://" for scheme in schemes)):
-            raise ValueError(f"must start with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _fernet_key(value: SecretStr) -> SecretStr:
-    try:
-        Fernet(value.get_secret_value())
-    except ValueError:
-        raise ValueError("is not a key of `wxlogin keygen`") from None
-    return value
-
-
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Commas = (NoDecode, BeforeValidator(_split))
+from entrypoints.setting_sources import CONFIG_VARIABLE, PREFIX, SECRETS_VARIABLE, SecretFiles, TomlFile
+from entrypoints.setting_sources import SettingsError as SettingsError
+from entrypoints.setting_types import (
+    Commas,
+    Json,
+    Seconds,
+    check_appid,
+    check_fernet_key,
+    check_http_url,
+    check_network,
+    url_of,
+)
 
 
 class App(BaseModel):
@@ -64,7 +29,7 @@ class App(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    appid: Annotated[str, AfterValidator(_appid)]
+    appid: Annotated[str, AfterValidator(check_appid)]
     secret: Annotated[SecretStr, Field(min_length=1)]
 
 
@@ -75,34 +40,38 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True, env_ignore_empty=True
     )
 
-    appid: Annotated[str, AfterValidator(_appid)] | None = Field(None, examples=["wx0123456789abcdef"])
+    appid: Annotated[str, AfterValidator(check_appid)] | None = Field(None, examples=["wx0123456789abcdef"])
     app_secret: Annotated[SecretStr, Field(min_length=1)] | None = Field(
         None, examples=["0123456789abcdef0123456789abcdef"]
     )
-    apps: list[App] = Field(
+    apps: Annotated[list[App], *Json] = Field(
         [], examples=['[{"appid":"wx0123456789abcdef","secret":"0123456789abcdef0123456789abcdef"}]']
     )
-    wechat_url: Annotated[str, Field(pattern=r"^https?://[^/?#]+[^?#]*$")] = Field(
+    wechat_url: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s?#]*$"), AfterValidator(check_http_url)] = Field(
         "https://api.weixin.qq.com", examples=["https://api.weixin.qq.com"]
     )
     wechat_timeout_seconds: Seconds = Field(3.0, examples=["3.0"])
     database_url: Annotated[
-        SecretStr, _url("sqlite+aiosqlite", "postgresql+asyncpg", "mysql+asyncmy", "mariadb+asyncmy")
+        SecretStr, url_of("sqlite+aiosqlite", "postgresql+asyncpg", "mysql+asyncmy", "mariadb+asyncmy")
     ] = Field(
         SecretStr("sqlite+aiosqlite:///wxlogin.db"),
         examples=["postgresql+asyncpg://user:password@host/wxlogin"],
     )
-    redis_url: Annotated[SecretStr, _url("redis", "rediss")] | None = Field(None, examples=["redis://host:6379/0"])
-    encryption_keys: Annotated[list[Annotated[SecretStr, AfterValidator(_fernet_key)]], *Commas] = Field(
+    redis_url: Annotated[SecretStr, url_of("redis", "rediss")] | None = Field(None, examples=["redis://host:6379/0"])
+    encryption_keys: Annotated[list[Annotated[SecretStr, AfterValidator(check_fernet_key)]], *Commas] = Field(
         [], examples=["<the output of `wxlogin keygen`>"]
     )
     session_idle_seconds: Seconds = Field(604800, examples=["604800"])
     session_max_seconds: Seconds = Field(2592000, examples=["2592000"])
     sessions_per_user: Annotated[int, Field(ge=0)] = Field(12, examples=["12"])
-    trusted_proxies: Annotated[list[str], *Commas] = Field([], examples=["10.0.0.0/8,192.168.1.4"])
+    trusted_proxies: Annotated[list[Annotated[str, AfterValidator(check_network)]], *Commas] = Field(
+        [], examples=["10.0.0.0/8,192.168.1.4"]
+    )
     login_rate_limit: Literal["off"] = Field("off", examples=["off"])
     app_login_rate_limit: Literal["off"] = Field("off", examples=["off"])
-    clients: dict[str, SecretStr] = Field({}, examples=['{"backend":"a-long-random-secret"}'])
+    clients: Annotated[dict[Annotated[str, Field(min_length=1)], Annotated[SecretStr, Field(min_length=1)]], *Json] = (
+        Field({}, examples=['{"backend":"a-long-random-secret"}'])
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", examples=["info"])
     log_format: Literal["json", "console"] | None = Field(None, examples=["json"])
 
@@ -116,7 +85,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over secrets, secrets over the file."""
-        return init_settings, env_settings, _SecretFiles(settings_cls), _TomlFile(settings_cls)
+        return init_settings, env_settings, SecretFiles(settings_cls), TomlFile(settings_cls)
 
     @property
     def credentials(self) -> dict[AppId, str]:
@@ -154,20 +123,16 @@ def missing(field: str, why: str) -> SettingsError:
     return SettingsError(f"{_variable(field)} is missing: {why}.\n  example: {_example(field)}")
 
 
-def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+def load_settings() -> Settings:
     """The settings of this process. Raises SettingsError for any that is unknown or malformed."""
     known = {_variable(field) for field in Settings.model_fields} | {CONFIG_VARIABLE, SECRETS_VARIABLE}
-    for name in sorted(environ):
+    for name in sorted(os.environ):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             raise SettingsError(f"{name} is not a setting.\n  settings: {', '.join(sorted(known))}")
     try:
         return Settings()
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
-    except ValueError as error:  # a JSON value that is no JSON
-        field = re.search(r'field "(\w+)"', str(error))
-        name = field[1] if field else "apps"
-        raise SettingsError(f"{_variable(name)} is not JSON.\n  example: {_example(name)}") from None
 
 
 def _explain(problem: Any) -> str:
@@ -186,45 +151,3 @@ def _variable(field: str) -> str:
 def _example(field: str) -> str:
     info = Settings.model_fields.get(field)
     return f"{_variable(field)}={info.examples[0]}" if info and info.examples else "see the README"
-
-
-class _TomlFile(PydanticBaseSettingsSource):
-    """The file that WXLOGIN_CONFIG names."""
-
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        raise NotImplementedError  # __call__ reads all fields at once
-
-    def __call__(self) -> dict[str, Any]:
-        path = os.environ.get(CONFIG_VARIABLE)
-        if not path:
-            return {}
-        try:
-            return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise SettingsError(f"{CONFIG_VARIABLE}: {path} cannot be read as TOML ({error})") from None
-
-
-class _SecretFiles(EnvSettingsSource):
-    """One file a setting, named like the setting or its variable, in the directory of secrets.
-
-    A directory that was named must hold nothing else; /run/secrets may hold other programs' secrets too.
-    """
-
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        named = os.environ.get(SECRETS_VARIABLE)
-        directory = Path(named) if named else DEFAULT_SECRETS_DIR
-        if not directory.is_dir():
-            if named:
-                raise SettingsError(f"{SECRETS_VARIABLE}: {named} is not a directory")
-            return {}
-        values: dict[str, str | None] = {}
-        for path in sorted(directory.iterdir()):
-            if path.name.startswith(".") or not path.is_file():
-                continue
-            prefixed = path.name.upper().startswith(PREFIX)
-            field = path.name.lower().removeprefix(PREFIX.lower())
-            if field in Settings.model_fields:
-                values[PREFIX.lower() + field] = path.read_text(encoding="utf-8").strip()
-            elif named or prefixed:
-                raise SettingsError(f"{path.name} in {directory} is not a setting")
-        return values

@@ -77,7 +77,7 @@ def _understand(body: bytes) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise WeChatBadAnswer("WeChat's answer is not a JSON object")
     errcode = answer.get("errcode", 0)
-    if not isinstance(errcode, int):
+    if type(errcode) is not int:
         raise WeChatBadAnswer("WeChat's errcode is not a number")
     if errcode:
         rid = RID.search(str(answer.get("errmsg", "")))

@@ -28,10 +28,11 @@ def keygen() -> None:
     sys.stdout.write(Fernet.generate_key().decode() + "\n")
 
 
-@click.command()
+@click.command(context_settings={"ignore_unknown_options": True})  # -1 is one of WeChat's codes
 @click.argument("errcode", type=int)
 def explain(errcode: int) -> None:
     """Explain a WeChat error code: meaning, usual cause, mend, whether a retry helps."""
+    from domain.errors import Retry, Unavailable
     from entrypoints.cli.running import fail
     from entrypoints.container import wechat_errcodes
     from entrypoints.problems import Exit
@@ -47,7 +48,7 @@ def explain(errcode: int) -> None:
         "meaning": known.meaning,
         "cause": known.cause,
         "mend": known.mend,
-        "retry": RETRY[known.error.retry],
+        "retry": RETRY[Retry.NEW_CODE if issubclass(known.error, Unavailable) else known.error.retry],
         "code": known.error.code,
     }
     sys.stdout.write("".join(f"{name:<8} {text}\n" for name, text in lines.items()))

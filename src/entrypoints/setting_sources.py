@@ -1,0 +1,75 @@
+"""Where settings are read from, beside the environment."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic_settings import PydanticBaseSettingsSource
+from pydantic_settings.sources import EnvSettingsSource
+
+PREFIX = "WXLOGIN_"
+CONFIG_VARIABLE = "WXLOGIN_CONFIG"
+SECRETS_VARIABLE = "WXLOGIN_SECRETS_DIR"
+DEFAULT_SECRETS_DIR = Path("/run/secrets")
+
+
+class SettingsError(Exception):
+    """The service is not configured as it must be. The text names each setting, with an example of it."""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path.name} in {path.parent} cannot be read ({type(error).__name__})") from None
+
+
+class TomlFile(PydanticBaseSettingsSource):
+    """The file that WXLOGIN_CONFIG names."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        """Never asked."""
+        raise NotImplementedError  # __call__ reads all fields at once
+
+    def __call__(self) -> dict[str, Any]:
+        """What no stronger source has."""
+        path = os.environ.get(CONFIG_VARIABLE)
+        if not path:
+            return {}
+        try:
+            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"{CONFIG_VARIABLE}: {path} cannot be read as TOML ({error})") from None
+        return {key: value for key, value in values.items() if key not in self.current_state}
+
+
+class SecretFiles(EnvSettingsSource):
+    """One file a setting, named like the setting or its variable, in the directory of secrets.
+
+    A directory that was named must hold nothing else; /run/secrets may hold other programs' secrets too.
+    """
+
+    def __call__(self) -> dict[str, Any]:
+        """What no stronger source has."""
+        return {name: value for name, value in super().__call__().items() if name not in self.current_state}
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        named = os.environ.get(SECRETS_VARIABLE)
+        directory = Path(named) if named else DEFAULT_SECRETS_DIR
+        if not directory.is_dir():
+            if named:
+                raise SettingsError(f"{SECRETS_VARIABLE}: {named} is not a directory")
+            return {}
+        values: dict[str, str | None] = {}
+        for path in sorted(directory.iterdir()):
+            if path.name.startswith(".") or not path.is_file():
+                continue
+            prefixed = path.name.upper().startswith(PREFIX)
+            field = path.name.lower().removeprefix(PREFIX.lower())
+            if field in self.settings_cls.model_fields:
+                values[PREFIX.lower() + field] = _read(path)
+            elif named or prefixed:
+                raise SettingsError(f"{path.name} in {directory} is not a setting")
+        return values

@@ -1,0 +1,87 @@
+"""The kinds of value a setting may have, each checked where it comes in."""
+
+import ipaddress
+import json
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from cryptography.fernet import Fernet
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings.sources import NoDecode
+
+from domain.errors import WxLoginError
+from domain.identity import AppId
+
+
+def _from_json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise ValueError("is not JSON") from None
+
+
+def check_network(value: str) -> str:
+    """An address, or a network in CIDR notation."""
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError("is not an address or a network") from None
+    return value
+
+
+def _check_address(url: str) -> None:
+    try:
+        urlsplit(url).port  # noqa: B018  # raises
+    except ValueError:
+        raise ValueError("has a host or a port that cannot be one") from None
+
+
+def check_http_url(value: str) -> str:
+    """A URL whose host and port can be ones."""
+    _check_address(value)
+    return value
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def check_appid(value: str) -> str:
+    """An AppId's text."""
+    try:
+        return AppId(value).value
+    except WxLoginError as error:
+        raise ValueError(error.detail) from error
+
+
+def url_of(*schemes: str) -> AfterValidator:
+    """A URL of one of the schemes."""
+
+    def check(value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(f"must start with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        if re.match(r"sqlite\+aiosqlite://[^/]", value.get_secret_value()):
+            raise ValueError("must have three slashes before a relative path and four before an absolute one")
+        _check_address(value.get_secret_value())
+        return value
+
+    return AfterValidator(check)
+
+
+def check_fernet_key(value: SecretStr) -> SecretStr:
+    """A key of `wxlogin keygen`."""
+    try:
+        if not re.fullmatch(r"[A-Za-z0-9_-]{43}=", value.get_secret_value()):
+            raise ValueError
+        Fernet(value.get_secret_value())
+    except ValueError:
+        raise ValueError("is not a key of `wxlogin keygen`") from None
+    return value
+
+
+Seconds = Annotated[float, Field(gt=0, le=3_155_760_000, allow_inf_nan=False)]  # a hundred years
+Commas = (NoDecode, BeforeValidator(_split))
+Json = (NoDecode, BeforeValidator(_from_json))
