@@ -19,14 +19,16 @@ REFERER = re.compile(r"https://servicewechat\.com/([A-Za-z0-9_-]{1,64})/")
 
 
 class CallerRequest(Request[Any, Any, State]):
-    """A request whose body may nest as deeply as it likes."""
+    """A request whose body may be anything."""
 
     async def json(self) -> Any:
-        """The decoded body. Raises ClientException, for a body too deep for the decoder too."""
+        """The decoded body. Raises ClientException, for what the decoder does not call its own error too."""
         try:
             return await super().json()
         except RecursionError:
             raise ClientException("The request's body is nested too deeply") from None
+        except UnicodeDecodeError:
+            raise ClientException("The request's body is not UTF-8") from None
 
 
 def bearer_token(authorizations: list[str]) -> str:

@@ -72,3 +72,6 @@ def problems(*errors: type[WxLoginError]) -> dict[int, ResponseSpec]:
 
 SIGNED_IN: dict[str, Any] = {"security": BEARER, "responses": problems(*SESSION_ERRORS)}
 """The options of a route that needs a session's token."""
+
+SIGNED_IN_WITH_INPUT: dict[str, Any] = {"security": BEARER, "responses": problems(RequestInvalid, *SESSION_ERRORS)}
+"""The options of one that can be asked wrongly, too."""

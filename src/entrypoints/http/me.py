@@ -5,11 +5,10 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from application.users import Users
-from domain.errors import RequestInvalid
 from domain.session import Session
 from domain.user import ProfileChange
 from entrypoints.answers import UserAnswer
-from entrypoints.http.contract import BEARER, SESSION_ERRORS, SIGNED_IN, problems
+from entrypoints.http.contract import SIGNED_IN, SIGNED_IN_WITH_INPUT
 
 
 @get(**SIGNED_IN)
@@ -18,12 +17,7 @@ async def show_me(session: NamedDependency[Session], users: NamedDependency[User
     return UserAnswer.of(await users.get(session.user_id))
 
 
-@route(
-    http_method=[HttpMethod.PATCH, HttpMethod.PUT],
-    status_code=200,
-    security=BEARER,
-    responses=problems(RequestInvalid, *SESSION_ERRORS),
-)
+@route(http_method=[HttpMethod.PATCH, HttpMethod.PUT], status_code=200, **SIGNED_IN_WITH_INPUT)
 async def change_me(
     data: JSONBody[ProfileChange], session: NamedDependency[Session], users: NamedDependency[Users]
 ) -> UserAnswer:

@@ -9,7 +9,7 @@ from application.sessions import Sessions
 from domain.session import Session
 from entrypoints.answers import LoginAnswer, SessionAnswer, SessionList
 from entrypoints.http.caller import CallerRequest, client_of, hinted_appid
-from entrypoints.http.contract import LOGIN_ERRORS, SIGNED_IN, problems
+from entrypoints.http.contract import LOGIN_ERRORS, SIGNED_IN, SIGNED_IN_WITH_INPUT, problems
 from entrypoints.log import log_login
 
 
@@ -41,7 +41,7 @@ async def log_out(session: NamedDependency[Session], sessions: NamedDependency[S
     await sessions.end(session.id)
 
 
-@delete("/{session_id:str}", **SIGNED_IN)
+@delete("/{session_id:str}", **SIGNED_IN_WITH_INPUT)
 async def log_out_device(
     session_id: FromPath[str], session: NamedDependency[Session], sessions: NamedDependency[Sessions]
 ) -> None:
