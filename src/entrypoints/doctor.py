@@ -19,10 +19,11 @@ async def examine(write: Write) -> Exit:
         return _report(write, "settings", str(error), Exit.MISCONFIGURED)
     apps = ", ".join(sorted(map(str, settings.credentials)))
     status = _report(write, "settings", None, Exit.DONE, f"apps {apps}; WeChat at {settings.wechat_url}")
-    return max(status, await _examine_database(settings, write), await _examine_stores(settings, write))
+    schema = await _examine_schema(settings, write)
+    return max(status, schema, await _examine_stores(settings, write, without_tables=schema is Exit.MISCONFIGURED))
 
 
-async def _examine_database(settings: Settings, write: Write) -> Exit:
+async def _examine_schema(settings: Settings, write: Write) -> Exit:
     try:
         await require_migrated(settings)
     except SettingsError as error:
@@ -32,20 +33,19 @@ async def _examine_database(settings: Settings, write: Write) -> Exit:
     return _report(write, "schema", None, Exit.DONE, "newest")
 
 
-async def _examine_stores(settings: Settings, write: Write) -> Exit:
+async def _examine_stores(settings: Settings, write: Write, *, without_tables: bool) -> Exit:
     async with open_container(settings) as container:
         answers = await container.readiness()()
-    mend = {"database": "WXLOGIN_DATABASE_URL", "session store": "WXLOGIN_REDIS_URL"}
-    statuses = [
-        _report(
-            write,
-            name,
-            wrong and f"{wrong}\n  mend it: {mend[name]}, or the server",
-            Exit.LATER if wrong else Exit.DONE,
-        )
-        for name, wrong in answers.items()
-    ]
-    return max(statuses)
+    if without_tables:
+        del answers["database"]  # it answers, but has nothing to say yet
+    return max((_report_store(write, name, wrong) for name, wrong in answers.items()), default=Exit.DONE)
+
+
+def _report_store(write: Write, name: str, wrong: str | None) -> Exit:
+    mend = {"database": "WXLOGIN_DATABASE_URL", "session store": "WXLOGIN_REDIS_URL"}[name]
+    if wrong:
+        return _report(write, name, f"{wrong}\n  mend it: {mend}, or the server", Exit.LATER)
+    return _report(write, name, None, Exit.DONE)
 
 
 def _report(write: Write, check: str, wrong: str | None, status: Exit, remark: str = "answers") -> Exit:

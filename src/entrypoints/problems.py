@@ -101,9 +101,12 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
+NO_STORE = {"cache-control": "no-store"}
+
+
 def headers_of(error: WxLoginError) -> dict[str, str]:
     """The headers that HTTP wants beside the problem: RFC 6750 section 3, RFC 9110 section 10.2.3."""
-    headers = {}
+    headers = dict(NO_STORE)
     if outcome_of(error).http == 401:
         reason = "" if isinstance(error, TokenMissing) else f' error="invalid_token", error_description="{error.code}"'
         headers["www-authenticate"] = f"Bearer{reason}"

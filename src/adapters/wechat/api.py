@@ -53,7 +53,7 @@ class WeChatApi:
             raise WeChatUnavailable(f"WeChat did not answer within {self._timeout:g} seconds") from None
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:  # not all of aiohttp's are translated
             # Its text may hold the URL, and so the AppSecret: only its kind is told.
-            raise WeChatUnavailable(f"WeChat cannot be reached ({type(error).__name__})") from None
+            raise WeChatUnavailable(f"WeChat cannot be reached ({type(error.__cause__ or error).__name__})") from None
 
 
 async def _read(response: httpx.Response) -> bytes:

@@ -36,7 +36,7 @@ class LazyGroup(click.RichGroup):
         return command
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="wxlogin")
 def main() -> None:
     """The login service of WeChat mini-programs.

@@ -3,7 +3,7 @@
 import rich_click as click
 
 
-@click.group()
+@click.group(no_args_is_help=False)
 def sessions() -> None:
     """List and end a user's sessions."""
 
@@ -37,7 +37,7 @@ def end_all(user_id: str) -> None:
     show({"ended": run(lambda container: container.sessions().end_all(user_id))})
 
 
-@click.group()
+@click.group(no_args_is_help=False)
 def users() -> None:
     """Show users."""
 

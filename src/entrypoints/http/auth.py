@@ -33,6 +33,7 @@ async def authenticate(scope: Scope, receive: Receive, send: Send) -> None:  # n
 def identity_headers(session: Session) -> RawHeaders:
     """Who is calling; the X-WX names are WeChat Cloud Run's, so that its code moves over unchanged."""
     headers = [
+        (b"cache-control", b"no-store"),
         (b"x-user-id", session.user_id.encode()),
         (b"x-session-id", session.id.encode()),
         (b"x-wx-openid", session.identity.openid.encode()),
@@ -54,7 +55,7 @@ async def _answer(send: Send, status: int, headers: RawHeaders, body: bytes = b"
         {
             "type": "http.response.start",
             "status": status,
-            "headers": [*headers, (b"cache-control", b"no-store")],
+            "headers": headers,
         }
     )
     await send({"type": "http.response.body", "body": body, "more_body": False})

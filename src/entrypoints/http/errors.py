@@ -10,32 +10,37 @@ from litestar.types import ExceptionHandlersMap
 from domain.errors import NotFound, RequestInvalid, Retry, WxLoginError
 from entrypoints.http.contract import PROBLEM_JSON
 from entrypoints.log import log, log_error
-from entrypoints.problems import Problem, headers_of
+from entrypoints.problems import NO_STORE, Problem, headers_of
 
 AnyRequest = Request[Any, Any, Any]
 
 
 def problem_response(request: AnyRequest, error: WxLoginError) -> Response[Problem]:
     """The answer to an error of ours."""
-    log_error(error, request.url.path)
+    log_error(error, route_of(request))
     problem = Problem.of(error)
     return Response(problem, status_code=problem.status, media_type=PROBLEM_JSON, headers=headers_of(error))
 
 
 def refused_response(_request: AnyRequest, error: HTTPException) -> Response[Problem]:
     """The answer to what the framework refuses: no such route, wrong method, a body that cannot be read."""
-    ours = as_error(error)
-    problem = Problem.of(ours)
+    problem = Problem.of(as_error(error))
     if error.status_code == 405:
         problem = msgspec.structs.replace(problem, status=405, title="The method is not allowed here")
-    return Response(problem, status_code=problem.status, media_type=PROBLEM_JSON, headers=error.headers)
+    headers = {**(error.headers or {}), **NO_STORE}
+    return Response(problem, status_code=problem.status, media_type=PROBLEM_JSON, headers=headers)
 
 
 def defect_response(request: AnyRequest, error: Exception) -> Response[Problem]:
     """The answer to a defect of ours. The log has the rest."""
-    log.error("defect", where=request.url.path, exc_info=error)
+    log.error("defect", where=route_of(request), exc_info=error)
     problem = Problem("about:blank", "Internal Server Error", 500, "A defect of wxlogin", "internal_error", Retry.NEVER)
-    return Response(problem, status_code=500, media_type=PROBLEM_JSON)
+    return Response(problem, status_code=500, media_type=PROBLEM_JSON, headers=NO_STORE)
+
+
+def route_of(request: AnyRequest) -> str:
+    """Which route was asked: its pattern, because a client may put anything into a path, a token for one."""
+    return str(request.scope.get("path_template") or "no route")
 
 
 def as_error(error: HTTPException) -> WxLoginError:
@@ -44,14 +49,14 @@ def as_error(error: HTTPException) -> WxLoginError:
         return NotFound("There is no such path")
     if error.status_code == 413:
         return RequestInvalid("The request's body is too large")
-    return RequestInvalid(
-        "; ".join(_complaints(error)) or ("The request has no JSON body" if error.extra else error.detail)
-    )
+    complaints = [_complaint(**item) for item in error.extra or [] if isinstance(item, dict)]
+    return RequestInvalid("; ".join(complaints) or error.detail)
 
 
-def _complaints(error: HTTPException) -> list[str]:
-    items = [item for item in error.extra or [] if isinstance(item, dict) and item.get("key") != "data"]
-    return [f"{item.get('key')}: {item.get('message')}" for item in items]
+def _complaint(message: str, key: str = "data", **_more: Any) -> str:
+    if key != "data":
+        return f"{key}: {message}"
+    return "The request has no body" if message == "'data'" else f"body: {message}"
 
 
 EXCEPTION_HANDLERS: ExceptionHandlersMap = {

@@ -25,9 +25,9 @@ from domain.errors import (
 )
 from entrypoints.http.caller import CallerRequest, client_of, hinted_appid
 from entrypoints.http.contract import codes_by_status
-from entrypoints.http.errors import AnyRequest, as_error
+from entrypoints.http.errors import AnyRequest, as_error, route_of
 from entrypoints.log import log, log_error, log_login
-from entrypoints.problems import headers_of, outcome_of
+from entrypoints.problems import NO_STORE, headers_of, outcome_of
 
 
 class ArticleToken(msgspec.Struct, frozen=True):
@@ -63,18 +63,18 @@ def envelope(request: AnyRequest, error: Exception) -> Response[ArticleAnswer]:
         case CodeMissing():
             return Response(ArticleAnswer(1, "缺少参数"), status_code=200)
         case CodeInvalid() | CodeUsed():
-            log_error(error, request.url.path)
+            log_error(error, route_of(request))
             return Response(ArticleAnswer(2, "无效的code", "无效的code"), status_code=200)
         case WxLoginError():
             return _other(error, request)
         case HTTPException():
             return _other(as_error(error), request)
-    log.error("defect", where=request.url.path, exc_info=error)
-    return Response(ArticleAnswer(3, "服务内部错误"), status_code=500)
+    log.error("defect", where=route_of(request), exc_info=error)
+    return Response(ArticleAnswer(3, "服务内部错误"), status_code=500, headers=NO_STORE)
 
 
 def _other(error: WxLoginError, request: AnyRequest) -> Response[ArticleAnswer]:
-    log_error(error, request.url.path)
+    log_error(error, route_of(request))
     message = next(MESSAGES[kind] for kind in type(error).__mro__ if kind in MESSAGES)
     return Response(ArticleAnswer(3, message), status_code=outcome_of(error).http, headers=headers_of(error))
 
