@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 from domain.errors import AppUnknown, CodeMissing, RequestInvalid
 
+APPID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+CODE = re.compile(r"[!-~]{1,512}")
+
 
 @dataclass(frozen=True, slots=True)
 class AppId:
@@ -13,7 +16,7 @@ class AppId:
     value: str
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", self.value):
+        if not APPID.fullmatch(self.value):
             raise RequestInvalid("appid must be 1 to 64 letters and digits")
 
     def __str__(self) -> str:
@@ -32,7 +35,7 @@ class LoginCode:
     def __post_init__(self) -> None:
         if not self.value:
             raise CodeMissing
-        if not re.fullmatch(r"[!-~]{1,512}", self.value):
+        if not CODE.fullmatch(self.value):
             raise RequestInvalid("code must be 1 to 512 printable ASCII characters, as wx.login() gave it")
 
 

@@ -16,6 +16,9 @@ REASON_KEPT = timedelta(days=7)
 """How long it is remembered, at most, why a session is over."""
 
 
+TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
 @dataclass(frozen=True, slots=True)
 class SessionToken:
     """What the client holds: 256 random bits, URL-safe. It is stored nowhere.
@@ -28,7 +31,7 @@ class SessionToken:
     def __post_init__(self) -> None:
         if not self.value:
             raise TokenMissing
-        if not re.fullmatch(r"[A-Za-z0-9_-]{43}", self.value):
+        if not TOKEN.fullmatch(self.value):
             raise TokenInvalid
 
     @classmethod

@@ -101,6 +101,9 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
+DEFECT = Problem("about:blank", "Internal Server Error", 500, "A defect of wxlogin", "internal_error", Retry.NEVER)
+"""What is told of an error that nobody foresaw."""
+
 NO_STORE = {"cache-control": "no-store"}
 
 

@@ -1,8 +1,5 @@
 """A Redis client that never keeps a request waiting for long."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
@@ -31,10 +28,12 @@ def create_client(url: str) -> Redis:
     return Redis.from_pool(pool)
 
 
-@asynccontextmanager
-async def translated() -> AsyncIterator[None]:
-    """Turns what redis-py raises into StoreUnavailable."""
-    try:
-        yield
-    except (RedisError, OSError, TimeoutError) as error:
-        raise StoreUnavailable(f"Redis does not answer as it should ({type(error).__name__})") from error
+class translated:  # noqa: N801  # read as a verb: with translated()
+    """Turns what redis-py raises into StoreUnavailable. A class, because every request passes here."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, (RedisError, OSError, TimeoutError)):
+            raise StoreUnavailable(f"Redis does not answer as it should ({type(error).__name__})") from error

@@ -16,5 +16,5 @@ class RedisProbe(Probe):
 
     async def check(self) -> None:
         """See Probe."""
-        async with translated():
+        with translated():
             await self._redis.echo("ready")

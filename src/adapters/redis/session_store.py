@@ -87,14 +87,14 @@ class RedisSessionStore(SessionStore):
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.set(_key(session.id), _encode(record), pxat=_millis(session.forget_at))
         pipeline.eval(ADD_TO_INDEX, 1, _index(session.user_id), now, idle_expires_at, _member(session), limit)
-        async with translated():
+        with translated():
             _, excess = await pipeline.execute()
         if excess:
             await self._replace(session, [member.decode() for member in excess])
 
     async def find(self, session_id: str) -> Session | EndedSession | None:
         """See SessionStore."""
-        async with translated():
+        with translated():
             if value := await self._reader.get(_key(session_id)):
                 return _session(session_id, _decode_record(value))
             if value := await self._reader.get(_ended_key(session_id)):
@@ -104,7 +104,7 @@ class RedisSessionStore(SessionStore):
 
     async def key_of(self, session_id: str) -> SessionKey:
         """See SessionStore."""
-        async with translated():
+        with translated():
             value = await self._reader.get(_key(session_id))
         if value is None:
             raise NotFound("There is no such session")
@@ -115,7 +115,7 @@ class RedisSessionStore(SessionStore):
 
     async def touch(self, session: Session) -> None:
         """See SessionStore."""
-        async with translated():
+        with translated():
             if value := await self._reader.get(_key(session.id)):
                 record = _record(session, _decode_record(value).sealed_key)
                 pipeline = self._redis.pipeline(transaction=False)
@@ -125,7 +125,7 @@ class RedisSessionStore(SessionStore):
 
     async def of_user(self, user_id: str) -> list[Session]:
         """See SessionStore."""
-        async with translated():
+        with translated():
             members: list[Any] = await self._redis.zrange(_index(user_id), 0, -1)
             ids = [_id(member.decode()) for member in members]
             values = await asyncio.gather(*(self._reader.get(_key(session_id)) for session_id in ids))
@@ -137,7 +137,7 @@ class RedisSessionStore(SessionStore):
         pipeline = self._redis.pipeline(transaction=False)
         for session in sessions:
             _end(pipeline, session.user_id, _member(session), session.end(reason, now))
-        async with translated():
+        with translated():
             await pipeline.execute()
 
     async def _replace(self, newest: Session, members: Sequence[str]) -> None:
@@ -145,7 +145,7 @@ class RedisSessionStore(SessionStore):
         for member in members:
             expires_at = _time(int(member.split(":")[1]) * 1000)
             _end(pipeline, newest.user_id, member, EndedSession.of(EndReason.REPLACED, newest.created_at, expires_at))
-        async with translated():
+        with translated():
             await pipeline.execute()
 
     async def purge(self, now: datetime) -> int:  # noqa: ARG002  # Redis drops keys by itself

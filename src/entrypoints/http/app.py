@@ -31,7 +31,7 @@ def create_app(open_container: OpenContainer) -> Litestar:
             yield
 
     app = Litestar(
-        [auth.authenticate, login.log_in, sessions.router, me.router, operations.router, docs.show_asset],
+        [login.log_in, sessions.router, me.router, operations.router, docs.show_asset],
         lifespan=[lifespan],
         dependencies={
             "login": Provide(provide_login, sync_to_thread=False),
@@ -48,6 +48,7 @@ def create_app(open_container: OpenContainer) -> Litestar:
         logging_config=None,
     )
     docs.document_auth(app)
+    app.asgi_handler = auth.answered_before(app.asgi_handler)
     return app
 
 

@@ -1,31 +1,44 @@
 """/auth: forward authentication, for a gateway that asks before it lets a request through.
 
-The hottest path there is: a plain ASGI application, below the framework's request and response.
+The hottest path there is: plain ASGI, in front of the framework, whose routing costs a third of a check.
 """
 
 import msgspec
-from litestar import asgi
-from litestar.types import Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from domain.errors import WxLoginError
 from domain.session import Session
 from entrypoints.http.caller import bearer_token
 from entrypoints.http.contract import PROBLEM_JSON
-from entrypoints.log import log_error
-from entrypoints.problems import Problem, headers_of, outcome_of
+from entrypoints.log import log, log_error
+from entrypoints.problems import DEFECT, NO_STORE, Problem, headers_of, outcome_of
 
 RawHeaders = list[tuple[bytes, bytes]]
 
 
-@asgi("/auth", copy_scope=False)
-async def authenticate(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001  # ASGI's
+def answered_before(app: ASGIApp) -> ASGIApp:
+    """`app`, with /auth answered before its router and middleware see the request."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] in ("/auth", "/auth/"):
+            await authenticate(scope, send)
+        else:
+            await app(scope, receive, send)
+
+    return application
+
+
+async def authenticate(scope: Scope, send: Send) -> None:
     """204 with the caller's identity in headers that a gateway copies, or the problem."""
     authorizations = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
     try:
         session = await scope["litestar_app"].state.sessions.authenticate(bearer_token(authorizations))
     except WxLoginError as error:
         log_error(error, "/auth")
-        await _answer(send, outcome_of(error).http, *_problem(error))
+        await _answer(send, outcome_of(error).http, *_problem(Problem.of(error), headers_of(error)))
+    except Exception as error:  # noqa: BLE001  # there is nobody behind this to answer for a defect
+        log.error("defect", where="/auth", exc_info=error)
+        await _answer(send, 500, *_problem(DEFECT, NO_STORE))
     else:
         await _answer(send, 204, identity_headers(session))
 
@@ -44,9 +57,9 @@ def identity_headers(session: Session) -> RawHeaders:
     return headers
 
 
-def _problem(error: WxLoginError) -> tuple[RawHeaders, bytes]:
-    body = msgspec.json.encode(Problem.of(error))
-    headers = {"content-type": PROBLEM_JSON, "content-length": str(len(body)), **headers_of(error)}
+def _problem(problem: Problem, headers: dict[str, str]) -> tuple[RawHeaders, bytes]:
+    body = msgspec.json.encode(problem)
+    headers = {"content-type": PROBLEM_JSON, "content-length": str(len(body)), **headers}
     return [(name.encode(), value.encode()) for name, value in headers.items()], body
 
 

@@ -7,10 +7,10 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
-from domain.errors import NotFound, RequestInvalid, Retry, WxLoginError
+from domain.errors import NotFound, RequestInvalid, WxLoginError
 from entrypoints.http.contract import PROBLEM_JSON
 from entrypoints.log import log, log_error
-from entrypoints.problems import NO_STORE, Problem, headers_of
+from entrypoints.problems import DEFECT, NO_STORE, Problem, headers_of
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -34,8 +34,7 @@ def refused_response(_request: AnyRequest, error: HTTPException) -> Response[Pro
 def defect_response(request: AnyRequest, error: Exception) -> Response[Problem]:
     """The answer to a defect of ours. The log has the rest."""
     log.error("defect", where=route_of(request), exc_info=error)
-    problem = Problem("about:blank", "Internal Server Error", 500, "A defect of wxlogin", "internal_error", Retry.NEVER)
-    return Response(problem, status_code=500, media_type=PROBLEM_JSON, headers=NO_STORE)
+    return Response(DEFECT, status_code=500, media_type=PROBLEM_JSON, headers=NO_STORE)
 
 
 def route_of(request: AnyRequest) -> str:
