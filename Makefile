@@ -10,7 +10,7 @@ demo: install
 	@$(BIN)/wxlogin demo $(ARGS)
 
 test: $(VENV)/dev
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	$(BIN)/pytest --numprocesses 4 $(ARGS)
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check .

@@ -4,18 +4,18 @@ import json
 import os
 import signal
 import subprocess
-import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 
 from support.servers import wait_until
+from support.zygote import zygote
 
-WXLOGIN = str(Path(sys.executable).parent / "wxlogin")
 APPID = "wx0123456789abcdef"
 SECRET = "5ecf3ed9a5ecf3ed9a5ecf3ed9a5ecf3"
 KEY = "UqIOTYTvzK5Pn1ZLBfQOBl0sYhKi9rYFz8sVXxUuAQk="
@@ -37,8 +37,15 @@ def environment(**settings: str) -> Environment:
 
 def run(*arguments: str, env: Mapping[str, str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run one `wxlogin` command to its end."""
-    command = [WXLOGIN, *arguments]
-    return subprocess.run(command, env=dict(env), cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        process = zygote().launch([*arguments], env, cwd, [stdout.fileno(), stderr.fileno()])
+        status = process.wait(timeout=60)
+        return subprocess.CompletedProcess([*arguments], status, _text_of(stdout), _text_of(stderr))
+
+
+def _text_of(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()
 
 
 class Running:
@@ -46,15 +53,14 @@ class Running:
 
     def __init__(self, *arguments: str, env: Mapping[str, str], cwd: Path | None = None) -> None:
         self.output: list[str] = []
-        self.process = subprocess.Popen(
-            [WXLOGIN, *arguments], env=dict(env), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
+        reading, writing = os.pipe()
+        self.process = zygote().launch([*arguments], env, cwd, [writing, writing])
+        os.close(writing)
+        self._reader = threading.Thread(target=self._read, args=[reading], daemon=True)
         self._reader.start()
 
-    def _read(self) -> None:
-        assert self.process.stdout
-        with self.process.stdout as lines:
+    def _read(self, descriptor: int) -> None:
+        with os.fdopen(descriptor) as lines:
             self.output.extend(iter(lines.readline, ""))
 
     def event(self, name: str) -> dict[str, Any]:

@@ -1,0 +1,129 @@
+"""`wxlogin` processes that start in milliseconds: forked from one that has imported everything already.
+
+They are processes as any other, with a pid, an environment, a directory and signals of their own. Only importing, two
+seconds of the processor each time, is done once: the tests start some two hundred.
+"""
+
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+PRELOADED = ["cli.main", "cli.running", "demo", "doctor", "http.server", "worker"]
+
+
+class Zygote:
+    """The process that others are forked from. It has no threads and opens nothing, so that a fork starts clean."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, "-m", "support.zygote", str(theirs.fileno())]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        self._process = subprocess.Popen(command, env=environment, pass_fds=[theirs.fileno()])
+        theirs.close()
+
+    def launch(self, arguments: list[str], env: Mapping[str, str], cwd: Path | None, output: list[int]) -> "Launched":
+        """Start `wxlogin` with these arguments; `output` are its stdout and stderr."""
+        reading, writing = os.pipe()
+        request = json.dumps([arguments, dict(env), str(cwd or Path.cwd())]).encode(errors="surrogateescape")
+        with self._lock:
+            socket.send_fds(self._requests, [request], [*output, writing])
+        os.close(writing)
+        return Launched(os.fdopen(reading, "rb", buffering=0))
+
+
+class Launched:
+    """A process that the zygote forked, as subprocess.Popen would show it."""
+
+    def __init__(self, reports: IO[bytes]) -> None:
+        self._reports = reports
+        self.pid = int(reports.readline())
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Its exit status (negative: the signal that killed it), or None while it runs."""
+        with suppress(TimeoutError):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end. Raises TimeoutError."""
+        if self.returncode is None:
+            if not select.select([self._reports], [], [], timeout)[0]:
+                raise TimeoutError(f"still running after {timeout} seconds")
+            self.returncode = os.waitstatus_to_exitcode(int(self._reports.readline()))
+            self._reports.close()
+        return self.returncode
+
+    def send_signal(self, signal_number: int) -> None:
+        """Send it a signal, if it still runs."""
+        if self.poll() is None:
+            os.kill(self.pid, signal_number)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.send_signal(signal.SIGKILL)
+
+
+@cache
+def zygote() -> Zygote:
+    """The one of this test process."""
+    return Zygote()
+
+
+def main(requests: socket.socket) -> None:
+    """Serve requests until nobody can send one any more."""
+    for module in PRELOADED:
+        importlib.import_module(f"entrypoints.{module}")
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        message, (stdout, stderr, reports), *_ = socket.recv_fds(requests, 1 << 20, 3)
+        if not message:
+            return
+        if os.fork() == 0:
+            requests.close()
+            _supervise(json.loads(message), stdout, stderr, reports)
+        for descriptor in (stdout, stderr, reports):
+            os.close(descriptor)
+
+
+def _supervise(request: tuple[list[str], dict[str, str], str], stdout: int, stderr: int, reports: int) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    pid = os.fork()
+    if pid == 0:
+        os.close(reports)
+        os.dup2(stdout, 1)
+        os.dup2(stderr, 2)
+        _run(*request)
+    os.close(stdout)
+    os.close(stderr)
+    os.write(reports, f"{pid}\n".encode())
+    _, status = os.waitpid(pid, 0)
+    os.write(reports, f"{status}\n".encode())
+    os._exit(0)
+
+
+def _run(arguments: list[str], env: dict[str, str], cwd: str) -> None:
+    from entrypoints.cli.main import main as wxlogin
+
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    sys.argv = ["wxlogin", *arguments]
+    wxlogin(prog_name="wxlogin")
+
+
+if __name__ == "__main__":
+    with suppress(ValueError):  # the last request is empty, and brings no descriptors
+        main(socket.socket(fileno=int(sys.argv[1])))
