@@ -72,9 +72,14 @@ def server_config(app: str | ASGIApp, settings: Settings, host: str, port: int, 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Raises SettingsError when the address is taken or not ours."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # IPPROTO_TCP by name: asyncio sets TCP_NODELAY on no other, and then an answer's second packet waits 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listener = socket.create_server((host, port), family=family, backlog=2048)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
     except (OSError, OverflowError) as error:
+        listener.close()
         raise SettingsError(f"Cannot listen on {host}:{port} ({error}).\n  mend it: choose another --port") from None
     listener.set_inheritable(True)
     return listener
