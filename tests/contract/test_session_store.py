@@ -71,7 +71,7 @@ async def open_home(place: str) -> AsyncIterator[Home]:
 async def read_redis(redis: Redis, session: Session) -> bytes:
     """All that Redis keeps of the session and its user."""
     keys = [key async for key in redis.scan_iter("*") if session.id in str(key) or session.user_id in str(key)]
-    values = [await redis.get(key) for key in keys if await redis.type(key) == b"string"]
+    values = [await redis.get(key) or b"" for key in keys if await redis.type(key) == b"string"]
     members = [await redis.zrange(key, 0, -1) for key in keys if await redis.type(key) == b"zset"]
     return b"\n".join([*keys, *values, *(member for some in members for member in some)])
 

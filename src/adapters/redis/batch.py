@@ -11,12 +11,12 @@ Waiting = tuple[str, asyncio.Future[bytes | None]]
 class BatchingReader:
     """GETs of concurrent requests travel as one MGET: while one is on its way, the next one collects.
 
-    Beside a GET a request, this costs the processor a third, and needs one connection. A cluster would have MGET only
-    within a slot; there, redis-py's `mget_nonatomic` takes its place.
+    Beside a GET a request, this costs the processor a third, and needs one connection. A cluster's client has
+    `mget_nonatomic`, which asks each slot by itself.
     """
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+        self._mget = getattr(redis, "mget_nonatomic", redis.mget)
         self._waiting: list[Waiting] = []
         self._sender: asyncio.Task[None] | None = None
 
@@ -38,7 +38,7 @@ class BatchingReader:
 
     async def _answer(self, batch: list[Waiting]) -> None:
         try:
-            values: list[Any] = await self._redis.mget([key for key, _ in batch])
+            values: list[Any] = await self._mget([key for key, _ in batch])
         except Exception as error:  # noqa: BLE001  # whatever it is, each of those who wait has to hear of it
             for _, future in batch:
                 if not future.done():
