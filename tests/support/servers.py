@@ -173,7 +173,8 @@ def mariadb_server(binary: str) -> Iterator[Server]:
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="wxlogin-maria-", ignore_cleanup_errors=True) as directory:
         user = ["--user=root"] if os.geteuid() == 0 else []
-        common = ["--no-defaults", f"--datadir={directory}/data", *user]
+        # a tmpdir of its own: a server that starts deletes the temporary tables of all others
+        common = ["--no-defaults", f"--datadir={directory}/data", f"--tmpdir={directory}", *user]
         install = shutil.which("mariadb-install-db")
         assert install
         subprocess.run(
