@@ -121,12 +121,16 @@ async def run_demo(port: int, *, once: bool) -> None:
 async def _log_in(demo: Demo, url: str, *, once: bool) -> None:
     async with httpx.AsyncClient(base_url=url) as client:
         for _ in range(2):  # the first login of a process pays for what is loaded when it is needed
-            code = (await client.post("/sandbox/codes", json={"appid": APPID})).raise_for_status().json()["code"]
-            await client.post("/login/", json={"code": code})
-        code = (await client.post("/sandbox/codes", json={"appid": APPID})).raise_for_status().json()["code"]
+            await client.post("/login/", json={"code": await _code(client)})
+        code = await _code(client)
         demo.steps.clear()
         began = time.perf_counter()
         answer = await client.post("/login/", json={"code": code})
         ended = time.perf_counter()
     diagram = Diagram(answer.raise_for_status().json()["data"]["token"], demo.steps, began, ended)
     diagram.show(url, APPID, serving=not once)
+
+
+async def _code(client: httpx.AsyncClient) -> str:
+    """What wx.login() gives."""
+    return str((await client.post("/sandbox/codes", json={"appid": APPID})).raise_for_status().json()["code"])

@@ -25,7 +25,7 @@ QUEUE = "wxlogin"
 RESULT_SECONDS = 60
 POLL_MILLISECONDS = 1000
 JOB_SECONDS = 7.0
-"""The longest a job may take beyond its call to WeChat: a store answers within five seconds or not at all."""
+"""The longest a job may take beyond its call to WeChat: a store answers within three seconds or not at all."""
 
 
 class JobBroker(RedisStreamBroker):

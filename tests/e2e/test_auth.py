@@ -1,13 +1,11 @@
 """/auth: what a gateway gets to hear, and to copy."""
 
-import socket
-from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
 
-from support.processes import APPID, Sandbox, Service
+from support.processes import APPID, Sandbox, Service, exchange
 
 METHODS = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"]
 WELL_FORMED = "x" * 43
@@ -44,16 +42,6 @@ def refusal(answer: httpx.Response) -> tuple[int, str, str]:
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == answer.status_code
     return answer.status_code, answer.json()["code"], answer.headers["www-authenticate"]
-
-
-def exchange(service: Service, request: bytes) -> bytes:
-    """What the service answers to these bytes before it hangs up."""
-    url = httpx.URL(service.url)
-    with socket.create_connection((url.host, url.port or 80), timeout=10) as wire, suppress(ConnectionResetError):
-        wire.sendall(request)
-        wire.shutdown(socket.SHUT_WR)
-        return b"".join(iter(lambda: wire.recv(65536), b""))
-    return b""
 
 
 @pytest.mark.parametrize("method", METHODS)

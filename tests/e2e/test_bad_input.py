@@ -1,15 +1,13 @@
 """Whatever is sent instead of a request: refused as the caller's fault, and the next login works."""
 
 import json
-import socket
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
 
-from support.processes import Sandbox, Service
+from support.processes import Sandbox, Service, exchange
 
 ROUTES = {
     "article": ("POST", "/login/"),
@@ -247,13 +245,3 @@ def test_nothing_of_all_this_is_a_defect(service: Service, login: dict[str, Any]
 
     assert [event for event in service.process.events() if event["event"] == "defect"] == []
     assert "Traceback" not in service.process.text()
-
-
-def exchange(service: Service, request: bytes) -> bytes:
-    """What the service answers to these bytes before it hangs up."""
-    url = httpx.URL(service.url)
-    with socket.create_connection((url.host, url.port or 80), timeout=10) as wire, suppress(ConnectionResetError):
-        wire.sendall(request)
-        wire.shutdown(socket.SHUT_WR)
-        return b"".join(iter(lambda: wire.recv(65536), b""))
-    return b""

@@ -61,10 +61,10 @@ def envelope(request: AnyRequest, error: Exception) -> Response[ArticleAnswer]:
     """Any error, in the article's shape."""
     match error:
         case CodeMissing():
-            return Response(ArticleAnswer(1, "缺少参数"), status_code=200)
+            return Response(ArticleAnswer(1, "缺少参数"), status_code=200, headers=NO_STORE)
         case CodeInvalid() | CodeUsed():
             log_error(error, route_of(request))
-            return Response(ArticleAnswer(2, "无效的code", "无效的code"), status_code=200)
+            return Response(ArticleAnswer(2, "无效的code", "无效的code"), status_code=200, headers=NO_STORE)
         case WxLoginError():
             return _other(error, request)
         case HTTPException():
