@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from domain.identity import AppId, Identity, LoginCode, SessionKey
+from domain.identity import AppId, Identity, LoginCode
 from domain.session import EndedSession, EndReason, Session
+from domain.session_key import KeyRing, Reencrypted, SessionKey
 from domain.user import ProfileChange, UnionIdConflict, User
 
 Clock = Callable[[], datetime]
@@ -58,7 +59,7 @@ class SessionStore(Protocol):
 
     @abstractmethod
     async def start(self, session: Session, key: SessionKey, limit: int) -> None:
-        """Keep a new session and, encrypted, its key.
+        """Keep a new session, and its key in the KeyVault.
 
         When its user now has more than `limit` live ones (0: any number), the oldest end with REPLACED.
         """
@@ -66,13 +67,6 @@ class SessionStore(Protocol):
     @abstractmethod
     async def find(self, session_id: str) -> Session | EndedSession | None:
         """The session, live or expired; what is left of it; or None when it is unknown or forgotten."""
-
-    @abstractmethod
-    async def key_of(self, session_id: str) -> SessionKey:
-        """The key that the session was started with.
-
-        Raises NotFound, and DataUndecryptable when no encryption key fits.
-        """
 
     @abstractmethod
     async def touch(self, session: Session) -> None:
@@ -92,6 +86,28 @@ class SessionStore(Protocol):
     @abstractmethod
     async def purge(self, now: datetime) -> int:
         """Drop what is forgotten, and say how many. Stores that do so by themselves answer 0."""
+
+
+class KeyVault(Protocol):
+    """Keeps session_keys, encrypted: of each user in each app the newest and the one before.
+
+    A login's key comes here through SessionStore.start. Every method raises StoreUnavailable.
+    """
+
+    @abstractmethod
+    async def find(self, identity: Identity) -> KeyRing:
+        """The keys of this openid in this app.
+
+        Raises DataUndecryptable when there is none, or its encryption key is gone: logging in again helps.
+        """
+
+    @abstractmethod
+    async def replace(self, identity: Identity, key: SessionKey, now: datetime, until: datetime) -> None:
+        """Make `key` the newest, kept at least `until`. The same key again replaces nothing."""
+
+    @abstractmethod
+    async def reencrypt(self) -> Reencrypted:
+        """Encrypt all that is kept with the newest encryption key. Safe beside logins, and to run twice."""
 
 
 class Probe(Protocol):

@@ -40,13 +40,6 @@ class LoginCode:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionKey:
-    """WeChat's key of one user and app, as the base64 text WeChat sent. It never leaves the server."""
-
-    value: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Identity:
     """Who WeChat says the user is: the openid is theirs in this app, the unionid in all apps of one owner."""
 

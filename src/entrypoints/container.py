@@ -10,9 +10,12 @@ from dependency_injector import containers, providers
 from redis.asyncio import Redis
 
 from adapters.redis.client import create_client
+from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.probe import RedisProbe
 from adapters.redis.session_store import RedisSessionStore
+from adapters.sealing import Sealer
 from adapters.sql.database import Database
+from adapters.sql.key_vault import SqlKeyVault
 from adapters.sql.probe import SqlProbe
 from adapters.sql.schema import is_migrated, migrate
 from adapters.sql.session_store import SqlSessionStore
@@ -55,10 +58,16 @@ class Container(containers.DeclarativeContainer):
     )
     identities = providers.Singleton(WeChatIdentityProvider, wechat, settings.provided.credentials)
     user_repository = providers.Singleton(SqlUserRepository, database)
+    sealer = providers.Singleton(Sealer, cipher)
+    key_vault = providers.Selector(
+        kind,
+        redis=providers.Singleton(RedisKeyVault, redis, sealer),
+        database=providers.Singleton(SqlKeyVault, database, sealer),
+    )
     session_store = providers.Selector(
         kind,
-        redis=providers.Singleton(RedisSessionStore, redis, cipher),
-        database=providers.Singleton(SqlSessionStore, database, cipher),
+        redis=providers.Singleton(RedisSessionStore, redis, key_vault),
+        database=providers.Singleton(SqlSessionStore, database, key_vault),
     )
     probes = providers.Selector(
         kind,

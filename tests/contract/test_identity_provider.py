@@ -13,7 +13,8 @@ from adapters.wechat.api import WeChatApi
 from adapters.wechat.identity_provider import WeChatIdentityProvider
 from application.ports import IdentityProvider
 from domain.errors import CodeInvalid, CodeUsed
-from domain.identity import AppId, Identity, LoginCode, SessionKey
+from domain.identity import AppId, Identity, LoginCode
+from domain.session_key import SessionKey
 from entrypoints.sandbox.app import create_sandbox
 
 pytestmark = pytest.mark.anyio

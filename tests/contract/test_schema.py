@@ -153,3 +153,24 @@ async def test_a_changed_table_is_a_difference(database_url: str, statement: str
         await execute(database, statement)
 
         assert [change[0] for change in await database.read(differences)] == [kind]
+
+
+async def test_the_newest_key_of_an_account_outlives_the_move(empty_database_url: str) -> None:
+    """A migration from the first schema keeps each account's newest session_key, and its sessions."""
+    times = "'2026-03-01 12:00:00', '2026-03-08 12:00:00', '2026-03-31 12:00:00', '2026-03-31 12:00:00'"
+    async with Database(empty_database_url) as database:
+        await migrate(database, to="0001")
+        await execute(database, INSERT_USER)
+        for number, key in enumerate(["old", "new", None]):
+            await execute(
+                database,
+                "INSERT INTO sessions (id, user_id, appid, openid, sealed_key, created_at, last_seen_at,"
+                f" idle_expires_at, expires_at, forget_at) VALUES ('{number}', 'ann', 'wx1', 'oAnn',"
+                f" {(key and repr(key)) or 'NULL'}, '2026-03-01 12:00:0{number}', {times})",  # noqa: S608  # the test's own values
+            )
+        await migrate(database)
+        keys = await database.read(lambda connection: connection.execute(text("SELECT * FROM session_keys")).all())
+        count = await database.read(lambda connection: connection.scalar(text("SELECT count(*) FROM sessions")))
+
+    assert [(row.appid, row.openid, row.current) for row in keys] == [("wx1", "oAnn", "new")]
+    assert count == 3

@@ -5,30 +5,21 @@ import base64
 import secrets
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet, MultiFernet
-from redis.asyncio import Redis
-from sqlalchemy import text
 
-from adapters.memory.session_store import MemorySessionStore
-from adapters.memory.user_repository import MemoryUserRepository
-from adapters.redis.client import create_client
-from adapters.redis.session_store import RedisSessionStore
-from adapters.sql.database import Database
-from adapters.sql.session_store import SqlSessionStore
-from adapters.sql.user_repository import SqlUserRepository
-from application.ports import SessionStore, UserRepository
-from domain.errors import DataUndecryptable, NotFound, Retry, SessionExpired, StoreUnavailable, TokenInvalid
-from domain.identity import AppId, Identity, SessionKey
+from application.ports import SessionStore
+from domain.errors import Retry, SessionExpired, StoreUnavailable, TokenInvalid
+from domain.identity import AppId, Identity
 from domain.session import Client, EndedSession, EndReason, Session, SessionPolicy, SessionToken
+from domain.session_key import SessionKey
 from support.clock import Clock
 from support.servers import find_mariadb, free_port
+from support.stores import Home, open_home
 
 pytestmark = pytest.mark.anyio
 
@@ -44,52 +35,13 @@ durable = pytest.mark.parametrize("session_place", ["redis", *DATABASES], indire
 on_redis = pytest.mark.parametrize("session_place", ["redis"], indirect=True)
 
 
-@dataclass
-class Home:
-    """Where sessions are kept: what opens a store on it, whose sessions they can be, and what rests there."""
-
-    open: Callable[[MultiFernet], SessionStore]
-    users: UserRepository
-    at_rest: Callable[[Session], Awaitable[bytes]]
-
-
-@asynccontextmanager
-async def open_home(place: str) -> AsyncIterator[Home]:
-    """The home at a place."""
-    if place == "memory":
-        store = MemorySessionStore()
-        yield Home(lambda _: store, MemoryUserRepository(), partial(asyncio.sleep, 0, b""))
-    elif place.startswith("redis:"):
-        async with create_client(place) as redis:
-            yield Home(partial(RedisSessionStore, redis), MemoryUserRepository(), partial(read_redis, redis))
-    else:
-        async with Database(place) as database:
-            users = SqlUserRepository(database)
-            yield Home(partial(SqlSessionStore, database), users, partial(read_database, database))
-
-
-async def read_redis(redis: Redis, session: Session) -> bytes:
-    """All that Redis keeps of the session and its user."""
-    keys = [key async for key in redis.scan_iter("*") if session.id in str(key) or session.user_id in str(key)]
-    values = [await redis.get(key) or b"" for key in keys if await redis.type(key) == b"string"]
-    members = [await redis.zrange(key, 0, -1) for key in keys if await redis.type(key) == b"zset"]
-    return b"\n".join([*keys, *values, *(member for some in members for member in some)])
-
-
-async def read_database(database: Database, session: Session) -> bytes:
-    """The session's row."""
-    statement = text("SELECT * FROM sessions WHERE id = :id").bindparams(id=session.id)
-    row = await database.read(lambda connection: connection.execute(statement).one())
-    return "\n".join(map(str, row)).encode()
-
-
 class World:
     """A store, and users whose sessions it keeps."""
 
     def __init__(self, home: Home, clock: Clock) -> None:
         self.home = home
         self.clock = clock
-        self.store = home.open(MultiFernet([OLD]))
+        self.store, self.vault = home.open(MultiFernet([OLD]))
 
     async def user(self) -> str:
         """The id of a new user."""
@@ -154,31 +106,10 @@ async def test_a_session_without_a_unionid_is_found_without_one(world: World) ->
 
 @pytest.mark.parametrize("session_id", ["", "0" * 32, "x" * 60, "会话", "\x00", "*", "' OR ''='"], ids=ascii)
 async def test_what_never_started_is_unknown(world: World, session_id: str) -> None:
-    """An id that no session has, whatever it looks like, finds nothing and has no key."""
+    """An id that no session has, whatever it looks like, finds nothing."""
     await world.start()
 
     assert await world.store.find(session_id) is None
-    with pytest.raises(NotFound):
-        await world.store.key_of(session_id)
-
-
-async def test_every_session_has_its_own_key(world: World) -> None:
-    """A session's key is the one it started with, whatever other sessions its user has."""
-    user_id = await world.user()
-    sessions = [await world.start(user_id) for _ in range(3)]
-
-    assert [await world.store.key_of(session.id) for session in sessions] == [
-        SessionKey(f"key of {session.id}") for session in sessions
-    ]
-
-
-@pytest.mark.parametrize("reason", EndReason)
-async def test_an_ended_session_has_no_key(world: World, reason: EndReason) -> None:
-    """The key of a session is gone when the session ends."""
-    session = await world.start()
-    await world.store.end([session], reason, world.clock.now)
-    with pytest.raises(NotFound):
-        await world.store.key_of(session.id)
 
 
 async def test_an_expired_session_is_found_until_it_is_forgotten(world: World) -> None:
@@ -203,7 +134,6 @@ async def test_a_touch_is_kept(world: World) -> None:
     assert touched.idle_expires_at > session.idle_expires_at
     assert await world.store.find(session.id) == touched
     assert await world.store.of_user(session.user_id) == [touched]
-    assert await world.store.key_of(session.id) == SessionKey(f"key of {session.id}")
 
 
 @pytest.mark.parametrize("reason", EndReason)
@@ -239,9 +169,6 @@ async def test_a_touch_that_races_an_end_revives_nothing(world: World) -> None:
 
     assert {await world.reason(session) for session in sessions} == {EndReason.ENDED}
     assert await world.ids_of(user_id) == set()
-    for session in sessions:
-        with pytest.raises(NotFound):
-            await world.store.key_of(session.id)
 
 
 async def after(pauses: int, call: Awaitable[None]) -> None:
@@ -336,8 +263,6 @@ async def test_a_replaced_session_is_remembered_like_any_other(world: World) -> 
     assert isinstance(left, EndedSession)
     assert left.reason is EndReason.REPLACED
     assert abs(left.forget_at - (last.created_at + timedelta(days=7))) < timedelta(milliseconds=1)
-    with pytest.raises(NotFound):
-        await world.store.key_of(first.id)
 
 
 async def test_without_a_limit_no_session_gives_way(world: World) -> None:
@@ -445,7 +370,6 @@ async def test_a_purge_drops_what_is_forgotten(world: World, session_place: str)
     assert await world.store.purge(ended.created_at + timedelta(days=7)) == (0 if drops_by_itself else 1)
     assert await world.store.purge(expired.forget_at) == (0 if drops_by_itself else 1)
     assert await world.store.find(young.id) == young
-    assert await world.store.key_of(young.id) == SessionKey(f"key of {young.id}")
     assert drops_by_itself or [await world.store.find(gone.id) for gone in (ended, expired)] == [None, None]
 
 
@@ -487,7 +411,8 @@ async def test_redis_drops_an_ended_session_by_itself(
 async def is_gone_soon(world: World, session: Session) -> bool:
     """Whether nothing is left of the session within a few seconds."""
     for _ in range(250):
-        if not await world.home.at_rest(session):
+        rest = await world.home.at_rest(session)
+        if session.id.encode() not in rest and f"wxlogin:user:{session.user_id}".encode() not in rest:
             return True
         await asyncio.sleep(0.02)
     return False
@@ -495,14 +420,13 @@ async def is_gone_soon(world: World, session: Session) -> bool:
 
 @durable
 async def test_sessions_survive_a_restart(world: World) -> None:
-    """Another store on the same server has the sessions, their keys and their ends."""
+    """Another store on the same server has the sessions and their ends."""
     live, ended = await world.start(), await world.start()
     await world.store.end([ended], EndReason.ENDED, world.clock.now)
 
-    restarted = world.home.open(MultiFernet([OLD]))
+    restarted, _ = world.home.open(MultiFernet([OLD]))
 
     assert await restarted.find(live.id) == live
-    assert await restarted.key_of(live.id) == SessionKey(f"key of {live.id}")
     assert await restarted.of_user(live.user_id) == [live]
     assert await restarted.find(ended.id) == ended.end(EndReason.ENDED, world.clock.now)
 
@@ -517,7 +441,7 @@ async def test_no_secret_rests(world: World) -> None:
     kept = await world.home.at_rest(session)
 
     assert session.identity.openid.encode() in kept
-    assert await world.store.key_of(session.id) == SessionKey(key)
+    assert (await world.vault.find(session.identity)).current == SessionKey(key)
     for secret in (
         key.encode(),
         base64.b64decode(key),
@@ -526,40 +450,6 @@ async def test_no_secret_rests(world: World) -> None:
     ):
         assert secret not in kept
         assert secret.hex().encode() not in kept
-
-
-@durable
-async def test_no_key_rests_of_an_ended_session(world: World) -> None:
-    """When a session ends, its key is dropped in its encrypted form too."""
-    session = await world.start()
-    while_live = await world.home.at_rest(session)
-    await world.store.end([session], EndReason.ENDED, world.clock.now)
-
-    assert SEALED in while_live
-    assert SEALED not in await world.home.at_rest(session)
-
-
-@durable
-async def test_encryption_keys_rotate(world: World) -> None:
-    """With a new encryption key in front of the old one, old sessions are read and new ones need only the new key."""
-    before = await world.start()
-    world.store = rotated = world.home.open(MultiFernet([NEW, OLD]))
-    after = await world.start()
-    rotated_out = world.home.open(MultiFernet([NEW]))
-
-    assert await rotated.key_of(before.id) == SessionKey(f"key of {before.id}")
-    assert await rotated_out.key_of(after.id) == SessionKey(f"key of {after.id}")
-
-
-@durable
-async def test_a_key_whose_encryption_key_is_gone_cannot_be_read(world: World) -> None:
-    """Without the encryption key of a session, its session_key is DataUndecryptable, and the session lives on."""
-    session = await world.start()
-    rotated_out = world.home.open(MultiFernet([NEW]))
-
-    assert await rotated_out.find(session.id) == session
-    with pytest.raises(DataUndecryptable):
-        await rotated_out.key_of(session.id)
 
 
 @pytest.fixture(params=["redis", *DATABASES])
@@ -572,7 +462,7 @@ async def unreachable(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIt
         "mariadb": f"mysql+asyncmy://nobody:nothing@127.0.0.1:{free_port()}/nowhere",
     }
     async with open_home(urls[request.param]) as home:
-        yield home.open(MultiFernet([OLD]))
+        yield home.open(MultiFernet([OLD]))[0]
 
 
 @pytest.mark.parametrize(
@@ -580,7 +470,6 @@ async def unreachable(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIt
     [
         pytest.param(lambda store, session: store.start(session, SessionKey("a key"), 3), id="start"),
         pytest.param(lambda store, session: store.find(session.id), id="find"),
-        pytest.param(lambda store, session: store.key_of(session.id), id="key_of"),
         pytest.param(lambda store, session: store.touch(session), id="touch"),
         pytest.param(lambda store, session: store.of_user(session.user_id), id="of_user"),
         pytest.param(lambda store, session: store.end([session], EndReason.ENDED, session.created_at), id="end"),

@@ -5,7 +5,8 @@ import secrets
 
 from application.ports import IdentityProvider
 from domain.errors import CodeInvalid, CodeUsed
-from domain.identity import AppId, Identity, LoginCode, SessionKey
+from domain.identity import AppId, Identity, LoginCode
+from domain.session_key import SessionKey
 
 
 class MemoryIdentityProvider(IdentityProvider):

@@ -3,35 +3,29 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from application.ports import SessionStore
-from domain.errors import NotFound
-from domain.identity import SessionKey
+from adapters.memory.key_vault import MemoryKeyVault
+from application.ports import KeyVault, SessionStore
 from domain.session import EndedSession, EndReason, Session, beyond_limit
+from domain.session_key import SessionKey
 
 
 class MemorySessionStore(SessionStore):
     """A SessionStore of one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, vault: KeyVault | None = None) -> None:
         self._sessions: dict[str, Session | EndedSession] = {}
-        self._keys: dict[str, SessionKey] = {}
+        self._vault = vault or MemoryKeyVault()
 
     async def start(self, session: Session, key: SessionKey, limit: int) -> None:
         """See SessionStore."""
         self._sessions[session.id] = session
-        self._keys[session.id] = key
+        await self._vault.replace(session.identity, key, session.created_at, session.expires_at)
         excess = beyond_limit(await self.of_user(session.user_id), limit, session.created_at)
         await self.end(excess, EndReason.REPLACED, session.created_at)
 
     async def find(self, session_id: str) -> Session | EndedSession | None:
         """See SessionStore."""
         return self._sessions.get(session_id)
-
-    async def key_of(self, session_id: str) -> SessionKey:
-        """See SessionStore."""
-        if session_id not in self._keys:
-            raise NotFound("There is no such session")
-        return self._keys[session_id]
 
     async def touch(self, session: Session) -> None:
         """See SessionStore."""
@@ -45,7 +39,7 @@ class MemorySessionStore(SessionStore):
     async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:
         """See SessionStore."""
         for session in sessions:
-            if self._keys.pop(session.id, None) is not None:
+            if isinstance(self._sessions.get(session.id), Session):
                 self._sessions[session.id] = session.end(reason, now)
 
     async def purge(self, now: datetime) -> int:
@@ -53,5 +47,4 @@ class MemorySessionStore(SessionStore):
         forgotten = [session_id for session_id, session in self._sessions.items() if now >= session.forget_at]
         for session_id in forgotten:
             del self._sessions[session_id]
-            self._keys.pop(session_id, None)
         return len(forgotten)

@@ -10,24 +10,21 @@ written before its index: nobody has its token before both are, and who ends it 
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
-from cryptography.fernet import InvalidToken, MultiFernet
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from adapters.redis.batch import BatchingReader
 from adapters.redis.client import translated
+from adapters.redis.key_vault import RedisKeyVault
+from adapters.redis.times import micros, millis, time_of
 from application.ports import SessionStore
-from domain.errors import DataUndecryptable, NotFound
-from domain.identity import AppId, Identity, SessionKey
+from domain.identity import AppId, Identity
 from domain.session import Client, EndedSession, EndReason, Session
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
-
+from domain.session_key import SessionKey
 
 ADD_TO_INDEX = """
 local index, now, idle_expires_at, member, limit = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
@@ -57,7 +54,6 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
     last_seen_at: int
     idle_expires_at: int
     expires_at: int
-    sealed_key: bytes
 
 
 class Ended(msgspec.Struct, array_like=True, frozen=True):
@@ -75,20 +71,20 @@ _decode_ended = msgspec.msgpack.Decoder(Ended).decode
 class RedisSessionStore(SessionStore):
     """A SessionStore on Redis."""
 
-    def __init__(self, redis: Redis, cipher: MultiFernet) -> None:
+    def __init__(self, redis: Redis, vault: RedisKeyVault) -> None:
         self._redis = redis
-        self._cipher = cipher
+        self._vault = vault
         self._reader = BatchingReader(redis)
 
     async def start(self, session: Session, key: SessionKey, limit: int) -> None:
         """See SessionStore."""
-        record = _record(session, self._cipher.encrypt(key.value.encode()))
-        now, idle_expires_at = _millis(session.created_at), _millis(session.idle_expires_at)
+        now, idle_expires_at = millis(session.created_at), millis(session.idle_expires_at)
         pipeline = self._redis.pipeline(transaction=False)
-        pipeline.set(_key(session.id), _encode(record), pxat=_millis(session.forget_at))
+        pipeline.set(_key(session.id), _encode(_record(session)), pxat=millis(session.forget_at))
+        self._vault.replace_in(pipeline, session.identity, key, session.created_at, session.expires_at)
         pipeline.eval(ADD_TO_INDEX, 1, _index(session.user_id), now, idle_expires_at, _member(session), limit)
         with translated():
-            _, excess = await pipeline.execute()
+            *_, excess = await pipeline.execute()
         if excess:
             await self._replace(session, [member.decode() for member in excess])
 
@@ -99,29 +95,16 @@ class RedisSessionStore(SessionStore):
                 return _session(session_id, _decode_record(value))
             if value := await self._reader.get(_ended_key(session_id)):
                 ended = _decode_ended(value)
-                return EndedSession(ended.reason, _time(ended.forget_at))
+                return EndedSession(ended.reason, time_of(ended.forget_at))
         return None
-
-    async def key_of(self, session_id: str) -> SessionKey:
-        """See SessionStore."""
-        with translated():
-            value = await self._reader.get(_key(session_id))
-        if value is None:
-            raise NotFound("There is no such session")
-        try:
-            return SessionKey(self._cipher.decrypt(_decode_record(value).sealed_key).decode())
-        except InvalidToken:
-            raise DataUndecryptable("The session's key was encrypted with a key that is gone; log in again") from None
 
     async def touch(self, session: Session) -> None:
         """See SessionStore."""
         with translated():
-            if value := await self._reader.get(_key(session.id)):
-                record = _record(session, _decode_record(value).sealed_key)
-                pipeline = self._redis.pipeline(transaction=False)
-                pipeline.set(_key(session.id), _encode(record), pxat=_millis(session.forget_at), xx=True)
-                pipeline.zadd(_index(session.user_id), {_member(session): _millis(session.idle_expires_at)}, xx=True)
-                await pipeline.execute()
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.set(_key(session.id), _encode(_record(session)), pxat=millis(session.forget_at), xx=True)
+            pipeline.zadd(_index(session.user_id), {_member(session): millis(session.idle_expires_at)}, xx=True)
+            await pipeline.execute()
 
     async def of_user(self, user_id: str) -> list[Session]:
         """See SessionStore."""
@@ -143,7 +126,7 @@ class RedisSessionStore(SessionStore):
     async def _replace(self, newest: Session, members: Sequence[str]) -> None:
         pipeline = self._redis.pipeline(transaction=False)
         for member in members:
-            expires_at = _time(int(member.split(":")[1]) * 1000)
+            expires_at = time_of(int(member.split(":")[1]) * 1000)
             _end(pipeline, newest.user_id, member, EndedSession.of(EndReason.REPLACED, newest.created_at, expires_at))
         with translated():
             await pipeline.execute()
@@ -167,7 +150,7 @@ def _index(user_id: str) -> str:
 
 def _member(session: Session) -> str:
     """Sorts by age; times are milliseconds since 1970, of 13 digits until 2286."""
-    return f"{_millis(session.created_at)}:{_millis(session.expires_at)}:{session.id}"
+    return f"{millis(session.created_at)}:{millis(session.expires_at)}:{session.id}"
 
 
 def _id(member: str) -> str:
@@ -175,25 +158,13 @@ def _id(member: str) -> str:
 
 
 def _end(pipeline: Pipeline, user_id: str, member: str, ended: EndedSession) -> None:
-    value = _encode(Ended(ended.reason, _micros(ended.forget_at)))
-    pipeline.set(_ended_key(_id(member)), value, pxat=_millis(ended.forget_at), nx=True)
+    value = _encode(Ended(ended.reason, micros(ended.forget_at)))
+    pipeline.set(_ended_key(_id(member)), value, pxat=millis(ended.forget_at), nx=True)
     pipeline.delete(_key(_id(member)))
     pipeline.zrem(_index(user_id), member)
 
 
-def _micros(time: datetime) -> int:
-    return (time - EPOCH) // MICROSECOND
-
-
-def _time(micros: int) -> datetime:
-    return EPOCH + timedelta(microseconds=micros)
-
-
-def _millis(time: datetime) -> int:
-    return _micros(time) // 1000
-
-
-def _record(session: Session, sealed_key: bytes) -> Record:
+def _record(session: Session) -> Record:
     return Record(
         session.user_id,
         session.identity.appid.value,
@@ -201,11 +172,10 @@ def _record(session: Session, sealed_key: bytes) -> Record:
         session.identity.unionid,
         session.client.user_agent,
         session.client.ip,
-        _micros(session.created_at),
-        _micros(session.last_seen_at),
-        _micros(session.idle_expires_at),
-        _micros(session.expires_at),
-        sealed_key,
+        micros(session.created_at),
+        micros(session.last_seen_at),
+        micros(session.idle_expires_at),
+        micros(session.expires_at),
     )
 
 
@@ -215,8 +185,8 @@ def _session(session_id: str, record: Record) -> Session:
         user_id=record.user_id,
         identity=Identity(AppId(record.appid), record.openid, record.unionid),
         client=Client(record.user_agent, record.ip),
-        created_at=_time(record.created_at),
-        last_seen_at=_time(record.last_seen_at),
-        idle_expires_at=_time(record.idle_expires_at),
-        expires_at=_time(record.expires_at),
+        created_at=time_of(record.created_at),
+        last_seen_at=time_of(record.last_seen_at),
+        idle_expires_at=time_of(record.idle_expires_at),
+        expires_at=time_of(record.expires_at),
     )

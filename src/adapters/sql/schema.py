@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,19 +37,19 @@ async def is_migrated(database: Database) -> bool:
     return current is not None and (current == scripts.get_current_head() or current not in known)
 
 
-async def migrate(database: Database) -> None:
-    """Bring the schema to the newest version; safe to run twice, and from several hosts at once.
+async def migrate(database: Database, to: str = "head") -> None:
+    """Bring the schema to the newest version (or to `to`); safe to run twice, and from several hosts at once.
 
     Raises StoreUnavailable.
     """
-    await database.write_slowly(_upgrade)
+    await database.write_slowly(partial(_upgrade, to=to))
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, to: str) -> None:
     config = _config()
     config.attributes["connection"] = connection
     with _lock(connection):
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
 
 
 @contextmanager

@@ -5,42 +5,39 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from cryptography.fernet import InvalidToken, MultiFernet
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from adapters.sql.database import Database
-from adapters.sql.tables import sessions, users
+from adapters.sql.key_vault import SqlKeyVault
+from adapters.sql.tables import session_keys, sessions, users
 from application.ports import SessionStore
-from domain.errors import DataUndecryptable, NotFound
-from domain.identity import AppId, Identity, SessionKey
+from domain.identity import AppId, Identity
 from domain.session import Client, EndedSession, EndReason, Session, beyond_limit
+from domain.session_key import SessionKey
 
 
 class SqlSessionStore(SessionStore):
     """A SessionStore on the database of the users."""
 
-    def __init__(self, database: Database, cipher: MultiFernet) -> None:
+    def __init__(self, database: Database, vault: SqlKeyVault) -> None:
         self._database = database
-        self._cipher = cipher
+        self._vault = vault
 
     async def start(self, session: Session, key: SessionKey, limit: int) -> None:
         """See SessionStore."""
-        row = _row(session) | {"sealed_key": self._cipher.encrypt(key.value.encode()).decode()}
-        await self._database.write(partial(_start, session=session, row=row, limit=limit))
+        await self._database.write(partial(self._start, session=session, key=key, limit=limit))
+
+    def _start(self, connection: Connection, session: Session, key: SessionKey, limit: int) -> None:
+        # Logins of one user take turns here, so that two of them cannot both see room for one.
+        connection.execute(select(users.c.id).where(users.c.id == session.user_id).with_for_update())
+        connection.execute(insert(sessions).values(_row(session)))
+        self._vault.replace_in(connection, session.identity, key, session.created_at, session.expires_at)
+        excess = beyond_limit(_of_user(connection, session.user_id), limit, session.created_at)
+        _end(connection, excess, EndReason.REPLACED, session.created_at)
 
     async def find(self, session_id: str) -> Session | EndedSession | None:
         """See SessionStore."""
         return await self._database.read(partial(_find, session_id=session_id))
-
-    async def key_of(self, session_id: str) -> SessionKey:
-        """See SessionStore."""
-        sealed = await self._database.read(partial(_sealed_key, session_id=session_id))
-        if sealed is None:
-            raise NotFound("There is no such session")
-        try:
-            return SessionKey(self._cipher.decrypt(sealed).decode())
-        except InvalidToken:
-            raise DataUndecryptable("The session's key was encrypted with a key that is gone; log in again") from None
 
     async def touch(self, session: Session) -> None:
         """See SessionStore."""
@@ -59,24 +56,11 @@ class SqlSessionStore(SessionStore):
         return await self._database.write(partial(_purge, now=now))
 
 
-def _start(connection: Connection, session: Session, row: dict[str, Any], limit: int) -> None:
-    # Logins of one user take turns here, so that two of them cannot both see room for one.
-    connection.execute(select(users.c.id).where(users.c.id == session.user_id).with_for_update())
-    connection.execute(insert(sessions).values(row))
-    excess = beyond_limit(_of_user(connection, session.user_id), limit, session.created_at)
-    _end(connection, excess, EndReason.REPLACED, session.created_at)
-
-
 def _find(connection: Connection, session_id: str) -> Session | EndedSession | None:
     row = (connection.execute(select(sessions).where(sessions.c.id == session_id))).first()
     if row is None:
         return None
     return EndedSession(EndReason(row.end_reason), row.forget_at) if row.end_reason else _session(row)
-
-
-def _sealed_key(connection: Connection, session_id: str) -> str | None:
-    sealed = connection.scalar(select(sessions.c.sealed_key).where(sessions.c.id == session_id))
-    return str(sealed) if sealed else None
 
 
 def _touch(connection: Connection, session: Session) -> None:
@@ -95,15 +79,12 @@ def _of_user(connection: Connection, user_id: str) -> list[Session]:
 
 def _end(connection: Connection, ending: Sequence[Session], reason: EndReason, now: datetime) -> None:
     for session in ending:
-        ended = {
-            "end_reason": reason.value,
-            "forget_at": session.end(reason, now).forget_at,
-            "sealed_key": None,
-        }
+        ended = {"end_reason": reason.value, "forget_at": session.end(reason, now).forget_at}
         connection.execute(update(sessions).where(_is_open(session)).values(ended))
 
 
 def _purge(connection: Connection, now: datetime) -> int:
+    connection.execute(delete(session_keys).where(session_keys.c.forget_at <= now))
     return (connection.execute(delete(sessions).where(sessions.c.forget_at <= now))).rowcount
 
 

@@ -105,7 +105,6 @@ sessions = Table(
     Column("appid", Identifier(64), nullable=False),
     Column("openid", Identifier(128), nullable=False),
     Column("unionid", Identifier(128)),
-    Column("sealed_key", Identifier(1024)),
     Column("user_agent", text(512)),
     Column("ip", Identifier(45)),
     Column("created_at", UtcDateTime, nullable=False),
@@ -114,4 +113,16 @@ sessions = Table(
     Column("expires_at", UtcDateTime, nullable=False),
     Column("forget_at", UtcDateTime, nullable=False, index=True),
     Column("end_reason", Identifier(32)),
+)
+
+session_keys = Table(
+    "session_keys",
+    metadata,
+    Column("appid", Identifier(64), primary_key=True),
+    Column("openid", Identifier(128), primary_key=True),
+    Column("key_id", Identifier(16)),
+    Column("current", Identifier(1024), nullable=False),
+    Column("previous", Identifier(1024)),
+    Column("replaced_at", UtcDateTime),
+    Column("forget_at", UtcDateTime, nullable=False, index=True),
 )

@@ -10,7 +10,8 @@ from typing import Any
 from adapters.wechat.api import WeChatApi
 from application.ports import IdentityProvider
 from domain.errors import AppUnknown, WeChatBadAnswer
-from domain.identity import AppId, Identity, LoginCode, SessionKey
+from domain.identity import AppId, Identity, LoginCode
+from domain.session_key import SessionKey
 
 
 class WeChatIdentityProvider(IdentityProvider):

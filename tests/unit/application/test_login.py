@@ -7,6 +7,7 @@ from datetime import datetime
 import pytest
 
 from adapters.memory.identity_provider import MemoryIdentityProvider
+from adapters.memory.key_vault import MemoryKeyVault
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
 from application.login import LoginRequest, LoginUseCase
@@ -17,7 +18,6 @@ from domain.errors import (
     CodeInvalid,
     CodeMissing,
     CodeUsed,
-    NotFound,
     RateLimited,
     RequestInvalid,
     Retry,
@@ -27,8 +27,9 @@ from domain.errors import (
     WeChatUnavailable,
     WxLoginError,
 )
-from domain.identity import AppId, Identity, LoginCode, SessionKey
+from domain.identity import AppId, Identity, LoginCode
 from domain.session import Client, EndedSession, EndReason, Session, SessionPolicy
+from domain.session_key import SessionKey
 from domain.user import User
 from support.clock import Clock
 
@@ -236,15 +237,16 @@ async def test_a_session_starts_at_the_login(service: Service, clock: Clock) -> 
     assert session.expires_at == clock.now + POLICY.max_age
 
 
-async def test_the_session_key_is_kept_with_its_session(clock: Clock) -> None:
-    """The session_key that WeChat gave for the code is the one of the session that the login opens."""
-    store = KeyRecordingStore()
+async def test_the_session_key_is_kept_for_its_account(clock: Clock) -> None:
+    """The session_key that WeChat gave for the code is the newest of the user in that app."""
+    vault = MemoryKeyVault()
+    store = KeyRecordingStore(vault)
     service = Service(clock, store=store)
 
     logged_in = await service.log_in(service.request())
 
     assert store.last_key
-    assert await store.key_of(logged_in.session.id) == store.last_key
+    assert (await vault.find(logged_in.session.identity)).current == store.last_key
 
 
 async def test_the_oldest_session_gives_way(service: Service, clock: Clock) -> None:
@@ -320,14 +322,3 @@ async def test_no_secret_is_shown(clock: Clock) -> None:
     assert request.code
     assert store.last_key
     assert not {s for s in (request.code, logged_in.token.value, store.last_key.value) if s in f"{request} {logged_in}"}
-
-
-async def test_the_session_key_ends_with_its_session(service: Service, clock: Clock) -> None:
-    """A session that gave way has no session_key any more."""
-    first = (await service.log_in(service.request())).session
-    for _ in range(POLICY.per_user):
-        clock.advance(seconds=1)
-        await service.log_in(service.request())
-
-    with pytest.raises(NotFound):
-        await service.store.key_of(first.id)

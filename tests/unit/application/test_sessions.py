@@ -16,8 +16,9 @@ from domain.errors import (
     TokenMissing,
     WxLoginError,
 )
-from domain.identity import AppId, Identity, SessionKey
+from domain.identity import AppId, Identity
 from domain.session import UNKNOWN_CLIENT, EndReason, Session, SessionPolicy, SessionToken
+from domain.session_key import SessionKey
 from support.clock import Clock
 
 pytestmark = pytest.mark.anyio

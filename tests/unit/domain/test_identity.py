@@ -7,7 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from domain.errors import AppUnknown, CodeMissing, RequestInvalid, WxLoginError
-from domain.identity import AppId, LoginCode, SessionKey, choose_app
+from domain.identity import AppId, LoginCode, choose_app
+from domain.session_key import SessionKey
 
 VISIBLE_ASCII = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
 ANY_TEXT = st.text(max_size=70) | st.text(VISIBLE_ASCII, max_size=70)

@@ -24,7 +24,8 @@ from domain.errors import (
     WeChatUnavailable,
     WxLoginError,
 )
-from domain.identity import AppId, Identity, LoginCode, SessionKey
+from domain.identity import AppId, Identity, LoginCode
+from domain.session_key import SessionKey
 from entrypoints.sandbox.app import create_sandbox
 
 pytestmark = pytest.mark.anyio

@@ -1,0 +1,105 @@
+"""Session_keys in a database, encrypted: one row an account."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, tuple_, update
+
+from adapters.sealing import Sealer
+from adapters.sql.database import Database
+from adapters.sql.tables import session_keys
+from application.ports import KeyVault
+from domain.errors import DataUndecryptable
+from domain.identity import Identity
+from domain.session_key import KeyRing, Reencrypted, SessionKey
+
+Account = tuple[str, str]
+"""An appid and an openid."""
+
+FIRST: Account = (" ", " ")
+"""Sorts before every account."""
+
+BATCH = 500
+"""How many accounts one transaction of a re-encryption takes."""
+
+
+class SqlKeyVault(KeyVault):
+    """A KeyVault on the database of the users."""
+
+    def __init__(self, database: Database, sealer: Sealer) -> None:
+        self._database = database
+        self._sealer = sealer
+
+    async def find(self, identity: Identity) -> KeyRing:
+        """See KeyVault."""
+        row = await self._database.read(partial(_find, identity=identity))
+        if row is None:
+            raise DataUndecryptable("No session_key of this user is kept; log in again")
+        return self._sealer.open_ring(row.current, row.previous, row.replaced_at)
+
+    async def replace(self, identity: Identity, key: SessionKey, now: datetime, until: datetime) -> None:
+        """See KeyVault."""
+        await self._database.write(partial(self.replace_in, identity=identity, key=key, now=now, until=until))
+
+    def replace_in(
+        self, connection: Connection, identity: Identity, key: SessionKey, now: datetime, until: datetime
+    ) -> None:
+        """The same, as part of a transaction."""
+        known = _find(connection, identity)
+        values = {"current": self._sealer.seal(key.value), "key_id": key.fingerprint, "forget_at": until}
+        if known is None:
+            account = {"appid": identity.appid.value, "openid": identity.openid}
+            connection.execute(insert(session_keys).values(account | values))
+            return
+        if known.key_id != key.fingerprint:
+            values |= {"previous": known.current, "replaced_at": now}
+        values["forget_at"] = max(until, known.forget_at)
+        connection.execute(update(session_keys).where(_is_of(identity)).values(values))
+
+    async def reencrypt(self) -> Reencrypted:
+        """See KeyVault."""
+        done = lost = 0
+        accounts: Sequence[Account] = [FIRST]
+        while accounts:
+            batch = partial(self._reencrypt_batch, after=accounts[-1])
+            accounts, more, worse = await self._database.write(batch)
+            done, lost = done + more, lost + worse
+        return Reencrypted(done, lost)
+
+    def _reencrypt_batch(self, connection: Connection, after: Account) -> tuple[Sequence[Account], int, int]:
+        """The accounts of one batch, in order, and how many of their keys were encrypted anew, and how many lost."""
+        account = tuple_(session_keys.c.appid, session_keys.c.openid)
+        rows = connection.execute(
+            select(session_keys)
+            .where(account > after)
+            .order_by(session_keys.c.appid, session_keys.c.openid)
+            .limit(BATCH)
+            .with_for_update()
+        ).all()
+        done = lost = 0
+        for row in rows:
+            values, unreadable = self._resealed(row)
+            if values:
+                connection.execute(update(session_keys).where(account == (row.appid, row.openid)).values(values))
+            done, lost = done + len(values), lost + unreadable
+        return [(row.appid, row.openid) for row in rows], done, lost
+
+    def _resealed(self, row: Row[Any]) -> tuple[dict[str, str], int]:
+        values: dict[str, str] = {}
+        lost = 0
+        for column, sealed in {"current": row.current, "previous": row.previous}.items():
+            try:
+                values |= {column: self._sealer.reseal(sealed)} if sealed else {}
+            except DataUndecryptable:
+                lost += 1
+        return values, lost
+
+
+def _find(connection: Connection, identity: Identity) -> Row[Any] | None:
+    return connection.execute(select(session_keys).where(_is_of(identity))).first()
+
+
+def _is_of(identity: Identity) -> Any:
+    return (session_keys.c.appid == identity.appid.value) & (session_keys.c.openid == identity.openid)

@@ -1,0 +1,102 @@
+"""Where session stores and key vaults under test keep what they keep."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from cryptography.fernet import MultiFernet
+from redis.asyncio import Redis
+from sqlalchemy import text
+
+from adapters.memory.key_vault import MemoryKeyVault
+from adapters.memory.session_store import MemorySessionStore
+from adapters.memory.user_repository import MemoryUserRepository
+from adapters.redis.client import create_client
+from adapters.redis.key_vault import RedisKeyVault
+from adapters.redis.session_store import RedisSessionStore
+from adapters.sealing import Sealer
+from adapters.sql.database import Database
+from adapters.sql.key_vault import SqlKeyVault
+from adapters.sql.session_store import SqlSessionStore
+from adapters.sql.user_repository import SqlUserRepository
+from application.ports import KeyVault, SessionStore, UserRepository
+from domain.session import Session
+
+
+@dataclass
+class Home:
+    """Where sessions are kept: what opens a store on it, whose sessions they can be, and what rests there."""
+
+    open: Callable[[MultiFernet], tuple[SessionStore, KeyVault]]
+    users: UserRepository
+    at_rest: Callable[[Session], Awaitable[bytes]]
+
+
+@asynccontextmanager
+async def open_home(place: str) -> AsyncIterator[Home]:
+    """The home at a place."""
+    if place == "memory":
+        vault = MemoryKeyVault()
+        store = MemorySessionStore(vault)
+        yield Home(lambda _: (store, vault), MemoryUserRepository(), partial(asyncio.sleep, 0, b""))
+    elif place.startswith("redis:"):
+        async with create_client(place) as redis:
+            yield Home(partial(open_redis, redis), MemoryUserRepository(), partial(read_redis, redis))
+    else:
+        async with Database(place) as database:
+            users = SqlUserRepository(database)
+            yield Home(partial(open_sql, database), users, partial(read_database, database))
+
+
+def open_redis(redis: Redis, cipher: MultiFernet) -> tuple[SessionStore, KeyVault]:
+    """A store and its vault in Redis."""
+    vault = RedisKeyVault(redis, Sealer(cipher))
+    return RedisSessionStore(redis, vault), vault
+
+
+def open_sql(database: Database, cipher: MultiFernet) -> tuple[SessionStore, KeyVault]:
+    """A store and its vault in a database."""
+    vault = SqlKeyVault(database, Sealer(cipher))
+    return SqlSessionStore(database, vault), vault
+
+
+async def read_redis(redis: Redis, session: Session) -> bytes:
+    """All that Redis keeps of the session, its user and their account."""
+    names = (session.id, session.user_id, session.identity.openid)
+    keys = [key async for key in redis.scan_iter("*") if any(name in str(key) for name in names)]
+    values = [await read_key(redis, key) for key in keys]
+    return b"\n".join([*keys, *(part for parts in values for part in parts)])
+
+
+async def read_key(redis: Redis, key: bytes) -> list[bytes]:
+    """What one key holds, whatever its type."""
+    match await redis.type(key):
+        case b"string":
+            return [await redis.get(key) or b""]
+        case b"zset":
+            return list(await redis.zrange(key, 0, -1))
+        case b"hash":
+            return [part for field in (await redis.hgetall(key)).items() for part in field]
+        case _:
+            return []
+
+
+async def read_database(database: Database, session: Session) -> bytes:
+    """The session's row, and its account's."""
+    return await read_rows(
+        database,
+        {"id": session.id, "openid": session.identity.openid},
+        "SELECT * FROM sessions WHERE id = :id",
+        "SELECT * FROM session_keys WHERE openid = :openid",
+    )
+
+
+async def read_rows(database: Database, params: dict[str, str], *statements: str) -> bytes:
+    """All that the statements find, one value a line."""
+    rows = []
+    for statement in statements:
+        bound = text(statement).bindparams(**{k: v for k, v in params.items() if f":{k}" in statement})
+        rows += await database.read(lambda connection, bound=bound: connection.execute(bound).all())
+    return "\n".join(str(value) for row in rows for value in row).encode()
