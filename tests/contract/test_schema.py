@@ -18,6 +18,13 @@ INSERT_USER = """
     INSERT INTO users (id, name, avatar, language, province, city, country, created_at, updated_at)
     VALUES ('ann', '', '', '', '', '', '', '2026-03-01 12:00:00', '2026-03-01 12:00:00')
 """
+INSERT_SESSION = """
+    INSERT INTO sessions (id, user_id, appid, openid, sealed_key,
+                          created_at, last_seen_at, idle_expires_at, expires_at, forget_at)
+    VALUES ('{number}', 'ann', 'wx1', 'oAnn', {key},
+            '2026-03-01 12:00:0{number}', '2026-03-01 12:00:09', '2026-03-08 12:00:00',
+            '2026-03-31 12:00:00', '2026-04-07 12:00:00')
+"""
 
 pytestmark = pytest.mark.anyio
 
@@ -157,17 +164,11 @@ async def test_a_changed_table_is_a_difference(database_url: str, statement: str
 
 async def test_the_newest_key_of_an_account_outlives_the_move(empty_database_url: str) -> None:
     """A migration from the first schema keeps each account's newest session_key, and its sessions."""
-    times = "'2026-03-01 12:00:00', '2026-03-08 12:00:00', '2026-03-31 12:00:00', '2026-03-31 12:00:00'"
     async with Database(empty_database_url) as database:
         await migrate(database, to="0001")
         await execute(database, INSERT_USER)
-        for number, key in enumerate(["old", "new", None]):
-            await execute(
-                database,
-                "INSERT INTO sessions (id, user_id, appid, openid, sealed_key, created_at, last_seen_at,"
-                f" idle_expires_at, expires_at, forget_at) VALUES ('{number}', 'ann', 'wx1', 'oAnn',"
-                f" {(key and repr(key)) or 'NULL'}, '2026-03-01 12:00:0{number}', {times})",  # noqa: S608  # the test's own values
-            )
+        for number, key in enumerate(["'old'", "'new'", "NULL"]):
+            await execute(database, INSERT_SESSION.format(number=number, key=key))
         await migrate(database)
         keys = await database.read(lambda connection: connection.execute(text("SELECT * FROM session_keys")).all())
         count = await database.read(lambda connection: connection.scalar(text("SELECT count(*) FROM sessions")))
