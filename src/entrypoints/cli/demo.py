@@ -22,7 +22,11 @@ def demo(port: int, once: bool) -> None:
 @click.option("--port", default=8001, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--app", "apps", multiple=True, metavar="APPID:SECRET", help="Accept this app and no other; repeatable.")
 def sandbox(host: str, port: int, apps: tuple[str, ...]) -> None:
-    """Run a stand-in for api.weixin.qq.com, for WXLOGIN_WECHAT_URL and for any SDK."""
+    """Run a stand-in for api.weixin.qq.com, for WXLOGIN_WECHAT_URL and for any SDK.
+
+    Every appid is an app, with any AppSecret of 32 hex digits; with --app only the given ones are, each with exactly
+    its secret. Open /sandbox in a browser for the page that gives codes without the AppSecret.
+    """
     import uvicorn
 
     from entrypoints.cli.running import exit_statuses
@@ -34,7 +38,9 @@ def sandbox(host: str, port: int, apps: tuple[str, ...]) -> None:
     with exit_statuses():
         listener = listen(host, port)
         address = f"http://{host}:{listener.getsockname()[1]}"
-        click.echo(f"WeChat sandbox at {address}; get a code: POST {address}/sandbox/codes", err=True)
+        click.echo(
+            f"WeChat sandbox at {address}; get a code: POST {address}/sandbox/codes or open {address}/sandbox", err=True
+        )
         stop_quietly()
         app = create_sandbox(dict(app.split(":", 1) for app in apps))
         uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False)).run(sockets=[listener])

@@ -10,6 +10,7 @@ from entrypoints.sandbox.controls import controls
 from entrypoints.sandbox.door import Door
 from entrypoints.sandbox.faults import Faults
 from entrypoints.sandbox.problems import PROBLEMS
+from entrypoints.sandbox.requests import MAX_BODY_BYTES
 from entrypoints.sandbox.wechat import WeChat
 
 
@@ -19,12 +20,13 @@ def create_sandbox(apps: Mapping[str, str] | None = None) -> Litestar:
     `apps` maps appid to secret; without any, every appid is an app, with any secret of 32 hex digits.
     """
     clock, faults, calls = Clock(), Faults(), Calls()
-    wechat = WeChat(clock.now, apps)
+    wechat = WeChat(clock, apps)
     app = Litestar(
         route_handlers=[controls(wechat, clock, faults, calls)],
         exception_handlers=PROBLEMS,
         openapi_config=None,
         logging_config=None,
+        request_max_body_size=MAX_BODY_BYTES,
     )
     app.asgi_handler = Door(app.asgi_handler, wechat, clock, faults, calls)
     return app

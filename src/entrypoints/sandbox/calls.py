@@ -1,32 +1,59 @@
 """What was called, for a test or a person to look at."""
 
 from collections import deque
-from dataclasses import dataclass, field
-from urllib.parse import parse_qsl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Self
 
 from entrypoints.sandbox.clock import rfc3339
+from entrypoints.sandbox.errors import WeChatError
+from entrypoints.sandbox.requests import Request
 
 CALLS_REMEMBERED = 1000
-MASKED = {"secret", "js_code", "access_token"}
+SHOWN = {
+    "appid",
+    "force_refresh",
+    "grant_type",
+    "mch_id",
+    "openid",
+    "out_trade_no",
+    "sig_method",
+    "transaction_id",
+    "unionid",
+}
+"""The parameters that are no secret. All others are masked, those that nobody thought of too."""
+FIELDS_SHOWN = 32
+NAME_CHARACTERS = 32
+CHARACTERS_SHOWN = 128
 
 
 @dataclass(slots=True)
 class Call:
-    """One call of WeChat. `status` is None while it is not answered, and for good when it was dropped."""
+    """One call of WeChat, masked from the start. `status` is None until it is answered: for good when it was dropped.
+
+    `body` is None when there was none, and a text that gives its size when it was no JSON object.
+    """
 
     at: float
     method: str
     path: str
-    query: str = field(repr=False)
+    query: Mapping[str, object]
+    body: Mapping[str, object] | str | None = None
     status: int | None = None
     errcode: int | None = None
 
+    @classmethod
+    def of(cls, request: Request, at: float) -> Self:
+        """The call that `request` is, at `at` (Unix seconds)."""
+        return cls(at, request.method, request.path[:CHARACTERS_SHOWN], masked(request.query), shown_body(request))
+
     def shown(self) -> dict[str, object]:
-        """The call as JSON shows it, with every secret masked."""
-        query = {name: mask(value) if name in MASKED else value for name, value in parse_query(self.query).items()}
-        shown = {"at": rfc3339(self.at), "method": self.method, "path": self.path, "query": query}
+        """The call as JSON shows it."""
+        shown = {"at": rfc3339(self.at), "method": self.method, "path": self.path, "query": self.query}
+        body = {} if self.body is None else {"body": self.body}
         errcode = {} if self.errcode is None else {"errcode": self.errcode}
-        return {**shown, "status": self.status, **errcode}
+        return {**shown, **body, "status": self.status, **errcode}
 
 
 class Calls:
@@ -44,9 +71,20 @@ class Calls:
         return [call.shown() for call in self._calls]
 
 
-def parse_query(query: str) -> dict[str, str]:
-    """The parameters of a query string; of a repeated one the last."""
-    return dict(parse_qsl(query, keep_blank_values=True))
+def shown_body(request: Request) -> Mapping[str, object] | str | None:
+    """The fields of a JSON object, masked; of anything else only its size."""
+    if not request.body:
+        return None
+    try:
+        return masked(request.json())
+    except WeChatError:
+        return f"{len(request.body)} bytes that are no JSON object"
+
+
+def masked(fields: Mapping[str, object]) -> dict[str, object]:
+    """The first 32 fields with every secret masked; a name too long to be one may be a secret itself."""
+    names = islice(fields, FIELDS_SHOWN)
+    return {name if len(name) <= NAME_CHARACTERS else mask(name): _shown(name, fields[name]) for name in names}
 
 
 def mask(value: str) -> str:
@@ -54,3 +92,11 @@ def mask(value: str) -> str:
     if len(value) < 16:
         return value and "***"
     return f"{value[:4]}***"
+
+
+def _shown(name: str, value: object) -> object:
+    if isinstance(value, Mapping | list):
+        return "***"
+    if value is None or isinstance(value, bool):
+        return value
+    return str(value)[:CHARACTERS_SHOWN] if name in SHOWN else mask(str(value))

@@ -20,6 +20,10 @@ class Clock:
         """Unix seconds."""
         return self._source() + self._advanced
 
+    def unmoved(self) -> float:
+        """Unix seconds by the source alone, which is also the time of whoever calls."""
+        return self._source()
+
     def advance(self, seconds: float) -> None:
         """Move on by `seconds`. Raises MisuseError for a step back, and for more than ten years in all."""
         if not 0 <= seconds <= MAX_ADVANCE_SECONDS - self._advanced:

@@ -1,32 +1,26 @@
 """The sandbox's own calls, under `/sandbox`."""
 
-from typing import Annotated
-
 import msgspec
 from litestar import Router, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import JSONBody
 
+from entrypoints.sandbox.api import ENDPOINTS
 from entrypoints.sandbox.calls import Calls
 from entrypoints.sandbox.clock import Clock, rfc3339
+from entrypoints.sandbox.errors import MisuseError
 from entrypoints.sandbox.faults import Fault, Faults
+from entrypoints.sandbox.orders import AccountOrder, Advance, CodeOrder, EncryptOrder, PaymentOrder, PhoneCodeOrder
+from entrypoints.sandbox.page import show_page
+from entrypoints.sandbox.quotas import Quota
+from entrypoints.sandbox.signing import SigningOrder
 from entrypoints.sandbox.wechat import WeChat
 
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
-
-class CodeOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose code it is to be."""
-
-    appid: Id
-    openid: Id | None = None
-    unionid: Id | None = None
-
-
-class Advance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How far the clock is to move."""
-
-    advance_seconds: float
+@get("/apps", sync_to_thread=False)
+def list_apps(wechat: NamedDependency[WeChat]) -> dict[str, list[str]]:
+    """Show the appids that were given; none when every appid is an app."""
+    return {"apps": wechat.apps.appids}
 
 
 @post("/codes", sync_to_thread=False)
@@ -34,6 +28,50 @@ def issue_code(data: JSONBody[CodeOrder], wechat: NamedDependency[WeChat]) -> di
     """Do what wx.login() does: 201 with the code and whose it is."""
     issued = wechat.issue_code(data.appid, data.openid, data.unionid)
     return {"code": issued.code, "openid": issued.openid}
+
+
+@post("/phone-codes", sync_to_thread=False)
+def issue_phone_code(data: JSONBody[PhoneCodeOrder], wechat: NamedDependency[WeChat]) -> dict[str, str]:
+    """Do what the phone button does: 201 with the code."""
+    wechat.apps.require(data.appid)
+    return {"code": wechat.phones.issue_code(data.appid, data.phone, data.openid)}
+
+
+@post("/encrypt", sync_to_thread=False)
+def encrypt(data: JSONBody[EncryptOrder], wechat: NamedDependency[WeChat]) -> dict[str, str]:
+    """Do what wx.getUserInfo() does: 201 with what a client hands to its server."""
+    wechat.apps.require(data.appid)
+    return wechat.client_data.encrypt(data.appid, data.openid, data.data)
+
+
+@post("/user-keys", sync_to_thread=False)
+def show_user_key(data: JSONBody[AccountOrder], wechat: NamedDependency[WeChat]) -> dict[str, object]:
+    """Do what UserCryptoManager.getLatestUserKey() does: 201 with the newest key."""
+    wechat.apps.require(data.appid)
+    return wechat.user_keys.latest(data.appid, data.openid)
+
+
+@post("/payments", sync_to_thread=False)
+def pay(data: JSONBody[PaymentOrder], wechat: NamedDependency[WeChat]) -> dict[str, str]:
+    """Let a user pay: 201 with the payment's transaction_id."""
+    wechat.apps.require(data.appid)
+    return {"transaction_id": wechat.payments.pay(*msgspec.structs.astuple(data))}
+
+
+@post("/signing", sync_to_thread=False)
+def register_signing(data: JSONBody[SigningOrder], wechat: NamedDependency[WeChat]) -> dict[str, str]:
+    """Do what the console's API security page does: 201 with the keys and their numbers."""
+    wechat.apps.require(data.appid)
+    return wechat.signing.register(data)
+
+
+@post("/quota", status_code=200, sync_to_thread=False)
+def set_quota(data: JSONBody[Quota], wechat: NamedDependency[WeChat]) -> Quota:
+    """Limit the calls of a path: 200 with the quota as it is from now on."""
+    if data.path not in ENDPOINTS:
+        raise MisuseError(f"path is {data.path!r}, but should be one of {', '.join(ENDPOINTS)}")
+    wechat.quotas.set(data)
+    return data
 
 
 @post("/faults", sync_to_thread=False)
@@ -59,9 +97,10 @@ def advance_clock(data: JSONBody[Advance], clock: NamedDependency[Clock]) -> dic
 def controls(wechat: WeChat, clock: Clock, faults: Faults, calls: Calls) -> Router:
     """The routes under `/sandbox`, for one sandbox."""
     parts = {"wechat": wechat, "clock": clock, "faults": faults, "calls": calls}
+    wechats = [list_apps, issue_code, issue_phone_code, encrypt, show_user_key, pay, register_signing, set_quota]
     return Router(
         "/sandbox",
-        route_handlers=[issue_code, add_fault, list_calls, advance_clock],
+        route_handlers=[show_page, *wechats, add_fault, list_calls, advance_clock],
         dependencies={name: _always(part) for name, part in parts.items()},
     )
 

@@ -1,33 +1,23 @@
 """The way in: WeChat's paths are answered here, the sandbox's own go on to Litestar."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
-from entrypoints.sandbox.api import ENDPOINTS
-from entrypoints.sandbox.calls import Call, Calls, parse_query
+from entrypoints.sandbox.api import ENDPOINTS, Endpoint
+from entrypoints.sandbox.calls import Call, Calls
 from entrypoints.sandbox.clock import Clock
 from entrypoints.sandbox.errcodes import errmsg
-from entrypoints.sandbox.errors import WeChatError
+from entrypoints.sandbox.errors import TooLargeError, WeChatError
 from entrypoints.sandbox.faults import Fault, Faults
 from entrypoints.sandbox.problems import PROBLEM_JSON, problem
+from entrypoints.sandbox.requests import MAX_BODY_BYTES, Answer, Request
 from entrypoints.sandbox.wechat import WeChat
-
-# WeChat has served its JSON as text/plain: a client that trusts the type has to fail here, not in production.
-TEXT = "text/plain; charset=utf-8"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One answer over HTTP, and the errcode in it."""
-
-    body: bytes
-    status: int = 200
-    media_type: str = TEXT
-    errcode: int | None = None
+from entrypoints.sandbox.wire import hang_up, read, read_body, reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,33 +38,60 @@ class Door:
         if scope["type"] == ScopeType.WEBSOCKET or f"{scope['path']}/".startswith("/sandbox/"):
             await self.controls(scope, receive, send)
         else:
-            await self._serve(scope, send)
+            await self._serve(scope, receive, send)
 
-    async def _serve(self, scope: HTTPScope, send: Send) -> None:
-        query = scope["query_string"].decode("latin-1")
-        call = Call(self.clock.now(), scope["method"], scope["path"], query)
+    async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        try:
+            request: Request | None = read(scope, await read_body(receive))
+        except TooLargeError:
+            request = None
+        call = Call.of(request or read(scope, b""), self.clock.now())
         self.calls.add(call)
-        fault = self.faults.take(call.path)
+        if request:
+            await self._meet(request, call, send)
+        else:
+            await self._reply(call, too_large(call.path), send)
+
+    async def _meet(self, request: Request, call: Call, send: Send) -> None:
+        """Answer a call, or let it fail."""
+        fault = self.faults.take(request.path)
+        if fault and fault.executed:
+            self._answer(request)
         if fault and fault.delay_seconds:
             await asyncio.sleep(fault.delay_seconds)
         if fault and fault.drop:
             await hang_up(send)
         else:
-            answer = self._failure(fault) if fault and fault.answers else self._answer(call)
-            call.status, call.errcode = answer.status, answer.errcode
-            await reply(send, answer)
+            await self._reply(call, self._failure(fault) if fault and fault.answers else self._answer(request), send)
 
-    def _answer(self, call: Call) -> Answer:
-        endpoint = ENDPOINTS.get(call.path)
+    async def _reply(self, call: Call, answer: Answer, send: Send) -> None:
+        call.status, call.errcode = answer.status, answer.errcode
+        await reply(send, answer)
+
+    def _answer(self, request: Request) -> Answer:
+        endpoint = ENDPOINTS.get(request.path)
         if endpoint is None:
             known = ", ".join(ENDPOINTS)
-            lacking = problem(404, f"the sandbox has no {call.path}; of WeChat it has {known}")
+            lacking = problem(404, f"the sandbox has no {request.path}; of WeChat it has {known}")
             return Answer(msgspec.json.encode(lacking), 404, PROBLEM_JSON)
         try:
-            success = endpoint(self.wechat, call.method, parse_query(call.query))
+            admitted = endpoint.admit(self.wechat, request)
         except WeChatError as error:
-            return self._refusal(error.errcode, call.path)
-        return Answer(msgspec.json.encode(success))
+            return self._refusal(error.errcode, request.path)
+        return self._carry_out(endpoint, admitted)
+
+    def _carry_out(self, endpoint: Endpoint, request: Request) -> Answer:
+        """The answer to a call that was let in, signed when the call was."""
+        errcode = None
+        try:
+            fields = endpoint.answer(self.wechat, request)
+        except WeChatError as error:
+            errcode = error.errcode
+            fields = {**self._error(errcode, request.path), **endpoint.when_refused}
+        if not request.signed:
+            return Answer(msgspec.json.encode(fields), errcode=errcode)
+        body, headers = self.wechat.signing.answer(request, fields)
+        return Answer(body, errcode=errcode, headers=headers)
 
     def _failure(self, fault: Fault) -> Answer:
         status = fault.status or 200
@@ -83,28 +100,13 @@ class Door:
         return Answer(fault.raw_body, status)
 
     def _refusal(self, errcode: int, path: str, status: int = 200) -> Answer:
-        error = {"errcode": errcode, "errmsg": errmsg(errcode, path, self.clock.now())}
-        return Answer(msgspec.json.encode(error), status, errcode=errcode)
+        return Answer(msgspec.json.encode(self._error(errcode, path)), status, errcode=errcode)
+
+    def _error(self, errcode: int, path: str) -> Mapping[str, object]:
+        return {"errcode": errcode, "errmsg": errmsg(errcode, path, self.clock.now())}
 
 
-async def reply(send: Send, answer: Answer) -> None:
-    """Send the whole answer."""
-    headers = [
-        (b"content-type", answer.media_type.encode()),
-        (b"content-length", b"%d" % len(answer.body)),
-    ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
-
-
-async def hang_up(send: Send) -> None:
-    """Close the connection without a byte of answer; without a server, raise ConnectionResetError.
-
-    ASGI has no word for this. uvicorn closes a connection whose answer has begun and cannot go on, and an
-    answer begins with a header that it then refuses to write.
-    """
-    try:
-        await send({"type": "http.response.start", "status": 444, "headers": [(b"\n", b"")]})
-    except Exception:  # noqa: BLE001 - each of uvicorn's parsers refuses the header with its own exception
-        return
-    raise ConnectionResetError("the sandbox dropped this call, as a fault told it to")
+def too_large(path: str) -> Answer:
+    """What a proxy before WeChat answers to a body that is far too large."""
+    detail = f"a body of {path} may have {MAX_BODY_BYTES} bytes"
+    return Answer(msgspec.json.encode(problem(413, detail)), 413, PROBLEM_JSON)

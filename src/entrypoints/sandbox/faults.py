@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta
 from entrypoints.sandbox.errors import MisuseError
 
 BODILESS = {204, 304}
+MAX_WAITING = 1000
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -18,7 +19,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
       this HTTP status, alone or with one of the two.
     - `drop` hangs up without an answer, and goes with a delay only.
     - A delay with nothing else answers normally, late.
-    - A call that fails never reaches WeChat's rules: it spends no code.
+    - A call that fails never reaches WeChat's rules: it spends no code. With `executed` it is carried out first,
+      and only its answer is lost, or replaced by the fault's.
     """
 
     path: str
@@ -27,6 +29,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     delay_seconds: Annotated[float, Meta(ge=0, le=600)] = 0
     drop: bool = False
     body: Any = UNSET
+    executed: bool = False
     times: Annotated[int, Meta(ge=1)] = 1
 
     def __post_init__(self) -> None:
@@ -35,6 +38,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise MisuseError(f"path is {self.path!r}, but should be WeChat's, such as /sns/jscode2session")
         if not (self.answers or self.drop or self.delay_seconds):
             raise MisuseError("a fault needs errcode, status, body, drop or delay_seconds")
+        if self.executed and not (self.answers or self.drop):
+            raise MisuseError("a call that is only delayed is executed anyway")
         if self.drop and self.answers:
             raise MisuseError("drop is no answer, so it cannot go with errcode, status or body")
         if self.errcode is not None and self.body is not UNSET:
@@ -64,7 +69,9 @@ class Faults:
         self._waiting: dict[str, deque[tuple[Fault, int]]] = {}
 
     def add(self, fault: Fault) -> None:
-        """Let `fault` follow those that wait for its path already."""
+        """Let `fault` follow those that wait for its path already. Raises MisuseError when 1,000 wait in all."""
+        if sum(map(len, self._waiting.values())) >= MAX_WAITING:
+            raise MisuseError(f"{MAX_WAITING} faults wait already")
         self._waiting.setdefault(fault.path, deque()).append((fault, fault.times))
 
     def take(self, path: str) -> Fault | None:

@@ -3,7 +3,8 @@
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -12,6 +13,10 @@ import uvicorn
 from entrypoints.sandbox.app import create_sandbox
 from entrypoints.sandbox.clock import Clock
 from entrypoints.sandbox.wechat import WeChat
+
+APPID = "wx0123456789abcdef"
+SECRET = "0123456789abcdef0123456789abcdef"
+Ask = Callable[..., Awaitable[dict[str, Any]]]
 
 
 @pytest.fixture
@@ -29,7 +34,7 @@ def clock() -> Clock:
 @pytest.fixture
 def wechat(clock: Clock) -> WeChat:
     """WeChat's rules for any app, on the clock that stands."""
-    return WeChat(clock.now)
+    return WeChat(clock)
 
 
 @pytest.fixture
@@ -38,6 +43,35 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(create_sandbox())
     async with httpx.AsyncClient(transport=transport, base_url="https://api.weixin.qq.com") as client:
         yield client
+
+
+@pytest.fixture
+def control(client: httpx.AsyncClient) -> Ask:
+    """Asks a control of the sandbox for something."""
+
+    async def control(path: str, /, **order: object) -> dict[str, Any]:
+        answer = await client.post(f"/sandbox{path}", json=order)
+        assert answer.is_success, answer.text
+        fields: dict[str, Any] = answer.json()
+        return fields
+
+    return control
+
+
+@pytest.fixture
+def call(client: httpx.AsyncClient) -> Ask:
+    """Calls WeChat with an access token, by default the current one of APPID; with a body it is a POST."""
+
+    async def call(path: str, body: object = None, /, appid: str = APPID, **query: str) -> dict[str, Any]:
+        order = {"grant_type": "client_credential", "appid": appid, "secret": SECRET}
+        token = (await client.post("/cgi-bin/stable_token", json=order)).json()["access_token"]
+        method = "GET" if body is None else "POST"
+        answer = await client.request(method, path, params={"access_token": token} | query, json=body)
+        assert answer.status_code == 200
+        fields: dict[str, Any] = answer.json()
+        return fields
+
+    return call
 
 
 @pytest.fixture

@@ -118,8 +118,17 @@ async def test_given_apps_are_the_only_ones() -> None:
 
     async with httpx.AsyncClient(transport=transport, base_url="https://api.weixin.qq.com") as client:
         login = await code2session(client, "code", appid="wxother")
-        code = await client.post("/sandbox/codes", json={"appid": "wxother"})
+        user = {"appid": "wxother", "openid": "o-alice"}
+        controls = [
+            await client.post("/sandbox/codes", json=user),
+            await client.post("/sandbox/phone-codes", json=user),
+            await client.post("/sandbox/encrypt", json=user | {"data": {}}),
+            await client.post("/sandbox/user-keys", json=user),
+            await client.post("/sandbox/payments", json=user),
+            await client.post("/sandbox/signing", json={"appid": "wxother", "public_key": ""}),
+        ]
 
     assert login.json()["errcode"] == 40013
-    assert code.status_code == 400
-    assert APPID in code.json()["detail"]
+    for control in controls:
+        assert control.status_code == 400
+        assert APPID in control.json()["detail"]

@@ -2,6 +2,7 @@
 
 import re
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -127,7 +128,7 @@ async def test_faults_happen_in_order(client: httpx.AsyncClient) -> None:
 
 async def test_a_path_that_the_sandbox_lacks_can_be_given_an_answer(client: httpx.AsyncClient) -> None:
     """A fault may be of a call that the sandbox does not have, which then answers it."""
-    path = "/cgi-bin/token"
+    path = "/cgi-bin/user/info"
     await client.post("/sandbox/faults", json={"path": path, "body": {"access_token": "76_"}})
 
     assert (await client.get(path)).json() == {"access_token": "76_"}
@@ -150,6 +151,7 @@ async def test_a_fault_is_shown_as_it_was_understood(client: httpx.AsyncClient) 
         "status": None,
         "delay_seconds": 0,
         "drop": False,
+        "executed": False,
         "times": 1,
     }
 
@@ -171,6 +173,48 @@ async def test_calls_are_shown(client: httpx.AsyncClient) -> None:
     assert "errcode" not in first
     assert second["errcode"] == 40163
     assert first["at"] <= second["at"]
+
+
+@pytest.mark.parametrize("fields", [{"errcode": -1}, {"status": 502}, {"body": "late"}, {"drop": True}])
+async def test_a_call_may_be_executed_before_it_fails(client: httpx.AsyncClient, fields: dict[str, object]) -> None:
+    """With executed the code is spent, and only the answer is lost or another."""
+    code = (await client.post("/sandbox/codes", json={"appid": APPID})).json()["code"]
+    await fault(client, executed=True, **fields)
+
+    with suppress(ConnectionResetError):
+        assert "openid" not in (await login(client, code)).text
+
+    assert (await login(client, code)).json()["errcode"] == 40163
+
+
+async def test_any_call_can_fail(client: httpx.AsyncClient) -> None:
+    """A fault falls on a POST as on a GET, before its token is looked at."""
+    path = "/wxa/business/getuserphonenumber"
+    await client.post("/sandbox/faults", json={"path": path, "errcode": 40029})
+
+    answer = await client.post(path, json={"code": "any"})
+
+    assert answer.json()["errmsg"].startswith("invalid code hint: [")
+    assert (await client.post(path, json={"code": "any"})).json()["errcode"] == 41001
+
+
+async def test_bodies_are_among_the_calls(client: httpx.AsyncClient) -> None:
+    """What was posted is listed without its secrets."""
+    await client.post("/cgi-bin/stable_token", json={"appid": APPID, "secret": SECRET})
+
+    (call,) = (await client.get("/sandbox/calls")).json()["calls"]
+
+    assert call["method"] == "POST"
+    assert call["body"] == {"appid": APPID, "secret": "0123***"}
+
+
+@pytest.mark.parametrize("path", [PATH, "/cgi-bin/stable_token", "/sandbox/codes"])
+async def test_a_large_body_is_refused(client: httpx.AsyncClient, path: str) -> None:
+    """One byte more than a MiB is 413, a problem, for WeChat's calls as for the sandbox's own."""
+    answer = await client.post(path, content=b"x" * (1024 * 1024 + 1))
+
+    assert answer.status_code == 413
+    assert answer.headers["content-type"] == "application/problem+json"
 
 
 async def test_a_dropped_call_has_no_status(client: httpx.AsyncClient) -> None:
@@ -208,6 +252,12 @@ async def test_the_clock_moves_on(client: httpx.AsyncClient) -> None:
         ("/sandbox/faults", '{"path":"/x","status":99}', "status"),
         ("/sandbox/faults", '{"path":"/x","delay_seconds":-1}', "delay_seconds"),
         ("/sandbox/faults", '{"path":"/x","delay":1}', "delay"),
+        ("/sandbox/phone-codes", '{"appid":"wx1","phone":"13"}', "phone is '13'"),
+        ("/sandbox/encrypt", '{"appid":"wx1","openid":"o"}', "data"),
+        ("/sandbox/encrypt", '{"appid":"wx1","openid":"o","data":[]}', "Expected `object`, got `array`"),
+        ("/sandbox/payments", '{"appid":"wx1"}', "openid"),
+        ("/sandbox/user-keys", '{"appid":"wx1"}', "openid"),
+        ("/sandbox/signing", '{"appid":"wx1"}', "public_key"),
         ("/sandbox/clock", '{"advance_seconds":-1}', "advance_seconds is -1"),
         ("/sandbox/clock", '{"advance_seconds":1e300}', "advance_seconds is 1e+300"),
         ("/sandbox/clock", '{"advance_seconds":1e400}', "out of range"),

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from entrypoints.sandbox.errors import MisuseError
-from entrypoints.sandbox.faults import Fault, Faults
+from entrypoints.sandbox.faults import MAX_WAITING, Fault, Faults
 
 LOGIN, TOKEN = "/sns/jscode2session", "/cgi-bin/stable_token"
 
@@ -45,6 +45,7 @@ def test_a_fault_is_of_one_path() -> None:
         ({"errcode": -1, "body": "{}"}, "give one"),
         ({"status": 204, "body": "{}"}, "no body"),
         ({"status": 304, "errcode": -1}, "no body"),
+        ({"executed": True, "delay_seconds": 1}, "executed anyway"),
         ({"path": "sns", "drop": True}, "path is 'sns'"),
         ({"path": "/sandbox", "drop": True}, "path is '/sandbox'"),
         ({"path": "/sandbox/codes", "drop": True}, "path is '/sandbox/codes'"),
@@ -54,3 +55,15 @@ def test_a_fault_that_makes_no_sense_is_refused(fields: dict[str, object], reaso
     """A fault that could not happen, or would do nothing, is refused with the reason."""
     with pytest.raises(MisuseError, match=reason):
         msgspec.structs.replace(Fault(LOGIN, status=500), **{"status": None, **fields})
+
+
+def test_only_so_many_faults_wait() -> None:
+    """More faults than memory has room for are refused, until some have happened."""
+    faults = Faults()
+    for number in range(MAX_WAITING):
+        faults.add(Fault(f"/{number}", drop=True))
+
+    with pytest.raises(MisuseError, match="1000 faults"):
+        faults.add(Fault(LOGIN, drop=True))
+    faults.take("/0")
+    faults.add(Fault(LOGIN, drop=True))

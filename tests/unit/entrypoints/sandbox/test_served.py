@@ -34,3 +34,9 @@ def test_any_status_can_be_served(served: httpx.Client, status: int) -> None:
 
     assert served.get(PATH).status_code == status
     assert served.get(PATH).status_code == 200
+
+
+def test_a_large_body_is_refused_on_the_wire(served: httpx.Client) -> None:
+    """A client that sends far too much gets its 413, and its next call works."""
+    assert served.post("/cgi-bin/stable_token", content=b"x" * 5_000_000).status_code == 413
+    assert served.get(PATH).json()["errcode"] == 41002

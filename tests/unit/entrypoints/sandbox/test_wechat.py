@@ -2,20 +2,23 @@
 
 import re
 from base64 import b64decode
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from entrypoints.sandbox.accounts import ACCOUNTS_REMEMBERED, openid_of
 from entrypoints.sandbox.clock import Clock
+from entrypoints.sandbox.codes import CODES_REMEMBERED, Codes, new_login_code
 from entrypoints.sandbox.errors import MisuseError, WeChatError
-from entrypoints.sandbox.wechat import ACCOUNTS_REMEMBERED, WeChat, new_code, openid_of
+from entrypoints.sandbox.wechat import WeChat
 
 APPID = "wx0123456789abcdef"
 SECRET = "0123456789abcdef0123456789ABCDEF"
 
 
-def exchange(wechat: WeChat, code: str, *, appid: str = APPID, secret: str = SECRET) -> dict[str, str]:
+def exchange(wechat: WeChat, code: str, *, appid: str = APPID, secret: str = SECRET) -> dict[str, Any]:
     """Do code2Session as a server does it."""
     return wechat.code2session(appid, secret, code, "authorization_code")
 
@@ -79,7 +82,7 @@ def test_forgotten_codes_take_no_memory(wechat: WeChat, clock: Clock) -> None:
         wechat.issue_code(APPID)
         clock.advance(100)
 
-    assert len(wechat._codes) == 9
+    assert len(wechat._login_codes) == 9
 
 
 def test_a_code_is_of_one_app(wechat: WeChat) -> None:
@@ -92,7 +95,7 @@ def test_a_code_is_of_one_app(wechat: WeChat) -> None:
 
 def test_a_code_nobody_issued_is_invalid(wechat: WeChat) -> None:
     """An unknown code is refused with 40029."""
-    assert errcode_of(wechat, new_code()) == 40029
+    assert errcode_of(wechat, new_login_code()) == 40029
 
 
 @pytest.mark.parametrize(
@@ -124,25 +127,36 @@ def test_the_first_wrong_parameter_is_named(
 )
 def test_given_apps_are_the_only_ones(clock: Clock, appid: str, secret: str, errcode: int) -> None:
     """With apps given, another appid is 40013 and any secret but the app's own 40125."""
-    wechat = WeChat(clock.now, {APPID: "exactly this"})
+    wechat = WeChat(clock, {APPID: "exactly this"})
 
     assert errcode_of(wechat, "code", appid=appid, secret=secret) == errcode
 
 
 def test_no_code_for_an_app_that_is_not_there(clock: Clock) -> None:
     """A code for an appid that was not given is refused, with the appids that were."""
-    wechat = WeChat(clock.now, {APPID: SECRET})
+    wechat = WeChat(clock, {APPID: SECRET})
 
     with pytest.raises(MisuseError, match=APPID):
         wechat.issue_code("wxother")
 
 
 def test_a_new_code_rotates_the_session_key(wechat: WeChat) -> None:
-    """Each exchange for the same user gives the same openid and another session_key."""
-    first, second = (exchange(wechat, wechat.issue_code(APPID, "o-alice").code) for _ in range(2))
+    """Every wx.login() of the same user replaces the session_key, whether its code is exchanged or not."""
+    first = exchange(wechat, wechat.issue_code(APPID, "o-alice").code)
+    wechat.issue_code(APPID, "o-alice")
+    key = wechat.accounts.key(APPID, "o-alice")
 
-    assert first["openid"] == second["openid"] == "o-alice"
-    assert first["session_key"] != second["session_key"]
+    assert first["openid"] == "o-alice"
+    assert first["session_key"] != key
+
+
+def test_an_exchange_gives_the_present_session_key(wechat: WeChat) -> None:
+    """Two codes of one user are worth the same session_key: that of the last wx.login()."""
+    codes = [wechat.issue_code(APPID, "o-alice").code for _ in range(2)]
+
+    keys = {exchange(wechat, code)["session_key"] for code in codes}
+
+    assert keys == {wechat.accounts.key(APPID, "o-alice")}
 
 
 def test_a_unionid_is_remembered(wechat: WeChat) -> None:
@@ -162,7 +176,7 @@ def test_only_the_last_accounts_are_remembered(wechat: WeChat) -> None:
     for openid in ("o-alice", "o-bob", "o-alice"):
         wechat.issue_code(APPID, openid, f"u-{openid}")
     for number in range(ACCOUNTS_REMEMBERED - 1):
-        wechat._account(APPID, f"o-{number}")
+        wechat.accounts.get(APPID, f"o-{number}")
 
     alice, bob = (exchange(wechat, wechat.issue_code(APPID, openid).code) for openid in ("o-alice", "o-bob"))
 
@@ -195,7 +209,20 @@ def test_openids_look_like_wechats(appid: str, person: str) -> None:
 
 def test_codes_look_like_wechats() -> None:
     """A code has 32 letters and digits, and no two are the same."""
-    codes = {new_code() for _ in range(1000)}
+    codes = {new_login_code() for _ in range(1000)}
 
     assert len(codes) == 1000
     assert all(re.fullmatch(r"[0-9A-Za-z]{32}", code) for code in codes)
+
+
+def test_only_the_last_codes_are_remembered(clock: Clock) -> None:
+    """However many codes are issued at once, so many are held."""
+    codes: Codes[str] = Codes(clock.now, new_login_code)
+    first = codes.issue(APPID, "first")
+    for _ in range(CODES_REMEMBERED):
+        last = codes.issue(APPID, "last")
+
+    assert len(codes) == CODES_REMEMBERED
+    assert codes.spend(last, APPID) == "last"
+    with pytest.raises(WeChatError):
+        codes.spend(first, APPID)

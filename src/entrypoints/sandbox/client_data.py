@@ -1,0 +1,52 @@
+"""Data that a client hands to its server, and whether WeChat made it.
+
+https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-info/basic-info/checkEncryptedData.html
+"""
+
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+
+import msgspec
+
+from entrypoints.sandbox.accounts import Accounts
+from entrypoints.sandbox.crypto import data_signature, encrypt
+from entrypoints.sandbox.errors import WeChatError, require
+from entrypoints.sandbox.memory import Recent
+
+MEMORY_SECONDS = 3 * 24 * 3600
+HASHES_REMEMBERED = 100_000
+
+
+class ClientData:
+    """What was encrypted in the last three days of `now` (Unix seconds), the last 100,000 pieces, by hash.
+
+    The hash is hex SHA-256 of encryptedData's base64 text: the sample of WeChat's page is that of a published text.
+    """
+
+    def __init__(self, now: Callable[[], float], accounts: Accounts) -> None:
+        self._now = now
+        self._accounts = accounts
+        self._made: Recent[tuple[str, str], float] = Recent(HASHES_REMEMBERED)
+
+    def encrypt(self, appid: str, openid: str, data: Mapping[str, object]) -> dict[str, str]:
+        """What wx.getUserInfo() gives a client under the account's current session_key.
+
+        The plaintext is `data` with a watermark, unless it brings one; rawData is the JSON of `data` alone.
+        """
+        key = self._accounts.key(appid, openid)
+        watermark = {"watermark": {"timestamp": int(self._now()), "appid": appid}}
+        encrypted, iv = encrypt(msgspec.json.encode({**watermark, **data}), key)
+        self._made[appid, sha256(encrypted.encode()).hexdigest()] = self._now()
+        raw = msgspec.json.encode(data).decode()
+        return {"encryptedData": encrypted, "iv": iv, "rawData": raw, "signature": data_signature(raw, key)}
+
+    def check(self, appid: str, encrypted_msg_hash: str) -> dict[str, object]:
+        """That data with this hash was made for this app, and when (Unix seconds).
+
+        Raises WeChatError: 40097 (no hash), 1 (no such data in the last three days).
+        """
+        require(encrypted_msg_hash, 40097)
+        made = self._made.get((appid, encrypted_msg_hash.lower()))
+        if made is None or self._now() >= made + MEMORY_SECONDS:
+            raise WeChatError(1)
+        return {"vaild": True, "create_time": int(made)}  # sic: vaild

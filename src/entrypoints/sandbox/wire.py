@@ -1,0 +1,46 @@
+"""A request and an answer as ASGI has them."""
+
+from litestar.types import HTTPScope, Receive, Send
+
+from entrypoints.sandbox.errors import TooLargeError
+from entrypoints.sandbox.requests import MAX_BODY_BYTES, Answer, Request, parse_query
+
+
+async def read_body(receive: Receive) -> bytes:
+    """The whole body; of a client that hung up, what there is. Raises TooLargeError beyond 1 MiB."""
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        more = message["type"] == "http.request" and message.get("more_body", False)
+        body += message.get("body", b"") if message["type"] == "http.request" else b""
+        if len(body) > MAX_BODY_BYTES:
+            raise TooLargeError
+    return bytes(body)
+
+
+def read(scope: HTTPScope, body: bytes) -> Request:
+    """The request in an ASGI scope; of a repeated header the last."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    query = parse_query(scope["query_string"].decode("latin-1"))
+    return Request(scope["method"], scope["path"], query, body, headers)
+
+
+async def reply(send: Send, answer: Answer) -> None:
+    """Send the whole answer."""
+    headers = {"content-type": answer.media_type, "content-length": str(len(answer.body)), **answer.headers}
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+
+
+async def hang_up(send: Send) -> None:
+    """Close the connection without a byte of answer; without a server, raise ConnectionResetError.
+
+    ASGI has no word for this. uvicorn closes a connection whose answer has begun and cannot go on, and an
+    answer begins with a header that it then refuses to write.
+    """
+    try:
+        await send({"type": "http.response.start", "status": 444, "headers": [(b"\n", b"")]})
+    except Exception:  # noqa: BLE001 - each of uvicorn's parsers refuses the header with its own exception
+        return
+    raise ConnectionResetError("the sandbox dropped this call, as a fault told it to")
