@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SDKS := tests/support/sdks/node
+NODE_MODULES := $(SDKS)/node_modules/.package-lock.json
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test check bench install lock clean
@@ -9,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 demo: install
 	@$(BIN)/wxlogin demo $(ARGS)
 
-test: $(VENV)/dev
+test: $(VENV)/dev $(NODE_MODULES)
 	$(BIN)/pytest --numprocesses 4 $(ARGS)
 
 check: $(VENV)/dev
@@ -20,6 +22,7 @@ check: $(VENV)/dev
 	$(BIN)/pip-audit --requirement requirements/runtime.txt --disable-pip --progress-spinner off
 
 bench: $(VENV)/bench
+	$(BIN)/python -m benchmarks.calls
 	$(BIN)/python -m benchmarks $(ARGS)
 
 install: $(VENV)/runtime
@@ -35,12 +38,17 @@ $(VENV)/dev $(VENV)/bench: $(VENV)/%: requirements/%.txt $(VENV)/runtime
 	@$(PIP) --require-hashes --requirement requirements/$*.txt
 	@touch $@
 
-# Rewrites the hash-locked requirements from pyproject.toml; needs uv.
+# SDKs of Node.js that the tests run against the sandbox, installed and run by the Node.js of a wheel.
+$(NODE_MODULES): $(SDKS)/package-lock.json | $(VENV)/dev
+	@$(BIN)/npm ci --ignore-scripts --loglevel error --prefix $(SDKS) >/dev/null
+
+# Rewrites the hash-locked requirements from pyproject.toml and package.json; needs uv.
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header $(UPGRADE)
-lock:
+lock: | $(VENV)/dev
 	$(LOCK) pyproject.toml --group build --output-file requirements/runtime.txt
 	$(LOCK) --group dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
 	$(LOCK) --group bench --constraint requirements/runtime.txt --output-file requirements/bench.txt
+	$(BIN)/npm install --package-lock-only --prefix $(SDKS)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
+	rm -rf $(VENV) $(SDKS)/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist

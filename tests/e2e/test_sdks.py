@@ -1,0 +1,342 @@
+"""Third-party SDKs, unmodified, against the sandbox; docs/sdks.md has what they do in a table."""
+
+import hmac
+from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import Any
+
+import httpx
+import pytest
+
+from support import processes
+from support.processes import SECRET, Sandbox
+from support.sdks import CO_WECHAT_API, EASYWECHAT, EASYWECHAT_STABLE, WECHATPY, open_sdk
+from support.sdks.python import Wechatpy
+from support.sdks.sdk import Answer, Sdk, SdkError
+
+ALL = [WECHATPY, EASYWECHAT, EASYWECHAT_STABLE, CO_WECHAT_API]
+DECRYPTING = [WECHATPY, EASYWECHAT]
+RENEWING = [WECHATPY, CO_WECHAT_API]
+"""Those that fetch a new access token when WeChat refuses the one they have."""
+
+LOGIN, PHONE = "/sns/jscode2session", "/wxa/business/getuserphonenumber"
+LEGACY, STABLE = "/cgi-bin/token", "/cgi-bin/stable_token"
+TOKEN_OF = {WECHATPY: LEGACY, EASYWECHAT: LEGACY, EASYWECHAT_STABLE: STABLE, CO_WECHAT_API: LEGACY}
+
+TOKEN_LIFE_SECONDS = 7200
+OVERLAP_SECONDS = 300
+PROFILE = {"nickName": '小明 "\\" 😀', "gender": 1, "language": "zh_CN"}
+FOREIGN = {"watermark": {"appid": "wx0000000000000000", "timestamp": 1}}
+
+
+@dataclass
+class MiniProgram:
+    """An app of the sandbox, and the SDK that its server uses."""
+
+    appid: str
+    sandbox: Sandbox
+    name: str
+    sdk: Sdk
+
+    def order(self, what: str, **body: Any) -> Answer:
+        """One of the sandbox's controls."""
+        answer = httpx.post(f"{self.sandbox.url}/sandbox/{what}", json={"appid": self.appid, **body})
+        order: Answer = answer.raise_for_status().json()
+        return order
+
+    def code(self, **whose: str) -> str:
+        """What wx.login() gives."""
+        return self.sandbox.code(self.appid, **whose)
+
+    def phone_code(self, phone: str = "13800138000") -> str:
+        """What the phone button gives."""
+        return str(self.order("phone-codes", phone=phone)["code"])
+
+    def log_in(self, **whose: str) -> Answer:
+        """What the SDK makes of a new code."""
+        return self.sdk.login(self.code(**whose))
+
+    def foreign_data(self) -> tuple[str, str, str]:
+        """A user's session_key, and iv and encryptedData with another app's watermark."""
+        session = self.log_in()
+        data = self.order("encrypt", openid=session["openid"], data=FOREIGN)
+        return session["session_key"], data["iv"], data["encryptedData"]
+
+    @property
+    def wechatpy(self) -> Wechatpy:
+        """The SDK, with what only wechatpy has."""
+        assert isinstance(self.sdk, Wechatpy)
+        return self.sdk
+
+    def paths(self) -> list[str]:
+        """What was called, when the sandbox is the test's own."""
+        return [call["path"] for call in self.sandbox.calls()]
+
+
+@contextmanager
+def opened(name: str, sandbox: Sandbox, appid: str | None = None) -> Iterator[MiniProgram]:
+    """The SDK of that name, with an app that nobody else has tokens of."""
+    appid = appid or f"wx{token_hex(8)}"
+    with open_sdk(name, sandbox.url, appid, SECRET) as sdk:
+        yield MiniProgram(appid, sandbox, name, sdk)
+
+
+@pytest.fixture
+def mini(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[MiniProgram]:
+    """The SDK of the test's parameter, at the shared sandbox."""
+    with opened(request.param, sandbox) as running:
+        yield running
+
+
+@pytest.fixture
+def alone(request: pytest.FixtureRequest) -> Iterator[MiniProgram]:
+    """The SDK of the test's parameter, at a sandbox whose clock, calls and faults are the test's."""
+    with processes.sandbox() as sandbox, opened(request.param, sandbox) as running:
+        yield running
+
+
+def of(fixture: str, *names: str) -> pytest.MarkDecorator:
+    """Run the test with each of these SDKs in that fixture."""
+    return pytest.mark.parametrize(fixture, names, indirect=True)
+
+
+def proof(session_key: str) -> str:
+    """The signature that proves a session_key."""
+    return hmac.new(session_key.encode(), b"", "sha256").hexdigest()
+
+
+@of("mini", *ALL)
+def test_an_sdk_logs_a_user_in(mini: MiniProgram) -> None:
+    """Each SDK exchanges a code for openid, unionid and a session_key of sixteen bytes."""
+    session = mini.log_in(openid="oTest-user_1", unionid="union-1")
+
+    assert (session["openid"], session["unionid"]) == ("oTest-user_1", "union-1")
+    assert len(b64decode(session["session_key"])) == 16
+
+
+@of("mini", *ALL)
+def test_an_sdk_reports_a_used_code(mini: MiniProgram) -> None:
+    """Each SDK raises its own error with 40163 for a code's second use."""
+    code = mini.code()
+    mini.sdk.login(code)
+
+    with pytest.raises(SdkError) as refused:
+        mini.sdk.login(code)
+
+    assert "40163" in f"{refused.value.code} {refused.value}"
+
+
+@of("mini", *ALL)
+def test_an_sdk_reports_another_apps_code(mini: MiniProgram) -> None:
+    """Each SDK raises its own error with 40029 for a code of another app."""
+    code = mini.sandbox.code()
+
+    with pytest.raises(SdkError) as refused:
+        mini.sdk.login(code)
+
+    assert "40029" in f"{refused.value.code} {refused.value}"
+
+
+@of("alone", *ALL)
+def test_only_wechatpy_fetches_a_token_to_log_in(alone: MiniProgram) -> None:
+    """A login is one call, except with wechatpy, which fetches an access token first."""
+    alone.log_in()
+
+    assert alone.paths() == ([LEGACY, LOGIN] if alone.name == WECHATPY else [LOGIN])
+
+
+@of("alone", WECHATPY)
+def test_wechatpy_cannot_log_in_without_a_token(alone: MiniProgram) -> None:
+    """A login with wechatpy dies with the token endpoint, though code2Session needs no token."""
+    alone.sandbox.fail(path=LEGACY, errcode=45009)
+
+    with pytest.raises(SdkError) as refused:
+        alone.log_in()
+
+    assert refused.value.code == 45009
+    assert alone.paths() == [LEGACY]
+
+
+@of("alone", *ALL)
+def test_an_sdk_keeps_its_token(alone: MiniProgram) -> None:
+    """Each SDK fetches one token, from the endpoint that is its default or its option, and keeps it."""
+    tokens = {alone.sdk.access_token() for _ in range(3)}
+
+    assert len(tokens) == 1
+    assert alone.paths() == [TOKEN_OF[alone.name]]
+
+
+@of("mini", *ALL)
+def test_an_sdk_gets_a_phone_number(mini: MiniProgram) -> None:
+    """Each SDK gets the number behind a phone code, in three parts that are texts, with the app's watermark."""
+    answer = mini.sdk.phone(mini.phone_code("+85261234567"))
+    phone = answer["phone_info"]
+
+    assert (phone["phoneNumber"], phone["purePhoneNumber"]) == ("+85261234567", "61234567")
+    assert phone["countryCode"] == "852"
+    assert phone["watermark"]["appid"] == mini.appid
+
+
+@of("mini", *ALL)
+def test_an_sdk_reports_a_used_phone_code(mini: MiniProgram) -> None:
+    """Each SDK says 40029 for a phone code's second use: node-easywechat in its answer, the others in an error."""
+    code = mini.phone_code()
+    mini.sdk.phone(code)
+
+    assert errcode_of_phone(mini, code) == 40029
+
+
+@of("mini", *ALL)
+def test_an_sdk_checks_a_session_key(mini: MiniProgram) -> None:
+    """A call that no SDK wraps, checksession, works through each SDK's own client and token."""
+    session = mini.log_in()
+    parameters = {"openid": session["openid"], "sig_method": "hmac_sha256"}
+
+    answer = mini.sdk.get("wxa/checksession", {**parameters, "signature": proof(session["session_key"])})
+
+    assert answer["errcode"] == 0
+
+
+@of("mini", *DECRYPTING)
+def test_an_sdk_decrypts_what_the_sandbox_encrypts(mini: MiniProgram) -> None:
+    """The SDK's own decryptor reads the sandbox's encryptedData with the session_key of the login."""
+    session = mini.log_in()
+    data = mini.order("encrypt", openid=session["openid"], data=PROFILE)
+
+    decrypted = mini.sdk.decrypt(session["session_key"], data["iv"], data["encryptedData"])
+
+    assert decrypted.pop("watermark")["appid"] == mini.appid
+    assert decrypted == PROFILE
+
+
+@of("mini", *DECRYPTING)
+def test_an_sdk_cannot_decrypt_with_an_old_key(mini: MiniProgram) -> None:
+    """Data that was encrypted after another login raises the SDK's error under the session_key from before."""
+    old = mini.log_in(openid="oTwice")
+    mini.log_in(openid="oTwice")
+    data = mini.order("encrypt", openid="oTwice", data=PROFILE)
+
+    with pytest.raises(SdkError):
+        mini.sdk.decrypt(old["session_key"], data["iv"], data["encryptedData"])
+
+
+@of("mini", WECHATPY)
+def test_wechatpy_refuses_another_apps_watermark(mini: MiniProgram) -> None:
+    """wechatpy raises its own error for data whose watermark names another app."""
+    given = mini.foreign_data()
+
+    with pytest.raises(SdkError, match="Invalid AppId"):
+        mini.sdk.decrypt(*given)
+
+
+@of("mini", EASYWECHAT)
+def test_easywechat_takes_another_apps_watermark(mini: MiniProgram) -> None:
+    """node-easywechat leaves the watermark to its caller."""
+    given = mini.foreign_data()
+
+    assert mini.sdk.decrypt(*given) == FOREIGN
+
+
+@of("mini", WECHATPY)
+def test_wechatpy_takes_the_sandboxs_signature(mini: MiniProgram) -> None:
+    """wechatpy finds the sandbox's signature of rawData right, and refuses any other rawData."""
+    session = mini.log_in()
+    data = mini.order("encrypt", openid=session["openid"], data=PROFILE)
+    mini.wechatpy.verify(data["rawData"], data["signature"], session["session_key"])
+
+    with pytest.raises(SdkError, match="Invalid signature"):
+        mini.wechatpy.verify(data["rawData"] + " ", data["signature"], session["session_key"])
+
+
+@of("mini", WECHATPY)
+def test_wechatpy_gets_a_payers_unionid(mini: MiniProgram) -> None:
+    """wechatpy gets the unionid of who has just paid."""
+    session = mini.log_in(unionid="union-2")
+    payment = mini.order("payments", openid=session["openid"])
+
+    answer = mini.wechatpy.client.wxa.get_paid_unionid(session["openid"], **payment)
+
+    assert answer == "union-2"
+
+
+@of("alone", *RENEWING)
+def test_an_sdk_outlives_its_token(alone: MiniProgram) -> None:
+    """wechatpy and co-wechat-api meet 42001, fetch a new token and repeat the call, which then works."""
+    alone.sdk.access_token()
+    alone.sandbox.advance(TOKEN_LIFE_SECONDS)
+
+    answer = alone.sdk.phone(alone.phone_code())
+
+    assert answer["phone_info"]["purePhoneNumber"] == "13800138000"
+    assert [call.get("errcode") for call in alone.sandbox.calls()] == [None, 42001, None, None]
+    assert alone.paths() == [LEGACY, PHONE, LEGACY, PHONE]
+
+
+@of("alone", EASYWECHAT, EASYWECHAT_STABLE)
+def test_easywechat_outlives_its_token_with_help(alone: MiniProgram) -> None:
+    """node-easywechat hands 42001 to its caller, and works again when told to renew the token."""
+    alone.sdk.access_token()
+    alone.sandbox.advance(TOKEN_LIFE_SECONDS)
+
+    before = alone.sdk.phone(alone.phone_code())
+    alone.sdk.renew_token()
+    after = alone.sdk.phone(alone.phone_code())
+
+    assert (before["errcode"], after["errcode"]) == (42001, 0)
+
+
+@of("alone", *RENEWING)
+def test_servers_with_one_apps_old_tokens_replace_each_others(alone: MiniProgram) -> None:
+    """A second server's token kills the first one's after five minutes, who meets 40001 and fetches another."""
+    first = alone.sdk.access_token()
+    with opened(alone.name, alone.sandbox, alone.appid) as other:
+        second = other.sdk.access_token()
+    alone.sandbox.advance(OVERLAP_SECONDS)
+
+    alone.sdk.phone(alone.phone_code())
+    third = alone.sdk.access_token()
+
+    assert len({first, second, third}) == 3
+    assert [call.get("errcode") for call in alone.sandbox.calls()] == [None, None, 40001, None, None]
+
+
+@of("alone", EASYWECHAT_STABLE)
+def test_servers_with_stable_tokens_share_one(alone: MiniProgram) -> None:
+    """Two servers of one app that ask for a stable token have the same one."""
+    with opened(alone.name, alone.sandbox, alone.appid) as other:
+        theirs = other.sdk.access_token()
+
+    assert alone.sdk.access_token() == theirs
+
+
+@of("alone", *RENEWING)
+def test_only_wechatpy_renews_on_40014(alone: MiniProgram) -> None:
+    """wechatpy takes 40014 for a sign to fetch a new token, co-wechat-api for an error."""
+    alone.sandbox.fail(path=PHONE, errcode=40014)
+
+    errcode = errcode_of_phone(alone, alone.phone_code())
+
+    assert errcode == (0 if alone.name == WECHATPY else 40014)
+
+
+@of("alone", *ALL)
+def test_an_sdk_reports_that_wechat_is_busy(alone: MiniProgram) -> None:
+    """Each SDK raises its own error with -1 when WeChat is busy."""
+    alone.sandbox.fail(errcode=-1)
+
+    with pytest.raises(SdkError) as refused:
+        alone.log_in()
+
+    assert "-1" in f"{refused.value.code} {refused.value}"
+
+
+def errcode_of_phone(mini: MiniProgram, code: str) -> int | None:
+    """What comes of a phone code, whether the SDK raises a refusal or returns it."""
+    try:
+        errcode: int = mini.sdk.phone(code)["errcode"]
+    except SdkError as error:
+        return error.code
+    return errcode
