@@ -1,0 +1,117 @@
+"""`python -m benchmarks.calls`: one call in this process beside the bare library, round by round in turn."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from statistics import median
+
+from cryptography.hazmat.primitives import padding
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from rich.console import Console
+from rich.table import Table
+
+from adapters.memory.key_vault import MemoryKeyVault
+from adapters.memory.platform import MemoryPlatform
+from adapters.memory.token_issuer import MemoryTokenIssuer
+from adapters.memory.token_store import MemoryTokenStore
+from adapters.wechat.decryptor import WeChatDecryptor
+from application.access_tokens import AccessTokens
+from application.client_data import ClientData
+from domain.identity import AppId, Identity
+from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken
+from domain.session_key import SessionKey
+
+ROUNDS, CALLS = 15, 2000
+APP = AppId("wx0123456789abcdef")
+ANN = Identity(APP, "oVBkZ0aYgDMDIywRdgPW8-joxXc4")
+KEY, IV = secrets.token_bytes(16), secrets.token_bytes(16)
+USER_INFO = {
+    "openId": ANN.openid,
+    "nickName": "小明",
+    "gender": 1,
+    "language": "zh_CN",
+    "city": "Guangzhou",
+    "province": "Guangdong",
+    "country": "CN",
+    "avatarUrl": "https://thirdwx.qlogo.cn/mmopen/vi_32/" + "x" * 90 + "/132",
+    "watermark": {"timestamp": 1795441131, "appid": APP.value},
+}
+Call = Callable[[], Awaitable[object]]
+
+
+def encrypt(data: dict[str, object]) -> str:
+    padder = padding.PKCS7(128).padder()
+    padded = padder.update(json.dumps(data).encode()) + padder.finalize()
+    encryptor = Cipher(algorithms.AES128(KEY), modes.CBC(IV)).encryptor()
+    return base64.b64encode(encryptor.update(padded) + encryptor.finalize()).decode()
+
+
+SESSION_KEY = base64.b64encode(KEY).decode()
+ENCRYPTED, IV_TEXT = encrypt(USER_INFO), base64.b64encode(IV).decode()
+RAW_DATA = json.dumps(USER_INFO)
+SIGNATURE = hashlib.sha1((RAW_DATA + SESSION_KEY).encode()).hexdigest()
+
+
+async def bare_decrypt() -> object:
+    """What an SDK does: base64, AES, padding, JSON, and no check of the watermark."""
+    decryptor = Cipher(
+        algorithms.AES128(base64.b64decode(SESSION_KEY)), modes.CBC(base64.b64decode(IV_TEXT))
+    ).decryptor()
+    padded = decryptor.update(base64.b64decode(ENCRYPTED)) + decryptor.finalize()
+    unpadder = padding.PKCS7(128).unpadder()
+    return json.loads(unpadder.update(padded) + unpadder.finalize())
+
+
+async def bare_verify() -> object:
+    return hmac.compare_digest(hashlib.sha1((RAW_DATA + SESSION_KEY).encode()).hexdigest(), SIGNATURE)
+
+
+async def nothing() -> object:
+    return None
+
+
+async def microseconds(call: Call) -> float:
+    """Of the processor, per call."""
+    began = time.process_time()
+    for _ in range(CALLS):
+        await call()
+    return (time.process_time() - began) / CALLS * 1e6
+
+
+async def prepare() -> dict[str, tuple[Call, Call]]:
+    """By what is measured: the bare library, and the use case."""
+    now = datetime.now(UTC)
+    vault, platform = MemoryKeyVault(), MemoryPlatform()
+    session = Session.start(SessionToken.generate(), "ann", ANN, UNKNOWN_CLIENT, SessionPolicy(), now)
+    await vault.replace(ANN, SessionKey(SESSION_KEY), now, session.expires_at)
+    client_data = ClientData(vault, WeChatDecryptor(), platform, clock=lambda: datetime.now(UTC))
+    tokens = AccessTokens(
+        MemoryTokenIssuer(), MemoryTokenStore(), lease=timedelta(seconds=7), clock=lambda: datetime.now(UTC)
+    )
+    await tokens.get(APP)
+    return {
+        "decrypt": (bare_decrypt, lambda: client_data.decrypt(session, ENCRYPTED, IV_TEXT)),
+        "verify": (bare_verify, lambda: client_data.verify(session, RAW_DATA, SIGNATURE)),
+        "cached access token": (nothing, lambda: tokens.get(APP)),
+    }
+
+
+async def main() -> None:
+    table = Table(title=f"CPU µs a call, medians of {ROUNDS} x {CALLS:,}")
+    for column in ("call", "bare library", "wxlogin", "added"):
+        table.add_column(column, justify="left" if column == "call" else "right")
+    for name, (bare, ours) in (await prepare()).items():
+        pairs = [(await microseconds(bare), await microseconds(ours)) for _ in range(ROUNDS)]
+        added = median(mine - its for its, mine in pairs)
+        table.add_row(name, *(f"{median(column):.1f}" for column in zip(*pairs, strict=True)), f"{added:.1f}")
+    Console(width=None if Console().is_terminal else 100).print(table)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
