@@ -44,6 +44,13 @@ def redis_url() -> Iterator[str]:
         yield f"redis://127.0.0.1:{server.port}/0"
 
 
+@pytest.fixture(scope="session")
+def redis_cluster_url() -> Iterator[str]:
+    """A Redis Cluster."""
+    with servers.redis_cluster_url() as url:
+        yield url
+
+
 @pytest.fixture(scope="module")
 def own_redis_url() -> Iterator[str]:
     """A Redis whose queue no other module reads."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from application.ports import Clock, IdentityProvider, SessionStore, UserRepository
-from domain.errors import Retry, Unavailable
+from domain.errors import code_may_be_spent
 from domain.identity import AppId, LoginCode, choose_app
 from domain.session import UNKNOWN_CLIENT, Client, Session, SessionPolicy, SessionToken
 from domain.user import User
@@ -62,11 +62,8 @@ class LoginUseCase:
         """Log in with `request.code`, from the device that `client` describes."""
         code = LoginCode(request.code or "")
         appid = choose_app(self._apps, request.appid, hinted_appid)
-        try:
+        with code_may_be_spent():
             return await self._log_in(code, appid, client)
-        except Unavailable as error:
-            error.retry = Retry.NEW_CODE
-            raise
 
     async def _log_in(self, code: LoginCode, appid: AppId, client: Client) -> LoggedIn:
         identity, session_key = await self._identities.exchange(code, appid)

@@ -2,13 +2,15 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Any, Protocol
 
-from domain.identity import AppId, Identity, LoginCode
+from domain.access_token import AccessToken, TokenState
+from domain.client_data import EncryptedData
+from domain.identity import AppId, Identity, LoginCode, PhoneCode
 from domain.session import EndedSession, EndReason, Session
-from domain.session_key import KeyRing, Reencrypted, SessionKey
-from domain.user import ProfileChange, UnionIdConflict, User
+from domain.session_key import EncryptKey, KeyRing, Reencrypted, SessionKey
+from domain.user import Payment, PhoneNumber, ProfileChange, UnionIdConflict, User
 
 Clock = Callable[[], datetime]
 """Tells the time, in UTC."""
@@ -26,6 +28,73 @@ class IdentityProvider(Protocol):
         """
 
 
+class TokenIssuer(Protocol):
+    """Gives out an app's access token."""
+
+    @abstractmethod
+    async def issue_token(self, appid: AppId, now: datetime) -> AccessToken:
+        """The newest token: the same as before, until that one is about to end.
+
+        Raises AppMisconfigured, RateLimited, WeChatUnavailable and WeChatBadAnswer.
+        """
+
+
+class TokenStore(Protocol):
+    """Shares access tokens, encrypted, among all processes. Every method raises StoreUnavailable."""
+
+    @abstractmethod
+    async def load(self, appid: AppId) -> TokenState:
+        """What is known; nothing, when what is kept was encrypted with a key that is gone."""
+
+    @abstractmethod
+    async def acquire(self, appid: AppId, holder: str, now: datetime, lease: timedelta) -> bool:
+        """Whether `holder` alone may fetch now. Its lease ends by itself."""
+
+    @abstractmethod
+    async def release(self, appid: AppId, holder: str, state: TokenState) -> None:
+        """Keep what `holder` found out and end its lease; nothing, if the lease is somebody else's by now."""
+
+
+class Platform(Protocol):
+    """What WeChat does for an app beyond login.
+
+    Every method raises AppMisconfigured, RateLimited, WeChatUnavailable, WeChatBadAnswer and, because access tokens
+    are shared, StoreUnavailable.
+    """
+
+    @abstractmethod
+    async def phone_number(self, code: PhoneCode, appid: AppId) -> PhoneNumber:
+        """The number behind a phone-button code, which is spent. Raises CodeInvalid and WatermarkMismatch."""
+
+    @abstractmethod
+    async def is_current(self, identity: Identity, key: SessionKey) -> bool:
+        """Whether `key` is still the user's."""
+
+    @abstractmethod
+    async def renew(self, identity: Identity, key: SessionKey) -> SessionKey:
+        """The new key that takes the place of `key`. Raises DataUndecryptable when that is not the user's any more."""
+
+    @abstractmethod
+    async def encrypt_keys(self, identity: Identity, key: SessionKey) -> list[EncryptKey]:
+        """The keys for the user's own data, newest first. Raises DataUndecryptable as `renew`."""
+
+    @abstractmethod
+    async def encrypted_at(self, encrypted_data: str, appid: AppId) -> datetime | None:
+        """When WeChat made this encryptedData; None when it did not, or more than three days ago."""
+
+    @abstractmethod
+    async def unionid_of(self, identity: Identity, payment: Payment) -> str:
+        """The unionid of a user who paid within the last five minutes. Raises NotFound."""
+
+
+class Decryptor(Protocol):
+    """Opens what WeChat encrypted for the server."""
+
+    @abstractmethod
+    def decrypt(self, data: EncryptedData, key: SessionKey) -> dict[str, Any]:
+        """The JSON object in it. Raises DataUndecryptable, whatever is wrong with it."""
+
+
 class UserRepository(Protocol):
     """Keeps users and their accounts. Every method raises StoreUnavailable."""
 
@@ -40,11 +109,23 @@ class UserRepository(Protocol):
 
     @abstractmethod
     async def get(self, user_id: str) -> User:
-        """The user with all accounts. Raises NotFound."""
+        """The user with all accounts; of a merged one, the user they are now. Raises NotFound."""
 
     @abstractmethod
     async def change_profile(self, user_id: str, change: ProfileChange, now: datetime) -> User:
         """The user after the change. Raises NotFound."""
+
+    @abstractmethod
+    async def bind_phone(self, user_id: str, phone: PhoneNumber, now: datetime) -> User:
+        """The user with that number in place of any before. Raises NotFound."""
+
+    @abstractmethod
+    async def merge(self, from_id: str, into_id: str, discard: frozenset[str], now: datetime) -> User:
+        """The user that both are from now on; to do it again changes nothing.
+
+        All of the one goes to the other, as `domain.user.merge` says, conflicts between the two are settled, and what
+        the one was stays on record. Raises NotFound and RequestInvalid.
+        """
 
     @abstractmethod
     async def conflicts(self) -> list[UnionIdConflict]:
@@ -82,6 +163,10 @@ class SessionStore(Protocol):
 
         One that has ended keeps its first reason.
         """
+
+    @abstractmethod
+    async def move(self, from_id: str, into_id: str) -> int:
+        """Make the open sessions of one user another's, and say how many."""
 
     @abstractmethod
     async def purge(self, now: datetime) -> int:

@@ -1,14 +1,20 @@
-"""What users may see and say of themselves."""
+"""What users may see and say of themselves, and what WeChat says of them after login."""
 
-from application.ports import Clock, UserRepository
-from domain.user import ProfileChange, User
+from dataclasses import replace
+
+from application.ports import Clock, Platform, UserRepository
+from domain.errors import code_may_be_spent
+from domain.identity import PhoneCode
+from domain.session import Session
+from domain.user import Payment, ProfileChange, User
 
 
 class Users:
     """Profiles. Every method raises NotFound and StoreUnavailable."""
 
-    def __init__(self, users: UserRepository, *, clock: Clock) -> None:
+    def __init__(self, users: UserRepository, platform: Platform, *, clock: Clock) -> None:
         self._users = users
+        self._platform = platform
         self._clock = clock
 
     async def get(self, user_id: str) -> User:
@@ -20,3 +26,22 @@ class Users:
         if not change.fields():
             return await self.get(user_id)
         return await self._users.change_profile(user_id, change, self._clock())
+
+    async def bind_phone(self, session: Session, code: str) -> User:
+        """The user with the number behind a code of the phone button, which works once.
+
+        Raises CodeMissing, RequestInvalid, CodeInvalid, WatermarkMismatch, and what Platform raises.
+        """
+        phone_code = PhoneCode(code)
+        with code_may_be_spent():
+            number = await self._platform.phone_number(phone_code, session.identity.appid)
+            return await self._users.bind_phone(session.user_id, number, self._clock())
+
+    async def add_unionid(self, session: Session, payment: Payment) -> User:
+        """The user with the unionid that WeChat tells of somebody who just paid; one that is another's is a conflict.
+
+        Raises NotFound when WeChat knows no such payment of theirs in the last five minutes, and what Platform raises.
+        """
+        unionid = await self._platform.unionid_of(session.identity, payment)
+        await self._users.find_or_create(replace(session.identity, unionid=unionid), self._clock())
+        return await self._users.get(session.user_id)

@@ -9,6 +9,7 @@
     ├── UserBlockedByWeChat         WeChat holds the user for a risk
     ├── NotFound                    there is no such thing, or it is another user's
     ├── DataUndecryptable           no key at hand opens the data
+    ├── WatermarkMismatch           the data was made for another mini-program
     ├── Unauthenticated
     │   ├── TokenMissing
     │   ├── TokenInvalid            no session ever had this token, or it is long forgotten
@@ -26,6 +27,8 @@ An error carries what a program needs (`code`, `retry`) and what a person needs 
 it is, what to do). Its text never contains a secret, a token, a code or a session_key.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from enum import StrEnum
 from typing import ClassVar
@@ -72,7 +75,7 @@ class CodeMissing(WxLoginError):
     """The request has no code."""
 
     code = "code_missing"
-    title = "The request has no code; send what wx.login() gave"
+    title = "The request has no code"
 
 
 class AppUnknown(WxLoginError):
@@ -118,6 +121,13 @@ class DataUndecryptable(WxLoginError):
     code = "data_undecryptable"
     title = "The data cannot be decrypted with the key at hand"
     retry = Retry.NEW_CODE
+
+
+class WatermarkMismatch(WxLoginError):
+    """The data opens, but was made for another mini-program, or by nobody who says for which."""
+
+    code = "watermark_mismatch"
+    title = "The data was made for another mini-program"
 
 
 class Unauthenticated(WxLoginError):
@@ -180,11 +190,20 @@ class RateLimited(WxLoginError):
 class Unavailable(WxLoginError):
     """Something that is needed does not work at the moment.
 
-    The same request may work later; but where it brought a code, the code may be spent, and only a new one helps:
-    the login use case then sets `retry` to `new_code`.
+    The same request may work later; but where it brought a code, only a new one helps: see `code_may_be_spent`.
     """
 
     retry = Retry.LATER
+
+
+@contextmanager
+def code_may_be_spent() -> Iterator[None]:
+    """After a failure nobody knows whether the code that was sent is spent: what is unavailable asks for a new one."""
+    try:
+        yield
+    except Unavailable as error:
+        error.retry = Retry.NEW_CODE
+        raise
 
 
 class WeChatUnavailable(Unavailable):
@@ -206,3 +225,16 @@ class StoreUnavailable(Unavailable):
 
     code = "store_unavailable"
     title = "The database or the session store is unavailable"
+
+
+def error_named(code: str) -> type[WxLoginError]:
+    """The error with this `code`. Raises KeyError."""
+    return _by_code(WxLoginError)[code]
+
+
+def _by_code(kind: type[WxLoginError]) -> dict[str, type[WxLoginError]]:
+    """The leaves of the tree."""
+    below: dict[str, type[WxLoginError]] = {}
+    for one in kind.__subclasses__():
+        below = _by_code(one) | below | ({one.code: one} if "code" in vars(one) else {})
+    return below

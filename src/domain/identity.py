@@ -34,9 +34,25 @@ class LoginCode:
 
     def __post_init__(self) -> None:
         if not self.value:
-            raise CodeMissing
+            raise CodeMissing("The request has no code; send what wx.login() gave")
         if not CODE.fullmatch(self.value):
             raise RequestInvalid("code must be 1 to 512 printable ASCII characters, as wx.login() gave it")
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneCode:
+    """What the phone button gave the client: works once, within five minutes, and is no login code.
+
+    Raises CodeMissing when it is empty and RequestInvalid when it cannot be a code.
+    """
+
+    value: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.value:
+            raise CodeMissing("The request has no code; send what the phone button gave")
+        if not CODE.fullmatch(self.value):
+            raise RequestInvalid("code must be 1 to 512 printable ASCII characters, as the phone button gave it")
 
 
 @dataclass(frozen=True, slots=True)

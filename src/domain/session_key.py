@@ -47,6 +47,20 @@ class KeyRing:
 
 
 @dataclass(frozen=True, slots=True)
+class EncryptKey:
+    """A key that WeChat shares between one user's client and the server: AES-128, for data of their own.
+
+    https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/user-encryptkey.html
+    """
+
+    version: int
+    key: str = field(repr=False)
+    iv: str = field(repr=False)
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Reencrypted:
     """How many secrets are under the newest encryption key now, and how many no key opens any more."""
 

@@ -1,7 +1,7 @@
 """Who somebody is to us."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from domain.errors import RequestInvalid
@@ -53,6 +53,33 @@ class ProfileChange:
 
 
 @dataclass(frozen=True, slots=True)
+class PhoneNumber:
+    """A phone number in E.164: `+`, country code, number, at most 15 digits. Raises ValueError."""
+
+    value: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\+[1-9][0-9]{4,14}", self.value):
+            raise ValueError("not a phone number in E.164")
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A payment that WeChat knows: by its own number, or by the merchant's. Raises RequestInvalid without either."""
+
+    transaction_id: str | None = None
+    mch_id: str | None = None
+    out_trade_no: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.transaction_id and not (self.mch_id and self.out_trade_no):
+            raise RequestInvalid("send transaction_id, or mch_id and out_trade_no")
+        for part in (self.transaction_id, self.mch_id, self.out_trade_no):
+            if part is not None and not re.fullmatch(r"[!-~]{1,64}", part):
+                raise RequestInvalid("transaction_id, mch_id and out_trade_no must be 1 to 64 printable characters")
+
+
+@dataclass(frozen=True, slots=True)
 class User:
     """A person, whatever apps they come from. All times are UTC."""
 
@@ -63,6 +90,44 @@ class User:
     unionid: str | None = None
     phone: str | None = None
     accounts: tuple[Identity, ...] = ()
+
+
+MERGED_FIELDS = (*PROFILE_LIMITS, "phone", "unionid")
+"""What two users may disagree about."""
+
+
+def merge(one: User, into: User, discard: frozenset[str], now: datetime) -> User:
+    """`into`, with everything that only `one` has.
+
+    Raises RequestInvalid for fields in which both differ, unless they are to be discarded, and when the two are one.
+    """
+    if one.id == into.id:
+        raise RequestInvalid("A user cannot be merged into themselves")
+    if unknown := discard - set(MERGED_FIELDS):
+        raise RequestInvalid(
+            f"There is no {', '.join(sorted(unknown))} to discard; there is {', '.join(MERGED_FIELDS)}"
+        )
+    ours, theirs = _merged_fields(into), _merged_fields(one)
+    lost = [name for name, value in theirs.items() if value and ours[name] and value != ours[name]]
+    if refused := [name for name in lost if name not in discard]:
+        raise RequestInvalid(
+            f"The two users have different {', '.join(refused)}, and {one.id}'s would be lost; nothing was changed."
+            f" If that may be, say so: {' '.join(f'--discard {name}' for name in refused)}"
+        )
+    fields = {name: ours[name] or theirs[name] for name in MERGED_FIELDS}
+    return replace(
+        into,
+        profile=Profile(**{name: fields[name] or "" for name in PROFILE_LIMITS}),
+        phone=fields["phone"],
+        unionid=fields["unionid"],
+        accounts=(*into.accounts, *one.accounts),
+        updated_at=now,
+    )
+
+
+def _merged_fields(user: User) -> dict[str, str | None]:
+    profile = {name: getattr(user.profile, name) for name in PROFILE_LIMITS}
+    return {**profile, "phone": user.phone, "unionid": user.unionid}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ import msgspec
 
 from application.login import LoggedIn
 from domain.session import Session
-from domain.user import User
+from domain.session_key import EncryptKey
+from domain.user import UnionIdConflict, User
 
 
 class SessionAnswer(msgspec.Struct, frozen=True):
@@ -114,3 +115,43 @@ class UserAnswer(msgspec.Struct, frozen=True):
             [AccountAnswer(account.appid.value, account.openid) for account in user.accounts],
             user.unionid,
         )
+
+
+class EncryptKeyAnswer(msgspec.Struct, frozen=True):
+    """One key of a user's own data: `encrypt_key` is base64, `iv` the text that the client uses as it is."""
+
+    version: int
+    encrypt_key: str
+    iv: str
+    created_at: datetime
+    expires_at: datetime
+
+
+class EncryptKeyList(msgspec.Struct, frozen=True):
+    """The keys of a user's own data, newest first."""
+
+    keys: list[EncryptKeyAnswer]
+
+    @classmethod
+    def of(cls, keys: list[EncryptKey]) -> Self:
+        """The answer for `keys`."""
+        return cls([EncryptKeyAnswer(key.version, key.key, key.iv, key.created_at, key.expires_at) for key in keys])
+
+
+class ConflictAnswer(msgspec.Struct, frozen=True):
+    """A unionid that an account of `user_id` showed, and whose it is; null: they had another one before."""
+
+    user_id: str
+    unionid: str
+    other_user_id: str | None
+
+
+class ConflictList(msgspec.Struct, frozen=True):
+    """What `wxlogin users merge` resolves."""
+
+    conflicts: list[ConflictAnswer]
+
+    @classmethod
+    def of(cls, conflicts: list[UnionIdConflict]) -> Self:
+        """The answer for `conflicts`."""
+        return cls([ConflictAnswer(each.user_id, each.unionid, each.other_user_id) for each in conflicts])

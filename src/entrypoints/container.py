@@ -13,23 +13,34 @@ from adapters.redis.client import create_client
 from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.probe import RedisProbe
 from adapters.redis.session_store import RedisSessionStore
+from adapters.redis.token_store import RedisTokenStore
 from adapters.sealing import Sealer
 from adapters.sql.database import Database
 from adapters.sql.key_vault import SqlKeyVault
 from adapters.sql.probe import SqlProbe
 from adapters.sql.schema import is_migrated, migrate
 from adapters.sql.session_store import SqlSessionStore
+from adapters.sql.token_store import SqlTokenStore
 from adapters.sql.user_repository import SqlUserRepository
 from adapters.wechat.api import WeChatApi
+from adapters.wechat.decryptor import WeChatDecryptor
 from adapters.wechat.errcodes import ERRCODES, ErrCode
 from adapters.wechat.identity_provider import WeChatIdentityProvider
+from adapters.wechat.platform import WeChatPlatform
+from adapters.wechat.signing import Signer, SigningKeys
+from adapters.wechat.token_issuer import WeChatTokenIssuer
 from adapters.wechat.transport import create_transport
+from application.access_tokens import AccessTokens
+from application.client_data import ClientData
 from application.login import LoginUseCase
+from application.merge import MergeUsers
 from application.ports import Clock
 from application.readiness import Readiness
+from application.session_keys import SessionKeys
 from application.sessions import Sessions
 from application.users import Users
-from entrypoints.settings import Settings, SettingsError
+from domain.identity import AppId
+from entrypoints.settings import Settings, SettingsError, Signing
 
 
 def utc_now() -> datetime:
@@ -40,6 +51,24 @@ def utc_now() -> datetime:
 def session_store_kind(settings: Settings) -> str:
     """Where sessions live: in Redis if there is one, else in the database."""
     return "redis" if settings.redis_url else "database"
+
+
+def open_signers(settings: Settings, clock: Clock) -> dict[AppId, Signer]:
+    """The signers of the apps that have API security on. Raises SettingsError for keys that are none."""
+    return {appid: _signer(appid, keys, clock) for appid, keys in settings.signing.items()}
+
+
+def _signer(appid: AppId, keys: Signing, clock: Clock) -> Signer:
+    sym_key, private_key = keys.sym_key.get_secret_value(), keys.private_key.get_secret_value()
+    try:
+        return Signer(
+            appid, SigningKeys(sym_key, keys.sym_key_sn, private_key, keys.certificate, keys.certificate_sn), clock
+        )
+    except ValueError:  # its text may hold a key
+        raise SettingsError(
+            f"WXLOGIN_APPS (signing of {appid}): sym_key must be 32 bytes in base64, private_key an RSA key in PEM,"
+            " certificate a certificate or a public key in PEM.\n  mend it: copy them from the WeChat console again"
+        ) from None
 
 
 class Container(containers.DeclarativeContainer):
@@ -57,6 +86,8 @@ class Container(containers.DeclarativeContainer):
         WeChatApi, transport, settings.provided.wechat_url, settings.provided.wechat_timeout_seconds
     )
     identities = providers.Singleton(WeChatIdentityProvider, wechat, settings.provided.credentials)
+    issuer = providers.Singleton(WeChatTokenIssuer, wechat, settings.provided.credentials)
+    decryptor = providers.Singleton(WeChatDecryptor)
     user_repository = providers.Singleton(SqlUserRepository, database)
     sealer = providers.Singleton(Sealer, cipher)
     key_vault = providers.Selector(
@@ -69,6 +100,16 @@ class Container(containers.DeclarativeContainer):
         redis=providers.Singleton(RedisSessionStore, redis, key_vault),
         database=providers.Singleton(SqlSessionStore, database, key_vault),
     )
+    token_store = providers.Selector(
+        kind,
+        redis=providers.Singleton(RedisTokenStore, redis, sealer),
+        database=providers.Singleton(SqlTokenStore, database, sealer),
+    )
+    access_tokens = providers.Singleton(
+        AccessTokens, issuer, token_store, lease=settings.provided.token_lease, clock=clock
+    )
+    signers = providers.Singleton(open_signers, settings, clock)
+    platform = providers.Singleton(WeChatPlatform, wechat, access_tokens, signers, clock)
     probes = providers.Selector(
         kind,
         redis=providers.List(providers.Singleton(SqlProbe, database), providers.Singleton(RedisProbe, redis)),
@@ -85,7 +126,10 @@ class Container(containers.DeclarativeContainer):
         clock=clock,
     )
     sessions = providers.Singleton(Sessions, session_store, policy=settings.provided.policy, clock=clock)
-    users = providers.Singleton(Users, user_repository, clock=clock)
+    users = providers.Singleton(Users, user_repository, platform, clock=clock)
+    merge_users = providers.Singleton(MergeUsers, user_repository, session_store, clock=clock)
+    client_data = providers.Singleton(ClientData, key_vault, decryptor, platform, clock=clock)
+    session_keys = providers.Singleton(SessionKeys, key_vault, platform, clock=clock)
     readiness = providers.Singleton(Readiness, probes)
 
 
@@ -97,8 +141,9 @@ OpenContainer = Callable[[], AbstractAsyncContextManager[Container]]
 async def open_container(
     settings: Settings, *, transport: httpx.AsyncBaseTransport | None = None, clock: Clock = utc_now
 ) -> AsyncIterator[Container]:
-    """The container of `settings`; leaving the block closes its pools. Raises SettingsError without encryption keys.
+    """The container of `settings`; leaving the block closes its pools.
 
+    Raises SettingsError without encryption keys, and for signing keys that are none.
     `transport` leads to another WeChat than the one behind `wechat_url`.
     """
     async with AsyncExitStack() as stack:
@@ -108,6 +153,8 @@ async def open_container(
         if settings.redis_url:
             redis = await stack.enter_async_context(create_client(settings.redis_url.get_secret_value()))
             container.redis.override(redis)
+        container.signers()  # wrong keys should stop the start, not a request
+        stack.push_async_callback(container.access_tokens().aclose)
         yield container
 
 

@@ -2,25 +2,38 @@
 
 from collections.abc import Callable
 
-from domain.errors import StoreUnavailable
-from entrypoints.container import open_container, require_migrated
-from entrypoints.problems import Exit
+from domain.errors import StoreUnavailable, WxLoginError
+from domain.identity import AppId
+from entrypoints.container import Container, open_container, require_migrated, session_store_kind
+from entrypoints.problems import Exit, explained, outcome_of
 from entrypoints.settings import Settings, SettingsError, load_settings
 
 Write = Callable[[str], object]
 
 
-async def examine(write: Write) -> Exit:
-    """Write one line a check, and say with which status to exit."""
+async def examine(write: Write, *, wechat: bool = False) -> Exit:
+    """Write one line a check, and say with which status to exit. `wechat`: ask WeChat about the credentials, too."""
     try:
         settings = load_settings().require_app()
-        settings.cipher  # noqa: B018  # raises when there is no key
+        async with open_container(settings) as container:
+            apps = ", ".join(sorted(map(str, settings.credentials)))
+            _report(write, "settings", None, Exit.DONE, f"apps {apps}; WeChat at {settings.wechat_url}")
+            status = await _examine_stores(settings, container, write)
+            return max(status, await _examine_wechat(settings, container, write)) if wechat else status
     except SettingsError as error:
         return _report(write, "settings", str(error), Exit.MISCONFIGURED)
-    apps = ", ".join(sorted(map(str, settings.credentials)))
-    status = _report(write, "settings", None, Exit.DONE, f"apps {apps}; WeChat at {settings.wechat_url}")
+
+
+async def _examine_stores(settings: Settings, container: Container, write: Write) -> Exit:
     schema = await _examine_schema(settings, write)
-    return max(status, schema, await _examine_stores(settings, write, without_tables=schema is Exit.MISCONFIGURED))
+    answers = await container.readiness()()
+    if schema is Exit.MISCONFIGURED:
+        del answers["database"]  # it answers, but has nothing to say yet
+    places = {
+        "database": settings.database_url.get_secret_value().partition("+")[0],
+        "session store": session_store_kind(settings),
+    }
+    return max([schema, *(_report_store(write, name, places[name], wrong) for name, wrong in answers.items())])
 
 
 async def _examine_schema(settings: Settings, write: Write) -> Exit:
@@ -33,19 +46,23 @@ async def _examine_schema(settings: Settings, write: Write) -> Exit:
     return _report(write, "schema", None, Exit.DONE, "newest")
 
 
-async def _examine_stores(settings: Settings, write: Write, *, without_tables: bool) -> Exit:
-    async with open_container(settings) as container:
-        answers = await container.readiness()()
-    if without_tables:
-        del answers["database"]  # it answers, but has nothing to say yet
-    return max((_report_store(write, name, wrong) for name, wrong in answers.items()), default=Exit.DONE)
+async def _examine_wechat(settings: Settings, container: Container, write: Write) -> Exit:
+    return max([await _examine_app(appid, container, write) for appid in settings.credentials])
 
 
-def _report_store(write: Write, name: str, wrong: str | None) -> Exit:
+async def _examine_app(appid: AppId, container: Container, write: Write) -> Exit:
+    try:
+        await container.access_tokens().prove(appid)
+    except WxLoginError as error:
+        return _report(write, f"WeChat {appid}", explained(error), outcome_of(error).exit)
+    return _report(write, f"WeChat {appid}", None, Exit.DONE, "appid, AppSecret and this server's address are right")
+
+
+def _report_store(write: Write, name: str, place: str, wrong: str | None) -> Exit:
     mend = {"database": "WXLOGIN_DATABASE_URL", "session store": "WXLOGIN_REDIS_URL"}[name]
     if wrong:
         return _report(write, name, f"{wrong}\n  mend it: {mend}, or the server", Exit.LATER)
-    return _report(write, name, None, Exit.DONE)
+    return _report(write, name, None, Exit.DONE, f"{place} answers")
 
 
 def _report(write: Write, check: str, wrong: str | None, status: Exit, remark: str = "answers") -> Exit:

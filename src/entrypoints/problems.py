@@ -23,6 +23,7 @@ from domain.errors import (
     TokenInvalid,
     TokenMissing,
     UserBlockedByWeChat,
+    WatermarkMismatch,
     WeChatBadAnswer,
     WeChatUnavailable,
     WxLoginError,
@@ -54,6 +55,7 @@ OUTCOMES: dict[type[WxLoginError], Outcome] = {
     CodeInvalid: Outcome(400, Exit.REFUSED),
     CodeUsed: Outcome(400, Exit.REFUSED),
     DataUndecryptable: Outcome(400, Exit.REFUSED),
+    WatermarkMismatch: Outcome(400, Exit.REFUSED),
     TokenMissing: Outcome(401, Exit.REFUSED),
     TokenInvalid: Outcome(401, Exit.REFUSED),
     SessionExpired: Outcome(401, Exit.REFUSED),
@@ -72,6 +74,13 @@ OUTCOMES: dict[type[WxLoginError], Outcome] = {
 def outcome_of(error: WxLoginError) -> Outcome:
     """The row of `error`, or of what it is a kind of."""
     return next(OUTCOMES[kind] for kind in type(error).__mro__ if kind in OUTCOMES)
+
+
+def explained(error: WxLoginError) -> str:
+    """The error for a person at a terminal, with what WeChat's support asks for."""
+    hints = {"errcode": error.errcode, "rid": error.rid}
+    told = ", ".join(f"{name} {hint}" for name, hint in hints.items() if hint is not None)
+    return f"{error.detail}{f' ({told})' if told else ''}"
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):

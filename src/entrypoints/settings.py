@@ -24,6 +24,18 @@ from entrypoints.setting_types import (
 )
 
 
+class Signing(BaseModel):
+    """One mini-program's keys of API security, as the WeChat console shows them. An sn is the number of a key there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sym_key: SecretStr
+    sym_key_sn: Annotated[str, Field(min_length=1)]
+    private_key: SecretStr
+    certificate: Annotated[str, Field(min_length=1)]
+    certificate_sn: Annotated[str, Field(min_length=1)]
+
+
 class App(BaseModel):
     """One mini-program's credentials."""
 
@@ -31,6 +43,7 @@ class App(BaseModel):
 
     appid: Annotated[str, AfterValidator(check_appid)]
     secret: Annotated[SecretStr, Field(min_length=1)]
+    signing: Signing | None = None
 
 
 class Settings(BaseSettings):
@@ -92,6 +105,16 @@ class Settings(BaseSettings):
         """AppSecrets by appid."""
         single = [App(appid=self.appid, secret=self.app_secret)] if self.appid and self.app_secret else []
         return {AppId(app.appid): app.secret.get_secret_value() for app in [*single, *self.apps]}
+
+    @property
+    def signing(self) -> dict[AppId, Signing]:
+        """The keys of API security by appid, of the apps that have it on."""
+        return {AppId(app.appid): app.signing for app in self.apps if app.signing}
+
+    @property
+    def token_lease(self) -> timedelta:
+        """How long fetching an access token may take: one call to WeChat, and two to the store."""
+        return timedelta(seconds=self.wechat_timeout_seconds + 4)
 
     @property
     def policy(self) -> SessionPolicy:

@@ -64,7 +64,9 @@ def test_every_port_has_an_adapter(port: str) -> None:
     assert [kind for kind in adapter_classes() if PORTS[port] in kind.__bases__]
 
 
-@pytest.mark.parametrize("port", [name for name in PORTS if name != "Probe"])
+@pytest.mark.parametrize(
+    "port", [name for name in PORTS if name not in ("Probe", "Decryptor")]
+)  # nothing to stand in for
 def test_every_port_has_an_adapter_in_memory(port: str) -> None:
     """Use cases can be tested, and embedded, without a server."""
     assert any(

@@ -7,23 +7,34 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from litestar import Litestar
+from litestar.routes import HTTPRoute
 from pydantic import SecretStr
 
 from adapters.wechat.errcodes import ERRCODES, error_of
-from domain.errors import CodeInvalid, CodeMissing, CodeUsed, Retry, Unavailable, WxLoginError
+from domain.errors import CodeInvalid, CodeMissing, CodeUsed, Retry, Unavailable, WxLoginError, error_named
+from domain.identity import AppId
 from entrypoints.cli.main import main
 from entrypoints.cli.operate import explain
+from entrypoints.container import open_container, open_signers, utc_now
+from entrypoints.http.app import create_app
+from entrypoints.http.contract import PLATFORM_ERRORS, SESSION_ERRORS
 from entrypoints.http.login import MESSAGES
 from entrypoints.problems import OUTCOMES, Exit, Problem
-from entrypoints.settings import CONFIG_VARIABLE, SECRETS_VARIABLE, Settings, load_settings
+from entrypoints.setting_sources import CONFIG_VARIABLE, SECRETS_VARIABLE
+from entrypoints.settings import Settings, Signing, load_settings
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
 ERRORS = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
+ERRCODE_PAGE = (ROOT / "docs/wechat-errors.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +65,8 @@ def section(text: str, title: str) -> str:
 
 def blocks(text: str, language: str) -> list[str]:
     """The fenced blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [block for named, block in fenced if named == language]
 
 
 def default_of(name: str) -> str:
@@ -92,13 +104,40 @@ def test_the_settings_page_names_no_variable_that_is_not_there() -> None:
 
 def test_the_toml_example_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever copies the example has a configuration that loads."""
-    (example,) = blocks(SETTINGS, "toml")
+    (example,) = blocks(section(SETTINGS, "Where settings come from"), "toml")
     (tmp_path / ".wxlogin.toml").write_text(example, encoding="utf-8")
     monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / ".wxlogin.toml"))
     loaded = load_settings().require_app()
 
     assert loaded.model_fields_set == set(tomllib.loads(example))
     assert len(loaded.credentials) == 2
+
+
+def test_the_signing_example_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With PEMs in the place of the dots, the example is an app that signs."""
+    (example,) = blocks(section(SETTINGS, "API security"), "toml")
+    private_key = rsa.generate_private_key(65537, 2048)
+    pems = [
+        private_key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+        ),
+        private_key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        ),
+    ]
+    filled = re.sub(r"-----BEGIN.*?END.*?-----\n", lambda _: pems.pop(0).decode(), example, flags=re.DOTALL)
+    (tmp_path / ".wxlogin.toml").write_text(filled, encoding="utf-8")
+    monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / ".wxlogin.toml"))
+
+    assert set(open_signers(load_settings(), utc_now)) == {AppId(tomllib.loads(example)["apps"][0]["appid"])}
+    assert pems == []
+
+
+def test_the_settings_page_names_every_key_of_signing() -> None:
+    """Whoever sets up API security finds what goes where."""
+    documented = [row[0] for row in table(section(SETTINGS, "API security"), "key of `signing`")]
+
+    assert documented == [f"`{name}`" for name in Signing.model_fields]
 
 
 def test_the_settings_pages_error_is_a_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,17 +165,38 @@ def test_the_errors_page_has_every_error() -> None:
 
 
 def test_the_errors_page_has_every_errcode() -> None:
-    """Each of WeChat's codes stands at the error that it means, and says so where any other code goes."""
-    documented = {
-        code: set(map(int, re.findall(r"-?\d+", errcodes)))
-        for code, _, _, _, errcodes, _ in table(ERRORS, "`code` | HTTP | exit status")
-    }
+    """Each of WeChat's codes stands at the error that it means, or a link to the page that has the rest."""
     unknown = error_of(99999, None).code
+    for code, _, _, _, errcodes, _ in table(ERRORS, "`code` | HTTP | exit status"):
+        documented = set(map(int, re.findall(r"-?\d+", errcodes)))
+        meant = {row.number for row in ERRCODES.values() if f"`{row.error.code}`" == code}
 
-    assert documented == {
-        f"`{kind.code}`": {row.number for row in ERRCODES.values() if row.error is kind} for kind in OUTCOMES
-    }
-    assert [row[0] for row in table(ERRORS, "`code` | HTTP | exit status") if "any" in row[4]] == [f"`{unknown}`"]
+        assert documented <= meant
+        assert documented == meant or "[and more](wechat-errors.md)" in errcodes
+        assert ("any that" in errcodes) == (code == f"`{unknown}`")
+
+
+def explained(number: int) -> dict[str, str]:
+    """What `wxlogin explain` prints, by its first column."""
+    printed = CliRunner().invoke(explain, [str(number)]).output
+    return dict(re.findall(r"^(\w+) +(.*)$", printed, re.MULTILINE))
+
+
+def test_the_errcode_page_has_every_errcode_as_the_command_explains_it() -> None:
+    """The table is what `wxlogin explain` says of each code, in the order of the numbers."""
+    told = [explained(number) for number in ERRCODES]
+
+    assert table(ERRCODE_PAGE, "errcode") == [
+        [row["errcode"], f"`{row['code']}`", row["meaning"], row["cause"], row["mend"], row["retry"]] for row in told
+    ]
+    assert list(ERRCODES) == sorted(ERRCODES)
+
+
+def test_the_errcode_page_names_no_code_that_is_not_there() -> None:
+    """Every number in the text is one of WeChat's codes that the table has."""
+    prose = section(ERRCODE_PAGE, "Recognising them")
+
+    assert set(map(int, re.findall(r"\b[1-9]\d{4}\b", prose))) <= set(ERRCODES)
 
 
 def test_the_errors_page_says_what_to_do_in_one_sentence() -> None:
@@ -174,16 +234,16 @@ def _strings(path: Path) -> set[str]:
     return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
-def test_the_errors_page_explains_as_the_command_does() -> None:
-    """Each errcode's block is a command and exactly what it prints, and no errcode is left out."""
-    shown = []
-    for block in blocks(section(ERRORS, "WeChat's error codes"), ""):
+@pytest.mark.parametrize("page", [ERRORS, ERRCODE_PAGE], ids=["errors", "wechat-errors"])
+def test_a_page_explains_as_the_command_does(page: str) -> None:
+    """A block that shows `wxlogin explain` is the command and exactly what it prints."""
+    shown = [block for block in blocks(page, "") if block.startswith("$ wxlogin explain ")]
+    for block in shown:
         command, _, output = block.partition("\n")
         arguments = shlex.split(command.removeprefix("$ wxlogin explain "))
-        shown.append(int(arguments[-1]))
         assert CliRunner().invoke(explain, arguments).output == output
 
-    assert shown == list(ERRCODES)
+    assert shown
 
 
 def test_the_error_tree_in_the_docstring_is_the_tree() -> None:
@@ -205,14 +265,197 @@ def test_the_error_tree_in_the_docstring_is_the_tree() -> None:
     }
 
 
+GUIDES = {
+    name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("mini-program.md", "mini-program.zh-CN.md")
+}
+"""The page on a mini-program's calls, in both languages."""
+
+each_guide = pytest.mark.parametrize("guide", GUIDES.values(), ids=GUIDES)
+
+Operation = tuple[str, str]
+
+
+@pytest.fixture(scope="module")
+def app() -> Litestar:
+    """The application, which nobody starts."""
+    return create_app(lambda: open_container(load_settings()))
+
+
+@pytest.fixture(scope="module")
+def operations(app: Litestar) -> dict[Operation, dict[str, Any]]:
+    """What a client or its gateway calls, as the schema describes it."""
+    described = {
+        (method.upper(), anonymous(path)): operation
+        for path, item in app.openapi_schema.to_schema()["paths"].items()
+        for method, operation in item.items()
+    }
+    return {key: each for key, each in described.items() if key[1].startswith(("/v1/", "/login", "/auth"))}
+
+
+def anonymous(path: str) -> str:
+    """The path without a slash at its end and without the names of its parameters."""
+    return re.sub(r"\$?\{[\w.]+\}", "{}", path.rstrip("/"))
+
+
+def operations_in(text: str) -> set[Operation]:
+    """Every call that the text names, in an example or in a sentence."""
+    found = re.findall(r"\b(GET|POST|PUT|PATCH|DELETE) (/(?:v1|login|auth)[\w/{}-]*)", text)
+    return {(method, anonymous(path)) for method, path in found}
+
+
+def codes_in(text: str) -> list[tuple[str, str, str]]:
+    """The rows of the text's tables of errors: code, HTTP status, retry."""
+    return re.findall(r"^\| `(\w+)` \| (\d{3}) \| `(\w+)` \|", text, re.MULTILINE)
+
+
+def refusals_of(operation: dict[str, Any]) -> set[str]:
+    """The codes that the schema declares."""
+    texts = [response["description"] for status, response in operation["responses"].items() if status >= "400"]
+    return {code for text in texts for code in text.removeprefix("status 3: ").split(", ")}
+
+
+class Message(NamedTuple):
+    """A block of HTTP: its first line, its headers and its JSON."""
+
+    start: list[str]
+    headers: dict[str, str]
+    body: Any
+
+
+def messages(text: str) -> list[Message]:
+    """The blocks of HTTP, whose JSON is JSON."""
+    found = []
+    for block in blocks(text, "http"):
+        head, _, body = block.partition("\n\n")
+        start, *headers = head.splitlines()
+        found.append(Message(start.split(" "), dict(line.split(": ") for line in headers), body and json.loads(body)))
+    return found
+
+
+def types_of(app: Litestar, operation: Operation) -> tuple[Any, Any]:
+    """What the operation is sent and what it answers."""
+    (handler,) = [
+        route.route_handler_map[operation[0]][0]  # type: ignore[index]
+        for route in app.routes
+        if isinstance(route, HTTPRoute) and anonymous(re.sub(r":\w+", "", route.path)) == operation[1]
+    ]
+    data = handler.parsed_data_field
+    return data and data.annotation, handler.parsed_return_field.annotation
+
+
+def read_as(kind: Any, body: Any) -> Any:
+    """The body, read and written again as the code does; what is left out of it may be null."""
+    written = msgspec.to_builtins(msgspec.convert(body, kind))
+    return {name: value for name, value in written.items() if name in body or value is not None}
+
+
+@each_guide
+def test_the_guide_has_every_call(guide: str, operations: dict[Operation, Any]) -> None:
+    """Every call that a client makes is there, and no other."""
+    assert operations_in(guide) == set(operations)
+
+
+@each_guide
+def test_the_guides_examples_are_what_the_code_reads_and_writes(guide: str, app: Litestar) -> None:
+    """A request has no field that the code does not know; an answer has the fields of the code's, in their order."""
+    operation = ("", "")
+    for start, headers, body in messages(guide):
+        if start[-1] == "HTTP/1.1":
+            operation = (start[0], anonymous(start[1]))
+            if body:
+                assert headers["Content-Type"] == "application/json"
+                assert read_as(types_of(app, operation)[0], body) == body
+        elif start[1] >= "400":
+            assert list(read_as(Problem, body).items()) == list(body.items())
+            assert body["title"] == error_named(body["code"]).title
+            assert body["status"] == int(start[1])
+        elif body:
+            kind = types_of(app, operation)[1]
+            assert json.dumps(read_as(kind, body)) == json.dumps(body)
+
+
+@each_guide
+def test_the_guides_gateway_gets_the_headers_that_there_are(guide: str, operations: dict[Operation, Any]) -> None:
+    """The answer of /auth has the headers of the schema."""
+    (answer,) = [headers for start, headers, _ in messages(guide) if "X-User-Id" in headers]
+
+    assert list(answer) == list(operations["GET", "/auth"]["responses"]["204"]["headers"])
+
+
+@each_guide
+def test_the_guides_examples_bring_a_token_where_one_is_needed(guide: str, operations: dict[Operation, Any]) -> None:
+    """A request has the Authorization header exactly where the schema asks for it."""
+    for start, headers, _ in messages(guide):
+        if start[-1] == "HTTP/1.1":
+            needed = bool(operations[start[0], anonymous(start[1])].get("security"))
+            assert ("Authorization" in headers) == needed
+
+
+@each_guide
+def test_the_guides_javascript_calls_what_there_is(guide: str, operations: dict[Operation, Any]) -> None:
+    """Every address in the code is one of the service's or of the reader's own, with a method that wx.request has."""
+    code = "".join(blocks(guide, "js"))
+    calls = re.findall(r"url: ['`](?:https://[^/]+)?(/[^'`]+)['`](?:,\s*method: '(\w+)')?", code)
+    ours = {(method or "GET", anonymous(path)) for path, method in calls if path.startswith(("/v1", "/login"))}
+
+    assert code.count("url:") == len(calls)
+    assert ours <= set(operations)
+    assert "PATCH" not in {method for _, method in calls}
+
+
+@each_guide
+def test_the_guides_errors_are_those_of_the_calls(guide: str, operations: dict[Operation, Any]) -> None:
+    """A call's section names what only this call can answer, the last table what all can; nothing is left out."""
+    of_all = {kind.code for kind in OUTCOMES if kind in (*SESSION_ERRORS, *PLATFORM_ERRORS)}
+    for text in guide.split("\n## "):
+        named = {code for code, _, _ in codes_in(text)}
+        asked = [operations[each] for each in operations_in(text)]
+        if blocks(text, "http") and messages(text)[0].start[-1] == "HTTP/1.1":
+            declared = set().union(*map(refusals_of, asked))
+            common = of_all if any(each.get("security") for each in asked) else set()
+            assert declared - common <= named <= declared, text.splitlines()[0]
+        elif named:
+            assert named == of_all
+
+
+@each_guide
+def test_the_guides_errors_are_as_the_code_has_them(guide: str) -> None:
+    """HTTP status and retry are those of the code."""
+    for code, status, retry in codes_in(guide):
+        kind = error_named(code)
+        assert int(status) == OUTCOMES[kind].http
+        assert retry in ({Retry.NEW_CODE, Retry.LATER} if issubclass(kind, Unavailable) else {kind.retry})
+
+
+def test_the_guide_is_the_same_in_both_languages() -> None:
+    """Examples, code but for its comments, and errors are one and the same."""
+
+    def essence(guide: str) -> list[Any]:
+        code = [re.sub(r" // .*", "", block) for block in blocks(guide, "js")]
+        return [blocks(guide, "http"), code, blocks(guide, "html"), blocks(guide, "sh"), codes_in(guide)]
+
+    english, chinese = map(essence, GUIDES.values())
+
+    assert english == chinese
+
+
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def anchors(path: Path) -> set[str]:
+    """The names that GitHub gives to the headings of a page."""
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", [path.relative_to(ROOT).as_posix() for path in PAGES])
 def test_the_links_of_a_page_lead_somewhere(page: str) -> None:
-    """A link to another page of the project is to one that is there."""
+    """A link to another page of the project, or to a heading, is to one that is there."""
     path = ROOT / page
     text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
-    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    links = [link.partition("#") for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    targets = [(path.parent / file if file else path, anchor) for file, _, anchor in links]
 
-    assert [link for link in links if link and not (path.parent / link).exists()] == []
+    assert [file for file, _ in targets if not file.exists()] == []
+    assert [anchor for file, anchor in targets if anchor and anchor not in anchors(file)] == []

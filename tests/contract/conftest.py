@@ -21,9 +21,9 @@ def user_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     return _place(request, tmp_path_factory)
 
 
-@pytest.fixture(scope="session", params=["memory", "redis", *DATABASES])
+@pytest.fixture(scope="session", params=["memory", "redis", "redis-cluster", *DATABASES])
 def session_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Where sessions are kept: `memory`, or the URL of a Redis or of a migrated database."""
+    """Where sessions are kept: `memory`, or the URL of a Redis, of a Redis Cluster, or of a migrated database."""
     return _place(request, tmp_path_factory)
 
 
@@ -33,6 +33,8 @@ def _place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         return kind
     if kind == "redis":
         return str(request.getfixturevalue("redis_url"))
+    if kind == "redis-cluster":
+        return str(request.getfixturevalue("redis_cluster_url"))
     if kind == "sqlite":
         url = servers.sqlite_url(tmp_path_factory.mktemp("contract"))
     else:

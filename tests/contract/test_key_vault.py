@@ -24,7 +24,7 @@ APP, OTHER_APP = AppId("wx0000000000000001"), AppId("wx0000000000000002")
 OLD, NEW = Fernet(Fernet.generate_key()), Fernet(Fernet.generate_key())
 A, B, C = SessionKey("a" * 22 + "=="), SessionKey("b" * 22 + "=="), SessionKey("c" * 22 + "==")
 DATABASES = ["sqlite", "postgresql", *(["mariadb"] if find_mariadb() else [])]
-durable = pytest.mark.parametrize("session_place", ["redis", *DATABASES], indirect=True)
+durable = pytest.mark.parametrize("session_place", ["redis", "redis-cluster", *DATABASES], indirect=True)
 
 
 class World:

@@ -31,7 +31,7 @@ SEALED = b"gAAAA"
 PHONE = Client("MicroMessenger/8.0 微信 👩\N{ZERO WIDTH JOINER}👧 Ünïcode", "2001:db8::1")
 
 DATABASES = ["sqlite", "postgresql", *(["mariadb"] if find_mariadb() else [])]
-durable = pytest.mark.parametrize("session_place", ["redis", *DATABASES], indirect=True)
+durable = pytest.mark.parametrize("session_place", ["redis", "redis-cluster", *DATABASES], indirect=True)
 on_redis = pytest.mark.parametrize("session_place", ["redis"], indirect=True)
 
 
@@ -363,7 +363,7 @@ async def test_a_purge_drops_what_is_forgotten(world: World, session_place: str)
     await world.store.end([ended], EndReason.ENDED, world.clock.now)
     world.clock.advance(seconds=1)
     young = await world.start()
-    drops_by_itself = session_place.startswith("redis:")
+    drops_by_itself = session_place.startswith("redis")
 
     assert await world.store.purge(ended.created_at + timedelta(days=7) - timedelta(microseconds=1)) == 0
     assert await world.reason(ended) is EndReason.ENDED
@@ -371,6 +371,127 @@ async def test_a_purge_drops_what_is_forgotten(world: World, session_place: str)
     assert await world.store.purge(expired.forget_at) == (0 if drops_by_itself else 1)
     assert await world.store.find(young.id) == young
     assert drops_by_itself or [await world.store.find(gone.id) for gone in (ended, expired)] == [None, None]
+
+
+async def test_sessions_follow_their_user(world: World) -> None:
+    """The open sessions of one user become another's, as they were, beside those that the other has."""
+    one, into = await world.user(), await world.user()
+    moving = await start_some(world, one, 3, 0)
+    own = await world.start(into)
+    bystander = await world.start()
+    moved = await world.store.move(one, into)
+
+    assert moved == 3
+    assert [await world.store.find(session.id) for session in moving] == [replace(s, user_id=into) for s in moving]
+    assert await world.ids_of(into) == {session.id for session in (*moving, own)}
+    assert {session.user_id for session in await world.store.of_user(into)} == {into}
+    assert await world.ids_of(one) == set()
+    assert await world.store.find(bystander.id) == bystander
+
+
+@pytest.mark.parametrize("reason", EndReason)
+async def test_what_has_ended_does_not_come_back_by_moving(world: World, reason: EndReason) -> None:
+    """A session that was over before its user moved keeps its reason and is nobody's open session."""
+    one, into = await world.user(), await world.user()
+    ended, _ = await start_some(world, one, 2, 0)
+    await world.store.end([ended], reason, world.clock.now)
+    left = await world.store.find(ended.id)
+
+    assert await world.store.move(one, into) == 1
+    assert await world.store.find(ended.id) == left
+    assert ended.id not in await world.ids_of(into)
+
+
+async def test_moving_twice_is_moving_once(world: World) -> None:
+    """A second move finds nothing to do, and so does one of a user without sessions."""
+    one, into, nobody = [await world.user() for _ in range(3)]
+    session = await world.start(one)
+
+    assert [await world.store.move(one, into) for _ in range(2)] == [1, 0]
+    assert await world.store.move(nobody, into) == 0
+    assert await world.ids_of(into) == {session.id}
+
+
+async def test_a_moved_session_goes_on(world: World) -> None:
+    """A session that moved is touched and ended as any other."""
+    one, into = await world.user(), await world.user()
+    first, second = await start_some(world, one, 2, 0)
+    await world.store.move(one, into)
+    touched = replace(first, user_id=into).touch(POLICY, world.clock.advance(days=3))
+    await world.store.touch(touched)
+    await world.store.end([replace(second, user_id=into)], EndReason.ENDED, world.clock.now)
+
+    assert await world.store.find(first.id) == touched
+    assert await world.store.of_user(into) == [touched]
+    assert await world.reason(second) is EndReason.ENDED
+
+
+async def test_a_session_that_its_holder_knew_before_the_move_ends_after_it(world: World) -> None:
+    """Who looked a session up under the former user and ends it after the move has ended it."""
+    one, into = await world.user(), await world.user()
+    session = await world.start(one)
+    await world.store.move(one, into)
+    await world.store.end([session], EndReason.ENDED, world.clock.now)
+
+    assert await world.reason(session) is EndReason.ENDED
+    assert await world.store.of_user(into) == []
+
+
+async def test_a_touch_does_not_move_a_session_back(world: World) -> None:
+    """Who looked a session up under the former user and touches it after the move leaves it with the other."""
+    one, into = await world.user(), await world.user()
+    session = await world.start(one)
+    await world.store.move(one, into)
+    touched = session.touch(POLICY, world.clock.advance(days=3))
+    await world.store.touch(touched)
+
+    assert await world.store.find(session.id) == replace(touched, user_id=into)
+    assert await world.store.of_user(into) == [replace(touched, user_id=into)]
+    assert await world.store.of_user(one) == []
+
+
+async def test_moved_sessions_count(world: World) -> None:
+    """Sessions that moved are as old as they were, and the oldest of all give way to the next login."""
+    one, into = await world.user(), await world.user()
+    oldest = await start_some(world, one, 2, 0)
+    newer = await start_some(world, into, 2, 0)
+    await world.store.move(one, into)
+    newest = await world.start(into, limit=3)
+
+    assert [await world.reason(session) for session in oldest] == [EndReason.REPLACED] * 2
+    assert await world.ids_of(into) == {session.id for session in (*newer, newest)}
+
+
+async def test_a_moved_session_expires_as_it_would_have(world: World) -> None:
+    """A move takes no time from a session and gives it none."""
+    one, into = await world.user(), await world.user()
+    session = await world.start(one)
+    world.clock.advance(days=3)
+    await world.store.move(one, into)
+    found = await world.store.find(session.id)
+
+    assert isinstance(found, Session)
+    assert (found.idle_expires_at, found.expires_at) == (session.idle_expires_at, session.expires_at)
+    with pytest.raises(SessionExpired):
+        found.live(session.idle_expires_at)
+
+
+async def test_an_end_that_races_a_move_ends_the_session(world: World) -> None:
+    """However an end and a move fall together, what was ended has ended, and the rest are the other's."""
+    one, into = await world.user(), await world.user()
+    sessions = [await world.start(one) for _ in range(10)]
+    ending = sessions[::2]
+    await asyncio.gather(
+        world.store.move(one, into),
+        *(
+            after(pauses, world.store.end([each], EndReason.ENDED, world.clock.now))
+            for pauses, each in enumerate(ending)
+        ),
+    )
+
+    assert {await world.reason(session) for session in ending} == {EndReason.ENDED}
+    assert await world.ids_of(into) == {session.id for session in sessions[1::2]}
+    assert await world.ids_of(one) == set()
 
 
 @pytest.fixture
@@ -473,6 +594,7 @@ async def unreachable(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIt
         pytest.param(lambda store, session: store.touch(session), id="touch"),
         pytest.param(lambda store, session: store.of_user(session.user_id), id="of_user"),
         pytest.param(lambda store, session: store.end([session], EndReason.ENDED, session.created_at), id="end"),
+        pytest.param(lambda store, session: store.move(session.user_id, "bob"), id="move"),
     ],
 )
 async def test_a_server_that_is_not_there_is_unavailable(

@@ -14,6 +14,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from support.processes import APPID, KEY, SECRET, Environment, Sandbox, clean_environment, environment, run
+from support.processes import sandbox as own_sandbox
 from support.servers import sqlite_url
 
 Done = subprocess.CompletedProcess[str]
@@ -28,10 +29,11 @@ COMMANDS = [
     "worker",
     "sandbox",
     "keygen",
+    "reencrypt",
     "doctor",
     "explain",
 ]
-SUBCOMMANDS = ["sessions list", "sessions end", "sessions end-all", "users show"]
+SUBCOMMANDS = ["sessions list", "sessions end", "sessions end-all", "users show", "users conflicts", "users merge"]
 NOWHERE = "postgresql+asyncpg://wxlogin:pa55word@127.0.0.1:1/wxlogin"
 
 
@@ -330,7 +332,7 @@ def checks(done: Done) -> dict[str, str]:
     """What `doctor` says of each check: ok or FAIL."""
     assert done.stderr == ""
     assert "Traceback" not in done.stdout
-    found = re.findall(r"^(ok|FAIL) +(settings|schema|database|session store) ", done.stdout, re.MULTILINE)
+    found = re.findall(r"^(ok|FAIL) +(settings|schema|database|session store|WeChat) ", done.stdout, re.MULTILINE)
     return {check: verdict for verdict, check in found}
 
 
@@ -391,10 +393,51 @@ def test_the_doctor_finds_a_database_that_is_not_migrated(empty: Environment) ->
     assert "wxlogin migrate" in done.stdout
 
 
+def test_the_doctor_proves_the_credentials(env: Environment) -> None:
+    """With --wechat an access token from WeChat proves each app's credentials, and no token is shown."""
+    done = run("doctor", "--wechat", env=env)
+
+    assert done.returncode == 0
+    assert checks(done)["WeChat"] == "ok"
+    assert SECRET not in done.stdout
+
+
+def test_the_doctor_asks_wechat_only_when_told(env: Environment, sandbox: Sandbox) -> None:
+    """Without --wechat nobody asks WeChat for a token."""
+    before = len(sandbox.calls_of("/cgi-bin/stable_token"))
+
+    assert "WeChat" not in checks(run("doctor", env=env))
+    assert len(sandbox.calls_of("/cgi-bin/stable_token")) == before
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "told"),
+    [
+        ({"errcode": 40125}, 5, "Set WXLOGIN_APP_SECRET"),
+        ({"errcode": 40164}, 5, "IP whitelist"),
+        ({"errcode": 40243}, 5, "Unfreeze"),
+        ({"errcode": 45009}, 4, "quota"),
+        ({"drop": True}, 4, "cannot be reached"),
+    ],
+    ids=str,
+)
+def test_the_doctor_says_what_wechat_answers(fault: dict[str, Any], status: int, told: str, tmp_path: Path) -> None:
+    """What WeChat rejects is a failed check, with the errcode, what it means and what mends it."""
+    with own_sandbox() as wechat:
+        wechat.fail(path="/cgi-bin/stable_token", **fault)
+        env = environment(wechat_url=wechat.url, database_url=sqlite_url(tmp_path))
+        run("migrate", env=env)
+        done = run("doctor", "--wechat", env=env)
+
+    assert (done.returncode, checks(done)["WeChat"]) == (status, "FAIL")
+    assert told in done.stdout
+    assert "errcode" not in fault or f"errcode {fault['errcode']}, rid " in done.stdout
+
+
 @pytest.mark.parametrize(
     ("number", "code", "retry"),
     [
-        ("-1", "wechat_unavailable", "with a new code"),
+        ("-1", "wechat_unavailable", "later; a login needs a new code"),
         ("40029", "code_invalid", "with a new code"),
         ("40226", "user_blocked_by_wechat", "does not help"),
     ],

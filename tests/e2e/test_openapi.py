@@ -22,6 +22,17 @@ from support.processes import Sandbox, Service
 
 LOGINS = [("POST", "/login"), ("POST", "/v1/sessions")]
 PROFILE_CHANGES = [("PATCH", "/v1/me"), ("PUT", "/v1/me")]
+PHONE_AND_UNIONID = [("PUT", "/v1/me/phone"), ("PUT", "/v1/me/unionid")]
+CLIENT_DATA = [("POST", "/v1/wechat/decrypt"), ("POST", "/v1/wechat/verify")]
+ASKED = {"429", "500", "502", "503"}
+"""What a call to WeChat can fail with."""
+
+SESSION_KEYS = [
+    ("POST", "/v1/wechat/check"),
+    ("GET", "/v1/wechat/session-key"),
+    ("POST", "/v1/wechat/session-key/reset"),
+    ("GET", "/v1/wechat/encrypt-keys"),
+]
 PROTECTED = [
     ("GET", "/v1/sessions"),
     ("DELETE", "/v1/sessions"),
@@ -30,6 +41,9 @@ PROTECTED = [
     ("DELETE", "/v1/sessions/{session_id}"),
     ("GET", "/v1/me"),
     *PROFILE_CHANGES,
+    *PHONE_AND_UNIONID,
+    *CLIENT_DATA,
+    *SESSION_KEYS,
     ("GET", "/auth"),
 ]
 HEALTH, READINESS = ("GET", "/healthz"), ("GET", "/readyz")
@@ -40,6 +54,9 @@ FAILURES = {
     **{operation: {"401", "503"} for operation in PROTECTED},
     **{operation: {"400", "401", "503"} for operation in PROFILE_CHANGES},
     ("DELETE", "/v1/sessions/{session_id}"): {"401", "404", "503"},
+    **{operation: {"400", "401", "404", *ASKED} for operation in PHONE_AND_UNIONID},
+    **{operation: {"400", "401", "503"} for operation in CLIENT_DATA},
+    **{operation: {"401", *ASKED} for operation in SESSION_KEYS},
     READINESS: {"503"},
 }
 """The statuses of failures that the schema has to name."""

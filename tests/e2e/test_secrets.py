@@ -4,7 +4,7 @@ import json
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from support.processes import APPID, KEY, SECRET, Environment, Sandbox, environment, run, service
+from support.processes import sandbox as own_sandbox
 from support.servers import sqlite_url
 
 PASSWORD = "pa55word-of-the-store"
@@ -41,12 +42,16 @@ class Wiretap:
 
     def __init__(self, upstream: str) -> None:
         self.session_keys: set[str] = {"c2VjcmV0LXNlc3Npb24ta2V5"}
+        self.access_tokens: set[str] = set()
         self._upstream = upstream
         tap = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                tap.forward(self)
+                tap.forward(self, "GET")
+
+            def do_POST(self) -> None:
+                tap.forward(self, "POST")
 
             def log_message(self, *_: object) -> None:
                 """Print nothing."""
@@ -55,12 +60,15 @@ class Wiretap:
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
-    def forward(self, request: BaseHTTPRequestHandler) -> None:
+    def forward(self, request: BaseHTTPRequestHandler, method: str) -> None:
         """Hand one call on; hang up when the sandbox does."""
+        body = request.rfile.read(int(request.headers.get("content-length", 0)))
         with suppress(httpx.TransportError, OSError):
-            answer = httpx.get(self._upstream + request.path, timeout=10)
+            answer = httpx.request(method, self._upstream + request.path, content=body, timeout=10)
             with suppress(ValueError, KeyError):
                 self.session_keys.add(answer.json()["session_key"])
+            with suppress(ValueError, KeyError):
+                self.access_tokens.add(answer.json()["access_token"])
             request.send_response(answer.status_code)
             request.send_header("Content-Length", str(len(answer.content)))
             request.end_headers()
@@ -70,6 +78,13 @@ class Wiretap:
 @pytest.fixture(scope="module")
 def wiretap(sandbox: Sandbox) -> Iterator[Wiretap]:
     """A wiretap that listens."""
+    with listening(sandbox) as tap:
+        yield tap
+
+
+@contextmanager
+def listening(sandbox: Sandbox) -> Iterator[Wiretap]:
+    """A wiretap on that sandbox."""
     tap = Wiretap(sandbox.url)
     thread = threading.Thread(target=tap.server.serve_forever)
     thread.start()
@@ -98,6 +113,7 @@ class Leaks:
             "code": self.codes,
             "token": self.tokens,
             "session_key": sorted(self._wiretap.session_keys),
+            "access token": sorted(self._wiretap.access_tokens),
         }
 
     def found_in(self, text: str | bytes, *, allowed: str = "") -> list[str]:
@@ -199,6 +215,48 @@ def test_logins_tell_no_secret(wiretap: Wiretap, sandbox: Sandbox, leaks: Leaks,
     assert [found for found in answered if found] == []
     assert kept
     assert [name for name, found in kept.items() if found] == []
+
+
+AFTER_LOGIN = {
+    "/wxa/business/getuserphonenumber": ("PUT", "/v1/me/phone"),
+    "/wxa/checksession": ("GET", "/v1/wechat/session-key"),
+    "/wxa/resetusersessionkey": ("POST", "/v1/wechat/session-key/reset"),
+    "/wxa/business/getuserencryptkey": ("GET", "/v1/wechat/encrypt-keys"),
+    "/wxa/business/checkencryptedmsg": ("POST", "/v1/wechat/check"),
+    "/wxa/getpaidunionid": ("PUT", "/v1/me/unionid"),
+}
+"""WeChat's calls that carry an access token, and what makes the service call them."""
+
+
+def ask_after_login(http: httpx.Client, leaks: Leaks, sandbox: Sandbox, path: str) -> httpx.Response:
+    """One request that needs WeChat, with everything that any of them needs."""
+    leaks.codes.append(sandbox.phone_code())
+    body = {"code": leaks.codes[-1], "encryptedData": "AAAA", "transaction_id": "4200"}
+    method, route = AFTER_LOGIN[path]
+    return http.request(method, route, json=body, headers={"Authorization": f"Bearer {leaks.tokens[0]}"})
+
+
+def test_what_follows_a_login_tells_no_secret(tmp_path: Path) -> None:
+    """However calls with an access token end, neither it nor a session_key nor a phone code is told or kept."""
+    answers = []
+    with own_sandbox() as sandbox, listening(sandbox) as tap, service(env=settings(tap, tmp_path)) as running_service:
+        http, leaks = running_service.http, Leaks(tap)
+        log_in(http, leaks, sandbox.code(), "/v1/sessions")
+        for path in AFTER_LOGIN:
+            answers.append(ask_after_login(http, leaks, sandbox, path))
+            for fault in [*FAULTS, {"errcode": 40001, "times": 2}, {"errcode": 87009}, {"body": {"errcode": 0}}]:
+                sandbox.fail(path=path, **fault)
+                answers.append(ask_after_login(http, leaks, sandbox, path))
+        running_service.process.stop()
+        seen = json.dumps(sandbox.calls())
+    kept = {path.name: leaks.found_in(path.read_bytes()) for path in tmp_path.iterdir()}
+
+    assert {answer.status_code for answer in answers} >= {200, 204, 400, 404, 429, 500, 502, 503}
+    assert tap.access_tokens
+    assert leaks.found_in(running_service.process.text()) == []
+    assert [found for answer in answers if (found := leaks.found_in(told_by(answer)))] == []
+    assert [name for name, found in kept.items() if found] == []
+    assert leaks.found_in(seen) == []
 
 
 def test_a_store_that_is_down_tells_no_secret(wiretap: Wiretap, sandbox: Sandbox, leaks: Leaks, tmp_path: Path) -> None:

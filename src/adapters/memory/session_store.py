@@ -1,6 +1,7 @@
 """Sessions in this process's memory: for tests, and for a service that may forget them when it restarts."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from adapters.memory.key_vault import MemoryKeyVault
@@ -29,8 +30,8 @@ class MemorySessionStore(SessionStore):
 
     async def touch(self, session: Session) -> None:
         """See SessionStore."""
-        if isinstance(self._sessions.get(session.id), Session):
-            self._sessions[session.id] = session
+        if isinstance(kept := self._sessions.get(session.id), Session):
+            self._sessions[session.id] = replace(session, user_id=kept.user_id)
 
     async def of_user(self, user_id: str) -> list[Session]:
         """See SessionStore."""
@@ -41,6 +42,12 @@ class MemorySessionStore(SessionStore):
         for session in sessions:
             if isinstance(self._sessions.get(session.id), Session):
                 self._sessions[session.id] = session.end(reason, now)
+
+    async def move(self, from_id: str, into_id: str) -> int:
+        """See SessionStore."""
+        moving = await self.of_user(from_id)
+        self._sessions |= {session.id: replace(session, user_id=into_id) for session in moving}
+        return len(moving)
 
     async def purge(self, now: datetime) -> int:
         """See SessionStore."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from application.ports import UserRepository
 from domain.errors import NotFound
 from domain.identity import Identity
-from domain.user import Profile, ProfileChange, UnionIdConflict, User
+from domain.user import PhoneNumber, Profile, ProfileChange, UnionIdConflict, User, merge
 
 
 class MemoryUserRepository(UserRepository):
@@ -15,6 +15,7 @@ class MemoryUserRepository(UserRepository):
 
     def __init__(self) -> None:
         self._users: dict[str, User] = {}
+        self._merged: dict[str, str] = {}
         self._conflicts: dict[tuple[str, str], UnionIdConflict] = {}
 
     async def find_or_create(self, identity: Identity, now: datetime) -> tuple[User, bool]:
@@ -31,6 +32,7 @@ class MemoryUserRepository(UserRepository):
 
     async def get(self, user_id: str) -> User:
         """See UserRepository."""
+        user_id = self._merged.get(user_id, user_id)
         if user_id not in self._users:
             raise NotFound("There is no such user")
         return self._users[user_id]
@@ -39,8 +41,37 @@ class MemoryUserRepository(UserRepository):
         """See UserRepository."""
         user = await self.get(user_id)
         profile = replace(user.profile, **change.fields())
-        self._users[user_id] = replace(user, profile=profile, updated_at=now)
-        return self._users[user_id]
+        self._users[user.id] = replace(user, profile=profile, updated_at=now)
+        return self._users[user.id]
+
+    async def bind_phone(self, user_id: str, phone: PhoneNumber, now: datetime) -> User:
+        """See UserRepository."""
+        user = await self.get(user_id)
+        self._users[user.id] = replace(user, phone=phone.value, updated_at=now)
+        return self._users[user.id]
+
+    async def merge(self, from_id: str, into_id: str, discard: frozenset[str], now: datetime) -> User:
+        """See UserRepository."""
+        one, into = await self.get(from_id), await self.get(into_id)
+        if one.id == into.id != from_id != into_id:
+            return into
+        self._users[into.id] = merge(one, into, discard, now)
+        del self._users[one.id]
+        self._merged |= {one.id: into.id, **{old: into.id for old, new in self._merged.items() if new == one.id}}
+        self._conflicts = self._settled(one.id, into.id)
+        return self._users[into.id]
+
+    def _settled(self, one: str, into: str) -> dict[tuple[str, str], UnionIdConflict]:
+        """The conflicts, when two users are one."""
+        own = (into, self._users[into].unionid)
+        renamed = [
+            UnionIdConflict(
+                into if c.user_id == one else c.user_id, c.unionid, into if c.other_user_id == one else c.other_user_id
+            )
+            for c in self._conflicts.values()
+        ]
+        left = {(c.user_id, c.unionid): c for c in renamed if c.user_id != c.other_user_id}
+        return {key: conflict for key, conflict in left.items() if key != own}
 
     async def conflicts(self) -> list[UnionIdConflict]:
         """See UserRepository."""

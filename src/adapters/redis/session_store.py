@@ -10,6 +10,7 @@ written before its index: nobody has its token before both are, and who ends it 
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -99,12 +100,18 @@ class RedisSessionStore(SessionStore):
         return None
 
     async def touch(self, session: Session) -> None:
-        """See SessionStore."""
+        """See SessionStore. What it overwrites tells whether the session moved meanwhile: then it is put right."""
+        overwritten = await self._overwrite(session)
+        if overwritten and (user_id := _decode_record(overwritten).user_id) != session.user_id:
+            await self._overwrite(replace(session, user_id=user_id))
+
+    async def _overwrite(self, session: Session) -> bytes | None:
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.set(_key(session.id), _encode(_record(session)), pxat=millis(session.forget_at), xx=True, get=True)
+        pipeline.zadd(_index(session.user_id), {_member(session): millis(session.idle_expires_at)}, xx=True)
         with translated():
-            pipeline = self._redis.pipeline(transaction=False)
-            pipeline.set(_key(session.id), _encode(_record(session)), pxat=millis(session.forget_at), xx=True)
-            pipeline.zadd(_index(session.user_id), {_member(session): millis(session.idle_expires_at)}, xx=True)
-            await pipeline.execute()
+            overwritten, _ = await pipeline.execute()
+        return overwritten  # type: ignore[no-any-return]  # a pipeline answers anything
 
     async def of_user(self, user_id: str) -> list[Session]:
         """See SessionStore."""
@@ -122,6 +129,19 @@ class RedisSessionStore(SessionStore):
             _end(pipeline, session.user_id, _member(session), session.end(reason, now))
         with translated():
             await pipeline.execute()
+
+    async def move(self, from_id: str, into_id: str) -> int:
+        """See SessionStore. The new index is written before the old one goes: an end by either finds the session."""
+        moving = await self.of_user(from_id)
+        for session in moving:
+            moved, member = replace(session, user_id=into_id), _member(session)
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.eval(ADD_TO_INDEX, 1, _index(into_id), 0, millis(session.idle_expires_at), member, 0)
+            pipeline.set(_key(session.id), _encode(_record(moved)), pxat=millis(session.forget_at), xx=True)
+            pipeline.zrem(_index(from_id), member)
+            with translated():
+                await pipeline.execute()
+        return len(moving)
 
     async def _replace(self, newest: Session, members: Sequence[str]) -> None:
         pipeline = self._redis.pipeline(transaction=False)

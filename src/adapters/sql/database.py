@@ -204,7 +204,13 @@ def translated() -> Iterator[None]:
     except IntegrityError as error:
         raise ConstraintViolated("Two requests wrote the same at once; try again") from error
     except (SQLAlchemyError, OSError, TimeoutError) as error:
-        raise StoreUnavailable(f"The database does not answer as it should ({type(error).__name__})") from error
+        raise StoreUnavailable(f"The database does not answer as it should ({_kind(error)})") from error
+
+
+def _kind(error: Exception) -> str:
+    """What the driver calls it: InvalidCatalogNameError says more than DBAPIError."""
+    original = getattr(error, "orig", None) or error
+    return type(original.__cause__ or original).__name__
 
 
 def _may_be_repeated(error: DBAPIError) -> bool:

@@ -51,6 +51,10 @@ class SqlSessionStore(SessionStore):
         """See SessionStore."""
         await self._database.write(partial(_end, ending=sessions, reason=reason, now=now))
 
+    async def move(self, from_id: str, into_id: str) -> int:
+        """See SessionStore."""
+        return await self._database.write(partial(_move, from_id=from_id, into_id=into_id))
+
     async def purge(self, now: datetime) -> int:
         """See SessionStore."""
         return await self._database.write(partial(_purge, now=now))
@@ -81,6 +85,11 @@ def _end(connection: Connection, ending: Sequence[Session], reason: EndReason, n
     for session in ending:
         ended = {"end_reason": reason.value, "forget_at": session.end(reason, now).forget_at}
         connection.execute(update(sessions).where(_is_open(session)).values(ended))
+
+
+def _move(connection: Connection, from_id: str, into_id: str) -> int:
+    theirs = update(sessions).where(sessions.c.user_id == from_id, sessions.c.end_reason.is_(None))
+    return connection.execute(theirs.values(user_id=into_id)).rowcount
 
 
 def _purge(connection: Connection, now: datetime) -> int:

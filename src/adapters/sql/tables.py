@@ -126,3 +126,21 @@ session_keys = Table(
     Column("replaced_at", UtcDateTime),
     Column("forget_at", UtcDateTime, nullable=False, index=True),
 )
+
+access_tokens = Table(
+    "access_tokens",
+    metadata,
+    Column("appid", Identifier(64), primary_key=True),
+    Column("sealed", text(4096)),
+    Column("holder", Identifier(36)),
+    Column("held_until", UtcDateTime),
+)
+
+merges = Table(
+    "merges",
+    metadata,
+    Column("from_id", Identifier(36), primary_key=True),
+    Column("into_id", Identifier(36), nullable=False, index=True),
+    Column("merged_at", UtcDateTime, nullable=False),
+    Column("record", text(8192), nullable=False),
+)

@@ -10,10 +10,11 @@ from uuid_utils import uuid7
 
 from adapters.sql.database import ConstraintViolated, Database
 from adapters.sql.tables import accounts, unionid_conflicts, users
+from adapters.sql.user_merge import lock, merge_rows, merged_into
 from application.ports import UserRepository
 from domain.errors import NotFound, StoreUnavailable
 from domain.identity import AppId, Identity
-from domain.user import PROFILE_LIMITS, Profile, ProfileChange, UnionIdConflict, User
+from domain.user import PROFILE_LIMITS, PhoneNumber, Profile, ProfileChange, UnionIdConflict, User
 
 RACES = 10
 """How often a login that lost a race looks again. The winner has committed by then, so one look is the rule."""
@@ -45,7 +46,18 @@ class SqlUserRepository(UserRepository):
 
     async def change_profile(self, user_id: str, change: ProfileChange, now: datetime) -> User:
         """See UserRepository."""
-        return await self._database.write(partial(_change_profile, user_id=user_id, change=change, now=now))
+        values = {**change.fields(), "updated_at": now}
+        return await self._database.write(partial(_change, user_id=user_id, values=values))
+
+    async def bind_phone(self, user_id: str, phone: PhoneNumber, now: datetime) -> User:
+        """See UserRepository."""
+        values = {"phone": phone.value, "updated_at": now}
+        return await self._database.write(partial(_change, user_id=user_id, values=values))
+
+    async def merge(self, from_id: str, into_id: str, discard: frozenset[str], now: datetime) -> User:
+        """See UserRepository."""
+        work = partial(_merge, from_id=from_id, into_id=into_id, discard=discard, now=now)
+        return await self._database.write(work)
 
     async def conflicts(self) -> list[UnionIdConflict]:
         """See UserRepository."""
@@ -111,17 +123,29 @@ def _record_conflict(connection: Connection, conflict: UnionIdConflict, now: dat
 
 
 def _get(connection: Connection, user_id: str) -> User:
-    row = (connection.execute(select(users).where(users.c.id == user_id))).first()
+    row = connection.execute(select(users).where(users.c.id == user_id)).first()
     if row is None:
+        if now_is := merged_into(connection, user_id):
+            return _get(connection, now_is)
         raise NotFound("There is no such user")
-    owned = select(accounts).where(accounts.c.user_id == user_id).order_by(accounts.c.created_at, accounts.c.openid)
+    owned = select(accounts).where(accounts.c.user_id == row.id).order_by(accounts.c.created_at, accounts.c.openid)
     return _user(row, connection.execute(owned).all())
 
 
-def _change_profile(connection: Connection, user_id: str, change: ProfileChange, now: datetime) -> User:
-    values = {**change.fields(), "updated_at": now}
-    connection.execute(update(users).where(users.c.id == user_id).values(values))
+def _change(connection: Connection, user_id: str, values: dict[str, Any]) -> User:
+    changed = connection.execute(update(users).where(users.c.id == user_id).values(values)).rowcount
+    if not changed and (now_is := merged_into(connection, user_id)):
+        return _change(connection, now_is, values)
     return _get(connection, user_id)
+
+
+def _merge(connection: Connection, from_id: str, into_id: str, discard: frozenset[str], now: datetime) -> User:
+    lock(connection, from_id, into_id)
+    one, into = _get(connection, from_id), _get(connection, into_id)
+    if one.id == into.id != from_id != into_id:
+        return into  # that was done before
+    merge_rows(connection, one, into, discard, now)
+    return _get(connection, into.id)
 
 
 def _conflicts(connection: Connection) -> list[UnionIdConflict]:

@@ -7,7 +7,7 @@ client, which logs nothing, and follows no redirect (docs/decisions/0003-wechat-
 import asyncio
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import aiohttp
@@ -15,18 +15,33 @@ import httpx
 import msgspec
 
 from adapters.wechat.errcodes import error_of
+from adapters.wechat.signing import Signer
 from domain.errors import WeChatBadAnswer, WeChatUnavailable
 
-HEADERS = httpx.Headers({"accept": "application/json", "accept-encoding": "identity", "user-agent": "wxlogin"})
+HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "wxlogin"}
 
 LARGEST_ANSWER = 64 * 1024
 """In bytes. Real answers are below one KiB."""
 
+GREATEST_NUMBER = 2**33
+"""As a time it is in the year 2242, and as a duration it still has an end that Python's calendar knows."""
+
 RID = re.compile(r"rid: ([0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8})")
 
 
+class Reply(NamedTuple):
+    """What came back."""
+
+    headers: httpx.Headers
+    body: bytes
+
+
 class WeChatApi:
-    """WeChat's server API at `base_url`, where every call ends within `timeout` seconds."""
+    """WeChat's server API at `base_url`, where every call ends within `timeout` seconds.
+
+    Every method gives the answer of `path`, an object without an error in it, and raises WeChatUnavailable,
+    WeChatBadAnswer, and what the errcode in the answer means.
+    """
 
     def __init__(self, transport: httpx.AsyncBaseTransport, base_url: str, timeout: float) -> None:
         self._transport = transport
@@ -34,19 +49,39 @@ class WeChatApi:
         self._timeout = timeout
 
     async def get(self, path: str, params: Mapping[str, str]) -> dict[str, Any]:
-        """The answer of `path`, an object without an error in it.
+        """GET, with everything in the query."""
+        request = httpx.Request("GET", self._url(path, params), headers=HEADERS)
+        return _understand((await self._exchange(request)).body)
 
-        Raises WeChatUnavailable, WeChatBadAnswer, and what the errcode in the answer means.
-        """
-        url = f"{self._base_url}{path}?{urlencode(params)}"
-        return _understand(await self._exchange(httpx.Request("GET", url, headers=HEADERS)))
+    async def post(self, path: str, params: Mapping[str, str], body: Mapping[str, Any]) -> dict[str, Any]:
+        """POST of a JSON object, or of nothing at all if it is empty: WeChat signs over the body."""
+        content = msgspec.json.encode(body) if body else b""
+        return _understand((await self._send(path, params, content, {})).body)
 
-    async def _exchange(self, request: httpx.Request) -> bytes:
+    async def post_signed(
+        self, path: str, params: Mapping[str, str], body: Mapping[str, Any], signer: Signer
+    ) -> dict[str, Any]:
+        """POST of an encrypted and signed object, whose answer is signed too, unless it is a refusal."""
+        content, headers = signer.seal(path, body)
+        reply = await self._send(path, params, content, headers)
+        if "wechatmp-signature" not in reply.headers:
+            _understand(reply.body)  # a request that WeChat refuses is answered in the clear
+            raise WeChatBadAnswer("WeChat's answer is not signed")
+        return _understand(signer.open(path, reply.headers, reply.body))
+
+    async def _send(self, path: str, params: Mapping[str, str], content: bytes, headers: Mapping[str, str]) -> Reply:
+        headers = {**HEADERS, "content-type": "application/json", **headers}
+        return await self._exchange(httpx.Request("POST", self._url(path, params), headers=headers, content=content))
+
+    def _url(self, path: str, params: Mapping[str, str]) -> str:
+        return f"{self._base_url}{path}?{urlencode(params)}"
+
+    async def _exchange(self, request: httpx.Request) -> Reply:
         try:
             async with asyncio.timeout(self._timeout):
                 response = await self._transport.handle_async_request(request)
                 try:
-                    return await _read(response)
+                    return Reply(response.headers, await _read(response))
                 finally:
                     await response.aclose()
         except TimeoutError:
@@ -83,3 +118,19 @@ def _understand(body: bytes) -> dict[str, Any]:
         rid = RID.search(str(answer.get("errmsg", "")))
         raise error_of(errcode, rid and rid[1])
     return answer
+
+
+def text_in(answer: Mapping[str, Any], field: str, pattern: str) -> str:
+    """A field of an answer. Raises WeChatBadAnswer when it is missing or does not match."""
+    value = answer.get(field)
+    if not isinstance(value, str) or not re.fullmatch(pattern, value):
+        raise WeChatBadAnswer(f"WeChat's answer has no usable {field}")
+    return value
+
+
+def number_in(answer: Mapping[str, Any], field: str) -> int:
+    """A whole number in an answer: a version, a time or a duration in seconds. Raises WeChatBadAnswer."""
+    value = answer.get(field)
+    if type(value) is not int or not 0 <= value <= GREATEST_NUMBER:
+        raise WeChatBadAnswer(f"WeChat's answer has no usable {field}")
+    return value

@@ -1,8 +1,8 @@
 """WeChat's error codes: what they mean, what causes them, what mends them.
 
-The texts follow WeChat's global return codes
-(https://developers.weixin.qq.com/doc/oplatform/Return_codes/Return_code_descriptions_new.html) and what operators
-report. Raised by code2Session or not, `wxlogin explain` knows them.
+One table for `wxlogin explain`, the log, the `detail` of a problem, and docs/wechat-errors.md. The texts follow
+WeChat's global return codes (https://developers.weixin.qq.com/doc/oplatform/Return_codes/Return_code_descriptions_new.html),
+the pages of the calls, and what operators report.
 """
 
 from dataclasses import dataclass
@@ -12,11 +12,17 @@ from domain.errors import (
     CodeInvalid,
     CodeMissing,
     CodeUsed,
+    DataUndecryptable,
+    NotFound,
     RateLimited,
     UserBlockedByWeChat,
     WeChatUnavailable,
     WxLoginError,
 )
+
+
+class AccessTokenRefused(WeChatUnavailable):
+    """WeChat does not take the access token: another one may work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +40,57 @@ def _table(*rows: ErrCode) -> dict[int, ErrCode]:
     return {row.number: row for row in rows}
 
 
+PROXY = "A proxy between this service and WeChat changed the request; else it is a defect of wxlogin"
+URL = "Check WXLOGIN_WECHAT_URL and what answers there"
+HEADERS = "A proxy between this service and WeChat drops headers"
+DROPPED = "A proxy between this service and WeChat dropped it"
+WHITELIST = "Add this server's address to the IP whitelist in the WeChat console"
+LOGIN_AGAIN = "Call wx.login() and log in again: a login brings the new key"
+CONFIRM = "Let the administrator confirm in WeChat, or add this server's address to the IP whitelist"
+
 ERRCODES = _table(
     ErrCode(
         -1,
         WeChatUnavailable,
         "WeChat is busy",
         "A passing fault of WeChat's",
-        "Call wx.login() again in a moment: nobody knows whether the code was spent",
+        "Try again in a moment, a login with a new code of wx.login(): nobody knows whether the old one is spent",
+    ),
+    ErrCode(
+        1,
+        NotFound,
+        "WeChat did not make this encrypted data",
+        "It is older than three days, of another app, or forged",
+        "Refuse the data, and let the client ask the user for it again",
+    ),
+    ErrCode(
+        40001,
+        AccessTokenRefused,
+        "The access token is invalid or not the newest",
+        "Another program forces new tokens for the same app, or the AppSecret was reset",
+        "wxlogin tries once with another token; if it stays, look for who calls stable_token with force_refresh",
+    ),
+    ErrCode(40002, AppMisconfigured, "The grant_type is invalid", PROXY, URL),
+    ErrCode(
+        40003,
+        AppMisconfigured,
+        "The openid is invalid",
+        "It is of another app: the appid of a configured app was changed",
+        "Keep one appid a mini-program; compare WXLOGIN_APPID with the WeChat console",
     ),
     ErrCode(
         40013,
         AppMisconfigured,
         "WeChat does not know the appid",
-        "A typing error, or the appid of an Official Account",
+        "A typing error, or the appid of an Official Account; for a phone code: it is of another mini-program",
         "Compare WXLOGIN_APPID with the mini-program's settings in the WeChat console",
+    ),
+    ErrCode(
+        40014,
+        AccessTokenRefused,
+        "The access token is malformed",
+        "A proxy between this service and WeChat cut it",
+        "wxlogin tries once with another token; if it stays, check WXLOGIN_WECHAT_URL and what answers there",
     ),
     ErrCode(
         40029,
@@ -56,6 +99,14 @@ ERRCODES = _table(
         "It is older than five minutes, of another app, or a phone-button code sent to login",
         "Call wx.login() again and send the new code at once; check that client and server have the same appid",
     ),
+    ErrCode(
+        40066,
+        AppMisconfigured,
+        "WeChat has no such call",
+        "WXLOGIN_WECHAT_URL has a path too much, or a proxy changed it",
+        URL,
+    ),
+    ErrCode(40097, AppMisconfigured, "A parameter is invalid", PROXY, URL),
     ErrCode(
         40125,
         AppMisconfigured,
@@ -84,27 +135,75 @@ ERRCODES = _table(
         "WeChat's own judgement of the account",
         "Refuse the login; the user can appeal to WeChat",
     ),
+    ErrCode(40230, AppMisconfigured, "The signed request has no Wechatmp-Serial", HEADERS, URL),
+    ErrCode(40231, AppMisconfigured, "The signed request has no Wechatmp-TimeStamp", HEADERS, URL),
+    ErrCode(
+        40232,
+        AppMisconfigured,
+        "The signed request has no Wechatmp-Signature",
+        "API security is on in the WeChat console, but the app has no signing keys here, or a proxy drops headers",
+        "Add `signing` to the app in WXLOGIN_APPS",
+    ),
+    ErrCode(40233, AppMisconfigured, "The signed request has no Wechatmp-Appid", HEADERS, URL),
+    ErrCode(
+        40234,
+        AppMisconfigured,
+        "The request's signature is wrong",
+        "The private key here is not the one of the WeChat console",
+        "Compare signing.private_key of the app in WXLOGIN_APPS with the WeChat console",
+    ),
+    ErrCode(
+        40235,
+        AppMisconfigured,
+        "The request cannot be decrypted",
+        "The symmetric key or its number is not the one of the WeChat console",
+        "Compare signing.sym_key and signing.sym_key_sn of the app in WXLOGIN_APPS with the WeChat console",
+    ),
+    ErrCode(
+        40236,
+        AppMisconfigured,
+        "The Wechatmp-Appid is invalid",
+        "The appid of the signed app is wrong",
+        "Compare the appid in WXLOGIN_APPS with the WeChat console",
+    ),
+    ErrCode(
+        40237,
+        AppMisconfigured,
+        "The Wechatmp-Appid is not the access token's",
+        "Two apps were mixed up on the way",
+        URL,
+    ),
+    ErrCode(
+        40238,
+        AppMisconfigured,
+        "The app has no symmetric key",
+        "API security was set up only half in the WeChat console",
+        "Set up the symmetric key there, or remove `signing` from the app in WXLOGIN_APPS",
+    ),
+    ErrCode(
+        40239,
+        AppMisconfigured,
+        "The app has no public key",
+        "API security was set up only half in the WeChat console",
+        "Set up the key pair there, or remove `signing` from the app in WXLOGIN_APPS",
+    ),
+    ErrCode(
+        40240,
+        AppMisconfigured,
+        "The signed request is too old",
+        "This server's clock is wrong",
+        "Synchronise the clock (NTP)",
+    ),
     ErrCode(
         40243,
         AppMisconfigured,
         "The AppSecret is frozen",
         "It was frozen in the WeChat console",
-        "Unfreeze or reset the AppSecret in the WeChat console, then set WXLOGIN_APP_SECRET",
+        "Unfreeze or reset the AppSecret in the WeChat console, wait ten minutes, and set WXLOGIN_APP_SECRET",
     ),
-    ErrCode(
-        41002,
-        AppMisconfigured,
-        "The request to WeChat has no appid",
-        "A proxy between this service and WeChat dropped it",
-        "Check WXLOGIN_WECHAT_URL and what answers there",
-    ),
-    ErrCode(
-        41004,
-        AppMisconfigured,
-        "The request to WeChat has no AppSecret",
-        "A proxy between this service and WeChat dropped it",
-        "Check WXLOGIN_WECHAT_URL and what answers there",
-    ),
+    ErrCode(41001, AppMisconfigured, "The request to WeChat has no access token", DROPPED, URL),
+    ErrCode(41002, AppMisconfigured, "The request to WeChat has no appid", DROPPED, URL),
+    ErrCode(41004, AppMisconfigured, "The request to WeChat has no AppSecret", DROPPED, URL),
     ErrCode(
         41008,
         CodeMissing,
@@ -112,6 +211,39 @@ ERRCODES = _table(
         "The client sent none",
         "Send the code that wx.login() gave",
     ),
+    ErrCode(41009, AppMisconfigured, "The request to WeChat has no openid", DROPPED, URL),
+    ErrCode(
+        42001,
+        AccessTokenRefused,
+        "The access token has expired",
+        "This server's clock is wrong, or another program forces new tokens for the same app",
+        "wxlogin tries once with another token; if it stays, synchronise the clock (NTP)",
+    ),
+    ErrCode(
+        42007,
+        AppMisconfigured,
+        "The app's authorisation is gone",
+        "The administrator's WeChat password was changed, or the authorisation was withdrawn",
+        "Authorise the app again in the WeChat console",
+    ),
+    ErrCode(43001, AppMisconfigured, "WeChat wants GET", PROXY, URL),
+    ErrCode(43002, AppMisconfigured, "WeChat wants POST", PROXY, URL),
+    ErrCode(
+        43003,
+        AppMisconfigured,
+        "WeChat wants https",
+        "WXLOGIN_WECHAT_URL begins with http://",
+        "Set it to https://api.weixin.qq.com",
+    ),
+    ErrCode(
+        43104,
+        AppMisconfigured,
+        "The app may not ask about this user",
+        "The openid is of another app",
+        "Compare WXLOGIN_APPID with the WeChat console",
+    ),
+    ErrCode(44002, AppMisconfigured, "The request to WeChat has no body", PROXY, URL),
+    ErrCode(45002, AppMisconfigured, "The request to WeChat is too long", PROXY, URL),
     ErrCode(
         45009,
         RateLimited,
@@ -125,6 +257,120 @@ ERRCODES = _table(
         "The app makes too many calls a minute",
         "A burst of logins, or clients that call wx.login() in a loop",
         "Wait a minute; let clients keep their token instead of logging in on every launch",
+    ),
+    ErrCode(
+        45035,
+        AppMisconfigured,
+        "This server's address is not registered",
+        "The server moved, or leaves through another address than the one listed",
+        WHITELIST,
+    ),
+    ErrCode(47001, AppMisconfigured, "The request to WeChat is not the JSON it should be", PROXY, URL),
+    ErrCode(
+        48001,
+        AppMisconfigured,
+        "The app may not use this call",
+        "Phone numbers need a verified account that is no person's; or the credentials are of another kind",
+        "Verify the account, or apply for the call in the WeChat console",
+    ),
+    ErrCode(
+        48004,
+        AppMisconfigured,
+        "WeChat took this call away from the app",
+        "A violation of WeChat's rules",
+        "Look for the notice in the WeChat console",
+    ),
+    ErrCode(
+        50002,
+        AppMisconfigured,
+        "The account is restricted",
+        "It is frozen, moving or being closed",
+        "Its administrator finds the reason in the WeChat console",
+    ),
+    ErrCode(
+        50004,
+        AppMisconfigured,
+        "The account may not have access tokens",
+        "A punishment by WeChat",
+        "Its administrator finds the reason in the WeChat console",
+    ),
+    ErrCode(
+        50007,
+        AppMisconfigured,
+        "The account is frozen",
+        "A punishment by WeChat, or a wish of its owner",
+        "Its administrator finds the reason in the WeChat console",
+    ),
+    ErrCode(
+        61004,
+        AppMisconfigured,
+        "This server's address is not registered",
+        "The server moved, or leaves through another address than the one listed",
+        WHITELIST,
+    ),
+    ErrCode(
+        61024,
+        AppMisconfigured,
+        "The appid is of a third-party platform",
+        "WXLOGIN_APPID is the platform's, not the mini-program's",
+        "Set WXLOGIN_APPID to the mini-program's own appid",
+    ),
+    ErrCode(
+        87007,
+        DataUndecryptable,
+        "WeChat does not know the session_key any more",
+        "The user has not been in the mini-program for long",
+        LOGIN_AGAIN,
+    ),
+    ErrCode(87008, AppMisconfigured, "The sig_method is invalid", PROXY, URL),
+    ErrCode(
+        87009,
+        DataUndecryptable,
+        "The signature is not of the user's session_key",
+        "A newer wx.login() replaced the key, here or in another program of the same app",
+        LOGIN_AGAIN,
+    ),
+    ErrCode(
+        89002,
+        AppMisconfigured,
+        "The app belongs to no Open Platform account",
+        "Nobody bound it, so its users have no unionid",
+        "Bind the mini-program at the WeChat Open Platform",
+    ),
+    ErrCode(
+        89300,
+        NotFound,
+        "WeChat knows no such payment",
+        "It was more than five minutes ago, of another user or app, or its number is wrong",
+        "Ask within five minutes of the payment, with the number that WeChat Pay gave",
+    ),
+    ErrCode(
+        89501,
+        AppMisconfigured,
+        "A confirmation by the account's administrator is pending",
+        "WeChat asked the administrator about a new server",
+        CONFIRM,
+    ),
+    ErrCode(
+        89503,
+        AppMisconfigured,
+        "The account's administrator has to confirm this call",
+        "The server is new to WeChat",
+        CONFIRM,
+    ),
+    ErrCode(
+        89506,
+        AppMisconfigured,
+        "The administrator refused this server for a day",
+        "WeChat asked, and the answer was no",
+        "Talk to the administrator, and try again after 24 hours",
+    ),
+    ErrCode(
+        89507,
+        AppMisconfigured,
+        "The administrator refused this server for an hour",
+        "WeChat asked, and the answer was no",
+        "Talk to the administrator, and try again after an hour",
     ),
 )
 

@@ -5,13 +5,17 @@ https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-login/code2Sess
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
-from adapters.wechat.api import WeChatApi
+from adapters.wechat.api import WeChatApi, text_in
 from application.ports import IdentityProvider
-from domain.errors import AppUnknown, WeChatBadAnswer
+from domain.errors import AppUnknown, CodeInvalid
 from domain.identity import AppId, Identity, LoginCode
 from domain.session_key import SessionKey
+
+PHONE_CODE = re.compile(r"[0-9a-f]{64}")
+"""As in WeChat's documentation; a login code has 32 letters and digits."""
+
+IS_PHONE_CODE = "This looks like a code of the phone button; send it to PUT /v1/me/phone, and a wx.login() code here"
 
 
 class WeChatIdentityProvider(IdentityProvider):
@@ -31,14 +35,12 @@ class WeChatIdentityProvider(IdentityProvider):
             "js_code": code.value,
             "grant_type": "authorization_code",
         }
-        answer = await self._api.get("/sns/jscode2session", params)
-        unionid = _text(answer, "unionid", r"[!-~]{1,128}") if answer.get("unionid") else None
-        identity = Identity(appid, _text(answer, "openid", r"[!-~]{1,128}"), unionid)
-        return identity, SessionKey(_text(answer, "session_key", r"[!-~]{1,512}"))
-
-
-def _text(answer: Mapping[str, Any], field: str, pattern: str) -> str:
-    value = answer.get(field)
-    if not isinstance(value, str) or not re.fullmatch(pattern, value):
-        raise WeChatBadAnswer(f"WeChat's answer has no usable {field}")
-    return value
+        try:
+            answer = await self._api.get("/sns/jscode2session", params)
+        except CodeInvalid as error:
+            if PHONE_CODE.fullmatch(code.value):
+                raise CodeInvalid(IS_PHONE_CODE, errcode=error.errcode, rid=error.rid) from None
+            raise
+        unionid = text_in(answer, "unionid", r"[!-~]{1,128}") if answer.get("unionid") else None
+        identity = Identity(appid, text_in(answer, "openid", r"[!-~]{1,128}"), unionid)
+        return identity, SessionKey(text_in(answer, "session_key", r"[!-~]{1,512}"))

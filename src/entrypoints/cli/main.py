@@ -14,6 +14,7 @@ MODULES = {
     "worker": "serve",
     "sandbox": "demo",
     "keygen": "operate",
+    "reencrypt": "operate",
     "doctor": "operate",
     "explain": "operate",
 }

@@ -39,7 +39,7 @@ def end_all(user_id: str) -> None:
 
 @click.group(no_args_is_help=False)
 def users() -> None:
-    """Show users."""
+    """Show users, and merge those that are one person."""
 
 
 @users.command("show")
@@ -52,3 +52,30 @@ def show_user(user_id: str) -> None:
     user = run(lambda container: container.users().get(user_id))
     live = run(lambda container: container.sessions().of_user(user_id))
     show({"user": UserAnswer.of(user), "sessions": SessionList.of(live).sessions})
+
+
+@users.command()
+def conflicts() -> None:
+    """Users that share a unionid, so that somebody has to merge them."""
+    from entrypoints.answers import ConflictList
+    from entrypoints.cli.running import run, show
+
+    show(ConflictList.of(run(lambda container: container.merge_users().conflicts())))
+
+
+@users.command()
+@click.argument("from_id", metavar="FROM")
+@click.argument("into_id", metavar="INTO")
+@click.option("--discard", multiple=True, metavar="FIELD", help="Let FROM's go, where both have one; repeatable.")
+def merge(from_id: str, into_id: str, discard: tuple[str, ...]) -> None:
+    """Give everything of the user FROM to the user INTO: accounts, sessions, phone, profile.
+
+    Refuses where the two differ. What FROM was stays on record, and its id finds INTO from then on.
+    """
+    from entrypoints.answers import UserAnswer
+    from entrypoints.cli.running import run, show
+    from entrypoints.log import log
+
+    merged = run(lambda container: container.merge_users()(from_id, into_id, frozenset(discard)))
+    log.info("users_merged", from_id=from_id, into_id=into_id, sessions=merged.sessions, discarded=list(discard))
+    show({"user": UserAnswer.of(merged.user), "sessions": merged.sessions})

@@ -1,4 +1,4 @@
-"""`wxlogin migrate`, `keygen`, `doctor` and `explain`."""
+"""`wxlogin migrate`, `keygen`, `reencrypt`, `doctor` and `explain`."""
 
 import asyncio
 import sys
@@ -28,11 +28,22 @@ def keygen() -> None:
     sys.stdout.write(Fernet.generate_key().decode() + "\n")
 
 
+@click.command()
+def reencrypt() -> None:
+    """Encrypt all stored session_keys with the first of WXLOGIN_ENCRYPTION_KEYS; the others can go afterwards.
+
+    Safe while the service runs. Keys that no encryption key opens are counted as lost: their users log in again.
+    """
+    from entrypoints.cli.running import run, show
+
+    show(run(lambda container: container.session_keys().reencrypt()))
+
+
 @click.command(context_settings={"ignore_unknown_options": True})  # -1 is one of WeChat's codes
 @click.argument("errcode", type=int)
 def explain(errcode: int) -> None:
     """Explain a WeChat error code: meaning, usual cause, mend, whether a retry helps."""
-    from domain.errors import Retry, Unavailable
+    from domain.errors import Unavailable
     from entrypoints.cli.running import fail
     from entrypoints.container import wechat_errcodes
     from entrypoints.problems import Exit
@@ -43,20 +54,22 @@ def explain(errcode: int) -> None:
             f"errcode {errcode} is not known here; known: {', '.join(map(str, wechat_errcodes()))}",
             Exit.REFUSED,
         )
+    later = "helps, later; a login needs a new code"
     lines = {
         "errcode": f"{errcode}",
         "meaning": known.meaning,
         "cause": known.cause,
         "mend": known.mend,
-        "retry": RETRY[Retry.NEW_CODE if issubclass(known.error, Unavailable) else known.error.retry],
+        "retry": later if issubclass(known.error, Unavailable) else RETRY[known.error.retry],
         "code": known.error.code,
     }
     sys.stdout.write("".join(f"{name:<8} {text}\n" for name, text in lines.items()))
 
 
 @click.command()
-def doctor() -> None:
-    """Check settings, database and session store, one line each, with the mend."""
+@click.option("--wechat", is_flag=True, help="Prove each app's credentials by asking WeChat for an access token.")
+def doctor(wechat: bool) -> None:
+    """Check settings, database, session store and WeChat credentials, one line each, with the mend."""
     from entrypoints.doctor import examine
 
-    sys.exit(asyncio.run(examine(sys.stdout.write)))
+    sys.exit(asyncio.run(examine(sys.stdout.write, wechat=wechat)))

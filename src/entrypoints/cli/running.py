@@ -11,7 +11,7 @@ import msgspec
 from domain.errors import WxLoginError
 from entrypoints.container import Container, open_container, require_migrated
 from entrypoints.log import configure_logging
-from entrypoints.problems import Exit, outcome_of
+from entrypoints.problems import Exit, explained, outcome_of
 from entrypoints.settings import Settings, SettingsError, load_settings
 
 T = TypeVar("T")
@@ -31,9 +31,7 @@ def exit_statuses() -> Iterator[None]:
     except SettingsError as error:
         fail(str(error), Exit.MISCONFIGURED)
     except WxLoginError as error:
-        hints = {"errcode": error.errcode, "rid": error.rid}
-        told = ", ".join(f"{name} {hint}" for name, hint in hints.items() if hint is not None)
-        fail(f"{error.code}: {error.detail}{f' ({told})' if told else ''}", outcome_of(error).exit)
+        fail(f"{error.code}: {explained(error)}", outcome_of(error).exit)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -7,12 +7,14 @@ from litestar import Litestar
 from litestar.datastructures import ResponseHeader, State
 from litestar.di import Provide
 
+from application.client_data import ClientData
 from application.login import LoginUseCase
 from application.readiness import Readiness
+from application.session_keys import SessionKeys
 from application.sessions import Sessions
 from application.users import Users
 from entrypoints.container import OpenContainer
-from entrypoints.http import auth, docs, login, me, operations, sessions
+from entrypoints.http import auth, docs, login, me, operations, sessions, wechat
 from entrypoints.http.caller import CallerRequest, provide_session
 from entrypoints.http.errors import EXCEPTION_HANDLERS
 
@@ -31,12 +33,14 @@ def create_app(open_container: OpenContainer) -> Litestar:
             yield
 
     app = Litestar(
-        [login.log_in, sessions.router, me.router, operations.router, docs.show_asset],
+        [login.log_in, sessions.router, me.router, wechat.router, operations.router, docs.show_asset],
         lifespan=[lifespan],
         dependencies={
             "login": Provide(provide_login, sync_to_thread=False),
             "sessions": Provide(provide_sessions, sync_to_thread=False),
             "users": Provide(provide_users, sync_to_thread=False),
+            "client_data": Provide(provide_client_data, sync_to_thread=False),
+            "session_keys": Provide(provide_session_keys, sync_to_thread=False),
             "readiness": Provide(provide_readiness, sync_to_thread=False),
             "session": Provide(provide_session),
         },
@@ -65,6 +69,16 @@ def provide_sessions(state: State) -> Sessions:
 def provide_users(state: State) -> Users:
     """The users' use cases."""
     return state.container.users()  # type: ignore[no-any-return]  # app.state is untyped
+
+
+def provide_client_data(state: State) -> ClientData:
+    """What opens and verifies a client's data."""
+    return state.container.client_data()  # type: ignore[no-any-return]  # app.state is untyped
+
+
+def provide_session_keys(state: State) -> SessionKeys:
+    """The session_keys' use cases."""
+    return state.container.session_keys()  # type: ignore[no-any-return]  # app.state is untyped
 
 
 def provide_readiness(state: State) -> Readiness:

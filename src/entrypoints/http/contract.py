@@ -11,6 +11,7 @@ from domain.errors import (
     CodeInvalid,
     CodeMissing,
     CodeUsed,
+    DataUndecryptable,
     NotFound,
     RateLimited,
     RequestInvalid,
@@ -21,6 +22,7 @@ from domain.errors import (
     TokenInvalid,
     TokenMissing,
     UserBlockedByWeChat,
+    WatermarkMismatch,
     WeChatBadAnswer,
     WeChatUnavailable,
     WxLoginError,
@@ -55,6 +57,12 @@ SESSION_ERRORS: tuple[type[WxLoginError], ...] = (
     StoreUnavailable,
 )
 
+DATA_ERRORS = (RequestInvalid, DataUndecryptable, WatermarkMismatch)
+PLATFORM_ERRORS = (RateLimited, AppMisconfigured, WeChatBadAnswer, WeChatUnavailable)
+"""What any call to WeChat that carries an access token can meet."""
+
+PHONE_ERRORS = (RequestInvalid, CodeMissing, CodeInvalid, WatermarkMismatch, *PLATFORM_ERRORS)
+
 
 def codes_by_status(*errors: type[WxLoginError]) -> dict[int, str]:
     """The `code`s of the errors, by HTTP status."""
@@ -70,8 +78,6 @@ def problems(*errors: type[WxLoginError]) -> dict[int, ResponseSpec]:
     }
 
 
-SIGNED_IN: dict[str, Any] = {"security": BEARER, "responses": problems(*SESSION_ERRORS)}
-"""The options of a route that needs a session's token."""
-
-SIGNED_IN_WITH_INPUT: dict[str, Any] = {"security": BEARER, "responses": problems(RequestInvalid, *SESSION_ERRORS)}
-"""The options of one that can be asked wrongly, too."""
+def signed_in(*errors: type[WxLoginError]) -> dict[str, Any]:
+    """The options of a route that needs a session's token, and can meet these errors too."""
+    return {"security": BEARER, "responses": problems(*SESSION_ERRORS, *errors)}

@@ -1,23 +1,25 @@
 """/v1/me: the user, as they see themselves."""
 
-from litestar import HttpMethod, Router, get, route
+import msgspec
+from litestar import HttpMethod, Router, get, put, route
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from application.users import Users
+from domain.errors import RequestInvalid
 from domain.session import Session
-from domain.user import ProfileChange
+from domain.user import Payment, ProfileChange
 from entrypoints.answers import UserAnswer
-from entrypoints.http.contract import SIGNED_IN, SIGNED_IN_WITH_INPUT
+from entrypoints.http.contract import PHONE_ERRORS, PLATFORM_ERRORS, signed_in
 
 
-@get(**SIGNED_IN)
+@get(**signed_in())
 async def show_me(session: NamedDependency[Session], users: NamedDependency[Users]) -> UserAnswer:
     """The user's profile and accounts."""
     return UserAnswer.of(await users.get(session.user_id))
 
 
-@route(http_method=[HttpMethod.PATCH, HttpMethod.PUT], status_code=200, **SIGNED_IN_WITH_INPUT)
+@route(http_method=[HttpMethod.PATCH, HttpMethod.PUT], status_code=200, **signed_in(RequestInvalid))
 async def change_me(
     data: JSONBody[ProfileChange], session: NamedDependency[Session], users: NamedDependency[Users]
 ) -> UserAnswer:
@@ -25,4 +27,29 @@ async def change_me(
     return UserAnswer.of(await users.change_profile(session.user_id, data))
 
 
-router = Router("/v1/me", tags=["User"], route_handlers=[show_me, change_me])
+class PhoneRequest(msgspec.Struct, frozen=True):
+    """The code of the phone button's getPhoneNumber event; not the one of wx.login()."""
+
+    code: str | None = None
+
+
+@put("/phone", **signed_in(*PHONE_ERRORS))
+async def bind_phone(
+    data: JSONBody[PhoneRequest], session: NamedDependency[Session], users: NamedDependency[Users]
+) -> UserAnswer:
+    """Bind the phone number behind a code of the phone button, which works once, for five minutes."""
+    return UserAnswer.of(await users.bind_phone(session, data.code or ""))
+
+
+@put("/unionid", **signed_in(RequestInvalid, *PLATFORM_ERRORS))
+async def add_unionid(
+    data: JSONBody[Payment], session: NamedDependency[Session], users: NamedDependency[Users]
+) -> UserAnswer:
+    """Add the unionid of a user who paid within the last five minutes: by `transaction_id`, or by merchant and order.
+
+    WeChat tells it then without asking the user. One that belongs to another user changes nothing and is recorded.
+    """
+    return UserAnswer.of(await users.add_unionid(session, data))
+
+
+router = Router("/v1/me", tags=["User"], route_handlers=[show_me, change_me, bind_phone, add_unionid])

@@ -30,7 +30,7 @@ def serve(host: str, port: int, workers: int) -> None:
     settings = load_settings().require_app()
     configure_logging(settings)
     settings.cipher  # noqa: B018  # raises when there is no key
-    asyncio.run(require_migrated(settings))
+    asyncio.run(_check(settings))
     config = server_config("entrypoints.http.server:app_of_environment", settings, host, port, workers)
     listener = listen(host, port)
     host, port = listener.getsockname()[:2]
@@ -41,6 +41,15 @@ def serve(host: str, port: int, workers: int) -> None:
     else:
         Multiprocess(config, sockets=[listener]).run()
     log.info("stopped")
+
+
+async def _check(settings: Settings) -> None:
+    """Refuse to start without tables; without a session store, start and say so: it may come back at any moment."""
+    await require_migrated(settings)
+    async with open_container(settings) as container:
+        for store, wrong in (await container.readiness()()).items():
+            if wrong:
+                log.warning("store_unavailable", where="serve", store=store, detail=wrong)
 
 
 def stop_quietly() -> None:

@@ -6,10 +6,11 @@ from litestar.params import FromPath, JSONBody
 
 from application.login import LoginRequest, LoginUseCase
 from application.sessions import Sessions
+from domain.errors import RequestInvalid
 from domain.session import Session
 from entrypoints.answers import LoginAnswer, SessionAnswer, SessionList
 from entrypoints.http.caller import CallerRequest, client_of, hinted_appid
-from entrypoints.http.contract import LOGIN_ERRORS, SIGNED_IN, SIGNED_IN_WITH_INPUT, problems
+from entrypoints.http.contract import LOGIN_ERRORS, problems, signed_in
 from entrypoints.log import log_login
 
 
@@ -23,25 +24,25 @@ async def log_in(
     return LoginAnswer.of(logged_in)
 
 
-@get(**SIGNED_IN)
+@get(**signed_in())
 async def list_sessions(session: NamedDependency[Session], sessions: NamedDependency[Sessions]) -> SessionList:
     """Every device that the user is logged in on, newest first."""
     return SessionList.of(await sessions.of_user(session.user_id), current=session.id)
 
 
-@get("/current", sync_to_thread=False, **SIGNED_IN)
+@get("/current", sync_to_thread=False, **signed_in())
 def show_current(session: NamedDependency[Session]) -> SessionAnswer:
     """The session that asks."""
     return SessionAnswer.of(session, current=True)
 
 
-@delete("/current", **SIGNED_IN)
+@delete("/current", **signed_in())
 async def log_out(session: NamedDependency[Session], sessions: NamedDependency[Sessions]) -> None:
     """Log out here."""
     await sessions.end(session.id)
 
 
-@delete("/{session_id:str}", **SIGNED_IN_WITH_INPUT)
+@delete("/{session_id:str}", **signed_in(RequestInvalid))
 async def log_out_device(
     session_id: FromPath[str], session: NamedDependency[Session], sessions: NamedDependency[Sessions]
 ) -> None:
@@ -49,7 +50,7 @@ async def log_out_device(
     await sessions.end(session_id, user_id=session.user_id)
 
 
-@delete(**SIGNED_IN)
+@delete(**signed_in())
 async def log_out_everywhere(session: NamedDependency[Session], sessions: NamedDependency[Sessions]) -> None:
     """Log out on every device."""
     await sessions.end_all(session.user_id)

@@ -1,25 +1,51 @@
 """What users may see and say of themselves."""
 
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
+from adapters.memory.platform import MemoryPlatform
 from adapters.memory.user_repository import MemoryUserRepository
 from application.users import Users
-from domain.errors import NotFound
+from domain.errors import CodeInvalid, CodeMissing, NotFound, RequestInvalid, Retry, StoreUnavailable
 from domain.identity import AppId, Identity
-from domain.user import Profile, ProfileChange
+from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken
+from domain.user import Payment, PhoneNumber, Profile, ProfileChange, UnionIdConflict, User
 from support.clock import Clock
 
 pytestmark = pytest.mark.anyio
 
 ANN = Identity(AppId("wx0000000000000001"), "oAnn", "uAnn")
+BOB = Identity(AppId("wx0000000000000001"), "oBob")
+NUMBER, OTHER_NUMBER = PhoneNumber("+8613800000000"), PhoneNumber("+12025550123")
+PAYMENT = Payment(transaction_id="4200001234")
 
 
 @pytest.fixture
-def use_case(users: MemoryUserRepository, clock: Clock) -> Users:
+def platform() -> MemoryPlatform:
+    """WeChat without WeChat."""
+    return MemoryPlatform()
+
+
+@pytest.fixture
+def use_case(users: MemoryUserRepository, platform: MemoryPlatform, clock: Clock) -> Users:
     """The use case."""
-    return Users(users, clock=clock)
+    return Users(users, platform, clock=clock)
+
+
+class Forgetful(MemoryUserRepository):
+    """A repository whose server goes away before a number is kept."""
+
+    async def bind_phone(self, user_id: str, phone: PhoneNumber, now: datetime) -> User:  # noqa: ARG002  # it keeps none
+        """See UserRepository."""
+        raise StoreUnavailable
+
+
+async def log_in(users: MemoryUserRepository, clock: Clock, identity: Identity = BOB) -> Session:
+    """A session of this identity's user."""
+    user, _ = await users.find_or_create(identity, clock.now)
+    return Session.start(SessionToken.generate(), user.id, identity, UNKNOWN_CLIENT, SessionPolicy(), clock.now)
 
 
 async def test_a_user_is_shown_with_all_accounts(use_case: Users, users: MemoryUserRepository, clock: Clock) -> None:
@@ -54,3 +80,111 @@ async def test_nobody_is_not_found(use_case: Users) -> None:
         await use_case.get("nobody")
     with pytest.raises(NotFound):
         await use_case.change_profile("nobody", ProfileChange(name="Ann"))
+
+
+async def test_a_phone_number_is_bound_now(
+    use_case: Users, users: MemoryUserRepository, platform: MemoryPlatform, clock: Clock
+) -> None:
+    """The number behind a code is the user's from now on, in place of any before, and nothing else changes."""
+    session = await log_in(users, clock)
+    await use_case.bind_phone(session, platform.issue_phone_code(OTHER_NUMBER, BOB.appid).value)
+    before = await users.get(session.user_id)
+    now = clock.advance(hours=1)
+
+    bound = await use_case.bind_phone(session, platform.issue_phone_code(NUMBER, BOB.appid).value)
+
+    assert bound == replace(before, phone=NUMBER.value, updated_at=now)
+    assert await use_case.get(session.user_id) == bound
+
+
+async def test_a_phone_code_works_once(
+    use_case: Users, users: MemoryUserRepository, platform: MemoryPlatform, clock: Clock
+) -> None:
+    """A code that was used, was never given or is of another app is CodeInvalid and binds nothing."""
+    session = await log_in(users, clock)
+    used = platform.issue_phone_code(NUMBER, BOB.appid)
+    await use_case.bind_phone(session, used.value)
+    before = await users.get(session.user_id)
+    elsewhere = platform.issue_phone_code(OTHER_NUMBER, AppId("wx0000000000000002"))
+    for code in (used.value, elsewhere.value, "never-given"):
+        with pytest.raises(CodeInvalid):
+            await use_case.bind_phone(session, code)
+
+    assert await users.get(session.user_id) == before
+
+
+@pytest.mark.parametrize(
+    ("code", "error"), [("", CodeMissing), ("no code", RequestInvalid), ("c" * 513, RequestInvalid)]
+)
+async def test_what_is_no_phone_code_is_refused(
+    use_case: Users, users: MemoryUserRepository, clock: Clock, code: str, error: type[Exception]
+) -> None:
+    """No code is CodeMissing, and what cannot be one is RequestInvalid, without asking WeChat."""
+    with pytest.raises(error, match="phone button"):
+        await use_case.bind_phone(await log_in(users, clock), code)
+
+
+async def test_a_merged_users_session_binds_the_phone_of_who_they_are_now(
+    use_case: Users, users: MemoryUserRepository, platform: MemoryPlatform, clock: Clock
+) -> None:
+    """A number that is bound in a session of before a merge is not lost: the user that is left has it."""
+    session = await log_in(users, clock)
+    ann = await log_in(users, clock, ANN)
+    await users.merge(session.user_id, ann.user_id, frozenset(), clock.now)
+
+    bound = await use_case.bind_phone(session, platform.issue_phone_code(NUMBER, BOB.appid).value)
+
+    assert (bound.id, bound.phone) == (ann.user_id, NUMBER.value)
+    assert await use_case.get(session.user_id) == await use_case.get(ann.user_id) == bound
+
+
+async def test_whoever_just_paid_gets_their_unionid(
+    use_case: Users, users: MemoryUserRepository, platform: MemoryPlatform, clock: Clock
+) -> None:
+    """The unionid that WeChat tells of a payment becomes the user's."""
+    session = await log_in(users, clock)
+    platform.payments[(BOB.appid, BOB.openid), PAYMENT] = "uBob"
+    now = clock.advance(minutes=1)
+
+    user = await use_case.add_unionid(session, PAYMENT)
+
+    assert (user.id, user.unionid, user.updated_at) == (session.user_id, "uBob", now)
+    assert await use_case.get(session.user_id) == user
+
+
+async def test_a_unionid_of_a_payment_that_is_anothers_is_a_conflict(
+    use_case: Users, users: MemoryUserRepository, platform: MemoryPlatform, clock: Clock
+) -> None:
+    """A unionid that another user has changes nobody, and is recorded for an operator to merge the two."""
+    owner, session = await log_in(users, clock, ANN), await log_in(users, clock)
+    before = [await users.get(each.user_id) for each in (owner, session)]
+    platform.payments[(BOB.appid, BOB.openid), PAYMENT] = "uAnn"
+
+    user = await use_case.add_unionid(session, PAYMENT)
+
+    assert user == before[1]
+    assert [await users.get(each.user_id) for each in (owner, session)] == before
+    assert await users.conflicts() == [UnionIdConflict(session.user_id, "uAnn", owner.user_id)]
+
+
+async def test_an_unknown_payment_is_not_found(
+    use_case: Users, users: MemoryUserRepository, platform: MemoryPlatform, clock: Clock
+) -> None:
+    """Without a payment of theirs that WeChat knows, a user gets no unionid, and no other user's either."""
+    session = await log_in(users, clock)
+    platform.payments[(BOB.appid, "oSomebodyElse"), PAYMENT] = "uElse"
+    with pytest.raises(NotFound):
+        await use_case.add_unionid(session, PAYMENT)
+
+    assert (await users.get(session.user_id)).unionid is None
+
+
+async def test_a_phone_code_may_be_spent_when_the_store_fails(platform: MemoryPlatform, clock: Clock) -> None:
+    """When the number cannot be kept, its code is spent: the error says that only a new code helps."""
+    users = Forgetful()
+    session = await log_in(users, clock)
+    code = platform.issue_phone_code(NUMBER, BOB.appid)
+    with pytest.raises(StoreUnavailable) as failed:
+        await Users(users, platform, clock=clock).bind_phone(session, code.value)
+
+    assert failed.value.retry is Retry.NEW_CODE

@@ -7,7 +7,16 @@ from datetime import timedelta
 import pytest
 
 from domain import errors
-from domain.errors import RateLimited, Retry, StoreUnavailable, WxLoginError
+from domain.errors import (
+    RateLimited,
+    Retry,
+    StoreUnavailable,
+    Unavailable,
+    WeChatUnavailable,
+    WxLoginError,
+    code_may_be_spent,
+    error_named,
+)
 
 TREE_LINE = re.compile(r"^ {4}(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+)(?: {2,}(?P<meaning>\S.*))?$", re.MULTILINE)
 
@@ -85,3 +94,33 @@ def test_what_one_error_says_of_retrying_is_said_of_it_alone() -> None:
     StoreUnavailable().retry = Retry.NEW_CODE
 
     assert StoreUnavailable().retry is Retry.LATER
+
+
+@pytest.mark.parametrize("error", RAISED)
+def test_an_error_is_found_by_its_code(error: type[WxLoginError]) -> None:
+    """Every code of the tree names its error, so that one that was written down can be raised again."""
+    assert error_named(error.code) is error
+
+
+@pytest.mark.parametrize("code", ["", "unavailable", "WeChatUnavailable", "wechat_unavailable "])
+def test_what_is_no_code_names_nothing(code: str) -> None:
+    """Text that is no code is a KeyError, families of errors included."""
+    with pytest.raises(KeyError):
+        error_named(code)
+
+
+def test_a_kind_that_an_adapter_adds_takes_no_code_away() -> None:
+    """An adapter's own kind of an error leaves the code to the error itself."""
+    own = type("Own", (WeChatUnavailable,), {})
+
+    assert own.code == "wechat_unavailable"
+    assert error_named("wechat_unavailable") is WeChatUnavailable
+
+
+@pytest.mark.parametrize("kind", RAISED)
+def test_a_failure_after_a_code_was_sent_asks_for_a_new_one(kind: type[WxLoginError]) -> None:
+    """What is unavailable then says that only a new code helps; a refusal says what it always says."""
+    with pytest.raises(kind) as failed, code_may_be_spent():
+        raise kind
+
+    assert failed.value.retry is (Retry.NEW_CODE if issubclass(kind, Unavailable) else kind.retry)

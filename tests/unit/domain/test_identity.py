@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from domain.errors import AppUnknown, CodeMissing, RequestInvalid, WxLoginError
-from domain.identity import AppId, LoginCode, choose_app
+from domain.identity import AppId, LoginCode, PhoneCode, choose_app
 from domain.session_key import SessionKey
 
 VISIBLE_ASCII = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
@@ -17,7 +17,7 @@ HERE, THERE, ELSEWHERE = AppId("wx0000000000000001"), AppId("wx0000000000000002"
 BOTH = frozenset({HERE, THERE})
 
 
-def outcome(build: Callable[[str], AppId | LoginCode], text: str) -> str | type[WxLoginError]:
+def outcome(build: Callable[[str], AppId | LoginCode | PhoneCode], text: str) -> str | type[WxLoginError]:
     """The value of what was built, or the kind of error."""
     try:
         return build(text).value
@@ -37,7 +37,7 @@ def test_any_text_is_a_code_or_refused(text: str) -> None:
     is_code = 1 <= len(text) <= 512 and all("!" <= character <= "~" for character in text)
     refusal = RequestInvalid if text else CodeMissing
 
-    assert outcome(LoginCode, text) == (text if is_code else refusal)
+    assert outcome(LoginCode, text) == outcome(PhoneCode, text) == (text if is_code else refusal)
 
 
 @given(ANY_TEXT)
@@ -54,24 +54,37 @@ def test_any_text_is_an_appid_or_refused(text: str) -> None:
     assert outcome(AppId, text) == (text if 1 <= len(text) <= 64 and fits else RequestInvalid)
 
 
+@pytest.mark.parametrize(("kind", "origin"), [(LoginCode, "wx.login"), (PhoneCode, "phone button")])
+@pytest.mark.parametrize("text", ["", "no code"])
+def test_a_refused_code_says_where_a_good_one_comes_from(
+    kind: type[LoginCode | PhoneCode], origin: str, text: str
+) -> None:
+    """Whoever sends no code, or what is none, is told what gives one: the two kinds come from different places."""
+    with pytest.raises((CodeMissing, RequestInvalid), match=origin):
+        kind(text)
+
+
 def test_an_appid_reads_as_its_text() -> None:
     """An appid in a text is written as WeChat writes it."""
 
     assert f"{HERE}" == "wx0000000000000001"
 
 
-@pytest.mark.parametrize("secret", [LoginCode("0secret"), SessionKey("0secret")], ids=lambda s: type(s).__name__)
-def test_a_secret_is_not_shown(secret: LoginCode | SessionKey) -> None:
+@pytest.mark.parametrize(
+    "secret", [LoginCode("0secret"), PhoneCode("0secret"), SessionKey("0secret")], ids=lambda s: type(s).__name__
+)
+def test_a_secret_is_not_shown(secret: LoginCode | PhoneCode | SessionKey) -> None:
     """Neither the repr nor the str of a code or a session_key has its value."""
 
     assert secret.value == "0secret"
     assert "0secret" not in f"{secret!r} {secret!s}"
 
 
-def test_a_refused_code_is_not_in_the_error() -> None:
+@pytest.mark.parametrize("kind", [LoginCode, PhoneCode])
+def test_a_refused_code_is_not_in_the_error(kind: type[LoginCode | PhoneCode]) -> None:
     """What cannot be a code is refused without being repeated, for it may hold one."""
     with pytest.raises(RequestInvalid) as refused:
-        LoginCode("0secret\n")
+        kind("0secret\n")
 
     assert "0secret" not in f"{refused.value!r} {refused.value.detail}"
 

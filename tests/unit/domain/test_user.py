@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.errors import RequestInvalid
-from domain.user import PROFILE_LIMITS, Profile, ProfileChange
+from domain.user import PROFILE_LIMITS, Payment, PhoneNumber, Profile, ProfileChange
 
 LIMITS = PROFILE_LIMITS.items()
 FAMILY = "👩\N{ZERO WIDTH JOINER}👩\N{ZERO WIDTH JOINER}👧"
@@ -83,3 +83,74 @@ def test_a_new_profile_says_nothing() -> None:
     """All fields of a new profile are empty text."""
 
     assert set(asdict(Profile()).values()) == {""}
+
+
+@pytest.mark.parametrize("value", ["+8613800000000", "+12025550123", "+29012", "+123456789012345"])
+def test_a_number_in_e_164_is_a_phone_number(value: str) -> None:
+    """A plus, a country code and 5 to 15 digits in all are a phone number."""
+    assert PhoneNumber(value).value == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "+",
+        "13800000000",
+        "+08613800000000",
+        "+8613",
+        "+1234567890123456",
+        "+86 138 0000 0000",
+        "+86-13800000000",
+        "++8613800000000",
+        "+8613800000000\n",
+        "+86None",
+        "+８613800000000",
+        "+٨613800000000",
+        "0013800000000",
+    ],
+    ids=ascii,
+)
+def test_what_is_not_in_e_164_is_no_phone_number(value: str) -> None:
+    """Any other text is a ValueError, which does not repeat it: it may be somebody's number."""
+    with pytest.raises(ValueError, match=r"E\.164") as refused:
+        PhoneNumber(value)
+
+    assert not value.strip() or len(value) < 5 or value not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"transaction_id": "4200001234202603010000000001"},
+        {"mch_id": "1900000109", "out_trade_no": "order-1"},
+        {"transaction_id": "t", "mch_id": "m", "out_trade_no": "o"},
+        {"transaction_id": "t", "mch_id": "m"},
+        {"transaction_id": "!" * 64},
+    ],
+    ids=str,
+)
+def test_a_payment_is_named_by_wechat_or_by_the_merchant(parts: dict[str, str]) -> None:
+    """WeChat's number is enough, and so are the merchant's together."""
+    payment = Payment(**parts)
+
+    assert {name: part for name, part in asdict(payment).items() if part} == parts
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [{}, {"mch_id": "m"}, {"out_trade_no": "o"}, {"transaction_id": ""}, {"mch_id": "", "out_trade_no": "o"}],
+    ids=str,
+)
+def test_a_payment_without_a_name_is_refused(parts: dict[str, str]) -> None:
+    """Half of a merchant's name, or none, is RequestInvalid, which says what to send."""
+    with pytest.raises(RequestInvalid, match="send transaction_id, or mch_id and out_trade_no"):
+        Payment(**parts)
+
+
+@pytest.mark.parametrize("text", ["", " ", "a b", "a\n", "订单", "x" * 65, "\x00"], ids=ascii)
+@pytest.mark.parametrize("name", ["transaction_id", "mch_id", "out_trade_no"])
+def test_a_payments_name_is_printable(name: str, text: str) -> None:
+    """A part that WeChat could not read is RequestInvalid, even beside parts that are enough."""
+    with pytest.raises(RequestInvalid):
+        Payment(**{"transaction_id": "t", "mch_id": "m", "out_trade_no": "o", name: text})

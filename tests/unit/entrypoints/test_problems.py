@@ -25,6 +25,7 @@ from domain.errors import (
     TokenMissing,
     Unauthenticated,
     UserBlockedByWeChat,
+    WatermarkMismatch,
     WeChatBadAnswer,
     WeChatUnavailable,
     WxLoginError,
@@ -50,6 +51,7 @@ CONTRACT = [
     (SessionReplaced, "session_replaced", 401, 3, "new_code"),
     (NotFound, "not_found", 404, 3, "never"),
     (DataUndecryptable, "data_undecryptable", 400, 3, "new_code"),
+    (WatermarkMismatch, "watermark_mismatch", 400, 3, "never"),
 ]
 """Section 4 of the public interface; where a code may be spent, `retry` is set by whoever knows."""
 

@@ -1,5 +1,6 @@
 """Settings: where they come from, what they refuse, and what they never show."""
 
+import json
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -269,6 +270,14 @@ def test_a_file_of_another_encoding_stops_the_start(toml: Callable[[str], None])
     assert "WXLOGIN_CONFIG" in refused()
 
 
+SIGNING = {
+    "sym_key": "5ecretMark1",
+    "sym_key_sn": "sn 1",
+    "private_key": "5ecretMark2",
+    "certificate": "a certificate",
+    "certificate_sn": "sn 2",
+}
+
 MALFORMED = {
     "appid": ["wx 1", "微信", "a" * 65, "wx1\n"],
     "app_secret": [],
@@ -284,6 +293,10 @@ MALFORMED = {
         '[{"appid":"wx1","secret":""}]',
         '[{"appid":"wx1","secret":"s","name":"shop"}]',
         '[{"appid":1,"secret":2}]',
+        '[{"appid":"wx1","secret":"s","signing":{}}]',
+        '[{"appid":"wx1","secret":"s","signing":"key"}]',
+        f'[{{"appid":"wx1","secret":"s","signing":{json.dumps(SIGNING | {"certificate_sn": ""})}}}]',
+        f'[{{"appid":"wx1","secret":"s","signing":{json.dumps(SIGNING | {"serial": "1"})}}}]',
         "[" * 10_000,
     ],
     "wechat_url": [
@@ -417,6 +430,53 @@ def test_the_policy_is_in_seconds(environment: Write) -> None:
 def test_the_default_policy_is_the_domains() -> None:
     """Nobody has to know two sets of defaults."""
     assert load_settings().policy == SessionPolicy()
+
+
+def test_an_app_may_have_signing_keys(environment: Write) -> None:
+    """The keys of API security are those of the app that they stand in; other apps have none."""
+    apps = [{"appid": "wx1", "secret": "s1", "signing": SIGNING}, {"appid": "wx2", "secret": "s2"}]
+    environment(appid="wx3", app_secret="s3", apps=json.dumps(apps))
+    signing = load_settings().signing
+
+    assert set(signing) == {AppId("wx1")}
+    assert signing[AppId("wx1")].sym_key.get_secret_value() == SIGNING["sym_key"]
+    assert signing[AppId("wx1")].private_key.get_secret_value() == SIGNING["private_key"]
+    assert signing[AppId("wx1")].certificate_sn == "sn 2"
+
+
+def test_signing_keys_stand_in_toml_as_a_table(toml: Callable[[str], None]) -> None:
+    """A PEM text of several lines can be written as it is."""
+    keys = "\n".join(f'{name} = """\n{value}\n"""' for name, value in SIGNING.items())
+    toml(f'[[apps]]\nappid = "wx1"\nsecret = "s1"\n\n[apps.signing]\n{keys}\n')
+
+    assert load_settings().signing[AppId("wx1")].certificate == "a certificate\n"
+
+
+@pytest.mark.parametrize("missing", SIGNING)
+def test_signing_keys_go_together(missing: str, environment: Write) -> None:
+    """One without the others is named, and none of them is shown."""
+    kept = {name: value for name, value in SIGNING.items() if name != missing}
+    environment(apps=json.dumps([{"appid": "wx1", "secret": "s1", "signing": kept}]))
+    text = refused()
+
+    assert f"signing.{missing}" in text
+    assert MARK not in text
+
+
+def test_no_repr_shows_a_signing_key(environment: Write) -> None:
+    """Neither the settings nor the keys of one app show what is secret of them."""
+    environment(apps=json.dumps([{"appid": "wx1", "secret": "s1", "signing": SIGNING}]))
+    loaded = load_settings()
+
+    for text in (repr(loaded), repr(loaded.signing), repr(loaded.model_dump()), loaded.model_dump_json()):
+        assert MARK not in text
+
+
+def test_a_lease_outlasts_a_call_to_wechat(environment: Write) -> None:
+    """Whoever fetches an access token has the time for a whole call to WeChat, and for the store before and after."""
+    environment(wechat_timeout_seconds="7.5")
+
+    assert load_settings().token_lease == timedelta(seconds=11.5)
 
 
 SECRET_VALUES = {

@@ -211,3 +211,67 @@ async def test_a_transport_that_never_answers_is_left_in_time() -> None:
         await get(WeChatApi(httpx.MockTransport(silent), URL, 0.05))
 
     assert time.monotonic() - began < 2
+
+
+def remembering(seen: list[httpx.Request], response: httpx.Response | None = None) -> WeChatApi:
+    """A WeChat that keeps what it is asked."""
+
+    def wechat(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return response or reply(GOOD)
+
+    return WeChatApi(httpx.MockTransport(wechat), URL, 3.0)
+
+
+async def test_a_post_is_json() -> None:
+    """The body is a JSON object in UTF-8 and says so, and the parameters are in the URL."""
+    seen: list[httpx.Request] = []
+    await remembering(seen).post("/wxa/call", {"access_token": "t&=微"}, {"code": "李雷"})
+    (request,) = seen
+
+    assert (request.method, request.url.path) == ("POST", "/wxa/call")
+    assert request.url.params["access_token"] == "t&=微"
+    assert msgspec.json.decode(request.content) == {"code": "李雷"}
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["content-length"] == str(len(request.content))
+
+
+async def test_a_post_of_nothing_has_no_body() -> None:
+    """WeChat signs over the body: where there is nothing to send, there is not a byte in it."""
+    seen: list[httpx.Request] = []
+    await remembering(seen).post("/wxa/call", {"access_token": "t"}, {})
+
+    assert seen[0].content == b""
+    assert seen[0].headers["content-length"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("response", "error"),
+    [
+        (reply(b"<html>"), WeChatBadAnswer),
+        (reply(b"[]"), WeChatBadAnswer),
+        (reply(GOOD, 500), WeChatUnavailable),
+        (reply(GOOD, 302, location="https://elsewhere.example/"), WeChatBadAnswer),
+        (reply(b'{"errcode":-1}'), WeChatUnavailable),
+        (reply(b" " * (LIMIT + 1)), WeChatBadAnswer),
+    ],
+    ids=["HTML", "a list", "500", "a redirect", "busy", "too large"],
+)
+async def test_a_post_is_bounded_as_a_get_is(response: httpx.Response, error: type[WxLoginError]) -> None:
+    """What a GET would not take, a POST does not take either, and it is sent once."""
+    seen: list[httpx.Request] = []
+    with pytest.raises(error):
+        await remembering(seen, response).post("/wxa/call", {}, {"code": "c"})
+
+    assert len(seen) == 1
+
+
+async def test_a_post_that_is_never_answered_is_left_in_time() -> None:
+    """The time limit holds for a POST too."""
+
+    async def silent(request: httpx.Request) -> httpx.Response:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    with pytest.raises(WeChatUnavailable, match=r"0\.05 seconds"):
+        await WeChatApi(httpx.MockTransport(silent), URL, 0.05).post("/wxa/call", {}, {"code": "c"})

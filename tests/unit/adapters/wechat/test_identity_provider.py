@@ -169,6 +169,26 @@ async def test_an_errcode_is_the_error_that_it_means(
     assert (raised.value.errcode, raised.value.rid) == (errcode, rid)
 
 
+@pytest.mark.parametrize(
+    ("code", "is_phone_code"),
+    [
+        ("e31968a7f94cc5ee25fafc2aef2773f0bb8c3937b22520eb8ee345274d00c144", True),
+        ("0a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d", False),
+        ("E31968A7F94CC5EE25FAFC2AEF2773F0BB8C3937B22520EB8EE345274D00C144", False),
+        ("0" * 65, False),
+    ],
+    ids=["a phone code", "a login code", "another alphabet", "another length"],
+)
+async def test_a_phone_code_sent_to_login_is_told_to_be_one(code: str, is_phone_code: bool) -> None:
+    """An invalid code that looks like the phone button's says where it belongs, and no other code does."""
+    with pytest.raises(CodeInvalid) as raised:
+        await answering({"errcode": 40029, "errmsg": f"invalid code, rid: {RID}"}).exchange(LoginCode(code), APPID)
+
+    assert ("phone button; send it to PUT /v1/me/phone" in raised.value.detail) is is_phone_code
+    assert (raised.value.errcode, raised.value.rid) == (40029, RID)
+    assert code not in raised.value.detail
+
+
 @pytest.mark.parametrize("errmsg", [None, 5, [], {"rid": RID}, f"rid: {RID.upper()}", "rid: 1-2-3"], ids=str)
 async def test_an_error_without_a_readable_rid_is_still_that_error(errmsg: object) -> None:
     """An errmsg of any kind costs the rid and nothing else."""

@@ -1,0 +1,68 @@
+"""What WeChat does beyond login, without WeChat: this process makes the codes and the keys itself."""
+
+import base64
+import secrets
+from datetime import UTC, datetime, timedelta
+
+from application.ports import Platform
+from domain.errors import CodeInvalid, DataUndecryptable, NotFound
+from domain.identity import AppId, Identity, PhoneCode
+from domain.session_key import EncryptKey, SessionKey
+from domain.user import Payment, PhoneNumber
+
+Account = tuple[AppId, str]
+
+
+class MemoryPlatform(Platform):
+    """A Platform that knows the codes, keys and payments that it was told of."""
+
+    def __init__(self) -> None:
+        self.keys: dict[Account, SessionKey] = {}
+        self.encrypted: dict[tuple[AppId, str], datetime] = {}
+        self.payments: dict[tuple[Account, Payment], str] = {}
+        self._phones: dict[tuple[AppId, str], PhoneNumber] = {}
+
+    def issue_phone_code(self, number: PhoneNumber, appid: AppId) -> PhoneCode:
+        """What the phone button gives the client."""
+        code = PhoneCode(secrets.token_hex(32))
+        self._phones[appid, code.value] = number
+        return code
+
+    async def phone_number(self, code: PhoneCode, appid: AppId) -> PhoneNumber:
+        """See Platform."""
+        try:
+            return self._phones.pop((appid, code.value))
+        except KeyError:
+            raise CodeInvalid from None
+
+    async def is_current(self, identity: Identity, key: SessionKey) -> bool:
+        """See Platform."""
+        return self.keys.get((identity.appid, identity.openid)) == key
+
+    async def renew(self, identity: Identity, key: SessionKey) -> SessionKey:
+        """See Platform."""
+        await self._require_current(identity, key)
+        new = SessionKey(base64.b64encode(secrets.token_bytes(16)).decode())
+        self.keys[identity.appid, identity.openid] = new
+        return new
+
+    async def encrypt_keys(self, identity: Identity, key: SessionKey) -> list[EncryptKey]:
+        """See Platform."""
+        await self._require_current(identity, key)
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        return [EncryptKey(1, key.value, "0" * 16, now, now + timedelta(hours=1))]
+
+    async def encrypted_at(self, encrypted_data: str, appid: AppId) -> datetime | None:
+        """See Platform."""
+        return self.encrypted.get((appid, encrypted_data))
+
+    async def unionid_of(self, identity: Identity, payment: Payment) -> str:
+        """See Platform."""
+        try:
+            return self.payments[(identity.appid, identity.openid), payment]
+        except KeyError:
+            raise NotFound from None
+
+    async def _require_current(self, identity: Identity, key: SessionKey) -> None:
+        if not await self.is_current(identity, key):
+            raise DataUndecryptable

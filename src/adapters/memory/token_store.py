@@ -1,0 +1,32 @@
+"""Access tokens in this process's memory: for tests, and for a service of one process."""
+
+from datetime import datetime, timedelta
+
+from application.ports import TokenStore
+from domain.access_token import TokenState
+from domain.identity import AppId
+
+
+class MemoryTokenStore(TokenStore):
+    """A TokenStore of one process."""
+
+    def __init__(self) -> None:
+        self._states: dict[AppId, TokenState] = {}
+        self._leases: dict[AppId, tuple[str, datetime]] = {}
+
+    async def load(self, appid: AppId) -> TokenState:
+        """See TokenStore."""
+        return self._states.get(appid, TokenState())
+
+    async def acquire(self, appid: AppId, holder: str, now: datetime, lease: timedelta) -> bool:
+        """See TokenStore."""
+        if appid in self._leases and now < self._leases[appid][1]:
+            return False
+        self._leases[appid] = (holder, now + lease)
+        return True
+
+    async def release(self, appid: AppId, holder: str, state: TokenState) -> None:
+        """See TokenStore."""
+        if appid in self._leases and self._leases[appid][0] == holder:
+            self._states[appid] = state
+            del self._leases[appid]

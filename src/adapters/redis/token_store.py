@@ -1,0 +1,60 @@
+"""Access tokens in Redis: two keys an app, in one hash slot.
+
+wxlogin:{<appid>}:token   what is known of it, encrypted; gone after a day without a renewal
+wxlogin:{<appid>}:lease   who is fetching the next one; gone when the fetch takes too long
+"""
+
+from datetime import datetime, timedelta
+
+from redis.asyncio import Redis
+
+from adapters.redis.client import translated
+from adapters.sealing import Sealer
+from adapters.token_format import seal, unseal
+from application.ports import TokenStore
+from domain.access_token import TokenState
+from domain.identity import AppId
+
+KEPT = timedelta(days=1)
+"""Far longer than a token lives."""
+
+RELEASE = """
+local token, lease, holder, sealed, kept = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
+if redis.call('GET', lease) == holder then
+    redis.call('SET', token, sealed, 'PX', kept)
+    redis.call('DEL', lease)
+end
+"""
+"""Writes and lets go at once, unless somebody else holds the lease by now."""
+
+
+class RedisTokenStore(TokenStore):
+    """A TokenStore on Redis, for all processes and hosts that share it."""
+
+    def __init__(self, redis: Redis, sealer: Sealer) -> None:
+        self._redis = redis
+        self._sealer = sealer
+
+    async def load(self, appid: AppId) -> TokenState:
+        """See TokenStore."""
+        with translated():
+            return unseal(await self._redis.get(_token(appid)), self._sealer)
+
+    async def acquire(self, appid: AppId, holder: str, now: datetime, lease: timedelta) -> bool:  # noqa: ARG002  # Redis has a clock
+        """See TokenStore."""
+        with translated():
+            return bool(await self._redis.set(_lease(appid), holder, nx=True, px=lease))
+
+    async def release(self, appid: AppId, holder: str, state: TokenState) -> None:
+        """See TokenStore."""
+        kept = KEPT // timedelta(milliseconds=1)
+        with translated():
+            await self._redis.eval(RELEASE, 2, _token(appid), _lease(appid), holder, seal(state, self._sealer), kept)
+
+
+def _token(appid: AppId) -> str:
+    return f"wxlogin:{{{appid}}}:token"
+
+
+def _lease(appid: AppId) -> str:
+    return f"wxlogin:{{{appid}}}:lease"

@@ -1,0 +1,33 @@
+"""AES-128-CBC with PKCS#7, as WeChat encrypts data for the server.
+
+https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/signature.html
+"""
+
+from base64 import b64decode
+from typing import Any
+
+import msgspec
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.padding import PKCS7
+
+from application.ports import Decryptor
+from domain.client_data import EncryptedData
+from domain.errors import DataUndecryptable
+from domain.session_key import SessionKey
+
+
+class WeChatDecryptor(Decryptor):
+    """The Decryptor of WeChat's format, which has no checksum: a wrong key shows in the padding, or in the JSON."""
+
+    def decrypt(self, data: EncryptedData, key: SessionKey) -> dict[str, Any]:
+        """See Decryptor."""
+        try:
+            decryptor = Cipher(algorithms.AES128(b64decode(key.value)), modes.CBC(data.iv)).decryptor()
+            unpadder = PKCS7(algorithms.AES128.block_size).unpadder()
+            padded = decryptor.update(data.ciphertext) + decryptor.finalize()
+            opened = msgspec.json.decode(unpadder.update(padded) + unpadder.finalize())
+        except (ValueError, RecursionError):
+            opened = None
+        if not isinstance(opened, dict):
+            raise DataUndecryptable
+        return opened

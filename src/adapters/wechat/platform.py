@@ -1,0 +1,171 @@
+"""WeChat's calls for an app and its users, which carry an access token.
+
+https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/
+"""
+
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from adapters.wechat.api import WeChatApi, number_in, text_in
+from adapters.wechat.errcodes import AccessTokenRefused
+from adapters.wechat.signing import Signer
+from application.access_tokens import AccessTokens
+from application.ports import Clock, Platform
+from domain.access_token import AccessToken
+from domain.client_data import check_watermark
+from domain.errors import AppMisconfigured, CodeInvalid, DataUndecryptable, NotFound, WeChatBadAnswer
+from domain.identity import AppId, Identity, PhoneCode
+from domain.session_key import EncryptKey, SessionKey
+from domain.user import Payment, PhoneNumber
+
+Answer = dict[str, Any]
+
+INVALID_OPENID, INVALID_APPID = 40003, 40013
+LOGIN_CODE_LENGTH = 32
+"""A phone-button code has 64 characters: only the length tells the two apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeChatPlatform(Platform):
+    """The Platform that WeChat is. Calls of apps that have a signer are signed, where WeChat supports it."""
+
+    api: WeChatApi
+    tokens: AccessTokens
+    signers: Mapping[AppId, Signer]
+    clock: Clock
+
+    async def phone_number(self, code: PhoneCode, appid: AppId) -> PhoneNumber:
+        """See Platform."""
+        await self.tokens.get(appid)  # first, so that a fault of the app's is not taken for one of the code's
+        try:
+            answer = await self._post(appid, "/wxa/business/getuserphonenumber", {}, {"code": code.value})
+        except CodeInvalid as error:
+            raise _phone_code_invalid(code, error) from None
+        except AppMisconfigured as error:
+            if error.errcode != INVALID_APPID:
+                raise
+            raise CodeInvalid(
+                "The code is of another mini-program than the session; check the client's appid",
+                errcode=error.errcode,
+                rid=error.rid,
+            ) from None
+        info = answer.get("phone_info")
+        if not isinstance(info, dict):
+            raise WeChatBadAnswer("WeChat's answer has no usable phone_info")
+        check_watermark(info, appid)
+        return _phone_number(info)
+
+    async def is_current(self, identity: Identity, key: SessionKey) -> bool:
+        """See Platform."""
+        try:
+            await self._get(identity.appid, "/wxa/checksession", _signed(identity, key))
+        except DataUndecryptable:  # 87009 replaced, 87007 expired
+            return False
+        return True
+
+    async def renew(self, identity: Identity, key: SessionKey) -> SessionKey:
+        """See Platform."""
+        answer = await self._get(identity.appid, "/wxa/resetusersessionkey", _signed(identity, key))
+        if text_in(answer, "openid", r"[!-~]{1,128}") != identity.openid:
+            raise WeChatBadAnswer("WeChat's answer is of another user")
+        return SessionKey(text_in(answer, "session_key", r"[!-~]{1,512}"))
+
+    async def encrypt_keys(self, identity: Identity, key: SessionKey) -> list[EncryptKey]:
+        """See Platform."""
+        params = _signed(identity, key)
+        answer = await self._post(identity.appid, "/wxa/business/getuserencryptkey", params, {})
+        listed = answer.get("key_info_list")
+        if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+            raise WeChatBadAnswer("WeChat's answer has no usable key_info_list")
+        now = self.clock()
+        return [_encrypt_key(each, now) for each in listed]
+
+    async def encrypted_at(self, encrypted_data: str, appid: AppId) -> datetime | None:
+        """See Platform. The hash is of the base64 text."""
+        body = {"encrypted_msg_hash": hashlib.sha256(encrypted_data.encode()).hexdigest()}
+        try:
+            answer = await self._post(appid, "/wxa/business/checkencryptedmsg", {}, body)
+        except NotFound:
+            return None
+        is_genuine = answer.get("vaild", answer.get("valid"))  # WeChat's spelling, and the one it may have some day
+        return datetime.fromtimestamp(number_in(answer, "create_time"), UTC) if is_genuine is True else None
+
+    async def unionid_of(self, identity: Identity, payment: Payment) -> str:
+        """See Platform."""
+        parts = {
+            "transaction_id": payment.transaction_id,
+            "mch_id": payment.mch_id,
+            "out_trade_no": payment.out_trade_no,
+        }
+        given = {name: part for name, part in parts.items() if part}
+        try:
+            answer = await self._get(identity.appid, "/wxa/getpaidunionid", {"openid": identity.openid, **given})
+        except AppMisconfigured as error:
+            if error.errcode != INVALID_OPENID:
+                raise
+            raise NotFound(
+                "WeChat knows no payment of this user's in the last five minutes by that number",
+                errcode=error.errcode,
+                rid=error.rid,
+            ) from None
+        return text_in(answer, "unionid", r"[!-~]{1,128}")
+
+    async def _get(self, appid: AppId, path: str, params: Mapping[str, str]) -> Answer:
+        return await self._with_token(appid, lambda token: self.api.get(path, {**token, **params}))
+
+    async def _post(self, appid: AppId, path: str, params: Mapping[str, str], body: Mapping[str, str]) -> Answer:
+        signer = self.signers.get(appid)
+        if signer is None:
+            return await self._with_token(appid, lambda token: self.api.post(path, {**token, **params}, body))
+        sealed = {**params, **body}
+        return await self._with_token(appid, lambda token: self.api.post_signed(path, token, sealed, signer))
+
+    async def _with_token(self, appid: AppId, call: Callable[[dict[str, str]], Awaitable[Answer]]) -> Answer:
+        """The answer; when WeChat refuses the token, with another one, once."""
+        token = await self.tokens.get(appid)
+        try:
+            return await call(_param(token))
+        except AccessTokenRefused:
+            return await call(_param(await self.tokens.renew(appid, token)))
+
+
+def _param(token: AccessToken) -> dict[str, str]:
+    return {"access_token": token.value}
+
+
+def _signed(identity: Identity, key: SessionKey) -> dict[str, str]:
+    """A user, and the proof of the key: the HMAC of nothing. Its key is the base64 text, not what it stands for."""
+    signature = hmac.new(key.value.encode(), b"", hashlib.sha256).hexdigest()
+    return {"openid": identity.openid, "signature": signature, "sig_method": "hmac_sha256"}
+
+
+def _phone_code_invalid(code: PhoneCode, error: CodeInvalid) -> CodeInvalid:
+    detail = (
+        "This looks like a code of wx.login(); send the one that the phone button gives in getPhoneNumber's event"
+        if len(code.value) == LOGIN_CODE_LENGTH
+        else "WeChat does not know the phone code: it works once, within five minutes; ask the user to press again"
+    )
+    return CodeInvalid(detail, errcode=error.errcode, rid=error.rid)
+
+
+def _phone_number(info: Mapping[str, Any]) -> PhoneNumber:
+    """countryCode may be a number or a string, and only numbers from abroad have it in phoneNumber for sure."""
+    country, number = info.get("countryCode") or "?", info.get("purePhoneNumber") or "?"
+    try:
+        return PhoneNumber(f"+{country}{number}")
+    except ValueError:
+        raise WeChatBadAnswer("WeChat's answer has no usable phone number") from None
+
+
+def _encrypt_key(listed: Mapping[str, Any], now: datetime) -> EncryptKey:
+    return EncryptKey(
+        version=number_in(listed, "version"),
+        key=text_in(listed, "encrypt_key", r"[!-~]{1,512}"),
+        iv=text_in(listed, "iv", r"[!-~]{1,512}"),
+        created_at=datetime.fromtimestamp(number_in(listed, "create_time"), UTC),
+        expires_at=now + timedelta(seconds=number_in(listed, "expire_in")),
+    )

@@ -1,0 +1,143 @@
+"""API signing: requests that only WeChat can read, and answers that only WeChat can have written.
+
+AES-256-GCM for the body, RSA-PSS-SHA256 for the signature:
+https://developers.weixin.qq.com/miniprogram/dev/server/getting_started/api_signature.html
+"""
+
+import secrets
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from cryptography.exceptions import InvalidSignature, InvalidTag, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.x509 import load_pem_x509_certificate
+
+from domain.errors import WeChatBadAnswer
+from domain.identity import AppId
+
+ORIGIN = "https://api.weixin.qq.com"
+"""What is signed is WeChat's own URL, wherever a proxy or a sandbox stands."""
+
+PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
+IV, TAG = 12, 16
+OLDEST_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeys:
+    """What the WeChat console shows of one app under API security. An sn is the console's number of a key."""
+
+    sym_key: str = field(repr=False)
+    sym_key_sn: str
+    private_key: str = field(repr=False)
+    certificate: str
+    certificate_sn: str
+
+
+class Envelope(msgspec.Struct):
+    """An encrypted body, everything in base64."""
+
+    iv: str
+    data: str
+    authtag: str
+
+
+class Signer:
+    """Seals one app's requests, and opens WeChat's answers to them. Raises ValueError for keys that are none."""
+
+    def __init__(self, appid: AppId, keys: SigningKeys, clock: Callable[[], datetime]) -> None:
+        self._appid = appid.value
+        self._sym_key_sn = keys.sym_key_sn
+        self._cipher = _cipher(keys.sym_key)
+        self._private_key = _private_key(keys.private_key)
+        self._wechat_key = _public_key(keys.certificate)
+        self._certificate_sn = keys.certificate_sn
+        self._clock = clock
+
+    def seal(self, path: str, body: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
+        """The body to send to `path` in place of this one, and the headers that go with it."""
+        timestamp = int(self._clock().timestamp())
+        marks = {"_n": secrets.token_urlsafe(16), "_appid": self._appid, "_timestamp": timestamp}
+        iv = secrets.token_bytes(IV)
+        sealed = self._cipher.encrypt(iv, msgspec.json.encode({**marks, **body}), self._aad(path, timestamp))
+        content = msgspec.json.encode(Envelope(*map(_base64, (iv, sealed[:-TAG], sealed[-TAG:]))))
+        signature = self._private_key.sign(self._payload(path, timestamp, content), PSS, hashes.SHA256())
+        return content, {
+            "Wechatmp-Appid": self._appid,
+            "Wechatmp-TimeStamp": str(timestamp),
+            "Wechatmp-Signature": _base64(signature),
+        }
+
+    def open(self, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+        """The answer of `path` in the clear. Raises WeChatBadAnswer unless WeChat wrote it, for this app, just now."""
+        try:
+            timestamp = int(headers["wechatmp-timestamp"])
+            self._verify(path, timestamp, headers, body)
+            envelope = msgspec.json.decode(body, type=Envelope)
+            sealed = b64decode(envelope.data) + b64decode(envelope.authtag)
+            plain = self._cipher.decrypt(b64decode(envelope.iv), sealed, self._aad(path, timestamp))
+            marks = msgspec.json.decode(plain)
+            is_ours = (marks["_appid"], marks["_timestamp"]) == (self._appid, timestamp)
+        except (LookupError, ValueError, TypeError, InvalidSignature, InvalidTag):
+            raise WeChatBadAnswer(
+                "WeChat's answer is not signed as it should be; compare the app's certificate with the WeChat console"
+            ) from None
+        if not is_ours or self._clock().timestamp() - timestamp > OLDEST_SECONDS:
+            raise WeChatBadAnswer("WeChat's answer is another app's, or too old; check this server's clock")
+        return plain
+
+    def _verify(self, path: str, timestamp: int, headers: Mapping[str, str], body: bytes) -> None:
+        """While WeChat replaces its certificate, it signs with the old one too."""
+        suffix = "" if headers["wechatmp-serial"] == self._certificate_sn else "-deprecated"
+        if headers[f"wechatmp-serial{suffix}"] != self._certificate_sn:
+            raise InvalidSignature
+        signature = b64decode(headers[f"wechatmp-signature{suffix}"])
+        self._wechat_key.verify(signature, self._payload(path, timestamp, body), PSS, hashes.SHA256())
+
+    def _aad(self, path: str, timestamp: int) -> bytes:
+        return f"{ORIGIN}{path}|{self._appid}|{timestamp}|{self._sym_key_sn}".encode()
+
+    def _payload(self, path: str, timestamp: int, body: bytes) -> bytes:
+        return f"{ORIGIN}{path}\n{self._appid}\n{timestamp}\n".encode() + body
+
+
+def _base64(data: bytes) -> str:
+    return b64encode(data).decode()
+
+
+def _cipher(sym_key: str) -> AESGCM:
+    key = b64decode(sym_key, validate=True)
+    if len(key) != 32:
+        raise ValueError("sym_key must be 32 bytes in base64")
+    return AESGCM(key)
+
+
+def _private_key(pem: str) -> rsa.RSAPrivateKey:
+    try:
+        key = serialization.load_pem_private_key(pem.encode(), password=None)
+    except (TypeError, UnsupportedAlgorithm):  # it has a password, or is of SM2
+        raise ValueError("private_key must be an RSA key without a password") from None
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ValueError("private_key must be an RSA key")  # noqa: TRY004  # a setting's value is wrong, not a type
+    return key
+
+
+def _public_key(pem: str) -> rsa.RSAPublicKey:
+    """Of a certificate, or of a bare public key."""
+    data = pem.encode()
+    is_certificate = "BEGIN CERTIFICATE" in pem
+    try:
+        key = (
+            load_pem_x509_certificate(data).public_key() if is_certificate else serialization.load_pem_public_key(data)
+        )
+    except UnsupportedAlgorithm:  # it is of SM2
+        raise ValueError("certificate must be of an RSA key") from None
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise ValueError("certificate must be of an RSA key")  # noqa: TRY004  # a setting's value is wrong, not a type
+    return key

@@ -1,0 +1,153 @@
+"""The token broker: one access token an app, for all processes and hosts."""
+
+import asyncio
+import logging
+import uuid
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from application.ports import Clock, TokenIssuer, TokenStore
+from domain.access_token import AccessToken, Refusal, TokenState
+from domain.errors import AppMisconfigured, StoreUnavailable, WeChatUnavailable, WxLoginError, error_named
+from domain.identity import AppId
+
+POLL_SECONDS = 0.05
+"""How often a process without a token looks whether another one has fetched it."""
+
+PAUSE = timedelta(seconds=10)
+"""How long nobody asks again when only the operator can help."""
+
+logger = logging.getLogger("wxlogin.access_tokens")
+
+
+class AccessTokens:
+    """Hands out an app's access token.
+
+    - A token that lives long enough comes from this process's memory.
+    - In its last minutes it is renewed in the background, while it still serves: WeChat lets both work.
+    - One process fetches at a time, whatever their number: it holds a lease that ends by itself if it dies.
+    - When WeChat refuses, all processes hold back for as long as the error says.
+    - WeChat is never told to force a new token: that would kill the token of everybody else.
+
+    `lease` is how long a fetch may take at most. Login needs none of this.
+    """
+
+    def __init__(self, issuer: TokenIssuer, store: TokenStore, *, lease: timedelta, clock: Clock) -> None:
+        self._issuer = issuer
+        self._store = store
+        self._lease = lease
+        self._clock = clock
+        self._known: dict[AppId, AccessToken] = {}
+        self._fetching: dict[AppId, asyncio.Task[AccessToken]] = {}
+
+    async def get(self, appid: AppId) -> AccessToken:
+        """A live token.
+
+        Raises AppMisconfigured, RateLimited, WeChatUnavailable, WeChatBadAnswer and StoreUnavailable when there is
+        none to be had.
+        """
+        now = self._clock()
+        token = self._known.get(appid) or (await self._store.load(appid)).token
+        if token is None or not token.is_live(now):
+            return await self._fetched(appid)
+        self._known[appid] = token
+        if token.is_due(now):
+            self._fetch(appid)
+        return token
+
+    async def renew(self, appid: AppId, refused: AccessToken) -> AccessToken:
+        """A token other than the one that WeChat `refused`. Raises as `get`."""
+        if self._known.get(appid) == refused:
+            del self._known[appid]
+        token = await self._fetched(appid)
+        return token if token.value != refused.value else await self._fetched(appid, refused)
+
+    async def prove(self, appid: AppId) -> None:
+        """Ask WeChat for a token, whatever is known already: the answer tells whether the credentials are right.
+
+        Raises AppMisconfigured, RateLimited, WeChatUnavailable and WeChatBadAnswer.
+        """
+        await self._issuer.issue_token(appid, self._clock())
+
+    async def aclose(self) -> None:
+        """Stop what is still being fetched."""
+        tasks = list(self._fetching.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _fetched(self, appid: AppId, refused: AccessToken | None = None) -> AccessToken:
+        """The token, when it is here. Who stops waiting does not stop the fetch: others may wait for it too."""
+        return await asyncio.shield(self._fetch(appid, refused))
+
+    def _fetch(self, appid: AppId, refused: AccessToken | None = None) -> asyncio.Task[AccessToken]:
+        """The fetch of the token that is under way in this process."""
+        task = self._fetching.get(appid)
+        if task is None:
+            task = asyncio.create_task(self._share(appid, refused))
+            self._fetching[appid] = task
+            task.add_done_callback(lambda done: self._settle(appid, done))
+        return task
+
+    def _settle(self, appid: AppId, done: asyncio.Task[AccessToken]) -> None:
+        del self._fetching[appid]
+        if done.cancelled():
+            return
+        if error := done.exception():
+            logger.warning("no new access token for %s: %s", appid, error)
+        else:
+            self._known[appid] = done.result()
+
+    async def _share(self, appid: AppId, refused: AccessToken | None) -> AccessToken:
+        """The token that all processes share, fetched by this one if it is its turn."""
+        holder = str(uuid.uuid4())
+        give_up_at = self._clock() + 2 * self._lease
+        while True:
+            state = await self._store.load(appid)
+            if token := _settled(state, refused, self._clock()):
+                return token
+            if await self._store.acquire(appid, holder, self._clock(), self._lease):
+                return await self._issue(appid, holder, refused)
+            if self._clock() >= give_up_at:
+                raise WeChatUnavailable("Another process has been fetching the access token for too long")
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _issue(self, appid: AppId, holder: str, refused: AccessToken | None) -> AccessToken:
+        now = self._clock()
+        state = await self._store.load(appid)  # between the first look and the lease, another process may have fetched
+        try:
+            if token := _settled(state, refused, now):
+                return token
+            try:
+                token = await self._issuer.issue_token(appid, now)
+                if refused and token.value == refused.value:
+                    raise WeChatUnavailable("WeChat refuses the access token that it gives out")
+            except WxLoginError as error:
+                state = TokenState(state.token, _refusal(error, now))
+                raise
+            state = TokenState(token)
+            return token
+        finally:
+            with suppress(StoreUnavailable):  # the lease ends by itself, and the token is good
+                await self._store.release(appid, holder, state)
+
+
+def _settled(state: TokenState, refused: AccessToken | None, now: datetime) -> AccessToken | None:
+    """The token, if nobody needs to fetch one. Raises the last refusal, as long as it stands."""
+    token = state.token
+    if token and not token.is_due(now) and (refused is None or token.value != refused.value):
+        return token
+    if state.refusal and now < state.refusal.until:
+        if token and token.is_live(now) and refused is None:
+            return token
+        raise _error(state.refusal)
+    return None
+
+
+def _refusal(error: WxLoginError, now: datetime) -> Refusal:
+    pause = PAUSE if isinstance(error, AppMisconfigured) else error.retry_after
+    return Refusal(error.code, error.detail, now + pause, error.errcode, error.rid)
+
+
+def _error(refusal: Refusal) -> WxLoginError:
+    return error_named(refusal.code)(refusal.detail, errcode=refusal.errcode, rid=refusal.rid)

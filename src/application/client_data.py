@@ -1,0 +1,58 @@
+"""What a mini-program's client sends that WeChat encrypted or signed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from application.ports import Clock, Decryptor, KeyVault, Platform
+from domain.client_data import EncryptedData, check_watermark
+from domain.errors import DataUndecryptable
+from domain.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Decrypted:
+    """The data, and which of the user's keys opened it: `current`, or the `previous` one."""
+
+    data: Mapping[str, Any]
+    key: str
+
+
+class ClientData:
+    """Opens and verifies a client's data with the session_key of the session's user, which nobody else sees.
+
+    - After a fresh wx.login() the data may be under the key before: for a short while both are tried.
+    - Data that was made for another app is refused, though it opens.
+    - Whatever keeps data from opening, it is one and the same error: nobody learns about the key from it.
+
+    Every method raises StoreUnavailable, and DataUndecryptable when there is no key to try.
+    """
+
+    def __init__(self, vault: KeyVault, decryptor: Decryptor, platform: Platform, *, clock: Clock) -> None:
+        self._vault = vault
+        self._decryptor = decryptor
+        self._platform = platform
+        self._clock = clock
+
+    async def decrypt(self, session: Session, encrypted_data: str, iv: str) -> Decrypted:
+        """The JSON object in the data. Raises RequestInvalid, DataUndecryptable and WatermarkMismatch."""
+        encrypted = EncryptedData.parse(encrypted_data, iv)
+        ring = await self._vault.find(session.identity)
+        for name, key in ring.usable(self._clock()):
+            try:
+                decrypted = Decrypted(self._decryptor.decrypt(encrypted, key), name)
+            except DataUndecryptable:
+                continue
+            check_watermark(decrypted.data, session.identity.appid)
+            return decrypted
+        raise DataUndecryptable("No session_key of this user opens the data; call wx.login() and ask the user again")
+
+    async def verify(self, session: Session, raw_data: str, signature: str) -> bool:
+        """Whether WeChat signed `raw_data` for the session's user."""
+        ring = await self._vault.find(session.identity)
+        return any(key.has_signed(raw_data, signature) for _, key in ring.usable(self._clock()))
+
+    async def encrypted_at(self, session: Session, encrypted_data: str) -> datetime | None:
+        """When WeChat made the data, or None when it did not: see Platform."""
+        return await self._platform.encrypted_at(encrypted_data, session.identity.appid)

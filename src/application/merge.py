@@ -1,0 +1,45 @@
+"""Make two users one, when they turn out to be the same person."""
+
+from dataclasses import dataclass
+
+from application.ports import Clock, SessionStore, UserRepository
+from domain.user import UnionIdConflict, User
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The user that is left, and how many sessions came to them."""
+
+    user: User
+    sessions: int
+
+
+class MergeUsers:
+    """Merges users, for an operator: nothing is ever merged silently.
+
+    - Accounts, sessions, phone and profile go along; whoever is logged in stays so.
+    - Where the two differ, nothing happens unless the operator says what may be lost.
+    - The merged user's id still finds the user they are now, and what they were stays on record.
+    - A merge that was interrupted is finished by the same command.
+
+    Every method raises StoreUnavailable.
+    """
+
+    def __init__(self, users: UserRepository, sessions: SessionStore, *, clock: Clock) -> None:
+        self._users = users
+        self._sessions = sessions
+        self._clock = clock
+
+    async def __call__(self, from_id: str, into_id: str, discard: frozenset[str] = frozenset()) -> Merged:
+        """Merge the user `from_id` into `into_id`. Raises NotFound and RequestInvalid."""
+        one = await self._users.get(from_id)
+        # somebody who was merged before may have sessions under both ids
+        open_before = {user_id: len(await self._sessions.of_user(user_id)) for user_id in (from_id, one.id)}
+        user = await self._users.merge(from_id, into_id, discard, self._clock())
+        open_before.pop(user.id, None)
+        moved = [max(await self._sessions.move(user_id, user.id), n) for user_id, n in open_before.items()]
+        return Merged(user, sum(moved))
+
+    async def conflicts(self) -> list[UnionIdConflict]:
+        """The users that WeChat says are one, and that somebody has to merge."""
+        return await self._users.conflicts()

@@ -1,0 +1,51 @@
+"""What a client sends that WeChat encrypted for the server."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from domain.errors import RequestInvalid, WatermarkMismatch
+from domain.identity import AppId
+
+BLOCK = 16
+"""Bytes in a block of AES."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptedData:
+    """`encryptedData` and `iv` as wx.getUserInfo() and its kin give them: AES-128-CBC, PKCS#7.
+
+    https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/signature.html
+    """
+
+    ciphertext: bytes = field(repr=False)
+    iv: bytes = field(repr=False)
+
+    @classmethod
+    def parse(cls, encrypted_data: str, iv: str) -> Self:
+        """Both from base64. Raises RequestInvalid for what is none, or is not as long as it has to be."""
+        parsed = cls(_decoded("encryptedData", encrypted_data), _decoded("iv", iv))
+        if not parsed.ciphertext or len(parsed.ciphertext) % BLOCK:
+            raise RequestInvalid("encryptedData must be one or more blocks of 16 bytes; some of it was lost on the way")
+        if len(parsed.iv) != BLOCK:
+            raise RequestInvalid("iv must be 16 bytes")
+        return parsed
+
+
+def _decoded(name: str, text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise RequestInvalid(
+            f"{name} is not base64; a '+' that arrives as a space was not URL-encoded on the way"
+        ) from None
+
+
+def check_watermark(data: Mapping[str, Any], appid: AppId) -> None:
+    """Raises WatermarkMismatch unless the decrypted data says that it was made for this app."""
+    watermark = data.get("watermark")
+    made_for = watermark.get("appid") if isinstance(watermark, Mapping) else None
+    if made_for != appid.value:
+        raise WatermarkMismatch(f"The data's watermark is not of this session's app, {appid}; refuse it")

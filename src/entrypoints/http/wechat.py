@@ -1,0 +1,104 @@
+"""/v1/wechat: what a mini-program's client holds of WeChat's, opened and checked with keys that it never sees."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from litestar import Router, get, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+
+from application.client_data import ClientData
+from application.session_keys import SessionKeys
+from domain.errors import DataUndecryptable, RequestInvalid
+from domain.session import Session
+from entrypoints.answers import EncryptKeyList
+from entrypoints.http.contract import DATA_ERRORS, PLATFORM_ERRORS, signed_in
+from entrypoints.log import log
+
+
+class Encrypted(msgspec.Struct, frozen=True, rename="camel"):
+    """What wx.getUserInfo() and its kin give, as it came: both fields base64."""
+
+    encrypted_data: str
+    iv: str
+
+
+class Signed(msgspec.Struct, frozen=True, rename="camel"):
+    """What wx.getUserInfo() gives, as it came: `rawData` is text, not an object."""
+
+    raw_data: str
+    signature: str
+
+
+class Questioned(msgspec.Struct, frozen=True, rename="camel"):
+    """Encrypted data, as it came."""
+
+    encrypted_data: str
+
+
+class Validity(msgspec.Struct, frozen=True):
+    """Yes or no."""
+
+    valid: bool
+
+
+class Genuineness(msgspec.Struct, frozen=True):
+    """Whether WeChat made the data, and when."""
+
+    valid: bool
+    created_at: datetime | None
+
+
+@post("/decrypt", status_code=200, **signed_in(*DATA_ERRORS))
+async def decrypt(
+    data: JSONBody[Encrypted], session: NamedDependency[Session], client_data: NamedDependency[ClientData]
+) -> dict[str, Any]:
+    """Open `encryptedData` with the user's session_key: the JSON in it, which was made for this app."""
+    decrypted = await client_data.decrypt(session, data.encrypted_data, data.iv)
+    log.info("decrypted", appid=session.identity.appid.value, session_id=session.id, key=decrypted.key)
+    return dict(decrypted.data)
+
+
+@post("/verify", status_code=200, **signed_in(RequestInvalid, DataUndecryptable))
+async def verify(
+    data: JSONBody[Signed], session: NamedDependency[Session], client_data: NamedDependency[ClientData]
+) -> Validity:
+    """Whether WeChat signed `rawData` for this user."""
+    return Validity(await client_data.verify(session, data.raw_data, data.signature))
+
+
+@post("/check", status_code=200, **signed_in(RequestInvalid, *PLATFORM_ERRORS))
+async def check(
+    data: JSONBody[Questioned], session: NamedDependency[Session], client_data: NamedDependency[ClientData]
+) -> Genuineness:
+    """Ask WeChat whether it made `encryptedData`, in the last three days; it knows that of phone numbers only."""
+    created_at = await client_data.encrypted_at(session, data.encrypted_data)
+    return Genuineness(created_at is not None, created_at)
+
+
+@get("/session-key", **signed_in(*PLATFORM_ERRORS))
+async def check_session_key(session: NamedDependency[Session], session_keys: NamedDependency[SessionKeys]) -> Validity:
+    """Whether the stored session_key is still WeChat's. If not, call wx.login() and log in again."""
+    return Validity(await session_keys.is_current(session))
+
+
+@post("/session-key/reset", status_code=204, **signed_in(DataUndecryptable, *PLATFORM_ERRORS))
+async def reset_session_key(session: NamedDependency[Session], session_keys: NamedDependency[SessionKeys]) -> None:
+    """Let WeChat make a new session_key for this user, and keep it."""
+    await session_keys.reset(session)
+
+
+@get("/encrypt-keys", **signed_in(DataUndecryptable, *PLATFORM_ERRORS))
+async def list_encrypt_keys(
+    session: NamedDependency[Session], session_keys: NamedDependency[SessionKeys]
+) -> EncryptKeyList:
+    """The keys that wx.getUserCryptoManager() gives this user's client, newest first, to open what it encrypts."""
+    return EncryptKeyList.of(await session_keys.encrypt_keys(session))
+
+
+router = Router(
+    "/v1/wechat",
+    tags=["WeChat"],
+    route_handlers=[decrypt, verify, check, check_session_key, reset_session_key, list_encrypt_keys],
+)

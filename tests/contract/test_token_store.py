@@ -1,0 +1,333 @@
+"""The promises of TokenStore, on every adapter."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet, MultiFernet
+
+from adapters.memory.token_store import MemoryTokenStore
+from adapters.redis.token_store import RedisTokenStore
+from adapters.sealing import Sealer
+from adapters.sql.database import Database
+from adapters.sql.token_store import SqlTokenStore
+from application.ports import TokenStore
+from domain.access_token import AccessToken, Refusal, TokenState
+from domain.errors import Retry, StoreUnavailable
+from domain.identity import AppId
+from support.clock import Clock
+from support.servers import find_mariadb, free_port
+from support.stores import open_client, read_key, read_rows
+
+pytestmark = pytest.mark.anyio
+
+OLD, NEW = Fernet(Fernet.generate_key()), Fernet(Fernet.generate_key())
+LEASE = timedelta(seconds=7)
+DATABASES = ["sqlite", "postgresql", *(["mariadb"] if find_mariadb() else [])]
+durable = pytest.mark.parametrize("session_place", ["redis", "redis-cluster", *DATABASES], indirect=True)
+on_redis = pytest.mark.parametrize("session_place", ["redis", "redis-cluster"], indirect=True)
+by_our_clock = pytest.mark.parametrize("session_place", ["memory", *DATABASES], indirect=True)
+
+Open = Callable[[MultiFernet], TokenStore]
+
+
+class World:
+    """A token store, and what rests there."""
+
+    def __init__(self, open_store: Open, at_rest: Callable[[AppId], Awaitable[bytes]], clock: Clock) -> None:
+        self.open, self.at_rest, self.clock = open_store, at_rest, clock
+        self.store = open_store(MultiFernet([OLD]))
+
+    def app(self) -> AppId:
+        """An app that no other test has."""
+        return AppId(f"wx{secrets.token_hex(8)}")
+
+    def token(self) -> AccessToken:
+        """A new token."""
+        return AccessToken(secrets.token_urlsafe(96), self.clock.now + timedelta(hours=2))
+
+    async def acquire(self, appid: AppId, holder: str = "me", lease: timedelta = LEASE) -> bool:
+        """Try to get the lease now."""
+        return await self.store.acquire(appid, holder, self.clock.now, lease)
+
+    async def keep(self, appid: AppId, state: TokenState, holder: str = "me") -> None:
+        """Find this out as `holder`."""
+        assert await self.acquire(appid, holder)
+        await self.store.release(appid, holder, state)
+
+
+@asynccontextmanager
+async def open_world(place: str, clock: Clock) -> AsyncIterator[World]:
+    """The store at a place."""
+    if place == "memory":
+        store = MemoryTokenStore()
+        yield World(lambda _: store, partial(asyncio.sleep, 0, b""), clock)
+    elif place.startswith("redis"):
+        async with open_client(place) as redis:
+
+            async def read_redis(appid: AppId) -> bytes:
+                keys = [key async for key in redis.scan_iter(f"*{appid}*")]
+                return b"\n".join([*keys, *[part for key in keys for part in await read_key(redis, key)]])
+
+            yield World(lambda cipher: RedisTokenStore(redis, Sealer(cipher)), read_redis, clock)
+    else:
+        async with Database(place) as database:
+
+            async def read_database(appid: AppId) -> bytes:
+                statement = "SELECT * FROM access_tokens WHERE appid = :appid"
+                return await read_rows(database, {"appid": appid.value}, statement)
+
+            yield World(lambda cipher: SqlTokenStore(database, Sealer(cipher)), read_database, clock)
+
+
+@pytest.fixture
+async def world(session_place: str, clock: Clock) -> AsyncIterator[World]:
+    """The store under test."""
+    async with open_world(session_place, clock) as world:
+        yield world
+
+
+async def test_nothing_is_known_of_a_new_app(world: World) -> None:
+    """Of an app that nobody asked about there is neither a token nor a refusal."""
+    assert await world.store.load(world.app()) == TokenState()
+
+
+async def test_what_the_holder_found_out_is_known(world: World) -> None:
+    """A token comes back as it went in, with its end to the microsecond, in UTC."""
+    appid, token = world.app(), world.token()
+    await world.keep(appid, TokenState(token))
+    found = await world.store.load(appid)
+
+    assert found == TokenState(token)
+    assert found.token
+    assert found.token.expires_at.microsecond == 123456
+    assert found.token.expires_at.tzinfo == UTC
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Refusal("rate_limited", "slower", datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC), 45011, "6374a1b2-0-1"),
+        Refusal("wechat_unavailable", "不可用 👩", datetime(2026, 3, 1, tzinfo=UTC)),
+    ],
+    ids=["with WeChat's words", "without"],
+)
+@pytest.mark.parametrize("has_token", [True, False], ids=["beside a token", "alone"])
+async def test_a_refusal_is_known_as_it_was_kept(world: World, refusal: Refusal, has_token: bool) -> None:
+    """Why there is no new token comes back whole, and leaves the token that there is."""
+    appid, state = world.app(), TokenState(world.token() if has_token else None, refusal)
+    await world.keep(appid, state)
+
+    assert await world.store.load(appid) == state
+
+
+async def test_the_longest_token_is_kept(world: World) -> None:
+    """A token of 2048 characters beside a long refusal is kept whole."""
+    appid, token = world.app(), AccessToken("t" * 2048, world.clock.now)
+    state = TokenState(token, Refusal("wechat_unavailable", "d" * 300, world.clock.now, 2**63, "r" * 26))
+    await world.keep(appid, state)
+
+    assert await world.store.load(appid) == state
+
+
+async def test_what_is_newer_takes_the_place_of_what_was_known(world: World) -> None:
+    """The last holder's word is the one that counts, all of it."""
+    appid, token = world.app(), world.token()
+    await world.keep(appid, TokenState(world.token(), Refusal("rate_limited", "slower", world.clock.now)))
+    await world.keep(appid, TokenState(token))
+
+    assert await world.store.load(appid) == TokenState(token)
+
+
+async def test_apps_are_told_apart(world: World) -> None:
+    """Tokens and leases are of one app, to the letter."""
+    one = world.app()
+    other = AppId(one.value.upper())
+    await world.keep(one, TokenState(world.token()))
+    before = await world.store.load(one)
+
+    assert await world.acquire(one)
+    assert await world.acquire(other, "somebody else")
+    await world.store.release(other, "somebody else", TokenState(world.token()))
+    assert await world.store.load(one) == before
+    assert await world.store.load(other) not in (before, TokenState())
+
+
+async def test_a_lease_excludes_all_others(world: World) -> None:
+    """While one process fetches, no other may, whatever it is called, and what is known stays known."""
+    appid, state = world.app(), TokenState(world.token())
+    await world.keep(appid, state)
+
+    assert await world.acquire(appid, "one")
+    assert not await world.acquire(appid, "another")
+    assert not await world.acquire(appid, "one")
+    assert await world.store.load(appid) == state
+
+
+async def test_a_lease_is_free_after_its_release(world: World) -> None:
+    """As soon as the holder is done, the next one may fetch."""
+    appid = world.app()
+    for holder in ("one", "another", "one"):
+        await world.keep(appid, TokenState(world.token()), holder)
+
+    assert await world.acquire(appid, "a third")
+
+
+@by_our_clock
+async def test_a_dead_holders_lease_ends_by_itself(world: World) -> None:
+    """A holder that never comes back keeps the others waiting for its lease, to the microsecond, and no longer."""
+    appid = world.app()
+    await world.acquire(appid, "a process that died")
+    world.clock.advance(seconds=LEASE.total_seconds() - 0.000001)
+    early = await world.acquire(appid, "another")
+    world.clock.advance(seconds=0.000001)
+
+    assert not early
+    assert await world.acquire(appid, "another")
+    assert not await world.acquire(appid, "a third")
+
+
+@on_redis
+async def test_redis_ends_a_dead_holders_lease_by_itself(world: World) -> None:
+    """In Redis a lease is gone after its time, whatever the clocks of the processes say."""
+    appid = world.app()
+    await world.acquire(appid, "a process that died", timedelta(milliseconds=300))
+    early = await world.acquire(appid, "another")
+
+    assert not early
+    assert await becomes_free(world, appid)
+
+
+async def becomes_free(world: World, appid: AppId) -> bool:
+    """Whether the lease can be had within a few seconds."""
+    for _ in range(250):
+        if await world.acquire(appid, "another"):
+            return True
+        await asyncio.sleep(0.02)
+    return False
+
+
+@pytest.mark.parametrize("is_held", [True, False], ids=["held by another", "free"])
+async def test_a_stranger_releases_nothing(world: World, is_held: bool) -> None:
+    """Who does not hold the lease changes neither what is known nor who may fetch."""
+    appid, state = world.app(), TokenState(world.token())
+    await world.keep(appid, state)
+    if is_held:
+        await world.acquire(appid, "the holder")
+    await world.store.release(appid, "a stranger", TokenState(world.token()))
+
+    assert await world.store.load(appid) == state
+    assert await world.acquire(appid, "another") is not is_held
+
+
+@by_our_clock
+async def test_a_holder_that_was_too_slow_releases_nothing(world: World) -> None:
+    """Whoever took over the lease decides: the late answer of the one before is dropped."""
+    appid, state = world.app(), TokenState(world.token())
+    await world.acquire(appid, "slow")
+    world.clock.advance(seconds=LEASE.total_seconds())
+    await world.acquire(appid, "next")
+    await world.store.release(appid, "slow", TokenState(world.token()))
+    meanwhile = await world.store.load(appid)
+    await world.store.release(appid, "next", state)
+
+    assert meanwhile == TokenState()
+    assert await world.store.load(appid) == state
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["a known app", "a new app"])
+async def test_one_of_many_at_once_gets_the_lease(world: World, is_known: bool) -> None:
+    """Of twenty processes that want to fetch at once exactly one may, the first time too, and none fails."""
+    appid = world.app()
+    if is_known:
+        await world.keep(appid, TokenState(world.token()))
+    answers = await asyncio.gather(*(world.acquire(appid, f"process {number}") for number in range(20)))
+
+    assert sorted(answers) == [False] * 19 + [True]
+
+
+@durable
+async def test_tokens_survive_a_restart(world: World) -> None:
+    """Another store on the same server knows the same, and respects the leases."""
+    appid, state = world.app(), TokenState(world.token(), Refusal("rate_limited", "slower", world.clock.now))
+    await world.keep(appid, state)
+    await world.acquire(appid, "before")
+    restarted = world.open(MultiFernet([OLD]))
+
+    assert await restarted.load(appid) == state
+    assert not await restarted.acquire(appid, "after", world.clock.now, LEASE)
+
+
+@durable
+async def test_no_token_rests_in_the_clear(world: World) -> None:
+    """Neither the token nor why there is none can be read from what the store keeps."""
+    appid, token = world.app(), world.token()
+    await world.keep(appid, TokenState(token, Refusal("rate_limited", "5l0wer", world.clock.now)))
+    kept = await world.at_rest(appid)
+
+    assert appid.value.encode() in kept
+    assert b"gAAAA" in kept
+    for secret in (token.value.encode(), token.value.encode().hex().encode(), b"5l0wer", b"rate_limited"):
+        assert secret not in kept
+
+
+@durable
+async def test_encryption_keys_rotate(world: World) -> None:
+    """With a new encryption key before the old one, all that was kept is still known."""
+    appid, state = world.app(), TokenState(world.token())
+    await world.keep(appid, state)
+
+    assert await world.open(MultiFernet([NEW, OLD])).load(appid) == state
+
+
+@durable
+async def test_with_the_encryption_key_gone_nothing_is_known(world: World) -> None:
+    """A token that nobody can read any more is none, and the next one takes its place."""
+    appid, state = world.app(), TokenState(world.token())
+    await world.keep(appid, TokenState(world.token()))
+    rotated_out = world.open(MultiFernet([NEW]))
+    before = await rotated_out.load(appid)
+    assert await rotated_out.acquire(appid, "me", world.clock.now, LEASE)
+    await rotated_out.release(appid, "me", state)
+
+    assert before == TokenState()
+    assert await rotated_out.load(appid) == state
+    assert await world.store.load(appid) == TokenState()
+
+
+@pytest.fixture(params=["redis", *DATABASES])
+async def unreachable(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[TokenStore]:
+    """A store whose server is not there."""
+    urls = {
+        "redis": f"redis://127.0.0.1:{free_port()}/0",
+        "sqlite": f"sqlite+aiosqlite:///{tmp_path}/no/such/directory.db",
+        "postgresql": f"postgresql+asyncpg://nobody:nothing@127.0.0.1:{free_port()}/nowhere",
+        "mariadb": f"mysql+asyncmy://nobody:nothing@127.0.0.1:{free_port()}/nowhere",
+    }
+    async with open_world(urls[request.param], clock) as world:
+        yield world.store
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda store, app, _: store.load(app), id="load"),
+        pytest.param(lambda store, app, now: store.acquire(app, "me", now, LEASE), id="acquire"),
+        pytest.param(lambda store, app, _: store.release(app, "me", TokenState()), id="release"),
+    ],
+)
+async def test_a_server_that_is_not_there_is_unavailable(
+    unreachable: TokenStore, clock: Clock, call: Callable[[TokenStore, AppId, datetime], Awaitable[object]]
+) -> None:
+    """Whatever is asked of a store whose server does not answer, it is StoreUnavailable, which says to try later."""
+    with pytest.raises(StoreUnavailable) as failed:
+        await call(unreachable, AppId("wx0000000000000001"), clock.now)
+
+    assert type(failed.value) is StoreUnavailable
+    assert failed.value.retry is Retry.LATER
+    assert "nothing" not in failed.value.detail

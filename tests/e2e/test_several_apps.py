@@ -1,0 +1,162 @@
+"""Several mini-programs in one process: however their requests interleave, no app sees anything of another's."""
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from application.login import LoggedIn, LoginRequest
+from domain.errors import CodeInvalid, DataUndecryptable, WatermarkMismatch
+from entrypoints.container import Container, migrate_database, open_container
+from entrypoints.demo import DemoSettings
+from entrypoints.sandbox.app import create_sandbox
+from entrypoints.settings import App, Settings
+from support.processes import KEY
+from support.servers import sqlite_url
+
+APPS = {f"wx{number}": secrets.token_hex(16) for number in range(3)}
+"""Every app has a secret of its own, which the sandbox insists on."""
+
+PEOPLE = ["ann", "bob"]
+
+Step = tuple[str, str, str, str]
+"""What is done, in which app, by whom, and in which app whatever they bring was made."""
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["login", "phone", "decrypt", "session-key", "reset"]),
+        st.sampled_from(sorted(APPS)),
+        st.sampled_from(PEOPLE),
+        st.sampled_from(sorted(APPS)),
+    ),
+    min_size=2,
+    max_size=12,
+)
+
+
+class Shuffling(httpx.AsyncBaseTransport):
+    """The way to WeChat, on which each call is held up for as many turns of the loop as the test draws."""
+
+    def __init__(self, wechat: httpx.AsyncBaseTransport, turns: Iterator[int]) -> None:
+        self.errcodes: set[int] = set()
+        self._wechat = wechat
+        self._turns = turns
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Wait, hand the call on, wait."""
+        for _ in range(next(self._turns, 0)):
+            await asyncio.sleep(0)
+        response = await self._wechat.handle_async_request(request)
+        body = await response.aread()
+        self.errcodes.add(response.json().get("errcode", 0))
+        for _ in range(next(self._turns, 0)):
+            await asyncio.sleep(0)
+        return httpx.Response(response.status_code, headers=response.headers, stream=httpx.ByteStream(body))
+
+
+class World:
+    """A service of all apps, and what its users do."""
+
+    def __init__(self, container: Container, controls: httpx.AsyncClient) -> None:
+        self._container = container
+        self._controls = controls
+
+    async def take(self, step: Step) -> None:
+        """Log a person in to one app, let them do one thing, and look whose the outcome is."""
+        deed, appid, person, made_for = step
+        openid = f"o-{person}-{appid}"
+        login = await self._log_in(appid, openid)
+        assert (login.session.identity.appid.value, login.session.identity.openid) == (appid, openid)
+        match deed:
+            case "phone":
+                await self._bind_phone(login, appid, made_for)
+            case "decrypt":
+                await self._decrypt(login, appid, openid, made_for)
+            case "session-key":
+                await self._container.session_keys().is_current(login.session)
+            case "reset":
+                await self._reset(login)
+
+    async def _bind_phone(self, login: LoggedIn, appid: str, made_for: str) -> None:
+        phone = f"+86138{secrets.randbelow(10**8):08}"
+        code = (await self._control("phone-codes", appid=made_for, phone=phone))["code"]
+        if made_for == appid:
+            assert (await self._container.users().bind_phone(login.session, code)).phone == phone
+        else:
+            with pytest.raises(CodeInvalid):
+                await self._container.users().bind_phone(login.session, code)
+
+    async def _decrypt(self, login: LoggedIn, appid: str, openid: str, made_for: str) -> None:
+        data = {"of": openid, "watermark": {"appid": made_for, "timestamp": 1}}
+        encrypted = await self._control("encrypt", appid=appid, openid=openid, data=data)
+        opening = self._container.client_data().decrypt(login.session, encrypted["encryptedData"], encrypted["iv"])
+        try:
+            assert (await opening).data["of"] == openid
+            assert made_for == appid
+        except WatermarkMismatch:
+            assert made_for != appid
+        except DataUndecryptable:
+            pass  # other logins of the same person replaced the key meanwhile
+
+    async def _reset(self, login: LoggedIn) -> None:
+        with suppress(DataUndecryptable):  # another login of the same person may replace the key meanwhile
+            await self._container.session_keys().reset(login.session)
+
+    async def _log_in(self, appid: str, openid: str) -> LoggedIn:
+        code = (await self._control("codes", appid=appid, openid=openid))["code"]
+        return await self._container.login()(LoginRequest(code, appid))
+
+    async def _control(self, name: str, **order: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = (await self._controls.post(f"/{name}", json=order)).raise_for_status().json()
+        return answer
+
+
+@pytest.fixture(scope="module")
+def three_apps(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A migrated installation of three apps."""
+    installation = DemoSettings(
+        apps=[App(appid=appid, secret=SecretStr(secret)) for appid, secret in APPS.items()],
+        encryption_keys=[SecretStr(KEY)],
+        database_url=SecretStr(sqlite_url(tmp_path_factory.mktemp("apps"))),
+    )
+    asyncio.run(migrate_database(installation))
+    return installation
+
+
+@pytest.fixture(scope="module")
+def wechat() -> httpx.ASGITransport:
+    """A WeChat that knows the three apps."""
+    return httpx.ASGITransport(create_sandbox(APPS))  # type: ignore[arg-type]  # the same protocol, typed twice
+
+
+async def take_all(
+    installation: Settings, wechat: httpx.ASGITransport, steps: list[Step], turns: list[int]
+) -> set[int]:
+    """Take all steps at once; WeChat's errcodes."""
+    transport = Shuffling(wechat, iter(turns))
+    async with (
+        httpx.AsyncClient(transport=wechat, base_url="http://sandbox/sandbox") as controls,
+        open_container(installation, transport=transport) as container,
+    ):
+        world = World(container, controls)
+        await asyncio.gather(*(world.take(step) for step in steps))
+    return transport.errcodes
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS, turns=st.lists(st.integers(0, 20), max_size=40))
+def test_no_app_reaches_into_another(
+    three_apps: Settings, wechat: httpx.ASGITransport, steps: list[Step], turns: list[int]
+) -> None:
+    """Whatever is interleaved how, each call carries its own app's secret, token and keys, and answers its own user."""
+    errcodes = asyncio.run(take_all(three_apps, wechat, steps, turns))
+
+    assert errcodes - {0, 40013, 87009} == set(), "40013: a phone code of another app; 87009: a replaced key"
+    assert 40013 not in errcodes or any(deed == "phone" and one != other for deed, one, _, other in steps)

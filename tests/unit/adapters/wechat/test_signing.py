@@ -1,0 +1,380 @@
+"""API signing: what WeChat can read, and what only WeChat can have written."""
+
+import base64
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from adapters.wechat.signing import Signer, SigningKeys
+from domain.errors import WeChatBadAnswer
+from domain.identity import AppId
+from unit.adapters.wechat import official_signing_vectors as official
+
+KEYS = SigningKeys(
+    sym_key=official.SYM_KEY,
+    sym_key_sn=official.SYM_KEY_SN,
+    private_key=official.PRIVATE_KEY,
+    certificate=official.CERTIFICATE,
+    certificate_sn=official.CERTIFICATE_SN,
+)
+APP = AppId(official.APPID)
+ANSWERED = datetime.fromtimestamp(official.ANSWER_TIMESTAMP, UTC)
+ANSWER = official.ANSWER_BODY.encode()
+HEADERS = {
+    "Wechatmp-Appid": official.APPID,
+    "Wechatmp-TimeStamp": str(official.ANSWER_TIMESTAMP),
+    "Wechatmp-Serial": official.CERTIFICATE_SN,
+    "Wechatmp-Signature": official.ANSWER_SIGNATURE,
+    "Wechatmp-Serial-Deprecated": official.DEPRECATED_SN,
+    "Wechatmp-Signature-Deprecated": official.DEPRECATED_SIGNATURE,
+}
+PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
+
+
+def signer(keys: SigningKeys = KEYS, appid: AppId = APP, now: datetime = ANSWERED) -> Signer:
+    """A signer of the documentation's app, at the moment of its answer."""
+    return Signer(appid, keys, lambda: now)
+
+
+def opened(headers: dict[str, str] | None = None, body: bytes = ANSWER, by: Signer | None = None) -> bytes:
+    """The answer, with these headers in place of the documentation's."""
+    return (by or signer()).open(
+        official.PATH, httpx.Headers(HEADERS if headers is None else headers, encoding="latin-1"), body
+    )
+
+
+class OwnWeChat:
+    """A WeChat with keys of the test's own, which signs what it likes as well as the real one would."""
+
+    def __init__(self) -> None:
+        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        public = self._key.public_key()
+        pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        self.certificate = pem.decode()
+
+    def answer(self, plain: bytes, timestamp: int = official.ANSWER_TIMESTAMP) -> tuple[str, bytes]:
+        """The signature and the body of an answer."""
+        aad = f"{official.URL}|{official.APPID}|{timestamp}|{official.SYM_KEY_SN}".encode()
+        iv = bytes(12)
+        sealed = AESGCM(base64.b64decode(official.SYM_KEY)).encrypt(iv, plain, aad)
+        parts = {"iv": iv, "data": sealed[:-16], "authtag": sealed[-16:]}
+        body = json.dumps({name: base64.b64encode(part).decode() for name, part in parts.items()}).encode()
+        return self.sign(body, timestamp), body
+
+    def sign(self, body: bytes, timestamp: int = official.ANSWER_TIMESTAMP) -> str:
+        """The signature of any body."""
+        payload = f"{official.URL}\n{official.APPID}\n{timestamp}\n".encode() + body
+        return base64.b64encode(self._key.sign(payload, PSS, hashes.SHA256())).decode()
+
+
+@pytest.fixture(scope="module")
+def wechat() -> OwnWeChat:
+    """A WeChat whose private key is at hand."""
+    return OwnWeChat()
+
+
+@pytest.fixture
+def own(wechat: OwnWeChat) -> Signer:
+    """A signer that trusts that WeChat."""
+    return signer(replace(KEYS, certificate=wechat.certificate))
+
+
+def test_the_documentations_answer_opens() -> None:
+    """The sample answer of WeChat's documentation is verified with its certificate and opened, byte for byte."""
+    assert opened() == official.ANSWER_PLAIN.encode()
+
+
+def tampered(changes: dict[str, str | None]) -> dict[str, str]:
+    """The headers of the sample, without those that are None."""
+    return {name: value for name, value in {**HEADERS, **changes}.items() if value is not None}
+
+
+FLIPPED = base64.b64encode(bytes([base64.b64decode(official.ANSWER_SIGNATURE)[0] ^ 1]) + bytes(255)).decode()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"Wechatmp-Signature": FLIPPED}, id="another signature"),
+        pytest.param({"Wechatmp-Signature": official.REQUEST_SIGNATURE}, id="the request's signature"),
+        pytest.param({"Wechatmp-Signature": official.DEPRECATED_SIGNATURE}, id="another certificate's signature"),
+        pytest.param({"Wechatmp-Signature": ""}, id="an empty signature"),
+        pytest.param({"Wechatmp-Signature": "no base64"}, id="a signature that is no base64"),
+        pytest.param({"Wechatmp-Signature": "签名".encode().decode("latin-1")}, id="a signature that is no text"),
+        pytest.param({"Wechatmp-Signature": None}, id="no signature"),
+        pytest.param({"Wechatmp-Serial": official.DEPRECATED_SN}, id="another serial"),
+        pytest.param({"Wechatmp-Serial": official.SYM_KEY_SN}, id="the serial of the symmetric key"),
+        pytest.param({"Wechatmp-Serial": None}, id="no serial"),
+        pytest.param({"Wechatmp-TimeStamp": str(official.REQUEST_TIMESTAMP)}, id="another time"),
+        pytest.param({"Wechatmp-TimeStamp": "now"}, id="a time that is none"),
+        pytest.param({"Wechatmp-TimeStamp": None}, id="no time"),
+        pytest.param(
+            {"Wechatmp-Serial": "x", "Wechatmp-Serial-Deprecated": official.CERTIFICATE_SN},
+            id="a deprecated signature that is not its certificate's",
+        ),
+        pytest.param(
+            {"Wechatmp-Serial": "x", "Wechatmp-Serial-Deprecated": None, "Wechatmp-Signature-Deprecated": None},
+            id="another serial and nothing deprecated",
+        ),
+    ],
+)
+def test_headers_that_are_not_wechats_open_nothing(changes: dict[str, str | None]) -> None:
+    """Without WeChat's signature of this answer, by the certificate at hand, it is WeChatBadAnswer."""
+    with pytest.raises(WeChatBadAnswer):
+        opened(tampered(changes))
+
+
+@pytest.mark.parametrize("position", range(0, len(ANSWER), 23))
+def test_a_flipped_bit_opens_nothing(position: int) -> None:
+    """One bit of the body that is not WeChat's, wherever it is, and the answer is WeChatBadAnswer."""
+    flipped = bytearray(ANSWER)
+    flipped[position] ^= 1
+
+    with pytest.raises(WeChatBadAnswer):
+        opened(body=bytes(flipped))
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b"null", ANSWER + b" ", ANSWER[:-1], b"\xff", official.REQUEST_BODY.encode()]
+)
+def test_another_body_opens_nothing(body: bytes) -> None:
+    """A body that WeChat did not sign is WeChatBadAnswer, whatever it is."""
+    with pytest.raises(WeChatBadAnswer):
+        opened(body=body)
+
+
+def test_another_apps_answer_opens_nothing() -> None:
+    """The answer to one app is WeChatBadAnswer to another, although the keys are the same."""
+    with pytest.raises(WeChatBadAnswer):
+        opened(by=signer(appid=AppId("wx0123456789abcdef")))
+
+
+def test_another_calls_answer_opens_nothing() -> None:
+    """The answer of one call cannot be passed off as another's."""
+    with pytest.raises(WeChatBadAnswer):
+        signer().open("/wxa/business/getuserphonenumber", httpx.Headers(HEADERS), ANSWER)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"sym_key": base64.b64encode(bytes(32)).decode()}, id="another symmetric key"),
+        pytest.param({"sym_key_sn": "0" * 32}, id="another number of the symmetric key"),
+        pytest.param({"certificate_sn": "0" * 32}, id="another number of the certificate"),
+        pytest.param({"certificate_sn": official.DEPRECATED_SN}, id="the number of the old certificate"),
+    ],
+)
+def test_with_other_keys_nothing_opens(changes: dict[str, str]) -> None:
+    """Keys and numbers that are not the console's are WeChatBadAnswer, which says where to look."""
+    with pytest.raises(WeChatBadAnswer, match="WeChat console"):
+        opened(by=signer(replace(KEYS, **changes)))
+
+
+@pytest.mark.parametrize(("late", "opens"), [(-300, True), (0, True), (300, True), (300.001, False), (86400, False)])
+def test_an_old_answer_opens_nothing(late: float, opens: bool) -> None:
+    """An answer of more than five minutes ago is WeChatBadAnswer, which names the clock."""
+    then = signer(now=ANSWERED + timedelta(seconds=late))
+
+    if opens:
+        assert opened(by=then) == official.ANSWER_PLAIN.encode()
+    else:
+        with pytest.raises(WeChatBadAnswer, match="clock"):
+            opened(by=then)
+
+
+MARKS = {"_n": "n", "_appid": official.APPID, "_timestamp": official.ANSWER_TIMESTAMP}
+
+
+def test_an_answer_of_ones_own_wechat_opens(wechat: OwnWeChat, own: Signer) -> None:
+    """A bare public key does as well as a certificate, and the answer is what WeChat wrote."""
+    plain = json.dumps({**MARKS, "errcode": 0}).encode()
+    signature, body = wechat.answer(plain)
+
+    assert opened({**HEADERS, "Wechatmp-Signature": signature}, body, own) == plain
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        {},
+        {**MARKS, "_appid": "wx0123456789abcdef"},
+        {**MARKS, "_timestamp": official.ANSWER_TIMESTAMP - 1},
+        {**MARKS, "_timestamp": str(official.ANSWER_TIMESTAMP)},
+        [MARKS],
+        "text",
+        5,
+        None,
+    ],
+    ids=lambda plain: json.dumps(plain)[-40:],
+)
+def test_marks_that_are_not_this_answers_open_nothing(wechat: OwnWeChat, own: Signer, plain: Any) -> None:
+    """App and time stand inside the answer too, and have to be the same as outside."""
+    signature, body = wechat.answer(json.dumps(plain).encode())
+
+    with pytest.raises(WeChatBadAnswer):
+        opened({**HEADERS, "Wechatmp-Signature": signature}, body, own)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b'{"iv":"","data":"","authtag":""}',
+        b'{"iv":"AAAA","data":"AAAA"}',
+        b'{"iv":1,"data":2,"authtag":3}',
+        b'{"iv":"\xe5\xbe\xae","data":"AAAA","authtag":"AAAA"}',
+        b'{"errcode":0,"errmsg":"ok"}',
+    ],
+)
+def test_a_signed_body_that_is_no_envelope_opens_nothing(wechat: OwnWeChat, own: Signer, body: bytes) -> None:
+    """What WeChat signed but did not encrypt is WeChatBadAnswer, and no defect."""
+    with pytest.raises(WeChatBadAnswer):
+        opened({**HEADERS, "Wechatmp-Signature": wechat.sign(body)}, body, own)
+
+
+def test_while_wechat_replaces_its_certificate_the_old_one_does(wechat: OwnWeChat, own: Signer) -> None:
+    """An answer that is signed with a new certificate opens by the deprecated signature of the one at hand."""
+    plain = json.dumps({**MARKS, "errcode": 0}).encode()
+    signature, body = wechat.answer(plain)
+    replacing = {
+        **HEADERS,
+        "Wechatmp-Serial": official.DEPRECATED_SN,
+        "Wechatmp-Signature": official.DEPRECATED_SIGNATURE,
+        "Wechatmp-Serial-Deprecated": official.CERTIFICATE_SN,
+        "Wechatmp-Signature-Deprecated": signature,
+    }
+
+    assert opened(replacing, body, own) == plain
+    with pytest.raises(WeChatBadAnswer):
+        opened({**replacing, "Wechatmp-Signature-Deprecated": official.ANSWER_SIGNATURE}, body, own)
+
+
+def as_wechat(content: bytes, timestamp: int, signature: str) -> dict[str, Any]:
+    """What WeChat reads in a request to the sample's path, if it is signed with the sample's key."""
+    key = serialization.load_pem_private_key(official.PRIVATE_KEY.encode(), password=None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    payload = f"{official.URL}\n{official.APPID}\n{timestamp}\n".encode() + content
+    key.public_key().verify(base64.b64decode(signature), payload, PSS, hashes.SHA256())
+    envelope = {name: base64.b64decode(part) for name, part in json.loads(content).items()}
+    aad = f"{official.URL}|{official.APPID}|{timestamp}|{official.SYM_KEY_SN}".encode()
+    cipher = AESGCM(base64.b64decode(official.SYM_KEY))
+    plain: dict[str, Any] = json.loads(cipher.decrypt(envelope["iv"], envelope["data"] + envelope["authtag"], aad))
+    return plain
+
+
+def test_the_documentations_request_is_read_as_wechat_does() -> None:
+    """The sample request of WeChat's documentation verifies and decrypts: this test reads as WeChat does."""
+    read = as_wechat(official.REQUEST_BODY.encode(), official.REQUEST_TIMESTAMP, official.REQUEST_SIGNATURE)
+
+    assert read == json.loads(official.REQUEST_PLAIN)
+
+
+def test_a_sealed_request_is_one_that_wechat_reads() -> None:
+    """A request is signed and encrypted as the sample is, with app and time in it, and the parameters as they were."""
+    sent = {"code": "c0de", "名": "李雷", "scene": 0}
+    content, headers = signer().seal(official.PATH, sent)
+    read = as_wechat(content, official.ANSWER_TIMESTAMP, headers["Wechatmp-Signature"])
+    nonce = read.pop("_n")
+
+    assert set(headers) == {"Wechatmp-Appid", "Wechatmp-TimeStamp", "Wechatmp-Signature"}
+    assert headers["Wechatmp-Appid"] == official.APPID
+    assert headers["Wechatmp-TimeStamp"] == str(official.ANSWER_TIMESTAMP)
+    assert read == {"_appid": official.APPID, "_timestamp": official.ANSWER_TIMESTAMP, **sent}
+    assert 16 <= len(nonce) <= 32
+    assert list(json.loads(content)) == list(json.loads(official.REQUEST_BODY))
+
+
+def test_no_two_requests_are_alike() -> None:
+    """The same request sealed twice has another nonce, another iv, other bytes: nobody can tell what is in it."""
+    one, two = (signer().seal(official.PATH, {"code": "c0de"})[0] for _ in range(2))
+
+    assert json.loads(one)["iv"] != json.loads(two)["iv"]
+    assert json.loads(one)["data"] != json.loads(two)["data"]
+    assert b"c0de" not in one
+
+
+def pem_of(key: Any, encryption: serialization.KeySerializationEncryption | None = None) -> str:
+    """A private key in PEM."""
+    protection = encryption or serialization.NoEncryption()
+    pem: bytes = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection)
+    return pem.decode()
+
+
+def with_a_password() -> str:
+    """An RSA key that nobody can open."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return pem_of(key, serialization.BestAvailableEncryption(b"password"))
+
+
+SM2_PRIVATE_KEY = """-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqBHM9VAYItBG0wawIBAQQgklH3YwCqOMKyspKx
+IKnaW/0tnRkb3u2jeLtcW23PX3GhRANCAARko9dK3L+UR+UGri8UT4yqtvdOPTEV
+U5z9RnoF3l36KROQOp9hTJme9l4CkYY86llU0WOJVKQq6E2BDACwYyPH
+-----END PRIVATE KEY-----
+"""
+SM2_PUBLIC_KEY = """-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoEcz1UBgi0DQgAEZKPXSty/lEflBq4vFE+Mqrb3Tj0x
+FVOc/UZ6Bd5d+ikTkDqfYUyZnvZeApGGPOpZVNFjiVSkKuhNgQwAsGMjxw==
+-----END PUBLIC KEY-----
+"""
+SM2_CERTIFICATE = """-----BEGIN CERTIFICATE-----
+MIIBbTCCAROgAwIBAgIUbIQIUVltp/LrUzFoSueKriTpQ2MwCgYIKoEcz1UBg3Uw
+DDEKMAgGA1UEAwwBeDAeFw0yNjExMjMxMzU0MzhaFw0zNjExMjAxMzU0MzhaMAwx
+CjAIBgNVBAMMAXgwWTATBgcqhkjOPQIBBggqgRzPVQGCLQNCAARko9dK3L+UR+UG
+ri8UT4yqtvdOPTEVU5z9RnoF3l36KROQOp9hTJme9l4CkYY86llU0WOJVKQq6E2B
+DACwYyPHo1MwUTAdBgNVHQ4EFgQUo66Ntq3S6VKjhUWgjV0XOOYf/rQwHwYDVR0j
+BBgwFoAUo66Ntq3S6VKjhUWgjV0XOOYf/rQwDwYDVR0TAQH/BAUwAwEB/zAKBggq
+gRzPVQGDdQNIADBFAiBgazpmFJ0eCPgU+rH+EynhENGJFV8PYf7TYXH75n12IwIh
+AIuDjGTrC3RMCn2+xgSAALQW0gkCi9uKSb6/20kLvGTv
+-----END CERTIFICATE-----
+"""
+"""WeChat's console offers SM2 beside RSA; these are of a key that was made for this test."""
+
+
+@pytest.mark.parametrize(
+    ("field", "make"),
+    [
+        pytest.param("sym_key", lambda: "", id="no symmetric key"),
+        pytest.param("sym_key", lambda: "钥匙", id="a symmetric key that is no ASCII"),
+        pytest.param("sym_key", lambda: "no base64!", id="a symmetric key that is no base64"),
+        pytest.param("sym_key", lambda: base64.b64encode(bytes(16)).decode(), id="a symmetric key of 128 bits"),
+        pytest.param("sym_key", lambda: base64.b64encode(bytes(33)).decode(), id="a symmetric key too long"),
+        pytest.param("private_key", lambda: "", id="no private key"),
+        pytest.param("private_key", lambda: "钥匙", id="a private key that is no PEM"),
+        pytest.param("private_key", lambda: official.CERTIFICATE, id="a certificate for a private key"),
+        pytest.param("private_key", lambda: official.PRIVATE_KEY[:400], id="half a private key"),
+        pytest.param("private_key", lambda: pem_of(ec.generate_private_key(ec.SECP256R1())), id="an EC key"),
+        pytest.param("private_key", with_a_password, id="a private key with a password"),
+        pytest.param("private_key", lambda: SM2_PRIVATE_KEY, id="a private key of SM2"),
+        pytest.param("certificate", lambda: "", id="no certificate"),
+        pytest.param("certificate", lambda: official.PRIVATE_KEY, id="a private key for a certificate"),
+        pytest.param("certificate", lambda: official.CERTIFICATE[:400], id="half a certificate"),
+        pytest.param("certificate", lambda: SM2_CERTIFICATE, id="a certificate of SM2"),
+        pytest.param("certificate", lambda: SM2_PUBLIC_KEY, id="a public key of SM2"),
+    ],
+)
+def test_wrong_keys_are_refused_at_once(field: str, make: Callable[[], str]) -> None:
+    """What is no key of the kind that signing needs is a ValueError when the signer is made, not with a request."""
+    with pytest.raises(ValueError, match=r"(?s).*") as refused:
+        signer(replace(KEYS, **{field: make()}))
+
+    assert make() == "" or re.sub(r"\s", "", make())[:40] not in str(refused.value)
+
+
+def test_no_key_is_shown() -> None:
+    """Neither the keys nor a signer show what is secret of them."""
+    told = f"{KEYS!r} {KEYS!s} {signer()!r}"
+
+    assert official.SYM_KEY not in told
+    assert official.PRIVATE_KEY[40:80] not in told
+    assert official.SYM_KEY_SN in told

@@ -1,0 +1,159 @@
+"""getStableAccessToken: what is asked, what is understood."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from adapters.wechat.api import WeChatApi
+from adapters.wechat.token_issuer import WeChatTokenIssuer
+from domain.access_token import AccessToken
+from domain.errors import AppMisconfigured, AppUnknown, RateLimited, WeChatBadAnswer, WeChatUnavailable, WxLoginError
+from domain.identity import AppId
+
+pytestmark = pytest.mark.anyio
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+APP, OTHER_APP = AppId("wx0123456789abcdef"), AppId("wxfedcba9876543210")
+SECRETS = {APP: "5ecf3ed9a5ecf3ed9a5ecf3ed9a5ecf3", OTHER_APP: "0123456789abcdef0123456789abcdef"}
+ANSWER = {"access_token": "74_" + "t" * 133, "expires_in": 7200}
+A_RID = "6374a1b2-0c3d4e5f-12ab34cd"
+
+
+def issuer(handler: Callable[[httpx.Request], httpx.Response]) -> WeChatTokenIssuer:
+    """An issuer whose WeChat is `handler`."""
+    return WeChatTokenIssuer(WeChatApi(httpx.MockTransport(handler), "https://api.weixin.qq.com", 3.0), SECRETS)
+
+
+def answering(body: Any) -> WeChatTokenIssuer:
+    """An issuer whose WeChat always answers this JSON."""
+    return issuer(lambda _request: reply(body))
+
+
+def reply(body: Any) -> httpx.Response:
+    """A response as it comes from a wire: not read yet."""
+    return httpx.Response(200, stream=httpx.ByteStream(json.dumps(body).encode()))
+
+
+async def test_the_request_is_that_of_a_stable_token() -> None:
+    """WeChat is asked with POST on its path, the AppSecret is in the body and not in the URL, and nothing is forced."""
+    seen: list[httpx.Request] = []
+
+    def wechat(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return reply(ANSWER)
+
+    await issuer(wechat).issue_token(APP, NOW)
+
+    (request,) = seen
+    assert (request.method, request.url.path, request.url.query) == ("POST", "/cgi-bin/stable_token", b"")
+    assert json.loads(request.content) == {
+        "grant_type": "client_credential",
+        "appid": APP.value,
+        "secret": SECRETS[APP],
+        "force_refresh": False,
+    }
+
+
+async def test_every_app_has_its_own_secret() -> None:
+    """The AppSecret that is sent is the one of the app that is asked for."""
+    seen: list[dict[str, str]] = []
+
+    def wechat(request: httpx.Request) -> httpx.Response:
+        seen.append(json.loads(request.content))
+        return reply(ANSWER)
+
+    for appid in (OTHER_APP, APP):
+        await issuer(wechat).issue_token(appid, NOW)
+
+    assert [(each["appid"], each["secret"]) for each in seen] == [(app.value, SECRETS[app]) for app in (OTHER_APP, APP)]
+
+
+@pytest.mark.parametrize("length", [1, 136, 512, 2048])
+@pytest.mark.parametrize(("expires_in", "seconds"), [(7200, 7200), (345, 345), (0, 0), (86400, 86400), (10**9, 86400)])
+async def test_a_token_lives_from_now_on(length: int, expires_in: int, seconds: int) -> None:
+    """A token of 512 characters and more is taken, for as long as WeChat says, but for no longer than a day."""
+    token = await answering({"access_token": "t" * length, "expires_in": expires_in}).issue_token(APP, NOW)
+
+    assert token == AccessToken("t" * length, NOW + timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize("expires_in", [None, -1, "7200", 7200.0, True, [], {}, 10**30, float("1e300")], ids=repr)
+async def test_a_lifetime_that_is_none_is_a_bad_answer(expires_in: object) -> None:
+    """A token of which nobody knows how long it lives is not used."""
+    with pytest.raises(WeChatBadAnswer, match="expires_in"):
+        await answering(ANSWER | {"expires_in": expires_in}).issue_token(APP, NOW)
+
+
+@pytest.mark.parametrize(
+    "token", [None, "", " ", 5, True, [], {}, "a b", "t\n", "微信", "t" * 2049], ids=lambda t: repr(t)[:12]
+)
+async def test_a_token_that_cannot_be_one_is_a_bad_answer(token: object) -> None:
+    """What could not be sent in a URL, or would not fit a store, is no token, and is not repeated."""
+    with pytest.raises(WeChatBadAnswer, match=r"no usable access_token$"):
+        await answering(ANSWER | {"access_token": token}).issue_token(APP, NOW)
+
+
+@pytest.mark.parametrize("missing", ["access_token", "expires_in"])
+async def test_an_answer_without_a_field_is_a_bad_answer(missing: str) -> None:
+    """WeChat's answer without a token or its lifetime is of no use."""
+    with pytest.raises(WeChatBadAnswer, match=missing):
+        await answering({name: value for name, value in ANSWER.items() if name != missing}).issue_token(APP, NOW)
+
+
+@pytest.mark.parametrize(
+    ("errcode", "error"),
+    [
+        (-1, WeChatUnavailable),
+        (40002, AppMisconfigured),
+        (40013, AppMisconfigured),
+        (40125, AppMisconfigured),
+        (40164, AppMisconfigured),
+        (40243, AppMisconfigured),
+        (41002, AppMisconfigured),
+        (41004, AppMisconfigured),
+        (43002, AppMisconfigured),
+        (45009, RateLimited),
+        (45011, RateLimited),
+        (50004, AppMisconfigured),
+        (50007, AppMisconfigured),
+        (89501, AppMisconfigured),
+        (89503, AppMisconfigured),
+        (89506, AppMisconfigured),
+        (89507, AppMisconfigured),
+        (40001, WeChatUnavailable),
+        (12345, WeChatUnavailable),
+    ],
+)
+async def test_an_errcode_is_the_error_that_it_means(errcode: int, error: type[WxLoginError]) -> None:
+    """Each of the errors that WeChat lists for this call becomes ours, with errcode and rid."""
+    with pytest.raises(error) as raised:
+        await answering({"errcode": errcode, "errmsg": f"what it says rid: {A_RID}"}).issue_token(APP, NOW)
+
+    assert (raised.value.errcode, raised.value.rid) == (errcode, A_RID)
+
+
+async def test_an_app_without_a_secret_is_unknown() -> None:
+    """WeChat is not asked for an app that is not configured."""
+    with pytest.raises(AppUnknown):
+        await issuer(lambda _request: pytest.fail("WeChat was asked")).issue_token(AppId("wxunknown"), NOW)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"errcode": 40125, "errmsg": f"bad {SECRETS[APP]}"}, {"access_token": "t0ken t0ken", "expires_in": 1}, [], ANSWER],
+    ids=["refused", "bad token", "no object", "good"],
+)
+async def test_no_secret_is_told(body: Any) -> None:
+    """Neither what is raised nor what is given shows the AppSecret or the token."""
+    under_test = answering(body)
+    told = repr(under_test)
+    try:
+        told += repr(await under_test.issue_token(APP, NOW))
+    except WxLoginError as error:
+        told += f"{error!r} {error} {vars(error)!r}"
+
+    assert not [secret for secret in (*SECRETS.values(), "t0ken", str(ANSWER["access_token"])) if secret in told]

@@ -1,0 +1,213 @@
+"""What a mini-program's client sends that WeChat encrypted or signed."""
+
+import base64
+import hashlib
+import json
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.padding import PKCS7
+
+from adapters.memory.key_vault import MemoryKeyVault
+from adapters.memory.platform import MemoryPlatform
+from adapters.wechat.decryptor import WeChatDecryptor
+from application.client_data import ClientData, Decrypted
+from domain.errors import DataUndecryptable, RequestInvalid, Retry, WatermarkMismatch
+from domain.identity import AppId, Identity
+from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken
+from domain.session_key import SessionKey
+from support.clock import Clock
+
+pytestmark = pytest.mark.anyio
+
+APP, OTHER_APP = AppId("wx0000000000000001"), AppId("wx0000000000000002")
+ANN = Identity(APP, "oAnn")
+OLDEST, OLD, NEW = (SessionKey(base64.b64encode(bytes([number] * 16)).decode()) for number in (1, 2, 3))
+DATA = {"openId": "oAnn", "nickName": "李雷 👩", "watermark": {"appid": APP.value, "timestamp": 1477314187}}
+FIVE_MINUTES = timedelta(minutes=5)
+
+
+@pytest.fixture
+def vault() -> MemoryKeyVault:
+    """No key yet."""
+    return MemoryKeyVault()
+
+
+@pytest.fixture
+def platform() -> MemoryPlatform:
+    """WeChat without WeChat."""
+    return MemoryPlatform()
+
+
+@pytest.fixture
+def client_data(vault: MemoryKeyVault, platform: MemoryPlatform, clock: Clock) -> ClientData:
+    """The use case, with WeChat's real encryption."""
+    return ClientData(vault, WeChatDecryptor(), platform, clock=clock)
+
+
+@pytest.fixture
+def session(clock: Clock) -> Session:
+    """Ann's session."""
+    return Session.start(SessionToken.generate(), "ann", ANN, UNKNOWN_CLIENT, SessionPolicy(), clock.now)
+
+
+async def keep(vault: MemoryKeyVault, now: datetime, *keys: SessionKey) -> None:
+    """Let Ann have these keys, one after the other."""
+    for key in keys:
+        await vault.replace(ANN, key, now, now + timedelta(days=30))
+
+
+def encrypted(data: Any, key: SessionKey) -> tuple[str, str]:
+    """encryptedData and iv, as WeChat gives them to the client."""
+    iv, padder = secrets.token_bytes(16), PKCS7(128).padder()
+    padded = padder.update(json.dumps(data).encode()) + padder.finalize()
+    encryptor = Cipher(algorithms.AES128(base64.b64decode(key.value)), modes.CBC(iv)).encryptor()
+    return base64.b64encode(encryptor.update(padded) + encryptor.finalize()).decode(), base64.b64encode(iv).decode()
+
+
+def signed(raw_data: str, key: SessionKey) -> str:
+    """WeChat's signature of rawData."""
+    return hashlib.sha1(f"{raw_data}{key.value}".encode()).hexdigest()  # noqa: S324  # WeChat's choice
+
+
+async def test_data_is_opened_with_the_newest_key(
+    client_data: ClientData, session: Session, vault: MemoryKeyVault, clock: Clock
+) -> None:
+    """Data under the user's key is the object in it, watermark included, and says that the newest key opened it."""
+    await keep(vault, clock.now, OLD, NEW)
+
+    assert await client_data.decrypt(session, *encrypted(DATA, NEW)) == Decrypted(DATA, "current")
+
+
+async def test_data_that_was_under_way_is_opened_with_the_key_before(
+    client_data: ClientData, session: Session, vault: MemoryKeyVault, clock: Clock
+) -> None:
+    """Within five minutes of a new login, data under the key before opens too, and says so."""
+    await keep(vault, clock.now, OLD, NEW)
+    clock.advance(seconds=FIVE_MINUTES.total_seconds() - 0.001)
+
+    assert await client_data.decrypt(session, *encrypted(DATA, OLD)) == Decrypted(DATA, "previous")
+
+
+async def test_the_key_before_is_not_tried_for_ever(
+    client_data: ClientData, session: Session, vault: MemoryKeyVault, clock: Clock
+) -> None:
+    """Five minutes after a new login, data under the key before is DataUndecryptable, and a new login helps."""
+    await keep(vault, clock.now, OLD, NEW)
+    clock.advance(seconds=FIVE_MINUTES.total_seconds())
+
+    with pytest.raises(DataUndecryptable) as refused:
+        await client_data.decrypt(session, *encrypted(DATA, OLD))
+    assert refused.value.retry is Retry.NEW_CODE
+
+
+@pytest.mark.parametrize("key", [OLD, NEW], ids=["previous", "current"])
+@pytest.mark.parametrize(
+    "watermark",
+    [{}, {"watermark": None}, {"watermark": {"appid": OTHER_APP.value}}, {"watermark": {"timestamp": 1}}],
+    ids=str,
+)
+async def test_data_of_another_app_is_refused(
+    client_data: ClientData,
+    session: Session,
+    vault: MemoryKeyVault,
+    clock: Clock,
+    key: SessionKey,
+    watermark: dict[str, Any],
+) -> None:
+    """Data that opens but does not say that it is for this app is WatermarkMismatch, whichever key opens it."""
+    await keep(vault, clock.now, OLD, NEW)
+
+    with pytest.raises(WatermarkMismatch):
+        await client_data.decrypt(session, *encrypted({"phoneNumber": "13800000000", **watermark}, key))
+
+
+@pytest.mark.parametrize(
+    ("data", "key"),
+    [
+        pytest.param(DATA, OLDEST, id="a key before the one before"),
+        pytest.param(DATA, SessionKey(base64.b64encode(bytes(16)).decode()), id="another user's key"),
+        pytest.param([DATA], NEW, id="a list"),
+        pytest.param("text", NEW, id="text"),
+        pytest.param(None, NEW, id="null"),
+    ],
+)
+async def test_whatever_keeps_data_from_opening_is_one_error(
+    client_data: ClientData, session: Session, vault: MemoryKeyVault, clock: Clock, data: Any, key: SessionKey
+) -> None:
+    """A wrong key and a wrong content fail in the same words: nobody learns about the key from them."""
+    await keep(vault, clock.now, OLDEST, OLD, NEW)
+    with pytest.raises(DataUndecryptable) as refused:
+        await client_data.decrypt(session, *encrypted(data, key))
+    with pytest.raises(DataUndecryptable) as random:
+        await client_data.decrypt(session, base64.b64encode(bytes(64)).decode(), base64.b64encode(bytes(16)).decode())
+
+    assert refused.value.detail == random.value.detail
+    assert not [each for each in (OLDEST, OLD, NEW) if each.value in refused.value.detail]
+
+
+async def test_malformed_data_is_the_clients_mistake(client_data: ClientData, session: Session) -> None:
+    """What is no encryptedData is RequestInvalid, before anybody looks for a key."""
+    with pytest.raises(RequestInvalid):
+        await client_data.decrypt(session, "not base64", "neither")
+
+
+async def test_without_a_key_there_is_nothing_to_try(client_data: ClientData, session: Session) -> None:
+    """A user whose key is not kept has to log in again, to decrypt and to verify."""
+    with pytest.raises(DataUndecryptable):
+        await client_data.decrypt(session, *encrypted(DATA, NEW))
+    with pytest.raises(DataUndecryptable):
+        await client_data.verify(session, "{}", signed("{}", NEW))
+
+
+async def test_a_key_is_one_accounts(
+    client_data: ClientData, session: Session, vault: MemoryKeyVault, clock: Clock
+) -> None:
+    """Data is never opened with the key of another user, or of the same openid in another app."""
+    for other in (Identity(APP, "oBob"), Identity(OTHER_APP, "oAnn")):
+        await vault.replace(other, NEW, clock.now, clock.now + timedelta(days=30))
+
+    with pytest.raises(DataUndecryptable):
+        await client_data.decrypt(session, *encrypted(DATA, NEW))
+
+
+@pytest.mark.parametrize(
+    ("key", "passed", "is_valid"),
+    [
+        (NEW, timedelta(days=1), True),
+        (OLD, FIVE_MINUTES - timedelta(milliseconds=1), True),
+        (OLD, FIVE_MINUTES, False),
+        (OLDEST, timedelta(), False),
+    ],
+    ids=["newest", "before", "before, late", "oldest"],
+)
+async def test_data_is_verified_under_both_keys(
+    client_data: ClientData,
+    session: Session,
+    vault: MemoryKeyVault,
+    clock: Clock,
+    key: SessionKey,
+    passed: timedelta,
+    is_valid: bool,
+) -> None:
+    """A signature under the newest key, or for five minutes under the one before, is WeChat's, and no other is."""
+    await keep(vault, clock.now, OLDEST, OLD, NEW)
+    clock.advance(seconds=passed.total_seconds())
+    raw_data = '{"nickName":"李雷"}'
+
+    assert await client_data.verify(session, raw_data, signed(raw_data, key)) is is_valid
+    assert await client_data.verify(session, raw_data + " ", signed(raw_data, key)) is False
+
+
+async def test_wechat_tells_when_it_made_the_data(
+    client_data: ClientData, session: Session, platform: MemoryPlatform, clock: Clock
+) -> None:
+    """WeChat is asked about the data of this app, and knows nothing of any other."""
+    platform.encrypted[APP, "AAAA"] = clock.now
+    platform.encrypted[OTHER_APP, "BBBB"] = clock.now
+
+    assert await client_data.encrypted_at(session, "AAAA") == clock.now
+    assert await client_data.encrypted_at(session, "BBBB") is None

@@ -1,0 +1,126 @@
+"""The session_key of a session's user: whether it is still WeChat's, and a new one."""
+
+from datetime import timedelta
+
+import pytest
+
+from adapters.memory.key_vault import MemoryKeyVault
+from adapters.memory.platform import MemoryPlatform
+from application.session_keys import SessionKeys
+from domain.errors import DataUndecryptable
+from domain.identity import AppId, Identity
+from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken
+from domain.session_key import KeyRing, Reencrypted, SessionKey
+from support.clock import Clock
+
+pytestmark = pytest.mark.anyio
+
+ANN = Identity(AppId("wx0000000000000001"), "oAnn", "uAnn")
+OURS, THEIRS = SessionKey("a" * 22 + "=="), SessionKey("b" * 22 + "==")
+
+
+@pytest.fixture
+def vault() -> MemoryKeyVault:
+    """No key yet."""
+    return MemoryKeyVault()
+
+
+@pytest.fixture
+def platform() -> MemoryPlatform:
+    """WeChat without WeChat."""
+    return MemoryPlatform()
+
+
+@pytest.fixture
+def session_keys(vault: MemoryKeyVault, platform: MemoryPlatform, clock: Clock) -> SessionKeys:
+    """The use case."""
+    return SessionKeys(vault, platform, clock=clock)
+
+
+@pytest.fixture
+def session(clock: Clock) -> Session:
+    """Ann's session."""
+    return Session.start(SessionToken.generate(), "ann", ANN, UNKNOWN_CLIENT, SessionPolicy(), clock.now)
+
+
+async def keep(vault: MemoryKeyVault, clock: Clock, key: SessionKey = OURS) -> None:
+    """Let Ann have this key."""
+    await vault.replace(ANN, key, clock.now, clock.now + timedelta(days=30))
+
+
+@pytest.mark.parametrize(("wechats", "is_current"), [(OURS, True), (THEIRS, False)], ids=["the same", "another"])
+async def test_a_key_is_current_when_wechat_has_the_same(
+    session_keys: SessionKeys,
+    session: Session,
+    vault: MemoryKeyVault,
+    platform: MemoryPlatform,
+    clock: Clock,
+    wechats: SessionKey,
+    is_current: bool,
+) -> None:
+    """The newest key at hand is current exactly when WeChat says that it is the user's."""
+    await keep(vault, clock, THEIRS)
+    await keep(vault, clock, OURS)
+    platform.keys[ANN.appid, ANN.openid] = wechats
+
+    assert await session_keys.is_current(session) is is_current
+
+
+async def test_a_lost_key_is_not_current(session_keys: SessionKeys, session: Session, platform: MemoryPlatform) -> None:
+    """Where no key is kept, or none can be read, the answer is no: logging in again helps."""
+    platform.keys[ANN.appid, ANN.openid] = OURS
+
+    assert await session_keys.is_current(session) is False
+
+
+async def test_a_reset_keeps_the_new_key_and_the_old_one_before_it(
+    session_keys: SessionKeys, session: Session, vault: MemoryKeyVault, platform: MemoryPlatform, clock: Clock
+) -> None:
+    """After a reset WeChat's new key is the user's, and data that was under way still opens with the old one."""
+    await keep(vault, clock)
+    platform.keys[ANN.appid, ANN.openid] = OURS
+    now = clock.advance(hours=1)
+    await session_keys.reset(session)
+    new = platform.keys[ANN.appid, ANN.openid]
+
+    assert new != OURS
+    assert await vault.find(ANN) == KeyRing(new, OURS, now)
+    assert await session_keys.is_current(session)
+
+
+@pytest.mark.parametrize("is_kept", [True, False], ids=["void", "lost"])
+async def test_a_key_that_is_void_cannot_be_reset(
+    session_keys: SessionKeys,
+    session: Session,
+    vault: MemoryKeyVault,
+    platform: MemoryPlatform,
+    clock: Clock,
+    is_kept: bool,
+) -> None:
+    """Without the key that WeChat has, a reset is DataUndecryptable and changes nothing."""
+    platform.keys[ANN.appid, ANN.openid] = THEIRS
+    if is_kept:
+        await keep(vault, clock)
+
+    with pytest.raises(DataUndecryptable):
+        await session_keys.reset(session)
+    assert platform.keys[ANN.appid, ANN.openid] == THEIRS
+    if is_kept:
+        assert await vault.find(ANN) == KeyRing(OURS)
+
+
+async def test_the_clients_own_keys_need_the_session_key(
+    session_keys: SessionKeys, session: Session, vault: MemoryKeyVault, platform: MemoryPlatform, clock: Clock
+) -> None:
+    """The keys for the user's own data are told for a key that is current, and are DataUndecryptable for any other."""
+    await keep(vault, clock)
+    with pytest.raises(DataUndecryptable):
+        await session_keys.encrypt_keys(session)
+    platform.keys[ANN.appid, ANN.openid] = OURS
+
+    assert [key.version for key in await session_keys.encrypt_keys(session)] == [1]
+
+
+async def test_a_reencryption_says_what_it_did(session_keys: SessionKeys) -> None:
+    """Where nothing is encrypted there is nothing to do."""
+    assert await session_keys.reencrypt() == Reencrypted(done=0, lost=0)

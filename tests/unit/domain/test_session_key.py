@@ -1,0 +1,112 @@
+"""WeChat's key of one user in one app."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.session_key import EncryptKey, KeyRing, SessionKey
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+MOMENT = timedelta(microseconds=1)
+FIVE_MINUTES = timedelta(minutes=5)
+
+KEY, OTHER = SessionKey("HyVFkGl5F5OQWJZZaNzBBg=="), SessionKey("o0q0otL8aEzpcZL/FT9WsQ==")
+RAW_DATA = (
+    '{"nickName":"Band","gender":1,"language":"zh_CN","city":"Guangzhou","province":"Guangdong","country":"CN",'
+    '"avatarUrl":"http://wx.qlogo.cn/mmopen/vi_32/1vZvI39NWFQ9XM4LtQpFrQJ1xlgZxx3w7bQxKARol6503Iuswjjn6nIGBiaycAjAtp'
+    'ujxyzYsrztuuICqIM5ibXQ/0"}'
+)
+"""rawData and session_key of WeChat's own example, in the order that its page joins them."""
+
+
+def wechats_signature(raw_data: str, key: SessionKey) -> str:
+    """signature = sha1(rawData + session_key), as WeChat's page has it."""
+    return hashlib.sha1(f"{raw_data}{key.value}".encode()).hexdigest()  # noqa: S324  # WeChat's choice
+
+
+def test_wechats_own_example_is_signed() -> None:
+    """The signature of the example on WeChat's page is the one printed there."""
+    assert KEY.has_signed(RAW_DATA, "75e81ceda165f4ffa64f4068af58c64b8f54b88c")
+
+
+@pytest.mark.parametrize(
+    "raw_data", ["", "{}", '{"nickName":"李雷 👩"}', "a" * 100_000], ids=lambda text: ascii(text[:9])
+)
+def test_what_wechat_signed_is_signed(raw_data: str) -> None:
+    """Data of any length and script is signed by the hex SHA-1 of the data and the key's text, in UTF-8."""
+    assert KEY.has_signed(raw_data, wechats_signature(raw_data, KEY))
+
+
+GOOD = wechats_signature(RAW_DATA, KEY)
+
+
+@pytest.mark.parametrize(
+    ("raw_data", "signature"),
+    [
+        pytest.param(RAW_DATA, "", id="no signature"),
+        pytest.param(RAW_DATA, GOOD[:-1], id="a part of it"),
+        pytest.param(RAW_DATA, f"{GOOD}0", id="more than it"),
+        pytest.param(RAW_DATA, f"{GOOD}\n", id="a newline more"),
+        pytest.param(RAW_DATA, wechats_signature(RAW_DATA, OTHER), id="another key's"),
+        pytest.param(RAW_DATA, wechats_signature("", KEY), id="other data's"),
+        pytest.param(RAW_DATA + " ", GOOD, id="a space more in the data"),
+        pytest.param("", GOOD, id="no data"),
+        pytest.param(RAW_DATA, "签名", id="no hex at all"),
+    ],
+)
+def test_anything_else_is_not_signed(raw_data: str, signature: str) -> None:
+    """Another signature, whatever it looks like, or another text is not what WeChat signed."""
+    assert not KEY.has_signed(raw_data, signature)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
+@settings(max_examples=50, deadline=None)
+def test_no_text_is_a_signature(signature: str) -> None:
+    """A signature that a client made up is refused and never a defect."""
+    assert not KEY.has_signed(RAW_DATA, signature)
+
+
+def test_a_fingerprint_tells_keys_apart_and_gives_none_away() -> None:
+    """A fingerprint is always the same 16 hex digits of one key, others of another, and nothing of its text."""
+    fingerprints = {SessionKey(f"key {number}").fingerprint for number in range(100)}
+
+    assert KEY.fingerprint == SessionKey(KEY.value).fingerprint == hashlib.sha256(KEY.value.encode()).hexdigest()[:16]
+    assert len(fingerprints) == 100
+    assert all(len(each) == 16 and int(each, 16) >= 0 for each in fingerprints)
+
+
+@pytest.mark.parametrize(
+    ("passed", "names"),
+    [
+        (timedelta(), ["current", "previous"]),
+        (FIVE_MINUTES - MOMENT, ["current", "previous"]),
+        (FIVE_MINUTES, ["current"]),
+        (timedelta(days=1), ["current"]),
+    ],
+    ids=str,
+)
+def test_the_key_before_is_tried_for_five_minutes(passed: timedelta, names: list[str]) -> None:
+    """The newest key is tried first and always, the one before it until five minutes after its end."""
+    usable = list(KeyRing(KEY, OTHER, NOW).usable(NOW + passed))
+
+    assert usable == [("current", KEY), ("previous", OTHER)][: len(names)]
+    assert [name for name, _ in usable] == names
+
+
+def test_a_first_key_is_tried_alone() -> None:
+    """An account with one key, or with a second of an unknown age, has one to try."""
+    assert list(KeyRing(KEY).usable(NOW)) == [("current", KEY)]
+    assert list(KeyRing(KEY, OTHER).usable(NOW)) == [("current", KEY)]
+
+
+def test_no_key_is_shown() -> None:
+    """Neither a session_key nor a key for the user's own data is in a repr."""
+    encrypt_key = EncryptKey(1, "0secret", "0iv", NOW, NOW)
+    ring = KeyRing(KEY, OTHER, NOW)
+
+    assert not [secret for secret in (KEY.value, OTHER.value) if secret in f"{ring!r} {ring!s} {KEY!r}"]
+    assert "0secret" not in repr(encrypt_key)
+    assert "0iv" not in repr(encrypt_key)
