@@ -15,7 +15,7 @@ POLL_SECONDS = 0.05
 """How often a process without a token looks whether another one has fetched it."""
 
 PAUSE = timedelta(seconds=10)
-"""How long nobody asks again when only the operator can help."""
+"""How long nobody asks again when only the operator can help, or when WeChat gives the old token again."""
 
 logger = logging.getLogger("wxlogin.access_tokens")
 
@@ -91,11 +91,7 @@ class AccessTokens:
 
     def _settle(self, appid: AppId, done: asyncio.Task[AccessToken]) -> None:
         del self._fetching[appid]
-        if done.cancelled():
-            return
-        if error := done.exception():
-            logger.warning("no new access token for %s: %s", appid, error)
-        else:
+        if not done.cancelled() and not done.exception():  # who waits hears of it
             self._known[appid] = done.result()
 
     async def _share(self, appid: AppId, refused: AccessToken | None) -> AccessToken:
@@ -113,40 +109,52 @@ class AccessTokens:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _issue(self, appid: AppId, holder: str, refused: AccessToken | None) -> AccessToken:
+        """The token, when this process holds the lease: another one may have fetched it just before."""
         now = self._clock()
-        state = await self._store.load(appid)  # between the first look and the lease, another process may have fetched
+        state = await self._store.load(appid)
         try:
-            if token := _settled(state, refused, now):
-                return token
-            try:
-                token = await self._issuer.issue_token(appid, now)
-                if refused and token.value == refused.value:
-                    raise WeChatUnavailable("WeChat refuses the access token that it gives out")
-            except WxLoginError as error:
-                state = TokenState(state.token, _refusal(error, now))
-                raise
-            state = TokenState(token)
+            token = _settled(state, refused, now)
+            if token is None:
+                state = await self._asked(appid, state.token, refused, now)
+                token = _settled(state, refused, now)
+            assert token  # noqa: S101  # who asked has a token, or a refusal, which was raised
             return token
         finally:
             with suppress(StoreUnavailable):  # the lease ends by itself, and the token is good
                 await self._store.release(appid, holder, state)
 
+    async def _asked(
+        self, appid: AppId, known: AccessToken | None, refused: AccessToken | None, now: datetime
+    ) -> TokenState:
+        """What is known after WeChat was asked."""
+        try:
+            token = await self._issuer.issue_token(appid, now)
+            if refused and token.value == refused.value:
+                raise WeChatUnavailable("WeChat refuses the access token that it gives out")
+        except WxLoginError as error:
+            logger.warning("no new access token for %s: %s", appid, error)
+            pause = PAUSE if isinstance(error, AppMisconfigured) else error.retry_after
+            return TokenState(known, _refusal(error, now + pause))
+        is_old = token.is_due(now)  # WeChat sees no need for a new one yet: the clocks differ
+        return TokenState(token, _refusal(WeChatUnavailable(), now + PAUSE) if is_old else None)
+
 
 def _settled(state: TokenState, refused: AccessToken | None, now: datetime) -> AccessToken | None:
     """The token, if nobody needs to fetch one. Raises the last refusal, as long as it stands."""
     token = state.token
-    if token and not token.is_due(now) and (refused is None or token.value != refused.value):
+    if token and refused and token.value == refused.value:
+        token = None
+    if token and not token.is_due(now):
         return token
     if state.refusal and now < state.refusal.until:
-        if token and token.is_live(now) and refused is None:
+        if token and token.is_live(now):
             return token
         raise _error(state.refusal)
     return None
 
 
-def _refusal(error: WxLoginError, now: datetime) -> Refusal:
-    pause = PAUSE if isinstance(error, AppMisconfigured) else error.retry_after
-    return Refusal(error.code, error.detail, now + pause, error.errcode, error.rid)
+def _refusal(error: WxLoginError, until: datetime) -> Refusal:
+    return Refusal(error.code, error.detail, until, error.errcode, error.rid)
 
 
 def _error(refusal: Refusal) -> WxLoginError:

@@ -31,6 +31,7 @@ class Issuer(MemoryTokenIssuer):
         super().__init__()
         self.asked = 0
         self.error: WxLoginError | None = None
+        self.always: AccessToken | None = None
         self.open = asyncio.Event()
         self.open.set()
 
@@ -40,7 +41,7 @@ class Issuer(MemoryTokenIssuer):
         await self.open.wait()
         if self.error:
             raise self.error
-        return await super().issue_token(appid, now)
+        return self.always or await super().issue_token(appid, now)
 
     def kill_token(self, appid: AppId) -> None:
         """What a forced token of somebody else does: the next call gives another one."""
@@ -309,8 +310,7 @@ async def test_a_refusal_holds_back_every_process(
     clock.advance(seconds=0.001)
     token = await process().get(APP)
 
-    assert refused is error
-    assert {(type(e), e.detail, e.errcode, e.rid) for e in others} == {
+    assert {(type(e), e.detail, e.errcode, e.rid) for e in [refused, *others]} == {
         (type(error), error.detail, error.errcode, error.rid)
     }
     assert asked == 1
@@ -511,3 +511,22 @@ async def test_a_token_is_in_no_error_and_no_repr(tokens: AccessTokens, issuer: 
     error = await failure(tokens.renew(APP, old))
 
     assert old.value not in f"{error!r} {error} {tokens!r} {replace(old)!r}"
+
+
+async def test_an_old_token_given_again_is_not_asked_for_at_every_call(
+    process: Process, issuer: Issuer, clock: Clock
+) -> None:
+    """When WeChat's clock is behind ours and it gives the token that is due again, it is asked once in ten seconds."""
+    tokens = process()
+    issuer.always = AccessToken("the same", clock.now + timedelta(minutes=3))
+    await tokens.get(APP)
+    for _ in range(20):
+        await tokens.get(APP)
+        await soon(lambda: not tokens._fetching)
+    asked_at_once = issuer.asked
+    clock.advance(seconds=10)
+    await tokens.get(APP)
+    await soon(lambda: not tokens._fetching)
+
+    assert asked_at_once == 1
+    assert issuer.asked == 2
