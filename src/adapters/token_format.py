@@ -15,10 +15,10 @@ def seal(state: TokenState, sealer: Sealer) -> str:
 
 
 def unseal(sealed: str | bytes | None, sealer: Sealer) -> TokenState:
-    """The same again; nothing is known when nothing is kept, or its encryption key is gone."""
+    """The same again; nothing is known when nothing is kept, its key is gone, or a newer version wrote it."""
     if not sealed:
         return TokenState()
     try:
         return _decode(sealer.open(sealed))
-    except DataUndecryptable:
+    except (DataUndecryptable, msgspec.DecodeError):
         return TokenState()

@@ -60,7 +60,9 @@ class AccessTokens:
         if self._known.get(appid) == refused:
             del self._known[appid]
         token = await self._fetched(appid)
-        return token if token.value != refused.value else await self._fetched(appid, refused)
+        while token.value == refused.value:
+            token = await self._fetched(appid, refused)
+        return token
 
     async def prove(self, appid: AppId) -> None:
         """Ask WeChat for a token, whatever is known already: the answer tells whether the credentials are right.

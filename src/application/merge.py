@@ -32,13 +32,10 @@ class MergeUsers:
 
     async def __call__(self, from_id: str, into_id: str, discard: frozenset[str] = frozenset()) -> Merged:
         """Merge the user `from_id` into `into_id`. Raises NotFound and RequestInvalid."""
-        one = await self._users.get(from_id)
-        # somebody who was merged before may have sessions under both ids
-        open_before = {user_id: len(await self._sessions.of_user(user_id)) for user_id in (from_id, one.id)}
+        open_before = len(await self._sessions.of_user(from_id))
         user = await self._users.merge(from_id, into_id, discard, self._clock())
-        open_before.pop(user.id, None)
-        moved = [max(await self._sessions.move(user_id, user.id), n) for user_id, n in open_before.items()]
-        return Merged(user, sum(moved))
+        moved = await self._sessions.move(from_id, user.id)  # a database has moved them in the merge itself
+        return Merged(user, max(moved, open_before))
 
     async def conflicts(self) -> list[UnionIdConflict]:
         """The users that WeChat says are one, and that somebody has to merge."""

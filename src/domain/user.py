@@ -125,6 +125,18 @@ def merge(one: User, into: User, discard: frozenset[str], now: datetime) -> User
     )
 
 
+def was_merged(from_id: str, one: User, into: User) -> bool:
+    """Whether the user `from_id`, who is `one` now, was merged into `into` before.
+
+    Raises RequestInvalid when they were merged into somebody else: an operator has to mean that one.
+    """
+    if one.id == from_id:
+        return False
+    if one.id != into.id:
+        raise RequestInvalid(f"{from_id} was merged into {one.id} before; if that one is meant, say so")
+    return True
+
+
 def _merged_fields(user: User) -> dict[str, str | None]:
     profile = {name: getattr(user.profile, name) for name in PROFILE_LIMITS}
     return {**profile, "phone": user.phone, "unionid": user.unionid}

@@ -2,6 +2,7 @@
 
 import os
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 
 from cryptography.fernet import Fernet, MultiFernet
@@ -146,12 +147,19 @@ def missing(field: str, why: str) -> SettingsError:
     return SettingsError(f"{_variable(field)} is missing: {why}.\n  example: {_example(field)}")
 
 
+def unknown(name: str, known: set[str]) -> SettingsError:
+    """The error that `name` is not a setting."""
+    close = get_close_matches(name.upper(), known, n=1) or get_close_matches(name.lower(), known, n=1)
+    meant = f"; did you mean {close[0]}?" if close else ""
+    return SettingsError(f"{name} is not a setting{meant}\n  settings: {', '.join(sorted(known))}")
+
+
 def load_settings() -> Settings:
     """The settings of this process. Raises SettingsError for any that is unknown or malformed."""
     known = {_variable(field) for field in Settings.model_fields} | {CONFIG_VARIABLE, SECRETS_VARIABLE}
     for name in sorted(os.environ):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
-            raise SettingsError(f"{name} is not a setting.\n  settings: {', '.join(sorted(known))}")
+            raise unknown(name, known)
     try:
         return Settings()
     except ValidationError as error:
@@ -161,7 +169,7 @@ def load_settings() -> Settings:
 def _explain(problem: Any) -> str:
     field, *inner = (str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden" and not inner:
-        return f"{field} is not a setting.\n  settings: {', '.join(sorted(Settings.model_fields))}"
+        return str(unknown(field, set(Settings.model_fields)))
     where = ".".join(inner)
     message = problem["msg"].removeprefix("Value error, ")
     return f"{_variable(field)}{f' ({where})' if where else ''}: {message}\n  example: {_example(field)}"

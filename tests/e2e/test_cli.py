@@ -414,7 +414,7 @@ def test_the_doctor_asks_wechat_only_when_told(env: Environment, sandbox: Sandbo
     ("fault", "status", "told"),
     [
         ({"errcode": 40125}, 5, "Set WXLOGIN_APP_SECRET"),
-        ({"errcode": 40164}, 5, "IP whitelist"),
+        ({"errcode": 40164}, 5, "203.0.113.7"),
         ({"errcode": 40243}, 5, "Unfreeze"),
         ({"errcode": 45009}, 4, "quota"),
         ({"drop": True}, 4, "cannot be reached"),

@@ -147,5 +147,11 @@ def _answers(running: Service) -> bool:
 
 
 def _children(pid: int) -> list[int]:
-    alive = [child for child in psutil.Process(pid).children() if child.status() != psutil.STATUS_ZOMBIE]
-    return [child.pid for child in alive if "spawn_main" in " ".join(child.cmdline())]
+    return [child.pid for child in psutil.Process(pid).children() if _is_worker(child)]
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False

@@ -7,7 +7,7 @@ from datetime import datetime
 from application.ports import UserRepository
 from domain.errors import NotFound
 from domain.identity import Identity
-from domain.user import PhoneNumber, Profile, ProfileChange, UnionIdConflict, User, merge
+from domain.user import PhoneNumber, Profile, ProfileChange, UnionIdConflict, User, merge, was_merged
 
 
 class MemoryUserRepository(UserRepository):
@@ -53,7 +53,7 @@ class MemoryUserRepository(UserRepository):
     async def merge(self, from_id: str, into_id: str, discard: frozenset[str], now: datetime) -> User:
         """See UserRepository."""
         one, into = await self.get(from_id), await self.get(into_id)
-        if one.id == into.id != from_id != into_id:
+        if was_merged(from_id, one, into):
             return into
         self._users[into.id] = merge(one, into, discard, now)
         del self._users[one.id]

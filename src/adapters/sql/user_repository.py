@@ -14,7 +14,7 @@ from adapters.sql.user_merge import lock, merge_rows, merged_into
 from application.ports import UserRepository
 from domain.errors import NotFound, StoreUnavailable
 from domain.identity import AppId, Identity
-from domain.user import PROFILE_LIMITS, PhoneNumber, Profile, ProfileChange, UnionIdConflict, User
+from domain.user import PROFILE_LIMITS, PhoneNumber, Profile, ProfileChange, UnionIdConflict, User, was_merged
 
 RACES = 10
 """How often a login that lost a race looks again. The winner has committed by then, so one look is the rule."""
@@ -142,8 +142,8 @@ def _change(connection: Connection, user_id: str, values: dict[str, Any]) -> Use
 def _merge(connection: Connection, from_id: str, into_id: str, discard: frozenset[str], now: datetime) -> User:
     lock(connection, from_id, into_id)
     one, into = _get(connection, from_id), _get(connection, into_id)
-    if one.id == into.id != from_id != into_id:
-        return into  # that was done before
+    if was_merged(from_id, one, into):
+        return into
     merge_rows(connection, one, into, discard, now)
     return _get(connection, into.id)
 

@@ -115,8 +115,9 @@ def _understand(body: bytes) -> dict[str, Any]:
     if type(errcode) is not int:
         raise WeChatBadAnswer("WeChat's errcode is not a number")
     if errcode:
-        rid = RID.search(str(answer.get("errmsg", "")))
-        raise error_of(errcode, rid and rid[1])
+        errmsg = str(answer.get("errmsg", ""))
+        rid = RID.search(errmsg)
+        raise error_of(errcode, rid and rid[1], errmsg)
     return answer
 
 

@@ -87,7 +87,14 @@ REFUSALS = {
 ENVELOPES: ExceptionHandlersMap = {WxLoginError: envelope, HTTPException: envelope, Exception: envelope}
 
 
-@post("/login", status_code=200, exception_handlers=ENVELOPES, tags=["Login"], responses=REFUSALS)
+@post(
+    "/login",
+    status_code=200,
+    exception_handlers=ENVELOPES,
+    tags=["Login"],
+    summary="Log in, in the article's words",
+    responses=REFUSALS,
+)
 async def log_in(
     request: CallerRequest, login: NamedDependency[LoginUseCase], data: JSONBody[LoginRequest | None] = None
 ) -> ArticleAnswer:
