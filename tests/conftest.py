@@ -1,6 +1,7 @@
 """Servers that tests share: one of each kind a test process, started when the first test asks for it."""
 
 import asyncio
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,11 @@ DATABASES = ["sqlite", "postgresql", *(["mariadb"] if servers.find_mariadb() els
 def pytest_report_header() -> str:
     """Say which databases are tested, so that nobody takes two for three."""
     return f"databases: {', '.join(DATABASES)}" + ("" if "mariadb" in DATABASES else " (no MariaDB given or found)")
+
+
+def pytest_collection_finish() -> None:
+    """Search thousands of collected tests for garbage no more: it took a tenth of the time."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

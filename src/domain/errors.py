@@ -140,7 +140,7 @@ class TokenMissing(Unauthenticated):
     """The request carries no token."""
 
     code = "token_missing"
-    title = "The request carries no token"
+    title = "The request carries no token; send it as Authorization: Bearer <token>"
 
 
 class TokenInvalid(Unauthenticated):

@@ -112,7 +112,8 @@ def merge(one: User, into: User, discard: frozenset[str], now: datetime) -> User
     if refused := [name for name in lost if name not in discard]:
         raise RequestInvalid(
             f"The two users have different {', '.join(refused)}, and {one.id}'s would be lost; nothing was changed."
-            f" If that may be, say so: {' '.join(f'--discard {name}' for name in refused)}"
+            f" Compare them with `wxlogin users show`; if that may be lost, say so:"
+            f" {' '.join(f'--discard {name}' for name in refused)}"
         )
     fields = {name: ours[name] or theirs[name] for name in MERGED_FIELDS}
     return replace(
@@ -125,12 +126,14 @@ def merge(one: User, into: User, discard: frozenset[str], now: datetime) -> User
     )
 
 
-def was_merged(from_id: str, one: User, into: User) -> bool:
-    """Whether the user `from_id`, who is `one` now, was merged into `into` before.
+def was_merged(from_id: str, into_id: str, one: User, into: User) -> bool:
+    """Whether `from_id`, who is `one` now, was merged into `into_id`, who is `into` now, before.
 
-    Raises RequestInvalid when they were merged into somebody else: an operator has to mean that one.
+    Raises RequestInvalid when it was the other way round, or into somebody else: an operator has to mean that one.
     """
-    if one.id == from_id:
+    if from_id == one.id:
+        if into_id != into.id == one.id:
+            raise RequestInvalid(f"{into_id} was merged into {from_id} before: there is nothing left to merge")
         return False
     if one.id != into.id:
         raise RequestInvalid(f"{from_id} was merged into {one.id} before; if that one is meant, say so")

@@ -64,10 +64,9 @@ def _signer(appid: AppId, keys: Signing, clock: Clock) -> Signer:
         return Signer(
             appid, SigningKeys(sym_key, keys.sym_key_sn, private_key, keys.certificate, keys.certificate_sn), clock
         )
-    except ValueError:  # its text may hold a key
+    except ValueError as error:
         raise SettingsError(
-            f"WXLOGIN_APPS (signing of {appid}): sym_key must be 32 bytes in base64, private_key an RSA key in PEM,"
-            " certificate a certificate or a public key in PEM.\n  mend it: copy them from the WeChat console again"
+            f"WXLOGIN_APPS (signing of {appid}): {error}.\n  mend it: copy it from the WeChat console again"
         ) from None
 
 

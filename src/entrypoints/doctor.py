@@ -42,7 +42,9 @@ async def _examine_schema(settings: Settings, write: Write) -> Exit:
     except SettingsError as error:
         return _report(write, "schema", str(error), Exit.MISCONFIGURED)
     except StoreUnavailable as error:
-        return _report(write, "schema", f"{error.detail}\n  mend it: WXLOGIN_DATABASE_URL, or the server", Exit.LATER)
+        return _report(
+            write, "schema", f"{explained(error)}\n  mend it: WXLOGIN_DATABASE_URL, or the server", Exit.LATER
+        )
     return _report(write, "schema", None, Exit.DONE, "newest")
 
 
@@ -51,11 +53,15 @@ async def _examine_wechat(settings: Settings, container: Container, write: Write
 
 
 async def _examine_app(appid: AppId, container: Container, write: Write) -> Exit:
+    proven = "appid, AppSecret and this server's address"
     try:
         await container.access_tokens().prove(appid)
+        if appid in container.signers():
+            await container.platform().encrypted_at("wxlogin doctor", appid)  # the one signed call that changes nothing
+            proven = "appid, AppSecret, this server's address and the signing keys"
     except WxLoginError as error:
         return _report(write, f"WeChat {appid}", explained(error), outcome_of(error).exit)
-    return _report(write, f"WeChat {appid}", None, Exit.DONE, "appid, AppSecret and this server's address are right")
+    return _report(write, f"WeChat {appid}", None, Exit.DONE, f"{proven} are right")
 
 
 def _report_store(write: Write, name: str, place: str, wrong: str | None) -> Exit:

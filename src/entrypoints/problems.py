@@ -77,8 +77,9 @@ def outcome_of(error: WxLoginError) -> Outcome:
 
 
 def explained(error: WxLoginError) -> str:
-    """The error for a person at a terminal, with what WeChat's support asks for."""
-    hints = {"errcode": error.errcode, "rid": error.rid}
+    """The error for an operator at a terminal, with what WeChat's support asks for, and what a store said."""
+    cause = str(error.__cause__).partition("\n")[0] if error.__cause__ else None
+    hints = {"errcode": error.errcode, "rid": error.rid, "cause:": cause and cause[:200]}
     told = ", ".join(f"{name} {hint}" for name, hint in hints.items() if hint is not None)
     return f"{error.detail}{f' ({told})' if told else ''}"
 

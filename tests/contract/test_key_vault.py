@@ -48,7 +48,7 @@ class World:
 @pytest.fixture
 async def world(session_place: str, clock: Clock) -> AsyncIterator[World]:
     """The vault under test."""
-    clock.now = datetime.now(UTC).replace(microsecond=123456)
+    clock.now = datetime.now(UTC)
     async with open_home(session_place) as home:
         yield World(home, clock)
 

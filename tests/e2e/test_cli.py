@@ -14,7 +14,6 @@ import pytest
 from cryptography.fernet import Fernet
 
 from support.processes import APPID, KEY, SECRET, Environment, Sandbox, clean_environment, environment, run
-from support.processes import sandbox as own_sandbox
 from support.servers import sqlite_url
 
 Done = subprocess.CompletedProcess[str]
@@ -421,13 +420,12 @@ def test_the_doctor_asks_wechat_only_when_told(env: Environment, sandbox: Sandbo
     ],
     ids=str,
 )
-def test_the_doctor_says_what_wechat_answers(fault: dict[str, Any], status: int, told: str, tmp_path: Path) -> None:
+def test_the_doctor_says_what_wechat_answers(
+    env: Environment, sandbox: Sandbox, fault: dict[str, Any], status: int, told: str
+) -> None:
     """What WeChat rejects is a failed check, with the errcode, what it means and what mends it."""
-    with own_sandbox() as wechat:
-        wechat.fail(path="/cgi-bin/stable_token", **fault)
-        env = environment(wechat_url=wechat.url, database_url=sqlite_url(tmp_path))
-        run("migrate", env=env)
-        done = run("doctor", "--wechat", env=env)
+    sandbox.fail(path="/cgi-bin/stable_token", **fault)
+    done = run("doctor", "--wechat", env=env)
 
     assert (done.returncode, checks(done)["WeChat"]) == (status, "FAIL")
     assert told in done.stdout

@@ -2,18 +2,46 @@
 
 import json
 import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from support.processes import Environment, Sandbox, Service, environment, run, service
+from support.servers import sqlite_url
 
 
-@pytest.fixture(params=["database", "redis"])
-def env(request: pytest.FixtureRequest, sandbox: Sandbox, sqlite_url: str) -> Environment:
-    """An installation of the test's own, with its sessions in either store."""
+@dataclass
+class Installation:
+    """A running service, and the environment in which an operator's commands find its stores."""
+
+    env: Environment
+    running: Service
+
+
+@pytest.fixture(scope="module", params=["database", "redis"])
+def installation(
+    request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    """An installation with its sessions in either store."""
     redis = {"redis_url": request.getfixturevalue("redis_url")} if request.param == "redis" else {}
-    return environment(database_url=sqlite_url, wechat_url=sandbox.url, **redis)
+    database = sqlite_url(tmp_path_factory.mktemp("merge"))
+    env = environment(database_url=database, wechat_url=sandbox.url, **redis)
+    with service(env=env) as running:
+        yield Installation(env, running)
+
+
+@pytest.fixture
+def env(installation: Installation) -> Environment:
+    """Where an operator's commands run."""
+    return installation.env
+
+
+@pytest.fixture
+def running(installation: Installation) -> Service:
+    """The service."""
+    return installation.running
 
 
 def show(env: Environment, *arguments: str) -> dict[str, Any]:
@@ -32,19 +60,18 @@ def me(running: Service, token: str, **change: str) -> dict[str, Any]:
     return profile
 
 
-def test_a_conflict_is_seen_and_merged(env: Environment, sandbox: Sandbox) -> None:
+def test_a_conflict_is_seen_and_merged(env: Environment, running: Service, sandbox: Sandbox) -> None:
     """A unionid that belongs to somebody else is listed, and after the merge both logins are one user, logged in."""
     openid, other, unionid = (f"o{secrets.token_hex(10)}" for _ in range(3))
-    with service(env=env) as running:
-        into = running.log_in(sandbox.code(openid=other, unionid=unionid))
-        before = running.log_in(sandbox.code(openid=openid))
-        late = running.log_in(sandbox.code(openid=openid, unionid=unionid))
-        me(running, late["token"], name="小明")
-        conflicts = show(env, "users", "conflicts")["conflicts"]
-        merged = show(env, "users", "merge", late["user"]["id"], into["user"]["id"])
-        profiles = [me(running, login["token"]) for login in (into, before, late)]
-        again = running.log_in(sandbox.code(openid=openid, unionid=unionid))
-        seen = running.auth(before["token"]).headers["x-user-id"]
+    into = running.log_in(sandbox.code(openid=other, unionid=unionid))
+    before = running.log_in(sandbox.code(openid=openid))
+    late = running.log_in(sandbox.code(openid=openid, unionid=unionid))
+    me(running, late["token"], name="小明")
+    conflicts = show(env, "users", "conflicts")["conflicts"]
+    merged = show(env, "users", "merge", late["user"]["id"], into["user"]["id"])
+    profiles = [me(running, login["token"]) for login in (into, before, late)]
+    again = running.log_in(sandbox.code(openid=openid, unionid=unionid))
+    seen = running.auth(before["token"]).headers["x-user-id"]
 
     assert conflicts == [{"user_id": late["user"]["id"], "unionid": unionid, "other_user_id": into["user"]["id"]}]
     assert {profile["id"] for profile in profiles} == {into["user"]["id"], again["user"]["id"], seen}
@@ -54,17 +81,16 @@ def test_a_conflict_is_seen_and_merged(env: Environment, sandbox: Sandbox) -> No
     assert show(env, "users", "conflicts") == {"conflicts": []}
 
 
-def test_what_would_be_lost_is_named(env: Environment, sandbox: Sandbox) -> None:
+def test_what_would_be_lost_is_named(env: Environment, running: Service, sandbox: Sandbox) -> None:
     """A merge that would lose data changes nothing and says what to do; with --discard it happens."""
-    with service(env=env) as running:
-        one, into = (running.log_in(sandbox.code()) for _ in range(2))
-        me(running, one["token"], name="Ann")
-        me(running, into["token"], name="Bob")
-        pair = (one["user"]["id"], into["user"]["id"])
-        refused = run("users", "merge", *pair, env=env)
-        unchanged = me(running, one["token"])
-        merged = show(env, "users", "merge", *pair, "--discard", "name")
-        repeated = show(env, "users", "merge", *pair)
+    one, into = (running.log_in(sandbox.code()) for _ in range(2))
+    me(running, one["token"], name="Ann")
+    me(running, into["token"], name="Bob")
+    pair = (one["user"]["id"], into["user"]["id"])
+    refused = run("users", "merge", *pair, env=env)
+    unchanged = me(running, one["token"])
+    merged = show(env, "users", "merge", *pair, "--discard", "name")
+    repeated = show(env, "users", "merge", *pair)
 
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "--discard name" in refused.stderr
@@ -74,22 +100,20 @@ def test_what_would_be_lost_is_named(env: Environment, sandbox: Sandbox) -> None
 
 
 @pytest.mark.parametrize("swapped", [False, True])
-def test_who_is_not_there_is_not_merged(env: Environment, sandbox: Sandbox, swapped: bool) -> None:
+def test_who_is_not_there_is_not_merged(env: Environment, running: Service, sandbox: Sandbox, swapped: bool) -> None:
     """An unknown user on either side is status 3, and the other one stays as they are."""
-    with service(env=env) as running:
-        known = running.log_in(sandbox.code())
-        pair = ["nobody", known["user"]["id"]][:: -1 if swapped else 1]
-        refused = run("users", "merge", *pair, env=env)
+    known = running.log_in(sandbox.code())
+    pair = ["nobody", known["user"]["id"]][:: -1 if swapped else 1]
+    refused = run("users", "merge", *pair, env=env)
 
-        assert refused.returncode == 3
-        assert me(running, known["token"])["id"] == known["user"]["id"]
+    assert refused.returncode == 3
+    assert me(running, known["token"])["id"] == known["user"]["id"]
 
 
-def test_a_user_is_not_merged_into_themselves(env: Environment, sandbox: Sandbox) -> None:
+def test_a_user_is_not_merged_into_themselves(env: Environment, running: Service, sandbox: Sandbox) -> None:
     """FROM and INTO have to be two users."""
-    with service(env=env) as running:
-        login = running.log_in(sandbox.code())
-        refused = run("users", "merge", login["user"]["id"], login["user"]["id"], env=env)
+    login = running.log_in(sandbox.code())
+    refused = run("users", "merge", login["user"]["id"], login["user"]["id"], env=env)
 
-        assert refused.returncode == 2
-        assert me(running, login["token"])["id"] == login["user"]["id"]
+    assert refused.returncode == 2
+    assert me(running, login["token"])["id"] == login["user"]["id"]

@@ -1,15 +1,19 @@
 """API signing, against a WeChat that insists on it."""
 
 import json
+import re
 import secrets
 from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from support.processes import APPID, SECRET, Environment, Sandbox, Service, environment, run, sandbox, service
+from support.processes import SECRET, Sandbox, Service, environment, run, service
+from support.servers import sqlite_url
 
 PRIVATE_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PUBLIC_PEM = (
@@ -25,28 +29,58 @@ def pem_of(key: rsa.RSAPrivateKey) -> str:
     return key.private_bytes(encoding, form, serialization.NoEncryption()).decode()
 
 
-def with_signing(env: Environment, keys: dict[str, str], **change: str) -> Environment:
-    """The installation with the app's keys of API security."""
+def app(sandbox: Sandbox, name: str, **change: str) -> dict[str, Any]:
+    """An app with API security on in the WeChat console, and its keys here, with a change."""
+    keys = sandbox.sign(PUBLIC_PEM, appid=f"wx-{name}")
     signing = {
         "sym_key": keys["sym_key"],
         "sym_key_sn": keys["sym_key_sn"],
         "private_key": pem_of(PRIVATE_KEY),
         "certificate": keys["platform_certificate"],
         "certificate_sn": keys["platform_sn"],
-        **change,
+        **{field: keys.get(value, value) for field, value in change.items()},
     }
-    apps = json.dumps([{"appid": APPID, "secret": SECRET, "signing": signing}])
-    return {**env, "WXLOGIN_APPS": apps, "WXLOGIN_APPID": "", "WXLOGIN_APP_SECRET": ""}
+    return {"appid": f"wx-{name}", "secret": SECRET, "signing": signing}
 
 
-class Signed:
-    """A service, and its user."""
+WRONG_KEYS: dict[str, tuple[dict[str, str], str, int | None]] = {
+    "another-private-key": ({"private_key": pem_of(rsa.generate_private_key(65537, 2048))}, "app_misconfigured", 40234),
+    "another-sym-key": ({"sym_key": b64encode(bytes(32)).decode()}, "app_misconfigured", 40235),
+    "another-number": ({"sym_key_sn": "0" * 32}, "app_misconfigured", 40235),
+    "another-certificate": ({"certificate": PUBLIC_PEM}, "wechat_bad_answer", None),
+    "another-certificate-sn": ({"certificate_sn": "0" * 32}, "wechat_bad_answer", None),
+}
+"""By app: what is wrong with its keys, and how a signed call fails."""
 
-    def __init__(self, running: Service, wechat: Sandbox) -> None:
+
+def apps(sandbox: Sandbox) -> str:
+    """WXLOGIN_APPS: apps with the right keys, with wrong ones, and without any."""
+    wrong = [app(sandbox, name, **change) for name, (change, _, _) in WRONG_KEYS.items()]
+    bare = app(sandbox, "without-keys") | {"signing": None}
+    of_key = app(sandbox, "public-key", certificate="platform_public_key")
+    return json.dumps([app(sandbox, "certificate"), of_key, bare, *wrong])
+
+
+@pytest.fixture(scope="module")
+def signed(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service of all these apps."""
+    url = sqlite_url(tmp_path_factory.mktemp("signing"))
+    env = environment(database_url=url, wechat_url=sandbox.url, apps=apps(sandbox))
+    with service(env=env) as running:
+        yield running
+
+
+class Person:
+    """A user of one app, and what they may ask."""
+
+    def __init__(self, running: Service, sandbox: Sandbox, name: str) -> None:
+        self.appid = f"wx-{name}"
         self.openid = f"o{secrets.token_hex(13)}"
-        self._bearer = {"Authorization": f"Bearer {running.log_in(wechat.code(openid=self.openid))['token']}"}
         self._running = running
-        self._wechat = wechat
+        self._sandbox = sandbox
+        body = {"code": sandbox.code(self.appid, openid=self.openid), "appid": self.appid}
+        token = running.http.post("/v1/sessions", json=body).json()["token"]
+        self._bearer = {"Authorization": f"Bearer {token}"}
 
     def ask(self, method: str, path: str, **request: Any) -> Any:
         """The body of an answer."""
@@ -54,94 +88,68 @@ class Signed:
 
     def bind_phone(self) -> Any:
         """Press the phone button."""
-        return self.ask("PUT", "/v1/me/phone", json={"code": self._wechat.phone_code(phone="+8613800138000")})
+        code = self._sandbox.phone_code(self.appid, phone="+8613800138000")
+        return self.ask("PUT", "/v1/me/phone", json={"code": code})
 
 
-@pytest.fixture
-def env(sqlite_url: str, own_sandbox: Sandbox) -> Environment:
-    """An installation at a WeChat of the test's own."""
-    return environment(database_url=sqlite_url, wechat_url=own_sandbox.url)
-
-
-@pytest.fixture
-def own_sandbox() -> Any:
-    """A WeChat whose console the test can use."""
-    with sandbox() as running:
-        yield running
-
-
-@pytest.mark.parametrize("certificate", ["platform_certificate", "platform_public_key"])
-def test_signed_calls_work(env: Environment, own_sandbox: Sandbox, certificate: str) -> None:
+@pytest.mark.parametrize("name", ["certificate", "public-key"])
+def test_signed_calls_work(signed: Service, sandbox: Sandbox, name: str) -> None:
     """With API security on, all calls that support it are signed and encrypted, and their answers verified."""
-    keys = own_sandbox.sign(PUBLIC_PEM)
-    with service(env=with_signing(env, keys, certificate=keys[certificate])) as running:
-        user = Signed(running, own_sandbox)
-        encrypted = own_sandbox.encrypt(user.openid, {"x": 1})["encryptedData"]
+    user = Person(signed, sandbox, name)
+    encrypted = sandbox.encrypt(user.openid, {"x": 1}, appid=user.appid)["encryptedData"]
 
-        assert user.bind_phone()["phone"] == "+8613800138000"
-        assert user.ask("POST", "/v1/wechat/check", json={"encryptedData": encrypted})["valid"]
-        assert user.ask("POST", "/v1/wechat/check", json={"encryptedData": "AAAA"}) == {
-            "valid": False,
-            "created_at": None,
-        }
-        assert user.ask("GET", "/v1/wechat/encrypt-keys")["keys"]
-        assert user.ask("GET", "/v1/wechat/session-key") == {"valid": True}
+    assert user.bind_phone()["phone"] == "+8613800138000"
+    assert user.ask("POST", "/v1/wechat/check", json={"encryptedData": encrypted})["valid"]
+    assert not user.ask("POST", "/v1/wechat/check", json={"encryptedData": "AAAA"})["valid"]
+    assert user.ask("GET", "/v1/wechat/encrypt-keys")["keys"]
+    assert user.ask("GET", "/v1/wechat/session-key") == {"valid": True}
 
 
-def test_a_code_that_wechat_refuses_is_refused_when_signed(env: Environment, own_sandbox: Sandbox) -> None:
+def test_a_code_that_wechat_refuses_is_refused_when_signed(signed: Service, sandbox: Sandbox) -> None:
     """An errcode inside the encrypted answer means the same as outside."""
-    with service(env=with_signing(env, own_sandbox.sign(PUBLIC_PEM))) as running:
-        answer = Signed(running, own_sandbox).ask("PUT", "/v1/me/phone", json={"code": "f" * 64})
+    answer = Person(signed, sandbox, "certificate").ask("PUT", "/v1/me/phone", json={"code": "f" * 64})
 
-        assert (answer["code"], answer["errcode"]) == ("code_invalid", 40029)
-
-
-WRONG_KEYS = {
-    "another private key": ({"private_key": pem_of(rsa.generate_private_key(65537, 2048))}, 40234),
-    "another symmetric key": ({"sym_key": b64encode(bytes(32)).decode()}, 40235),
-    "another number": ({"sym_key_sn": "0" * 32}, 40235),
-}
+    assert (answer["code"], answer["errcode"]) == ("code_invalid", 40029)
 
 
-@pytest.mark.parametrize(("change", "errcode"), WRONG_KEYS.values(), ids=WRONG_KEYS)
-def test_wrong_keys_are_explained(env: Environment, own_sandbox: Sandbox, change: dict[str, str], errcode: int) -> None:
-    """A key that is not the console's is the operator's to mend, and the error names the setting."""
-    with service(env=with_signing(env, own_sandbox.sign(PUBLIC_PEM), **change)) as running:
-        answer = Signed(running, own_sandbox).bind_phone()
+@pytest.mark.parametrize("name", WRONG_KEYS)
+def test_wrong_keys_are_explained(signed: Service, sandbox: Sandbox, name: str) -> None:
+    """A key that is not the console's is the operator's to mend; an answer not signed by WeChat is never believed."""
+    _, code, errcode = WRONG_KEYS[name]
+    answer = Person(signed, sandbox, name).bind_phone()
 
-        assert (answer["code"], answer["errcode"]) == ("app_misconfigured", errcode)
-        assert "WXLOGIN_APPS" in answer["detail"]
-
-
-@pytest.mark.parametrize("change", [{"certificate": PUBLIC_PEM}, {"certificate_sn": "0" * 32}])
-def test_an_answer_that_is_not_wechats_is_refused(
-    env: Environment, own_sandbox: Sandbox, change: dict[str, str]
-) -> None:
-    """An answer that is not signed with the known certificate is a bad answer, whatever it says."""
-    with service(env=with_signing(env, own_sandbox.sign(PUBLIC_PEM), **change)) as running:
-        assert Signed(running, own_sandbox).bind_phone()["code"] == "wechat_bad_answer"
+    assert (answer["code"], answer.get("errcode")) == (code, errcode)
+    assert "WeChat console" in answer["detail"]
 
 
-def test_an_app_without_keys_is_told_what_it_lacks(env: Environment, own_sandbox: Sandbox) -> None:
-    """When the console wants signatures and the app has no keys here, the error says so."""
-    own_sandbox.sign(PUBLIC_PEM)
-    with service(env=env) as running:
-        answer = Signed(running, own_sandbox).bind_phone()
+def test_an_app_without_keys_is_told_what_it_lacks(signed: Service, sandbox: Sandbox) -> None:
+    """When the console wants signatures and the app has no keys here, the error names the setting."""
+    answer = Person(signed, sandbox, "without-keys").bind_phone()
 
-        assert answer["code"] == "app_misconfigured"
-        assert 40230 <= answer["errcode"] <= 40239
+    assert answer["code"] == "app_misconfigured"
+    assert "Add `signing`" in answer["detail"]
 
 
-@pytest.mark.parametrize("change", [{"sym_key": "short"}, {"private_key": "no PEM"}, {"certificate": PUBLIC_PEM[:100]}])
-@pytest.mark.parametrize("command", [["serve"], ["doctor"]])
-def test_keys_that_are_none_stop_the_start(
-    env: Environment, own_sandbox: Sandbox, change: dict[str, str], command: list[str]
-) -> None:
-    """A key that cannot be read is status 5, named, and shown nowhere."""
-    env = with_signing(env, own_sandbox.sign(PUBLIC_PEM), **change)
+def test_the_doctor_proves_the_keys(sandbox: Sandbox, tmp_path: Path) -> None:
+    """`doctor --wechat` makes a signed call for each app with keys, and fails the apps whose keys are wrong."""
+    env = environment(database_url=sqlite_url(tmp_path), wechat_url=sandbox.url, apps=apps(sandbox))
     run("migrate", env=env)
-    done = run(*command, env=env)
+    done = run("doctor", "--wechat", env=env)
+    failed = re.findall(r"^FAIL +WeChat wx-(\S+) ", done.stdout, re.MULTILINE)
+
+    assert set(failed) == set(WRONG_KEYS)
+    assert done.returncode == 5
+
+
+@pytest.mark.parametrize("field", ["sym_key", "private_key", "certificate"])
+@pytest.mark.parametrize("command", ["serve", "doctor"])
+def test_a_key_that_is_none_stops_the_start(sandbox: Sandbox, tmp_path: Path, field: str, command: str) -> None:
+    """A key that cannot be read is status 5, named, and shown nowhere."""
+    wrong = json.dumps([app(sandbox, "broken", **{field: pem_of(PRIVATE_KEY)[:-200]})])
+    env = environment(database_url=sqlite_url(tmp_path), wechat_url=sandbox.url, apps=wrong)
+    run("migrate", env=env)
+    done = run(command, env=env)
 
     assert done.returncode == 5
-    assert f"WXLOGIN_APPS (signing of {APPID})" in done.stderr + done.stdout
+    assert f"WXLOGIN_APPS (signing of wx-broken): {field} must be" in done.stderr + done.stdout
     assert "PRIVATE KEY" not in done.stderr + done.stdout

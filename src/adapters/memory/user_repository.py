@@ -53,7 +53,7 @@ class MemoryUserRepository(UserRepository):
     async def merge(self, from_id: str, into_id: str, discard: frozenset[str], now: datetime) -> User:
         """See UserRepository."""
         one, into = await self.get(from_id), await self.get(into_id)
-        if was_merged(from_id, one, into):
+        if was_merged(from_id, into_id, one, into):
             return into
         self._users[into.id] = merge(one, into, discard, now)
         del self._users[one.id]

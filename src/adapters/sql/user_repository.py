@@ -142,7 +142,7 @@ def _change(connection: Connection, user_id: str, values: dict[str, Any]) -> Use
 def _merge(connection: Connection, from_id: str, into_id: str, discard: frozenset[str], now: datetime) -> User:
     lock(connection, from_id, into_id)
     one, into = _get(connection, from_id), _get(connection, into_id)
-    if was_merged(from_id, one, into):
+    if was_merged(from_id, into_id, one, into):
         return into
     merge_rows(connection, one, into, discard, now)
     return _get(connection, into.id)

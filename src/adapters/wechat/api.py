@@ -88,7 +88,10 @@ class WeChatApi:
             raise WeChatUnavailable(f"WeChat did not answer within {self._timeout:g} seconds") from None
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:  # not all of aiohttp's are translated
             # Its text may hold the URL, and so the AppSecret: only its kind is told.
-            raise WeChatUnavailable(f"WeChat cannot be reached ({type(error.__cause__ or error).__name__})") from None
+            kind = type(error.__cause__ or error).__name__
+            raise WeChatUnavailable(
+                f"WeChat cannot be reached ({kind}); check WXLOGIN_WECHAT_URL, DNS and the way out"
+            ) from None
 
 
 async def _read(response: httpx.Response) -> bytes:

@@ -43,7 +43,8 @@ def _table(*rows: ErrCode) -> dict[int, ErrCode]:
 
 PROXY = "A proxy between this service and WeChat changed the request; else it is a defect of wxlogin"
 URL = "Check WXLOGIN_WECHAT_URL and what answers there"
-HEADERS = "A proxy between this service and WeChat drops headers"
+UNSIGNED = "API security is on in the WeChat console, but the app has no `signing` here, or a proxy drops headers"
+SIGN = "Add `signing` to the app in WXLOGIN_APPS"
 DROPPED = "A proxy between this service and WeChat dropped it"
 WHITELIST = "Add this server's address to the IP whitelist in the WeChat console"
 LOGIN_AGAIN = "Call wx.login() and log in again: a login brings the new key"
@@ -97,7 +98,7 @@ ERRCODES = _table(
         40029,
         CodeInvalid,
         "WeChat does not know the code",
-        "It is older than five minutes, of another app, or a phone-button code sent to login",
+        "It is older than five minutes, of another app, a phone-button code sent to login, or the other way round",
         "Call wx.login() again and send the new code at once; check that client and server have the same appid",
     ),
     ErrCode(
@@ -136,16 +137,10 @@ ERRCODES = _table(
         "WeChat's own judgement of the account",
         "Refuse the login; the user can appeal to WeChat",
     ),
-    ErrCode(40230, AppMisconfigured, "The signed request has no Wechatmp-Serial", HEADERS, URL),
-    ErrCode(40231, AppMisconfigured, "The signed request has no Wechatmp-TimeStamp", HEADERS, URL),
-    ErrCode(
-        40232,
-        AppMisconfigured,
-        "The signed request has no Wechatmp-Signature",
-        "API security is on in the WeChat console, but the app has no signing keys here, or a proxy drops headers",
-        "Add `signing` to the app in WXLOGIN_APPS",
-    ),
-    ErrCode(40233, AppMisconfigured, "The signed request has no Wechatmp-Appid", HEADERS, URL),
+    ErrCode(40230, AppMisconfigured, "WeChat wants this call signed, with Wechatmp-Serial", UNSIGNED, SIGN),
+    ErrCode(40231, AppMisconfigured, "WeChat wants this call signed, with Wechatmp-TimeStamp", UNSIGNED, SIGN),
+    ErrCode(40232, AppMisconfigured, "WeChat wants this call signed, with Wechatmp-Signature", UNSIGNED, SIGN),
+    ErrCode(40233, AppMisconfigured, "WeChat wants this call signed, with Wechatmp-Appid", UNSIGNED, SIGN),
     ErrCode(
         40234,
         AppMisconfigured,
@@ -179,14 +174,14 @@ ERRCODES = _table(
         AppMisconfigured,
         "The app has no symmetric key",
         "API security was set up only half in the WeChat console",
-        "Set up the symmetric key there, or remove `signing` from the app in WXLOGIN_APPS",
+        "Set up the symmetric key in the console, or remove `signing` from the app in WXLOGIN_APPS",
     ),
     ErrCode(
         40239,
         AppMisconfigured,
         "The app has no public key",
         "API security was set up only half in the WeChat console",
-        "Set up the key pair there, or remove `signing` from the app in WXLOGIN_APPS",
+        "Set up the key pair in the console, or remove `signing` from the app in WXLOGIN_APPS",
     ),
     ErrCode(
         40240,

@@ -112,7 +112,10 @@ def _base64(data: bytes) -> str:
 
 
 def _cipher(sym_key: str) -> AESGCM:
-    key = b64decode(sym_key, validate=True)
+    try:
+        key = b64decode(sym_key, validate=True)
+    except ValueError:
+        key = b""
     if len(key) != 32:
         raise ValueError("sym_key must be 32 bytes in base64")
     return AESGCM(key)
@@ -121,23 +124,23 @@ def _cipher(sym_key: str) -> AESGCM:
 def _private_key(pem: str) -> rsa.RSAPrivateKey:
     try:
         key = serialization.load_pem_private_key(pem.encode(), password=None)
-    except (TypeError, UnsupportedAlgorithm):  # it has a password, or is of SM2
-        raise ValueError("private_key must be an RSA key without a password") from None
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # no PEM, with a password, of SM2
+        key = None
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise ValueError("private_key must be an RSA key")  # noqa: TRY004  # a setting's value is wrong, not a type
+        raise ValueError("private_key must be an RSA key in PEM, without a password")  # noqa: TRY004  # it is a setting
     return key
 
 
 def _public_key(pem: str) -> rsa.RSAPublicKey:
     """Of a certificate, or of a bare public key."""
     data = pem.encode()
-    is_certificate = "BEGIN CERTIFICATE" in pem
     try:
-        key = (
+        is_certificate = "BEGIN CERTIFICATE" in pem
+        key: object = (
             load_pem_x509_certificate(data).public_key() if is_certificate else serialization.load_pem_public_key(data)
         )
-    except UnsupportedAlgorithm:  # it is of SM2
-        raise ValueError("certificate must be of an RSA key") from None
+    except (ValueError, UnsupportedAlgorithm):  # no PEM, of SM2
+        key = None
     if not isinstance(key, rsa.RSAPublicKey):
-        raise ValueError("certificate must be of an RSA key")  # noqa: TRY004  # a setting's value is wrong, not a type
+        raise ValueError("certificate must be a certificate or a public key of RSA, in PEM")  # noqa: TRY004  # as above
     return key

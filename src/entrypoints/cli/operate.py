@@ -51,7 +51,8 @@ def explain(errcode: int) -> None:
     known = wechat_errcodes().get(errcode)
     if known is None:
         fail(
-            f"errcode {errcode} is not known here; known: {', '.join(map(str, wechat_errcodes()))}",
+            f"errcode {errcode} is not known here, and would be wechat_unavailable."
+            f"\n  known: {', '.join(map(str, wechat_errcodes()))}",
             Exit.REFUSED,
         )
     later = "helps, later; a login needs a new code"

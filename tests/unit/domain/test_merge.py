@@ -8,7 +8,7 @@ import pytest
 
 from domain.errors import RequestInvalid
 from domain.identity import AppId, Identity
-from domain.user import MERGED_FIELDS, PROFILE_LIMITS, Profile, User, merge
+from domain.user import MERGED_FIELDS, PROFILE_LIMITS, Profile, User, merge, was_merged
 
 THEN = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 NOW = THEN + timedelta(days=1)
@@ -124,3 +124,21 @@ def test_a_refused_merge_changes_neither() -> None:
         merge(one, into, NOTHING, NOW)
 
     assert (one, into) == before
+
+
+def test_a_merge_the_other_way_round_is_refused() -> None:
+    """Who was merged into somebody cannot have them merged into themselves: there is nothing left to merge."""
+    left = user("1", HERE)
+
+    assert not was_merged("1", "2", left, user("2", THERE))
+    assert was_merged("2", "1", left, left)
+    with pytest.raises(RequestInvalid, match="2 was merged into 1 before"):
+        was_merged("1", "2", left, left)
+
+
+def test_a_former_id_is_not_merged_into_another() -> None:
+    """Who was merged into somebody else is not meant when that one is merged on: an operator has to say so."""
+    now_is, other = user("2", HERE), user("3", THERE)
+
+    with pytest.raises(RequestInvalid, match="1 was merged into 2 before"):
+        was_merged("1", "3", now_is, other)

@@ -56,6 +56,14 @@ async def test_the_page_knows_all_of_wechats_calls(client: httpx.AsyncClient) ->
     assert [path for path in ENDPOINTS if f'"{path}"' not in page] == []
 
 
+async def test_the_page_shows_how_a_code_is_sent(client: httpx.AsyncClient) -> None:
+    """The command goes to the page's own address, which is the service's in the demo, and says what else it may be."""
+    page = (await client.get("/sandbox")).text
+
+    assert "curl ${location.origin}/v1/sessions -d '${JSON.stringify({ code })}'" in page
+    assert "单独运行沙箱（wxlogin sandbox）时，命令里的地址要换成服务端的地址" in page
+
+
 async def test_the_apps_are_listed_without_their_secrets(client: httpx.AsyncClient) -> None:
     """The page can choose among the apps that were given; there are none when every appid is one."""
     transport = httpx.ASGITransport(create_sandbox({"wx1": "a secret", "wx2": "another"}))
