@@ -1,6 +1,7 @@
 """Databases that contract tests share, one of each kind: they tell their users and sessions apart by name."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url, text
@@ -25,6 +26,18 @@ def user_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 def session_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Where sessions are kept: `memory`, or the URL of a Redis, of a Redis Cluster, or of a migrated database."""
     return _place(request, tmp_path_factory)
+
+
+@pytest.fixture(params=["redis", *DATABASES])
+def unreachable_place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a server that is not there."""
+    urls = {
+        "redis": f"redis://127.0.0.1:{servers.free_port()}/0",
+        "sqlite": f"sqlite+aiosqlite:///{tmp_path}/no/such/directory.db",
+        "postgresql": f"postgresql+asyncpg://nobody:nothing@127.0.0.1:{servers.free_port()}/nowhere",
+        "mariadb": f"mysql+asyncmy://nobody:nothing@127.0.0.1:{servers.free_port()}/nowhere",
+    }
+    return urls[request.param]
 
 
 def _place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:

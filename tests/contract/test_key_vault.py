@@ -4,7 +4,6 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet, MultiFernet
@@ -15,7 +14,7 @@ from domain.identity import AppId, Identity
 from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken
 from domain.session_key import KeyRing, SessionKey
 from support.clock import Clock
-from support.servers import find_mariadb, free_port
+from support.servers import find_mariadb
 from support.stores import Home, open_home
 
 pytestmark = pytest.mark.anyio
@@ -193,16 +192,10 @@ async def test_a_key_is_kept_as_long_as_the_longest_session(world: World, sessio
             await world.vault.find(short)
 
 
-@pytest.fixture(params=["redis", *DATABASES])
-async def unreachable(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[KeyVault]:
+@pytest.fixture
+async def unreachable(unreachable_place: str) -> AsyncIterator[KeyVault]:
     """A vault whose server is not there."""
-    urls = {
-        "redis": f"redis://127.0.0.1:{free_port()}/0",
-        "sqlite": f"sqlite+aiosqlite:///{tmp_path}/no/such/directory.db",
-        "postgresql": f"postgresql+asyncpg://nobody:nothing@127.0.0.1:{free_port()}/nowhere",
-        "mariadb": f"mysql+asyncmy://nobody:nothing@127.0.0.1:{free_port()}/nowhere",
-    }
-    async with open_home(urls[request.param]) as home:
+    async with open_home(unreachable_place) as home:
         yield home.open(MultiFernet([OLD]))[1]
 
 

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet, MultiFernet
@@ -18,7 +17,7 @@ from domain.identity import AppId, Identity
 from domain.session import Client, EndedSession, EndReason, Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
 from support.clock import Clock
-from support.servers import find_mariadb, free_port
+from support.servers import find_mariadb
 from support.stores import Home, open_home
 
 pytestmark = pytest.mark.anyio
@@ -573,16 +572,10 @@ async def test_no_secret_rests(world: World) -> None:
         assert secret.hex().encode() not in kept
 
 
-@pytest.fixture(params=["redis", *DATABASES])
-async def unreachable(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SessionStore]:
+@pytest.fixture
+async def unreachable(unreachable_place: str) -> AsyncIterator[SessionStore]:
     """A store whose server is not there."""
-    urls = {
-        "redis": f"redis://127.0.0.1:{free_port()}/0",
-        "sqlite": f"sqlite+aiosqlite:///{tmp_path}/no/such/directory.db",
-        "postgresql": f"postgresql+asyncpg://nobody:nothing@127.0.0.1:{free_port()}/nowhere",
-        "mariadb": f"mysql+asyncmy://nobody:nothing@127.0.0.1:{free_port()}/nowhere",
-    }
-    async with open_home(urls[request.param]) as home:
+    async with open_home(unreachable_place) as home:
         yield home.open(MultiFernet([OLD]))[0]
 
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet, MultiFernet
@@ -21,7 +20,7 @@ from domain.access_token import AccessToken, Refusal, TokenState
 from domain.errors import Retry, StoreUnavailable
 from domain.identity import AppId
 from support.clock import Clock
-from support.servers import find_mariadb, free_port
+from support.servers import find_mariadb
 from support.stores import open_client, read_key, read_rows
 
 pytestmark = pytest.mark.anyio
@@ -300,16 +299,10 @@ async def test_with_the_encryption_key_gone_nothing_is_known(world: World) -> No
     assert await world.store.load(appid) == TokenState()
 
 
-@pytest.fixture(params=["redis", *DATABASES])
-async def unreachable(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[TokenStore]:
+@pytest.fixture
+async def unreachable(unreachable_place: str, clock: Clock) -> AsyncIterator[TokenStore]:
     """A store whose server is not there."""
-    urls = {
-        "redis": f"redis://127.0.0.1:{free_port()}/0",
-        "sqlite": f"sqlite+aiosqlite:///{tmp_path}/no/such/directory.db",
-        "postgresql": f"postgresql+asyncpg://nobody:nothing@127.0.0.1:{free_port()}/nowhere",
-        "mariadb": f"mysql+asyncmy://nobody:nothing@127.0.0.1:{free_port()}/nowhere",
-    }
-    async with open_world(urls[request.param], clock) as world:
+    async with open_world(unreachable_place, clock) as world:
         yield world.store
 
 

@@ -31,18 +31,6 @@ FIVE_MINUTES = timedelta(minutes=5)
 
 
 @pytest.fixture
-def vault() -> MemoryKeyVault:
-    """No key yet."""
-    return MemoryKeyVault()
-
-
-@pytest.fixture
-def platform() -> MemoryPlatform:
-    """WeChat without WeChat."""
-    return MemoryPlatform()
-
-
-@pytest.fixture
 def client_data(vault: MemoryKeyVault, platform: MemoryPlatform, clock: Clock) -> ClientData:
     """The use case, with WeChat's real encryption."""
     return ClientData(vault, WeChatDecryptor(), platform, clock=clock)

@@ -20,18 +20,6 @@ OURS, THEIRS = SessionKey("a" * 22 + "=="), SessionKey("b" * 22 + "==")
 
 
 @pytest.fixture
-def vault() -> MemoryKeyVault:
-    """No key yet."""
-    return MemoryKeyVault()
-
-
-@pytest.fixture
-def platform() -> MemoryPlatform:
-    """WeChat without WeChat."""
-    return MemoryPlatform()
-
-
-@pytest.fixture
 def session_keys(vault: MemoryKeyVault, platform: MemoryPlatform, clock: Clock) -> SessionKeys:
     """The use case."""
     return SessionKeys(vault, platform, clock=clock)

@@ -23,12 +23,6 @@ PAYMENT = Payment(transaction_id="4200001234")
 
 
 @pytest.fixture
-def platform() -> MemoryPlatform:
-    """WeChat without WeChat."""
-    return MemoryPlatform()
-
-
-@pytest.fixture
 def use_case(users: MemoryUserRepository, platform: MemoryPlatform, clock: Clock) -> Users:
     """The use case."""
     return Users(users, platform, clock=clock)
