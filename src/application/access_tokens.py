@@ -137,8 +137,10 @@ class AccessTokens:
             logger.warning("no new access token for %s: %s", appid, error)
             pause = PAUSE if isinstance(error, AppMisconfigured) else error.retry_after
             return TokenState(known, _refusal(error, now + pause))
-        is_old = token.is_due(now)  # WeChat sees no need for a new one yet: the clocks differ
-        return TokenState(token, _refusal(WeChatUnavailable(), now + PAUSE) if is_old else None)
+        if not token.is_due(now):
+            return TokenState(token)
+        # WeChat sees no need for a new one yet: the clocks differ, or its tokens live shortly
+        return TokenState(token, _refusal(WeChatUnavailable(), min(now + PAUSE, token.expires_at)))
 
 
 def _settled(state: TokenState, refused: AccessToken | None, now: datetime) -> AccessToken | None:

@@ -7,9 +7,6 @@ RENEWAL = timedelta(minutes=4)
 """A token is renewed when less than this is left of it. WeChat gives a new one in the last five minutes, and both work
 until the old one's end: nobody has to wait."""
 
-MARGIN = timedelta(seconds=10)
-"""A token is not used in its last seconds: it has to live until WeChat has read it."""
-
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
@@ -20,7 +17,7 @@ class AccessToken:
 
     def is_live(self, now: datetime) -> bool:
         """Whether a call may carry it."""
-        return now < self.expires_at - MARGIN
+        return now < self.expires_at
 
     def is_due(self, now: datetime) -> bool:
         """Whether it is time to ask for the next one."""

@@ -195,9 +195,9 @@ async def test_a_token_is_not_renewed_before_it_is_due(tokens: AccessTokens, iss
 
 
 async def test_a_dead_token_is_waited_for(tokens: AccessTokens, issuer: Issuer, clock: Clock) -> None:
-    """A token in its last ten seconds, or past its end, is not handed out: the call gets the next one."""
+    """A token past its end is not handed out: the call gets the next one."""
     old = await tokens.get(APP)
-    clock.advance(seconds=LIFETIME.total_seconds() - 10)
+    clock.advance(seconds=LIFETIME.total_seconds())
     new = await tokens.get(APP)
 
     assert new == issuer.issued[1] != old
@@ -333,7 +333,7 @@ async def test_the_old_token_serves_while_wechat_refuses_a_new_one(
 
     assert set(served) == {old}
     assert issuer.asked == 2
-    clock.advance(minutes=3)
+    clock.advance(minutes=3, seconds=10)
     assert isinstance(await failure(tokens.get(APP)), RateLimited)
 
 
@@ -406,7 +406,7 @@ async def test_a_known_token_needs_no_store(
     clock.advance(seconds=(LIFETIME - timedelta(minutes=4)).total_seconds())
     served = [await tokens.get(APP)]
     await others_run()
-    clock.advance(minutes=3, seconds=49)
+    clock.advance(minutes=3, seconds=59)
     served.append(await tokens.get(APP))
     await others_run()
     clock.advance(seconds=1)
@@ -530,3 +530,15 @@ async def test_an_old_token_given_again_is_not_asked_for_at_every_call(
 
     assert asked_at_once == 1
     assert issuer.asked == 2
+
+
+async def test_a_token_of_a_second_serves_for_a_second(process: Process, issuer: Issuer, clock: Clock) -> None:
+    """However shortly tokens live, each is used to its end, and the next one is there then."""
+    tokens = process()
+    for number in range(3):
+        issuer.always = AccessToken(f"token {number}", clock.now + timedelta(seconds=1))
+        served = [await tokens.get(APP), await tokens.get(APP)]
+        await soon(lambda: not tokens._fetching)
+
+        assert served == [issuer.always] * 2
+        clock.advance(seconds=1)
