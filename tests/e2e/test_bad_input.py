@@ -15,6 +15,13 @@ ROUTES = {
     "patch": ("PATCH", "/v1/me"),
     "put": ("PUT", "/v1/me"),
 }
+AFTER_LOGIN = {
+    "phone": ("PUT", "/v1/me/phone"),
+    "unionid": ("PUT", "/v1/me/unionid"),
+    "decrypt": ("POST", "/v1/wechat/decrypt"),
+    "verify": ("POST", "/v1/wechat/verify"),
+    "check": ("POST", "/v1/wechat/check"),
+}
 JSON = "application/json"
 
 NOT_JSON = {
@@ -85,7 +92,7 @@ CONTENT_TYPES = [
 
 def send(service: Service, route: str, token: str | None = None, **request: Any) -> httpx.Response:
     """A request with a body, of a user who is logged in."""
-    method, path = ROUTES[route]
+    method, path = {**ROUTES, **AFTER_LOGIN}[route]
     headers = {"Authorization": token and f"Bearer {token}", "Content-Type": JSON, **request.pop("headers", {})}
     return service.http.request(method, path, headers={k: v for k, v in headers.items() if v is not None}, **request)
 
@@ -129,6 +136,21 @@ def test_a_malformed_body_in_pieces_is_the_callers_fault(
 
     assert is_refused(answer, route), answer.text
     assert service.log_in(sandbox.code())
+
+
+@pytest.mark.parametrize("body", [*BODIES.values(), b"", b"null"], ids=[*BODIES, "nothing", "null"])
+def test_a_malformed_body_after_login_is_the_callers_fault(
+    service: Service, sandbox: Sandbox, login: dict[str, Any], body: bytes
+) -> None:
+    """The same holds for every route that needs WeChat after login, whole or in pieces, and WeChat is not asked."""
+    before = len(sandbox.calls())
+    whole = {route: send(service, route, login["token"], content=body) for route in AFTER_LOGIN}
+    pieces = {route: send(service, route, login["token"], content=chunks(body)) for route in AFTER_LOGIN}
+
+    assert [route for route, answer in whole.items() if not is_refused(answer, route)] == []
+    assert [route for route, answer in pieces.items() if not is_refused(answer, route)] == []
+    assert len(sandbox.calls()) == before
+    assert service.auth(login["token"]).status_code == 204
 
 
 @pytest.mark.parametrize(
