@@ -1,7 +1,7 @@
 """Who is calling, on which devices they are logged in, and logging them out."""
 
 from application.ports import Clock, SessionStore
-from domain.errors import NotFound, TokenInvalid
+from domain.errors import NotFound, TokenInvalid, Unauthenticated
 from domain.session import EndReason, Session, SessionPolicy, SessionToken
 
 
@@ -43,6 +43,14 @@ class Sessions:
         if not isinstance(session, Session) or not session.is_live(now) or user_id not in (None, session.user_id):
             raise NotFound("There is no such session")
         await self._store.end([session], EndReason.ENDED, now)
+
+    async def revoke(self, token: str) -> bool:
+        """Log out the session that the token opens, and say whether there was one."""
+        try:
+            await self.end(SessionToken(token).session_id)
+        except (Unauthenticated, NotFound):
+            return False
+        return True
 
     async def end_all(self, user_id: str, reason: EndReason = EndReason.ENDED) -> int:
         """Log the user out everywhere, and say of how many sessions."""

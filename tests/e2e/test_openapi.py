@@ -47,7 +47,8 @@ PROTECTED = [
     ("GET", "/auth"),
 ]
 HEALTH, READINESS = ("GET", "/healthz"), ("GET", "/readyz")
-OPERATIONS = [*LOGINS, *PROTECTED, HEALTH, READINESS]
+OAUTH = [("POST", "/oauth2/introspect"), ("POST", "/oauth2/revoke")]
+OPERATIONS = [*LOGINS, *PROTECTED, *OAUTH, HEALTH, READINESS]
 PROBLEM_JSON = "application/problem+json"
 FAILURES = {
     **{operation: {"400", "403", "429", "500", "502", "503"} for operation in LOGINS},
@@ -57,6 +58,7 @@ FAILURES = {
     **{operation: {"400", "401", "404", *ASKED} for operation in PHONE_AND_UNIONID},
     **{operation: {"400", "401", "503"} for operation in CLIENT_DATA},
     **{operation: {"401", *ASKED} for operation in SESSION_KEYS},
+    **{operation: {"400", "401", "503"} for operation in OAUTH},
     READINESS: {"503"},
 }
 """The statuses of failures that the schema has to name."""

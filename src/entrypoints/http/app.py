@@ -14,7 +14,7 @@ from application.session_keys import SessionKeys
 from application.sessions import Sessions
 from application.users import Users
 from entrypoints.container import OpenContainer
-from entrypoints.http import auth, docs, login, me, operations, sessions, wechat
+from entrypoints.http import auth, docs, login, me, oauth, operations, sessions, wechat
 from entrypoints.http.caller import CallerRequest, provide_session
 from entrypoints.http.errors import EXCEPTION_HANDLERS
 
@@ -33,7 +33,7 @@ def create_app(open_container: OpenContainer) -> Litestar:
             yield
 
     app = Litestar(
-        [login.log_in, sessions.router, me.router, wechat.router, operations.router, docs.show_asset],
+        [login.log_in, sessions.router, me.router, wechat.router, oauth.router, operations.router, docs.show_asset],
         lifespan=[lifespan],
         dependencies={
             "login": Provide(provide_login, sync_to_thread=False),

@@ -34,6 +34,9 @@ PROBLEM_JSON = "application/problem+json"
 BEARER = [{"token": list[str]()}]
 """Marks an operation that needs a session's token."""
 
+CLIENT = [{"client": list[str]()}]
+"""Marks an operation that needs a backend's credentials."""
+
 LOGIN_ERRORS: tuple[type[WxLoginError], ...] = (
     RequestInvalid,
     CodeMissing,

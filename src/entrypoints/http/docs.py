@@ -34,7 +34,12 @@ OPENAPI = OpenAPIConfig(
     description="The login service of WeChat mini-programs. Errors are RFC 9457 problems; rely on `code` and `retry`.",
     path="/docs",
     use_handler_docstrings=True,
-    components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
+    components=Components(
+        security_schemes={
+            "token": SecurityScheme(type="http", scheme="bearer"),
+            "client": SecurityScheme(type="http", scheme="basic"),
+        }
+    ),
     render_plugins=[
         SwaggerRenderPlugin(
             js_url="/docs/assets/swagger_bundle.js",

@@ -1,0 +1,156 @@
+"""/oauth2: introspection (RFC 7662) and revocation (RFC 7009) of tokens, for the backends of WXLOGIN_CLIENTS."""
+
+import hmac
+from base64 import b64decode
+from typing import Any, Literal, Self
+from urllib.parse import unquote_plus
+
+import msgspec
+from litestar import Response, Router, post
+from litestar.datastructures import State
+from litestar.di import NamedDependency, Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import ResponseSpec
+from litestar.params import URLEncodedBody
+
+from application.sessions import Sessions
+from domain.errors import StoreUnavailable, Unauthenticated
+from domain.session import Session
+from entrypoints.http.caller import CallerRequest
+from entrypoints.http.contract import CLIENT, problems
+from entrypoints.http.errors import AnyRequest, as_error
+from entrypoints.log import log
+from entrypoints.problems import NO_STORE
+
+CHALLENGE = {"www-authenticate": 'Basic realm="wxlogin", charset="UTF-8"'}
+
+
+class TokenRequest(msgspec.Struct, frozen=True):
+    """The token in question. There is one kind of token: a hint changes nothing."""
+
+    token: str
+    token_type_hint: str | None = None
+
+
+class Introspection(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whose token it is (RFC 7662 section 2.2); of one that opens no live session, nothing but that.
+
+    `sub` is the user's id, `client_id` the appid, `sid` the session's id. Times are seconds since 1970; `exp` is when
+    the session ends if nobody uses it.
+    """
+
+    active: bool
+    sub: str | None = None
+    client_id: str | None = None
+    token_type: str | None = None
+    iat: int | None = None
+    exp: int | None = None
+    sid: str | None = None
+    openid: str | None = None
+    unionid: str | None = None
+
+    @classmethod
+    def of(cls, session: Session) -> Self:
+        """The answer for a live session."""
+        return cls(
+            active=True,
+            sub=session.user_id,
+            client_id=session.identity.appid.value,
+            token_type="Bearer",  # noqa: S106  # RFC 6750's word
+            iat=int(session.created_at.timestamp()),
+            exp=int(session.idle_expires_at.timestamp()),
+            sid=session.id,
+            openid=session.identity.openid,
+            unionid=session.identity.unionid,
+        )
+
+
+class OAuthError(msgspec.Struct, frozen=True):
+    """An error, as RFC 6749 section 5.2 has it."""
+
+    error: Literal["invalid_client", "invalid_request"]
+    error_description: str
+
+
+class ClientUnknown(Exception):
+    """The request has no credentials of a configured client."""
+
+
+class Client(msgspec.Struct, frozen=True):
+    """A backend that may ask."""
+
+    id: str
+
+
+def provide_client(request: CallerRequest, state: State) -> Client:
+    """The client whose credentials the request brings by HTTP Basic. Raises ClientUnknown.
+
+    RFC 6749 section 2.3.1 wants both parts form-encoded, which not all clients do: either is right.
+    """
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    try:
+        given, _, secret = b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except ValueError:
+        raise ClientUnknown from None
+    if scheme.lower() == "basic":
+        for name, word in ((given, secret), (unquote_plus(given), unquote_plus(secret))):
+            expected = state.container.settings().clients.get(name)
+            if expected and hmac.compare_digest(expected.get_secret_value().encode(), word.encode()):
+                return Client(name)
+    raise ClientUnknown
+
+
+def client_unknown(_request: AnyRequest, _error: ClientUnknown) -> Response[OAuthError]:
+    """401, and how to do it."""
+    error = OAuthError("invalid_client", "Send the id and secret of one of WXLOGIN_CLIENTS by HTTP Basic")
+    return Response(error, status_code=401, headers={**CHALLENGE, **NO_STORE})
+
+
+def request_invalid(_request: AnyRequest, error: HTTPException) -> Response[OAuthError]:
+    """400 for what is no form, or lacks the token."""
+    status = error.status_code if error.status_code == 405 else 400
+    headers = {**(error.headers or {}), **NO_STORE}
+    return Response(OAuthError("invalid_request", as_error(error).detail), status_code=status, headers=headers)
+
+
+REFUSALS: dict[str, Any] = {
+    "security": CLIENT,
+    "status_code": 200,
+    "responses": {
+        400: ResponseSpec(OAuthError, description="invalid_request", generate_examples=False),
+        401: ResponseSpec(OAuthError, description="invalid_client", generate_examples=False),
+        **problems(StoreUnavailable),
+    },
+}
+
+
+@post("/introspect", **REFUSALS)
+async def introspect(
+    data: URLEncodedBody[TokenRequest],
+    client: NamedDependency[Client],  # noqa: ARG001  # without one nobody gets here
+    sessions: NamedDependency[Sessions],
+) -> Introspection:
+    """Whose token it is. Asking uses the session, as /auth does."""
+    try:
+        return Introspection.of(await sessions.authenticate(data.token))
+    except Unauthenticated:
+        return Introspection(active=False)
+
+
+@post("/revoke", **REFUSALS)
+async def revoke(
+    data: URLEncodedBody[TokenRequest], client: NamedDependency[Client], sessions: NamedDependency[Sessions]
+) -> Response[bytes]:
+    """Log out the session that the token opens. A token that opens none is as good as revoked."""
+    if await sessions.revoke(data.token):
+        log.info("revoked", client=client.id)
+    return Response(b"", media_type="text/plain")
+
+
+router = Router(
+    "/oauth2",
+    tags=["OAuth"],
+    route_handlers=[introspect, revoke],
+    dependencies={"client": Provide(provide_client, sync_to_thread=False)},
+    exception_handlers={ClientUnknown: client_unknown, HTTPException: request_invalid},
+)
