@@ -33,6 +33,7 @@ class LoginUseCase:
     - The app is the one the request names; else the one its Referer hints at; else the only one there is.
     - WeChat alone says who the user is. A code is sent to it once: a code works once.
     - An (appid, openid) is one user for ever, and a unionid is one user across apps.
+    - Whom an operator blocked gets no session.
     - Every login opens a session of its own, with a new random token; the oldest gives way when there are too many.
     - When something fails after the code was sent, the code may be spent: only a new one can help.
 
@@ -69,6 +70,7 @@ class LoginUseCase:
         identity, session_key = await self._identities.exchange(code, appid)
         now = self._clock()
         user, is_new = await self._users.find_or_create(identity, now)
+        user.admitted()
         token = SessionToken.generate()
         session = Session.start(token, user.id, identity, client, self._policy, now)
         await self._sessions.start(session, session_key, self._policy.per_user)

@@ -120,6 +120,10 @@ class UserRepository(Protocol):
         """The user with that number in place of any before. Raises NotFound."""
 
     @abstractmethod
+    async def block(self, user_id: str, blocked_at: datetime | None) -> User:
+        """The user, blocked since then, or, for None, not any more. Raises NotFound."""
+
+    @abstractmethod
     async def merge(self, from_id: str, into_id: str, discard: frozenset[str], now: datetime) -> User:
         """The user that both are from now on; to do it again changes nothing.
 

@@ -7,6 +7,7 @@
     ├── CodeInvalid                 WeChat does not know the code
     ├── CodeUsed                    WeChat saw the code before
     ├── UserBlockedByWeChat         WeChat holds the user for a risk
+    ├── UserBlocked                 an operator keeps the user out
     ├── NotFound                    there is no such thing, or it is another user's
     ├── DataUndecryptable           no key at hand opens the data
     ├── WatermarkMismatch           the data was made for another mini-program
@@ -106,6 +107,13 @@ class UserBlockedByWeChat(WxLoginError):
 
     code = "user_blocked_by_wechat"
     title = "WeChat blocks this user"
+
+
+class UserBlocked(WxLoginError):
+    """An operator keeps the user out, until an operator lets them in again."""
+
+    code = "user_blocked"
+    title = "This user is blocked"
 
 
 class NotFound(WxLoginError):

@@ -3,8 +3,9 @@
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Self
 
-from domain.errors import RequestInvalid
+from domain.errors import RequestInvalid, UserBlocked
 from domain.identity import Identity
 
 
@@ -90,6 +91,13 @@ class User:
     unionid: str | None = None
     phone: str | None = None
     accounts: tuple[Identity, ...] = ()
+    blocked_at: datetime | None = None
+
+    def admitted(self) -> Self:
+        """Itself. Raises UserBlocked."""
+        if self.blocked_at:
+            raise UserBlocked
+        return self
 
 
 MERGED_FIELDS = (*PROFILE_LIMITS, "phone", "unionid")
@@ -122,6 +130,7 @@ def merge(one: User, into: User, discard: frozenset[str], now: datetime) -> User
         phone=fields["phone"],
         unionid=fields["unionid"],
         accounts=(*into.accounts, *one.accounts),
+        blocked_at=into.blocked_at or one.blocked_at,
         updated_at=now,
     )
 

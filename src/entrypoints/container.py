@@ -31,6 +31,7 @@ from adapters.wechat.signing import Signer, SigningKeys
 from adapters.wechat.token_issuer import WeChatTokenIssuer
 from adapters.wechat.transport import create_transport
 from application.access_tokens import AccessTokens
+from application.block import BlockUsers
 from application.client_data import ClientData
 from application.login import LoginUseCase
 from application.merge import MergeUsers
@@ -126,6 +127,7 @@ class Container(containers.DeclarativeContainer):
     )
     sessions = providers.Singleton(Sessions, session_store, policy=settings.provided.policy, clock=clock)
     users = providers.Singleton(Users, user_repository, platform, clock=clock)
+    block_users = providers.Singleton(BlockUsers, user_repository, sessions, clock=clock)
     merge_users = providers.Singleton(MergeUsers, user_repository, session_store, clock=clock)
     client_data = providers.Singleton(ClientData, key_vault, decryptor, platform, clock=clock)
     session_keys = providers.Singleton(SessionKeys, key_vault, platform, clock=clock)

@@ -619,3 +619,18 @@ async def test_the_same_merge_many_times_at_once_is_one(users: UserRepository, c
 
     assert {user.id for user in answers} == {into.id}
     assert set(accounts_of(await users.get(into.id))) == {*accounts_of(one), *accounts_of(into)}
+
+
+async def test_a_block_is_kept_until_it_is_lifted(users: UserRepository, clock: Clock) -> None:
+    """Since when a user is blocked is told by every look at them, by their login too; a profile change leaves it."""
+    identity = somebody()
+    user, _ = await users.find_or_create(identity, clock.now)
+    blocked = await users.block(user.id, clock.now)
+    at_login, _ = await users.find_or_create(identity, clock.now)
+    changed = await users.change_profile(user.id, ProfileChange(name="Ann"), clock.now)
+
+    assert {each.blocked_at for each in (blocked, at_login, changed)} == {clock.now}
+    assert (await users.block(user.id, None)).blocked_at is None
+    assert (await users.get(user.id)).blocked_at is None
+    with pytest.raises(NotFound):
+        await users.block("nobody", clock.now)

@@ -32,7 +32,16 @@ COMMANDS = [
     "doctor",
     "explain",
 ]
-SUBCOMMANDS = ["sessions list", "sessions end", "sessions end-all", "users show", "users conflicts", "users merge"]
+SUBCOMMANDS = [
+    "sessions list",
+    "sessions end",
+    "sessions end-all",
+    "users show",
+    "users block",
+    "users unblock",
+    "users conflicts",
+    "users merge",
+]
 NOWHERE = "postgresql+asyncpg://wxlogin:pa55word@127.0.0.1:1/wxlogin"
 
 

@@ -50,6 +50,12 @@ class MemoryUserRepository(UserRepository):
         self._users[user.id] = replace(user, phone=phone.value, updated_at=now)
         return self._users[user.id]
 
+    async def block(self, user_id: str, blocked_at: datetime | None) -> User:
+        """See UserRepository."""
+        user = await self.get(user_id)
+        self._users[user.id] = replace(user, blocked_at=blocked_at)
+        return self._users[user.id]
+
     async def merge(self, from_id: str, into_id: str, discard: frozenset[str], now: datetime) -> User:
         """See UserRepository."""
         one, into = await self.get(from_id), await self.get(into_id)

@@ -82,6 +82,7 @@ users = Table(
     Column("country", text(64), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("blocked_at", UtcDateTime),
 )
 
 accounts = Table(

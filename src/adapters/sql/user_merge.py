@@ -28,7 +28,7 @@ def merge_rows(connection: Connection, one: User, into: User, discard: frozenset
     _settle_conflicts(connection, one.id, into.id, both.unionid)
     connection.execute(delete(users).where(users.c.id == one.id))  # before the other one takes its unionid
     profile = {field: getattr(both.profile, field) for field in PROFILE_LIMITS}
-    values = {**profile, "phone": both.phone, "unionid": both.unionid, "updated_at": now}
+    values = {**profile, "phone": both.phone, "unionid": both.unionid, "updated_at": now, "blocked_at": both.blocked_at}
     connection.execute(update(users).where(users.c.id == into.id).values(values))
     _record(connection, one, into.id, now)
 

@@ -54,6 +54,10 @@ class SqlUserRepository(UserRepository):
         values = {"phone": phone.value, "updated_at": now}
         return await self._database.write(partial(_change, user_id=user_id, values=values))
 
+    async def block(self, user_id: str, blocked_at: datetime | None) -> User:
+        """See UserRepository."""
+        return await self._database.write(partial(_change, user_id=user_id, values={"blocked_at": blocked_at}))
+
     async def merge(self, from_id: str, into_id: str, discard: frozenset[str], now: datetime) -> User:
         """See UserRepository."""
         work = partial(_merge, from_id=from_id, into_id=into_id, discard=discard, now=now)
@@ -161,6 +165,7 @@ def _user(row: Row[Any], owned: Sequence[Row[Any]] = ()) -> User:
         updated_at=row.updated_at,
         unionid=row.unionid,
         phone=row.phone,
+        blocked_at=row.blocked_at,
         accounts=tuple(Identity(AppId(account.appid), account.openid) for account in owned),
     )
 

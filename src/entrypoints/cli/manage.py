@@ -39,7 +39,7 @@ def end_all(user_id: str) -> None:
 
 @click.group(no_args_is_help=False)
 def users() -> None:
-    """Show users, and merge those that are one person."""
+    """Show users, block them, and merge those that are one person."""
 
 
 @users.command("show")
@@ -51,7 +51,32 @@ def show_user(user_id: str) -> None:
 
     user = run(lambda container: container.users().get(user_id))
     live = run(lambda container: container.sessions().of_user(user_id))
-    show({"user": UserAnswer.of(user), "sessions": SessionList.of(live).sessions})
+    show({"user": UserAnswer.of(user), "blocked_at": user.blocked_at, "sessions": SessionList.of(live).sessions})
+
+
+@users.command()
+@click.argument("user_id")
+def block(user_id: str) -> None:
+    """Keep a user out: log them out everywhere, and let them not log in again."""
+    from entrypoints.cli.running import run, show
+    from entrypoints.log import log
+
+    ended = run(lambda container: container.block_users().block(user_id))
+    log.info("user_blocked", user_id=user_id, sessions=ended)
+    show({"ended": ended})
+
+
+@users.command()
+@click.argument("user_id")
+def unblock(user_id: str) -> None:
+    """Let a blocked user log in again."""
+    from entrypoints.answers import UserAnswer
+    from entrypoints.cli.running import run, show
+    from entrypoints.log import log
+
+    user = run(lambda container: container.block_users().unblock(user_id))
+    log.info("user_unblocked", user_id=user_id)
+    show({"user": UserAnswer.of(user)})
 
 
 @users.command()

@@ -22,6 +22,7 @@ from domain.errors import (
     RequestInvalid,
     Retry,
     StoreUnavailable,
+    UserBlocked,
     UserBlockedByWeChat,
     WeChatBadAnswer,
     WeChatUnavailable,
@@ -322,3 +323,16 @@ async def test_no_secret_is_shown(clock: Clock) -> None:
     assert request.code
     assert store.last_key
     assert not {s for s in (request.code, logged_in.token.value, store.last_key.value) if s in f"{request} {logged_in}"}
+
+
+async def test_a_blocked_user_gets_no_session(service: Service, clock: Clock) -> None:
+    """Whom an operator blocked is refused, and no session starts; once let in again they log in as before."""
+    user = (await service.log_in(service.request())).user
+    await service.users.block(user.id, clock.now)
+    before = await service.store.of_user(user.id)
+    with pytest.raises(UserBlocked):
+        await service.log_in(service.request())
+
+    assert await service.store.of_user(user.id) == before
+    await service.users.block(user.id, None)
+    assert (await service.log_in(service.request())).user.id == user.id

@@ -1,0 +1,75 @@
+"""Keep a user out, and let them in again."""
+
+import asyncio
+
+import pytest
+
+from adapters.memory.session_store import MemorySessionStore
+from adapters.memory.user_repository import MemoryUserRepository
+from application.block import BlockUsers
+from application.sessions import Sessions
+from domain.errors import NotFound
+from domain.identity import AppId, Identity
+from domain.session import UNKNOWN_CLIENT, EndedSession, Session, SessionPolicy, SessionToken
+from domain.session_key import SessionKey
+from support.clock import Clock
+
+pytestmark = pytest.mark.anyio
+
+ANN = Identity(AppId("wx0000000000000001"), "oAnn")
+POLICY = SessionPolicy()
+
+
+@pytest.fixture
+def blocking(users: MemoryUserRepository, store: MemorySessionStore, clock: Clock) -> BlockUsers:
+    """The use case, with little patience."""
+    return BlockUsers(users, Sessions(store, policy=POLICY, clock=clock), clock=clock, patience=0.01)
+
+
+async def start(store: MemorySessionStore, user_id: str, clock: Clock) -> Session:
+    """A session of the user."""
+    session = Session.start(SessionToken.generate(), user_id, ANN, UNKNOWN_CLIENT, POLICY, clock.now)
+    await store.start(session, SessionKey("key"), 0)
+    return session
+
+
+async def test_a_block_ends_every_session(
+    blocking: BlockUsers, users: MemoryUserRepository, store: MemorySessionStore, clock: Clock
+) -> None:
+    """A blocked user is logged out everywhere, and it is known since when they are blocked."""
+    user, _ = await users.find_or_create(ANN, clock.now)
+    sessions = [await start(store, user.id, clock) for _ in range(3)]
+
+    assert await blocking.block(user.id) == 3
+    assert {type(await store.find(session.id)) for session in sessions} == {EndedSession}
+    assert (await users.get(user.id)).blocked_at == clock.now
+
+
+async def test_a_login_under_way_is_ended_too(
+    blocking: BlockUsers, users: MemoryUserRepository, store: MemorySessionStore, clock: Clock
+) -> None:
+    """A session that starts while the block is set, by a login that found the user before, does not survive it."""
+    user, _ = await users.find_or_create(ANN, clock.now)
+    block = asyncio.create_task(blocking.block(user.id))
+    while (await users.get(user.id)).blocked_at is None:  # noqa: ASYNC110  # a repository has no event
+        await asyncio.sleep(0)
+    late = await start(store, user.id, clock)
+
+    assert await block == 1
+    assert isinstance(await store.find(late.id), EndedSession)
+
+
+async def test_an_unblocked_user_may_come_in(blocking: BlockUsers, users: MemoryUserRepository, clock: Clock) -> None:
+    """After an unblock nothing is left of the block."""
+    user, _ = await users.find_or_create(ANN, clock.now)
+    await blocking.block(user.id)
+
+    assert await blocking.unblock(user.id) == user
+    assert await users.get(user.id) == user
+
+
+async def test_nobody_is_not_blocked(blocking: BlockUsers) -> None:
+    """A user who is not there cannot be blocked, and not be let in."""
+    for call in (blocking.block, blocking.unblock):
+        with pytest.raises(NotFound):
+            await call("nobody")
