@@ -51,7 +51,8 @@ def show_user(user_id: str) -> None:
 
     user = run(lambda container: container.users().get(user_id))
     live = run(lambda container: container.sessions().of_user(user_id))
-    show({"user": UserAnswer.of(user), "blocked_at": user.blocked_at, "sessions": SessionList.of(live).sessions})
+    blocked = {"blocked_at": user.blocked_at} if user.blocked_at else {}
+    show({"user": UserAnswer.of(user), **blocked, "sessions": SessionList.of(live).sessions})
 
 
 @users.command()
