@@ -108,6 +108,19 @@ def test_killing_one_of_two_workers_leaves_a_service(sandbox: Sandbox, sqlite_ur
         assert children[0] not in _children(running.process.process.pid)
 
 
+def test_killing_the_supervisor_leaves_nobody_behind(sandbox: Sandbox, sqlite_url: str) -> None:
+    """kill -9 of the process that supervises the others ends them, too: a restart finds the port free."""
+    env = environment(database_url=sqlite_url, wechat_url=sandbox.url)
+    with service("--workers", "2", env=env) as running:
+        children = [psutil.Process(pid) for pid in _children(running.process.process.pid)]
+        os.kill(running.process.process.pid, signal.SIGKILL)
+        _, alive = psutil.wait_procs(children, timeout=20)
+
+        assert len(children) == 2
+        assert alive == []
+        assert not _answers(running)
+
+
 def _sees_it_is_away(fragile: Fragile, token: str) -> None:
     asked = _timed(lambda: fragile.service.auth(token))
     code = fragile.sandbox.code()

@@ -1,8 +1,13 @@
 """The HTTP application in a server: uvicorn, in one process or several."""
 
 import asyncio
+import multiprocessing
+import multiprocessing.connection
+import os
 import signal
 import socket
+import threading
+from multiprocessing.process import BaseProcess
 
 import uvicorn
 from litestar import Litestar
@@ -22,7 +27,16 @@ def app_of_environment() -> Litestar:
     """The application of this process's settings: what each of several processes starts with."""
     settings = load_settings()
     configure_logging(settings)
+    if supervisor := multiprocessing.parent_process():
+        threading.Thread(target=_end_with, args=[supervisor], daemon=True).start()
     return create_app(lambda: open_container(settings))
+
+
+def _end_with(supervisor: BaseProcess) -> None:
+    """Stop when the supervisor is gone: killed, it cannot stop its processes, and they would keep the port."""
+    multiprocessing.connection.wait([supervisor.sentinel])
+    log.error("stopping", cause="the supervising process was killed")
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def serve(host: str, port: int, workers: int) -> None:
