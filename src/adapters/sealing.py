@@ -6,7 +6,7 @@ from datetime import datetime
 from cryptography.fernet import InvalidToken, MultiFernet
 
 from domain.errors import DataUndecryptable
-from domain.session_key import KeyRing, SessionKey
+from domain.session_key import KeyRing, Reencrypted, SessionKey
 
 
 class Sealer:
@@ -38,6 +38,13 @@ class Sealer:
         except DataUndecryptable:
             return ring
 
-    def reseal(self, sealed: str | bytes) -> str:
-        """The same secret under the first key. Raises DataUndecryptable."""
-        return self.seal(self.open(sealed))
+    def reseal(self, *sealed: str) -> tuple[list[str], Reencrypted]:
+        """The same secrets under the first key, those that no key opens as they were, and how many are which."""
+        resealed, lost = [], 0
+        for each in sealed:
+            try:
+                resealed.append(self.seal(self.open(each)))
+            except DataUndecryptable:
+                resealed.append(each)
+                lost += 1
+        return resealed, Reencrypted(len(sealed) - lost, lost)

@@ -70,7 +70,7 @@ class LoginUseCase:
         identity, session_key = await self._identities.exchange(code, appid)
         now = self._clock()
         user, is_new = await self._users.find_or_create(identity, now)
-        user.admitted()
+        user.require_admitted()
         token = SessionToken.generate()
         session = Session.start(token, user.id, identity, client, self._policy, now)
         await self._sessions.start(session, session_key, self._policy.per_user)

@@ -237,12 +237,10 @@ class StoreUnavailable(Unavailable):
 
 def error_named(code: str) -> type[WxLoginError]:
     """The error with this `code`. Raises KeyError."""
-    return _by_code(WxLoginError)[code]
+    return {kind.code: kind for kind in _below(WxLoginError) if "code" in vars(kind)}[code]
 
 
-def _by_code(kind: type[WxLoginError]) -> dict[str, type[WxLoginError]]:
-    """The leaves of the tree."""
-    below: dict[str, type[WxLoginError]] = {}
-    for one in kind.__subclasses__():
-        below = _by_code(one) | below | ({one.code: one} if "code" in vars(one) else {})
-    return below
+def _below(kind: type[WxLoginError]) -> Iterator[type[WxLoginError]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _below(each)

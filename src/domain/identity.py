@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from domain.errors import AppUnknown, CodeMissing, RequestInvalid
 
@@ -24,35 +25,34 @@ class AppId:
 
 
 @dataclass(frozen=True, slots=True)
-class LoginCode:
-    """What wx.login() gave the client: works once, within five minutes.
+class _Code:
+    """What WeChat gave the client: works once, within five minutes. `giver` says where in the client it comes from.
 
     Raises CodeMissing when it is empty and RequestInvalid when it cannot be a code.
     """
 
+    giver: ClassVar[str]
     value: str = field(repr=False)
 
     def __post_init__(self) -> None:
         if not self.value:
-            raise CodeMissing("The request has no code; send what wx.login() gave")
+            raise CodeMissing(f"The request has no code; send what {self.giver} gave")
         if not CODE.fullmatch(self.value):
-            raise RequestInvalid("code must be 1 to 512 printable ASCII characters, as wx.login() gave it")
+            raise RequestInvalid(f"code must be 1 to 512 printable ASCII characters, as {self.giver} gave it")
 
 
-@dataclass(frozen=True, slots=True)
-class PhoneCode:
-    """What the phone button gave the client: works once, within five minutes, and is no login code.
+class LoginCode(_Code):
+    """A code that says who the user is. Raises CodeMissing and RequestInvalid."""
 
-    Raises CodeMissing when it is empty and RequestInvalid when it cannot be a code.
-    """
+    __slots__ = ()
+    giver = "wx.login()"
 
-    value: str = field(repr=False)
 
-    def __post_init__(self) -> None:
-        if not self.value:
-            raise CodeMissing("The request has no code; send what the phone button gave")
-        if not CODE.fullmatch(self.value):
-            raise RequestInvalid("code must be 1 to 512 printable ASCII characters, as the phone button gave it")
+class PhoneCode(_Code):
+    """A code that is worth the user's phone number; it is no login code. Raises CodeMissing and RequestInvalid."""
+
+    __slots__ = ()
+    giver = "the phone button"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 import hashlib
 import hmac
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Self
 
 PREVIOUS_KEPT = timedelta(minutes=5)
 """How long a replaced key may still be tried: as long as a login code lives, client data may be under way with it."""
@@ -64,5 +65,8 @@ class EncryptKey:
 class Reencrypted:
     """How many secrets are under the newest encryption key now, and how many no key opens any more."""
 
-    done: int
-    lost: int
+    done: int = 0
+    lost: int = 0
+
+    def __add__(self, other: Self) -> Self:
+        return replace(self, done=self.done + other.done, lost=self.lost + other.lost)

@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Self
 
 from domain.errors import RequestInvalid, UserBlocked
 from domain.identity import Identity
@@ -93,11 +92,10 @@ class User:
     accounts: tuple[Identity, ...] = ()
     blocked_at: datetime | None = None
 
-    def admitted(self) -> Self:
-        """Itself. Raises UserBlocked."""
+    def require_admitted(self) -> None:
+        """Raises UserBlocked."""
         if self.blocked_at:
             raise UserBlocked
-        return self
 
 
 MERGED_FIELDS = (*PROFILE_LIMITS, "phone", "unionid")

@@ -170,11 +170,10 @@ async def migrate_database(settings: Settings) -> None:
         await migrate(database)
 
 
-async def require_migrated(settings: Settings) -> None:
+async def require_migrated(container: Container) -> None:
     """Raises SettingsError when the database lacks tables, and StoreUnavailable when it does not answer."""
-    async with open_database(settings) as database:
-        if not await is_migrated(database):
-            raise SettingsError("The database of WXLOGIN_DATABASE_URL is not migrated.\n  mend it: wxlogin migrate")
+    if not await is_migrated(container.database()):
+        raise SettingsError("The database of WXLOGIN_DATABASE_URL is not migrated.\n  mend it: wxlogin migrate")
 
 
 def wechat_errcodes() -> Mapping[int, ErrCode]:

@@ -25,7 +25,7 @@ async def examine(write: Write, *, wechat: bool = False) -> Exit:
 
 
 async def _examine_stores(settings: Settings, container: Container, write: Write) -> Exit:
-    schema = await _examine_schema(settings, write)
+    schema = await _examine_schema(container, write)
     answers = await container.readiness()()
     if schema is Exit.MISCONFIGURED:
         del answers["database"]  # it answers, but has nothing to say yet
@@ -36,9 +36,9 @@ async def _examine_stores(settings: Settings, container: Container, write: Write
     return max([schema, *(_report_store(write, name, places[name], wrong) for name, wrong in answers.items())])
 
 
-async def _examine_schema(settings: Settings, write: Write) -> Exit:
+async def _examine_schema(container: Container, write: Write) -> Exit:
     try:
-        await require_migrated(settings)
+        await require_migrated(container)
     except SettingsError as error:
         return _report(write, "schema", str(error), Exit.MISCONFIGURED)
     except StoreUnavailable as error:

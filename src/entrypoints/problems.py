@@ -80,10 +80,11 @@ def outcome_of(error: WxLoginError) -> Outcome:
 
 def explained(error: WxLoginError) -> str:
     """The error for an operator at a terminal, with what WeChat's support asks for, and what a store said."""
-    cause = str(error.__cause__).partition("\n")[0] if error.__cause__ else None
-    hints = {"errcode": error.errcode, "rid": error.rid, "cause:": cause and cause[:200]}
-    told = ", ".join(f"{name} {hint}" for name, hint in hints.items() if hint is not None)
-    return f"{error.detail}{f' ({told})' if told else ''}"
+    hints = {"errcode": error.errcode, "rid": error.rid}
+    told = [f"{name} {hint}" for name, hint in hints.items() if hint is not None]
+    if error.__cause__:
+        told.append(str(error.__cause__).partition("\n")[0][:200])
+    return f"{error.detail} ({', '.join(told)})" if told else error.detail
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):

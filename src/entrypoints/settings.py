@@ -149,8 +149,7 @@ def missing(field: str, why: str) -> SettingsError:
 
 def unknown(name: str, known: set[str]) -> SettingsError:
     """The error that `name` is not a setting."""
-    close = get_close_matches(name.upper(), known, n=1) or get_close_matches(name.lower(), known, n=1)
-    meant = f"; did you mean {close[0]}?" if close else ""
+    meant = "".join(f"; did you mean {each}?" for each in get_close_matches(name, known, n=1))
     return SettingsError(f"{name} is not a setting{meant}\n  settings: {', '.join(sorted(known))}")
 
 

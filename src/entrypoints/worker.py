@@ -104,11 +104,11 @@ def work() -> None:
 
 
 async def _work(settings: Settings) -> None:
-    await require_migrated(settings)
     stop = asyncio.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
     async with open_container(settings) as container:
+        await require_migrated(container)
         await run_worker(settings, container, stop)
     log.info("stopped")
 

@@ -1,14 +1,18 @@
 """Databases that contract tests share, one of each kind: they tell their users and sessions apart by name."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from adapters.memory.user_repository import MemoryUserRepository
 from adapters.sql.database import Database
 from adapters.sql.schema import migrate
+from adapters.sql.user_repository import SqlUserRepository
+from application.ports import UserRepository
 from support import servers
 
 DATABASES = ["sqlite", "postgresql", *(["mariadb"] if servers.find_mariadb() else [])]
@@ -38,6 +42,16 @@ def unreachable_place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         "mariadb": f"mysql+asyncmy://nobody:nothing@127.0.0.1:{servers.free_port()}/nowhere",
     }
     return urls[request.param]
+
+
+@pytest.fixture
+async def users(user_place: str) -> AsyncIterator[UserRepository]:
+    """The repository under test."""
+    if user_place == "memory":
+        yield MemoryUserRepository()
+        return
+    async with Database(user_place) as database:
+        yield SqlUserRepository(database)
 
 
 def _place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:

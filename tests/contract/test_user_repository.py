@@ -1,70 +1,27 @@
 """The promises of UserRepository, on every adapter."""
 
 import asyncio
-import json
 import uuid
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC
-from itertools import pairwise
 
 import pytest
 
-from adapters.memory.user_repository import MemoryUserRepository
-from adapters.sql.database import Database
-from adapters.sql.user_repository import SqlUserRepository
 from application.ports import UserRepository
-from domain.errors import NotFound, RequestInvalid
+from domain.errors import NotFound
 from domain.identity import AppId, Identity
-from domain.user import PROFILE_LIMITS, PhoneNumber, Profile, ProfileChange, UnionIdConflict, User
+from domain.user import PROFILE_LIMITS, PhoneNumber, Profile, ProfileChange, UnionIdConflict
 from support.clock import Clock
 from support.servers import find_mariadb
-from support.stores import read_rows
+from support.users import APP, OTHER_APP, accounts_of, conflicts_of, made, somebody, unique
 
 pytestmark = pytest.mark.anyio
 
-APP, OTHER_APP = AppId("wx0000000000000001"), AppId("wx0000000000000002")
 NOTHING: frozenset[str] = frozenset()
 NUMBER, OTHER_NUMBER = PhoneNumber("+8613800000000"), PhoneNumber("+12025550123")
 DATABASES = ["sqlite", "postgresql", *(["mariadb"] if find_mariadb() else [])]
 durable = pytest.mark.parametrize("user_place", DATABASES, indirect=True)
 FAMILY = "👩\N{ZERO WIDTH JOINER}👩\N{ZERO WIDTH JOINER}👧"
-
-
-@pytest.fixture
-async def users(user_place: str) -> AsyncIterator[UserRepository]:
-    """The repository under test."""
-    if user_place == "memory":
-        yield MemoryUserRepository()
-        return
-    async with Database(user_place) as database:
-        yield SqlUserRepository(database)
-
-
-def unique(prefix: str = "o") -> str:
-    """An openid or a unionid that no other test has."""
-    return f"{prefix}{uuid.uuid4().hex}"
-
-
-def somebody(appid: AppId = APP, unionid: str | None = None) -> Identity:
-    """An account that nobody saw before."""
-    return Identity(appid, unique(), unionid)
-
-
-async def made(users: UserRepository, clock: Clock, identity: Identity | None = None) -> User:
-    """The user of this identity, or of one that nobody saw before, with all accounts."""
-    user, _ = await users.find_or_create(identity or somebody(), clock.now)
-    return await users.get(user.id)
-
-
-async def conflicts_of(users: UserRepository, user: User) -> list[UnionIdConflict]:
-    """The user's conflicts among those of all tests."""
-    return [conflict for conflict in await users.conflicts() if conflict.user_id == user.id]
-
-
-def accounts_of(user: User) -> list[tuple[AppId, str]]:
-    """The user's accounts, without unionids."""
-    return [(account.appid, account.openid) for account in user.accounts]
 
 
 async def test_the_first_login_creates_a_user(users: UserRepository, clock: Clock) -> None:
@@ -384,241 +341,6 @@ async def test_a_phone_number_may_be_two_users(users: UserRepository, clock: Clo
         await users.bind_phone(user.id, NUMBER, clock.now)
 
     assert [(await users.get(user.id)).phone for user in (ann, bob)] == [NUMBER.value] * 2
-
-
-async def test_all_of_the_one_goes_to_the_other(users: UserRepository, clock: Clock) -> None:
-    """After a merge one user has the accounts, the profile, the phone number and the unionid of both."""
-    one = await made(users, clock, somebody(APP, unique("u")))
-    into = await made(users, clock, somebody(OTHER_APP))
-    await users.change_profile(one.id, ProfileChange(name="李雷", avatar=FAMILY), clock.now)
-    await users.change_profile(into.id, ProfileChange(city="上海"), clock.now)
-    await users.bind_phone(one.id, NUMBER, clock.now)
-    now = clock.advance(days=1)
-
-    merged = await users.merge(one.id, into.id, NOTHING, now)
-
-    assert merged.id == into.id
-    assert merged.profile == Profile(name="李雷", avatar=FAMILY, city="上海")
-    assert (merged.phone, merged.unionid) == (NUMBER.value, one.unionid)
-    assert (merged.created_at, merged.updated_at) == (into.created_at, now)
-    assert set(accounts_of(merged)) == {*accounts_of(one), *accounts_of(into)}
-    assert await users.get(into.id) == merged
-
-
-async def test_both_accounts_log_the_one_user_in(users: UserRepository, clock: Clock) -> None:
-    """After a merge, logins of either account, and new accounts of the unionid, find the user that is left."""
-    here, there = somebody(APP, unique("u")), somebody(OTHER_APP)
-    one, into = await made(users, clock, here), await made(users, clock, there)
-    await users.merge(one.id, into.id, NOTHING, clock.now)
-    third = somebody(AppId("wx0000000000000003"), here.unionid)
-    answers = [await users.find_or_create(identity, clock.now) for identity in (here, there, third)]
-
-    assert {(user.id, is_new) for user, is_new in answers} == {(into.id, False)}
-    assert await conflicts_of(users, into) == []
-
-
-async def test_the_old_id_finds_the_new_user(users: UserRepository, clock: Clock) -> None:
-    """Whoever still has the id of the merged user gets and changes the user they are now."""
-    one, into = await made(users, clock), await made(users, clock)
-    merged = await users.merge(one.id, into.id, NOTHING, clock.now)
-    found = await users.get(one.id)
-    now = clock.advance(hours=1)
-    renamed = await users.change_profile(one.id, ProfileChange(name="Ann"), now)
-    bound = await users.bind_phone(one.id, NUMBER, now)
-
-    assert found == merged
-    assert renamed == replace(merged, profile=Profile(name="Ann"), updated_at=now)
-    assert bound == replace(renamed, phone=NUMBER.value)
-    assert await users.get(one.id) == await users.get(into.id) == bound
-
-
-async def test_a_merge_chains(users: UserRepository, clock: Clock) -> None:
-    """Of users merged one into the next, every former id finds the last one, who has all accounts."""
-    made_users = [await made(users, clock) for _ in range(4)]
-    for one, into in pairwise(made_users):
-        await users.merge(one.id, into.id, NOTHING, clock.now)
-    last = await users.get(made_users[-1].id)
-
-    assert {(await users.get(user.id)).id for user in made_users} == {last.id}
-    assert set(accounts_of(last)) == {account for user in made_users for account in accounts_of(user)}
-
-
-async def test_a_merge_twice_is_a_merge_once(users: UserRepository, clock: Clock) -> None:
-    """The same merge again, at once or after a chain, gives the user that is left and changes nothing."""
-    one, into, last = [await made(users, clock) for _ in range(3)]
-    first = await users.merge(one.id, into.id, NOTHING, clock.now)
-    again = await users.merge(one.id, into.id, NOTHING, clock.advance(days=1))
-    chained = await users.merge(into.id, last.id, NOTHING, clock.now)
-
-    assert again == first
-    assert await users.merge(one.id, into.id, NOTHING, clock.advance(days=1)) == chained
-    assert await users.get(last.id) == chained
-
-
-async def test_a_merge_of_one_user_is_refused(users: UserRepository, clock: Clock) -> None:
-    """Nobody is merged into themselves, nor back into whom they came from."""
-    one, into = await made(users, clock), await made(users, clock)
-    with pytest.raises(RequestInvalid):
-        await users.merge(one.id, one.id, NOTHING, clock.now)
-    merged = await users.merge(one.id, into.id, NOTHING, clock.now)
-    with pytest.raises(RequestInvalid):
-        await users.merge(into.id, one.id, NOTHING, clock.now)
-
-    assert await users.get(one.id) == merged
-
-
-@pytest.mark.parametrize("user_id", ["", "nobody", str(uuid.UUID(int=7)), "用户", "\x00"], ids=ascii)
-async def test_nobody_is_not_merged(users: UserRepository, clock: Clock, user_id: str) -> None:
-    """An id that no user has is NotFound on either side, and the other user stays as they are."""
-    user = await made(users, clock)
-    with pytest.raises(NotFound):
-        await users.merge(user_id, user.id, NOTHING, clock.now)
-    with pytest.raises(NotFound):
-        await users.merge(user.id, user_id, NOTHING, clock.now)
-
-    assert await users.get(user.id) == user
-
-
-async def test_a_refused_merge_changes_nothing(users: UserRepository, clock: Clock) -> None:
-    """Two users who differ stay two, with all that they have, until somebody says what may be lost."""
-    identities = [somebody(APP, unique("u")), somebody(OTHER_APP, unique("u"))]
-    one, into = [await made(users, clock, identity) for identity in identities]
-    for user, name, number in ((one, "Ann", NUMBER), (into, "Anne", OTHER_NUMBER)):
-        await users.change_profile(user.id, ProfileChange(name=name), clock.now)
-        await users.bind_phone(user.id, number, clock.now)
-    before = [await users.get(user.id) for user in (one, into)]
-    for discard in (NOTHING, frozenset({"name", "phone"}), frozenset({"shoes"})):
-        with pytest.raises(RequestInvalid):
-            await users.merge(one.id, into.id, discard, clock.advance(hours=1))
-
-    assert [await users.get(user.id) for user in (one, into)] == before
-    assert [(await users.find_or_create(identity, clock.now))[0].id for identity in identities] == [one.id, into.id]
-    merged = await users.merge(one.id, into.id, frozenset({"name", "phone", "unionid"}), clock.now)
-    assert (merged.profile, merged.phone, merged.unionid) == (before[1].profile, before[1].phone, before[1].unionid)
-
-
-@pytest.mark.parametrize("direction", ["into the owner", "into the other"])
-async def test_a_merge_settles_the_conflict_between_the_two(
-    users: UserRepository, clock: Clock, direction: str
-) -> None:
-    """Whichever way round, the conflict is over, and the next login that shows the unionid is no new one."""
-    unionid, identity = unique("u"), somebody()
-    owner, user = await made(users, clock, somebody(OTHER_APP, unionid)), await made(users, clock, identity)
-    await users.find_or_create(replace(identity, unionid=unionid), clock.now)
-    one, into = (user, owner) if direction == "into the owner" else (owner, user)
-    before = await conflicts_of(users, user)
-
-    merged = await users.merge(one.id, into.id, NOTHING, clock.now)
-    again, _ = await users.find_or_create(replace(identity, unionid=unionid), clock.now)
-
-    assert before == [UnionIdConflict(user.id, unionid, owner.id)]
-    assert (merged.unionid, again.id) == (unionid, into.id)
-    assert [conflict for conflict in await users.conflicts() if conflict.unionid == unionid] == []
-
-
-async def test_a_merge_settles_a_conflict_that_had_no_owner_yet(users: UserRepository, clock: Clock) -> None:
-    """A unionid that was nobody's when it was shown is no conflict any more once it is the merged user's own."""
-    changed, identity = unique("u"), somebody(unionid=unique("u"))
-    user = await made(users, clock, identity)
-    await users.find_or_create(replace(identity, unionid=changed), clock.now)
-    owner = await made(users, clock, somebody(OTHER_APP, changed))
-    await users.merge(user.id, owner.id, frozenset({"unionid"}), clock.now)
-
-    assert await conflicts_of(users, owner) == []
-
-
-async def test_conflicts_with_others_go_along(users: UserRepository, clock: Clock) -> None:
-    """What the merged user disputes with a third stays recorded, for the user that is left, once."""
-    unionids, identities = [unique("u"), unique("u")], [somebody(), somebody(OTHER_APP)]
-    third = await made(users, clock, somebody(AppId("wx0000000000000003"), unionids[0]))
-    fourth = await made(users, clock, somebody(AppId("wx0000000000000003"), unionids[1]))
-    one, into = [await made(users, clock, identity) for identity in identities]
-    for identity, unionid in zip(identities, unionids, strict=True):
-        await users.find_or_create(replace(identity, unionid=unionid), clock.now)
-    await users.find_or_create(replace(identities[0], unionid=unionids[1]), clock.now)
-    await users.merge(one.id, into.id, NOTHING, clock.now)
-
-    assert await conflicts_of(users, one) == []
-    assert sorted(await conflicts_of(users, into), key=lambda conflict: unionids.index(conflict.unionid)) == [
-        UnionIdConflict(into.id, unionids[0], third.id),
-        UnionIdConflict(into.id, unionids[1], fourth.id),
-    ]
-
-
-async def test_conflicts_of_others_name_the_user_that_is_left(users: UserRepository, clock: Clock) -> None:
-    """A third user who disputes a unionid with the merged one disputes it with the user that is left."""
-    unionid, identity = unique("u"), somebody()
-    owner, third = await made(users, clock, somebody(OTHER_APP, unionid)), await made(users, clock, identity)
-    await users.find_or_create(replace(identity, unionid=unionid), clock.now)
-    into = await made(users, clock)
-    await users.merge(owner.id, into.id, NOTHING, clock.now)
-
-    assert await conflicts_of(users, third) == [UnionIdConflict(third.id, unionid, into.id)]
-
-
-@durable
-async def test_what_the_merged_user_was_stays_on_record(users: UserRepository, clock: Clock, user_place: str) -> None:
-    """A merge leaves a row with who was merged, into whom and when, and all that they were, discarded or not."""
-    one = await made(users, clock, somebody(APP, unique("u")))
-    into = await made(users, clock)
-    await users.change_profile(one.id, ProfileChange(name="李雷"), clock.now)
-    await users.bind_phone(one.id, NUMBER, clock.now)
-    await users.bind_phone(into.id, OTHER_NUMBER, clock.now)
-    await users.merge(one.id, into.id, frozenset({"phone"}), clock.advance(hours=1))
-    last = await made(users, clock)
-    await users.merge(into.id, last.id, NOTHING, clock.now)
-    async with Database(user_place) as database:
-        statement = "SELECT into_id, record FROM merges WHERE from_id = :id"
-        into_id, record = (await read_rows(database, {"id": one.id}, statement)).decode().splitlines()
-
-    assert into_id == last.id
-    kept = json.loads(record)
-    assert (kept["id"], kept["unionid"], kept["phone"]) == (one.id, one.unionid, NUMBER.value)
-    assert kept["profile"]["name"] == "李雷"
-    assert kept["accounts"][0]["openid"] == one.accounts[0].openid
-
-
-async def test_logins_during_a_merge_leave_one_user(users: UserRepository, clock: Clock) -> None:
-    """However logins of both accounts and the merge fall together, all accounts are one user's afterwards."""
-    for _ in range(3):
-        unionid = unique("u")
-        here, there = somebody(), somebody(OTHER_APP, unionid)
-        one, into = await made(users, clock, here), await made(users, clock, there)
-        identities = [here, there, replace(here, unionid=unionid), somebody(AppId("wx0000000000000003"), unionid)]
-        logins = [users.find_or_create(identity, clock.now) for identity in identities * 3]
-
-        _, *answers = await asyncio.gather(users.merge(one.id, into.id, NOTHING, clock.now), *logins)
-        found = {(await users.find_or_create(identity, clock.now))[0].id for identity in identities}
-        left = await users.get(one.id)
-
-        assert found == {into.id}
-        assert {(await users.get(user.id)).id for user, _ in answers} == {into.id}
-        assert sorted(accounts_of(left), key=str) == sorted({(i.appid, i.openid) for i in identities}, key=str)
-        assert not any(is_new for _, is_new in answers)
-        assert await conflicts_of(users, left) == []
-
-
-async def test_changes_during_a_merge_are_not_lost(users: UserRepository, clock: Clock) -> None:
-    """However a change and the merge fall together, what the user set is what the user that is left has."""
-    for _ in range(5):
-        one, into = await made(users, clock), await made(users, clock)
-        await asyncio.gather(
-            users.merge(one.id, into.id, NOTHING, clock.now),
-            users.change_profile(one.id, ProfileChange(name="Ann"), clock.now),
-            users.bind_phone(one.id, NUMBER, clock.now),
-        )
-        left = await users.get(into.id)
-
-        assert (left.profile.name, left.phone) == ("Ann", NUMBER.value)
-
-
-async def test_the_same_merge_many_times_at_once_is_one(users: UserRepository, clock: Clock) -> None:
-    """When an operator is impatient, all merges of the same two succeed, with the same user."""
-    one, into = await made(users, clock), await made(users, clock)
-    answers = await asyncio.gather(*(users.merge(one.id, into.id, NOTHING, clock.now) for _ in range(5)))
-
-    assert {user.id for user in answers} == {into.id}
-    assert set(accounts_of(await users.get(into.id))) == {*accounts_of(one), *accounts_of(into)}
 
 
 async def test_a_block_is_kept_until_it_is_lifted(users: UserRepository, clock: Clock) -> None:

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support import processes
-from support.processes import Sandbox, Service
+from support.processes import Environment, Sandbox, Service, environment, run
 from support.servers import sqlite_url
 
 OTHER_APPID = "wxfedcba9876543210"
@@ -69,3 +70,23 @@ def login(service: Service, sandbox: Sandbox) -> dict[str, Any]:
 def bearer(login: dict[str, Any]) -> dict[str, str]:
     """The header that authenticates a new user."""
     return {"Authorization": f"Bearer {login['token']}"}
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the commands run."""
+    return tmp_path_factory.mktemp("cli")
+
+
+@pytest.fixture(scope="module")
+def env(sandbox: Sandbox, directory: Path) -> Environment:
+    """The settings of an installation with a migrated database."""
+    settings = environment(wechat_url=sandbox.url, database_url=sqlite_url(directory))
+    assert run("migrate", env=settings).returncode == 0
+    return settings
+
+
+@pytest.fixture
+def empty(sandbox: Sandbox, tmp_path: Path) -> Environment:
+    """The settings of an installation whose database is not migrated."""
+    return environment(wechat_url=sandbox.url, database_url=sqlite_url(tmp_path))

@@ -76,24 +76,20 @@ class RedisKeyVault(KeyVault):
 
     async def reencrypt(self) -> Reencrypted:
         """See KeyVault."""
-        done = lost = 0
+        total = Reencrypted()
         with translated():
             async for key in self._redis.scan_iter("wxlogin:{*}:keys", count=SCANNED):
-                value: Any = await self._redis.get(key)
-                if value:
-                    parts: list[bytes] = value.split(b"|")
-                    resealed = [self._resealed(sealed) for sealed in parts[1::2]]
-                    done, lost = done + len(resealed) - resealed.count(None), lost + resealed.count(None)
-                    parts[1::2] = [new or old for new, old in zip(resealed, parts[1::2], strict=True)]
-                    await self._redis.eval(SWAP, 1, key, value, b"|".join(parts))
-        return Reencrypted(done, lost)
+                total += await self._reencrypt(key)
+        return total
 
-    def _resealed(self, sealed: bytes) -> bytes | None:
-        """The same secret under the newest encryption key, or None when no key opens it."""
-        try:
-            return self._sealer.reseal(sealed).encode()
-        except DataUndecryptable:
-            return None
+    async def _reencrypt(self, key: bytes) -> Reencrypted:
+        value: Any = await self._redis.get(key)
+        if value is None:
+            return Reencrypted()
+        parts = value.decode().split("|")
+        parts[1::2], counted = self._sealer.reseal(*parts[1::2])
+        await self._redis.eval(SWAP, 1, key, value, "|".join(parts))
+        return counted
 
 
 def _key(identity: Identity) -> str:

@@ -1,6 +1,5 @@
 """Session_keys in a database, encrypted: one row an account."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -60,41 +59,26 @@ class SqlKeyVault(KeyVault):
 
     async def reencrypt(self) -> Reencrypted:
         """See KeyVault."""
-        done = lost = 0
-        accounts: Sequence[Account] = [FIRST]
-        while accounts:
-            batch = partial(self._reencrypt_batch, after=accounts[-1])
-            accounts, more, worse = await self._database.write(batch)
-            done, lost = done + more, lost + worse
-        return Reencrypted(done, lost)
+        total = Reencrypted()
+        last: Account | None = FIRST
+        while last:
+            counted, last = await self._database.write(partial(self._reencrypt_batch, after=last))
+            total += counted
+        return total
 
-    def _reencrypt_batch(self, connection: Connection, after: Account) -> tuple[Sequence[Account], int, int]:
-        """The accounts of one batch, in order, and how many of their keys were encrypted anew, and how many lost."""
+    def _reencrypt_batch(self, connection: Connection, after: Account) -> tuple[Reencrypted, Account | None]:
+        """What became of the keys of one batch of accounts, and the last of these; None when there were none."""
         account = tuple_(session_keys.c.appid, session_keys.c.openid)
-        rows = connection.execute(
-            select(session_keys)
-            .where(account > after)
-            .order_by(session_keys.c.appid, session_keys.c.openid)
-            .limit(BATCH)
-            .with_for_update()
-        ).all()
-        done = lost = 0
-        for row in rows:
-            values, unreadable = self._resealed(row)
-            if values:
-                connection.execute(update(session_keys).where(account == (row.appid, row.openid)).values(values))
-            done, lost = done + len(values), lost + unreadable
-        return [(row.appid, row.openid) for row in rows], done, lost
-
-    def _resealed(self, row: Row[Any]) -> tuple[dict[str, str], int]:
-        values: dict[str, str] = {}
-        lost = 0
-        for column, sealed in {"current": row.current, "previous": row.previous}.items():
-            try:
-                values |= {column: self._sealer.reseal(sealed)} if sealed else {}
-            except DataUndecryptable:
-                lost += 1
-        return values, lost
+        batch = select(session_keys).where(account > after).order_by(*account).limit(BATCH).with_for_update()
+        total, last = Reencrypted(), None
+        for row in connection.execute(batch).all():
+            last = (row.appid, row.openid)
+            kept = {name: sealed for name in ("current", "previous") if (sealed := getattr(row, name))}
+            resealed, counted = self._sealer.reseal(*kept.values())
+            values = dict(zip(kept, resealed, strict=True))
+            connection.execute(update(session_keys).where(account == last).values(values))
+            total += counted
+        return total, last
 
 
 def _find(connection: Connection, identity: Identity) -> Row[Any] | None:

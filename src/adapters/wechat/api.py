@@ -14,7 +14,7 @@ import aiohttp
 import httpx
 import msgspec
 
-from adapters.wechat.errcodes import error_of
+from adapters.wechat.errors import error_of
 from adapters.wechat.signing import Signer
 from domain.errors import WeChatBadAnswer, WeChatUnavailable
 
@@ -25,8 +25,6 @@ LARGEST_ANSWER = 64 * 1024
 
 GREATEST_NUMBER = 2**33
 """As a time it is in the year 2242, and as a duration it still has an end that Python's calendar knows."""
-
-RID = re.compile(r"rid: ([0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8})")
 
 
 class Reply(NamedTuple):
@@ -118,9 +116,7 @@ def _understand(body: bytes) -> dict[str, Any]:
     if type(errcode) is not int:
         raise WeChatBadAnswer("WeChat's errcode is not a number")
     if errcode:
-        errmsg = str(answer.get("errmsg", ""))
-        rid = RID.search(errmsg)
-        raise error_of(errcode, rid and rid[1], errmsg)
+        raise error_of(errcode, str(answer.get("errmsg", "")))
     return answer
 
 

@@ -5,7 +5,6 @@ WeChat's global return codes (https://developers.weixin.qq.com/doc/oplatform/Ret
 the pages of the calls, and what operators report.
 """
 
-import re
 from dataclasses import dataclass
 
 from domain.errors import (
@@ -369,19 +368,3 @@ ERRCODES = _table(
         "Talk to the administrator, and try again after an hour",
     ),
 )
-
-
-ADDRESS = re.compile(r"invalid ip ([0-9a-f.:]+)")
-"""How 40164 names the address that WeChat sees."""
-
-
-def error_of(number: int, rid: str | None, errmsg: str = "") -> WxLoginError:
-    """What the error code means to us. One that nobody knows is WeChat's fault until it is explained."""
-    known = ERRCODES.get(number)
-    if known is None:
-        return WeChatUnavailable(
-            f"WeChat answers with error {number}, which is not known here", errcode=number, rid=rid
-        )
-    address = ADDRESS.search(errmsg)
-    where = f" ({address[1]})" if address else ""
-    return known.error(f"{known.meaning}{where}. {known.mend}", errcode=number, rid=rid)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 
 from adapters.wechat.api import WeChatApi, text_in
+from adapters.wechat.errors import meaning
 from application.ports import IdentityProvider
 from domain.errors import AppUnknown, CodeInvalid
 from domain.identity import AppId, Identity, LoginCode
@@ -15,7 +16,12 @@ from domain.session_key import SessionKey
 PHONE_CODE = re.compile(r"[0-9a-f]{64}")
 """As in WeChat's documentation; a login code has 32 letters and digits."""
 
-IS_PHONE_CODE = "This looks like a code of the phone button; send it to PUT /v1/me/phone, and a wx.login() code here"
+PHONE_CODE_SENT = {
+    40029: (
+        CodeInvalid,
+        "This looks like a code of the phone button; send it to PUT /v1/me/phone, and a wx.login() code here",
+    )
+}
 
 
 class WeChatIdentityProvider(IdentityProvider):
@@ -35,12 +41,8 @@ class WeChatIdentityProvider(IdentityProvider):
             "js_code": code.value,
             "grant_type": "authorization_code",
         }
-        try:
+        with meaning(PHONE_CODE_SENT if PHONE_CODE.fullmatch(code.value) else {}):
             answer = await self._api.get("/sns/jscode2session", params)
-        except CodeInvalid as error:
-            if PHONE_CODE.fullmatch(code.value):
-                raise CodeInvalid(IS_PHONE_CODE, errcode=error.errcode, rid=error.rid) from None
-            raise
         unionid = text_in(answer, "unionid", r"[!-~]{1,128}") if answer.get("unionid") else None
         identity = Identity(appid, text_in(answer, "openid", r"[!-~]{1,128}"), unionid)
         return identity, SessionKey(text_in(answer, "session_key", r"[!-~]{1,512}"))

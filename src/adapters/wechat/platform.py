@@ -12,21 +12,33 @@ from typing import Any
 
 from adapters.wechat.api import WeChatApi, number_in, text_in
 from adapters.wechat.errcodes import AccessTokenRefused
+from adapters.wechat.errors import meaning
 from adapters.wechat.signing import Signer
 from application.access_tokens import AccessTokens
 from application.ports import Clock, Platform
-from domain.access_token import AccessToken
 from domain.client_data import check_watermark
-from domain.errors import AppMisconfigured, CodeInvalid, DataUndecryptable, NotFound, WeChatBadAnswer
+from domain.errors import CodeInvalid, DataUndecryptable, NotFound, WeChatBadAnswer, WxLoginError
 from domain.identity import AppId, Identity, PhoneCode
 from domain.session_key import EncryptKey, SessionKey
 from domain.user import Payment, PhoneNumber
 
 Answer = dict[str, Any]
+Params = Mapping[str, str]
+Call = Callable[[dict[str, str]], Awaitable[Answer]]
+"""A call of WeChat, with the parameter that is the access token."""
 
-INVALID_OPENID, INVALID_APPID = 40003, 40013
+Meanings = Mapping[int, tuple[type[WxLoginError], str]]
+NONE: Meanings = {}
+
 LOGIN_CODE_LENGTH = 32
 """A phone-button code has 64 characters: only the length tells the two apart."""
+
+LOGIN_CODE_SENT = (
+    "This looks like a code of wx.login(); send the one that the phone button gives in getPhoneNumber's event"
+)
+PHONE_CODE_UNKNOWN = (
+    "WeChat does not know the phone code: it works once, within five minutes; ask the user to press again"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +52,12 @@ class WeChatPlatform(Platform):
 
     async def phone_number(self, code: PhoneCode, appid: AppId) -> PhoneNumber:
         """See Platform."""
-        await self.tokens.get(appid)  # first, so that a fault of the app's is not taken for one of the code's
-        try:
-            answer = await self._post(appid, "/wxa/business/getuserphonenumber", {}, {"code": code.value})
-        except CodeInvalid as error:
-            raise _phone_code_invalid(code, error) from None
-        except AppMisconfigured as error:
-            if error.errcode != INVALID_APPID:
-                raise
-            raise CodeInvalid(
-                "The code is of another mini-program than the session; check the client's appid",
-                errcode=error.errcode,
-                rid=error.rid,
-            ) from None
+        looks_like_login = len(code.value) == LOGIN_CODE_LENGTH
+        meanings = {
+            40013: (CodeInvalid, "The code is of another mini-program than the session; check the client's appid"),
+            40029: (CodeInvalid, LOGIN_CODE_SENT if looks_like_login else PHONE_CODE_UNKNOWN),
+        }
+        answer = await self._post(appid, "/wxa/business/getuserphonenumber", {}, {"code": code.value}, meanings)
         info = answer.get("phone_info")
         if not isinstance(info, dict):
             raise WeChatBadAnswer("WeChat's answer has no usable phone_info")
@@ -102,54 +107,38 @@ class WeChatPlatform(Platform):
             "out_trade_no": payment.out_trade_no,
         }
         given = {name: part for name, part in parts.items() if part}
-        try:
-            answer = await self._get(identity.appid, "/wxa/getpaidunionid", {"openid": identity.openid, **given})
-        except AppMisconfigured as error:
-            if error.errcode != INVALID_OPENID:
-                raise
-            raise NotFound(
-                "WeChat knows no payment of this user's in the last five minutes by that number",
-                errcode=error.errcode,
-                rid=error.rid,
-            ) from None
+        meanings = {40003: (NotFound, "WeChat knows no payment of this user's in the last five minutes by that number")}
+        params = {"openid": identity.openid, **given}
+        answer = await self._get(identity.appid, "/wxa/getpaidunionid", params, meanings)
         return text_in(answer, "unionid", r"[!-~]{1,128}")
 
-    async def _get(self, appid: AppId, path: str, params: Mapping[str, str]) -> Answer:
-        return await self._with_token(appid, lambda token: self.api.get(path, {**token, **params}))
+    async def _get(self, appid: AppId, path: str, params: Params, meanings: Meanings = NONE) -> Answer:
+        return await self._with_token(appid, lambda token: self.api.get(path, {**token, **params}), meanings)
 
-    async def _post(self, appid: AppId, path: str, params: Mapping[str, str], body: Mapping[str, str]) -> Answer:
-        signer = self.signers.get(appid)
-        if signer is None:
-            return await self._with_token(appid, lambda token: self.api.post(path, {**token, **params}, body))
-        sealed = {**params, **body}
-        return await self._with_token(appid, lambda token: self.api.post_signed(path, token, sealed, signer))
+    async def _post(self, appid: AppId, path: str, params: Params, body: Params, meanings: Meanings = NONE) -> Answer:
+        if signer := self.signers.get(appid):
+            sealed = {**params, **body}
+            return await self._with_token(
+                appid, lambda token: self.api.post_signed(path, token, sealed, signer), meanings
+            )
+        return await self._with_token(appid, lambda token: self.api.post(path, {**token, **params}, body), meanings)
 
-    async def _with_token(self, appid: AppId, call: Callable[[dict[str, str]], Awaitable[Answer]]) -> Answer:
-        """The answer; when WeChat refuses the token, with another one, once."""
+    async def _with_token(self, appid: AppId, call: Call, meanings: Meanings) -> Answer:
+        """The answer; when WeChat refuses the token, with another one, once. The meanings are those of `call` alone."""
         token = await self.tokens.get(appid)
         try:
-            return await call(_param(token))
+            with meaning(meanings):
+                return await call({"access_token": token.value})
         except AccessTokenRefused:
-            return await call(_param(await self.tokens.renew(appid, token)))
-
-
-def _param(token: AccessToken) -> dict[str, str]:
-    return {"access_token": token.value}
+            token = await self.tokens.renew(appid, token)
+        with meaning(meanings):
+            return await call({"access_token": token.value})
 
 
 def _signed(identity: Identity, key: SessionKey) -> dict[str, str]:
     """A user, and the proof of the key: the HMAC of nothing. Its key is the base64 text, not what it stands for."""
     signature = hmac.new(key.value.encode(), b"", hashlib.sha256).hexdigest()
     return {"openid": identity.openid, "signature": signature, "sig_method": "hmac_sha256"}
-
-
-def _phone_code_invalid(code: PhoneCode, error: CodeInvalid) -> CodeInvalid:
-    detail = (
-        "This looks like a code of wx.login(); send the one that the phone button gives in getPhoneNumber's event"
-        if len(code.value) == LOGIN_CODE_LENGTH
-        else "WeChat does not know the phone code: it works once, within five minutes; ask the user to press again"
-    )
-    return CodeInvalid(detail, errcode=error.errcode, rid=error.rid)
 
 
 def _phone_number(info: Mapping[str, Any]) -> PhoneNumber:

@@ -46,7 +46,7 @@ def run(work: Callable[[Container], Awaitable[T]]) -> T:
 
 async def _run(settings: Settings, work: Callable[[Container], Awaitable[T]]) -> T:
     async with open_container(settings) as container:
-        await require_migrated(settings)
+        await require_migrated(container)
         return await work(container)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import multiprocessing
-import multiprocessing.connection
 import os
 import signal
 import socket
@@ -34,7 +33,7 @@ def app_of_environment() -> Litestar:
 
 def _end_with(supervisor: BaseProcess) -> None:
     """Stop when the supervisor is gone: killed, it cannot stop its processes, and they would keep the port."""
-    multiprocessing.connection.wait([supervisor.sentinel])
+    supervisor.join()
     log.error("stopping", cause="the supervising process was killed")
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -59,8 +58,8 @@ def serve(host: str, port: int, workers: int) -> None:
 
 async def _check(settings: Settings) -> None:
     """Refuse to start without tables; without a session store, start and say so: it may come back at any moment."""
-    await require_migrated(settings)
     async with open_container(settings) as container:
+        await require_migrated(container)
         for store, wrong in (await container.readiness()()).items():
             if wrong:
                 log.warning("store_unavailable", where="serve", store=store, detail=wrong)

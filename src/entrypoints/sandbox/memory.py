@@ -37,7 +37,3 @@ class Recent(Generic[K, V]):
             self[key] = new()
         self._values.move_to_end(key)
         return self._values[key]
-
-    def remove(self, key: K) -> None:
-        """Forget the value of `key`, if there is one."""
-        self._values.pop(key, None)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from adapters.wechat.errcodes import ERRCODES, AccessTokenRefused, ErrCode, error_of
+from adapters.wechat.errcodes import ERRCODES, AccessTokenRefused, ErrCode
+from adapters.wechat.errors import error_of, meaning
 from domain.errors import (
     AppMisconfigured,
     CodeInvalid,
@@ -74,7 +75,7 @@ def test_every_row_explains(row: ErrCode) -> None:
 @ROWS
 def test_the_error_tells_what_happened_and_what_mends_it(row: ErrCode) -> None:
     """The error's text has the meaning and the mend, and its fields have WeChat's own words."""
-    error = error_of(row.number, "6374a1b2-0c3d4e5f-12ab34cd")
+    error = error_of(row.number, "as it says rid: 6374a1b2-0c3d4e5f-12ab34cd")
 
     assert type(error) is row.error
     assert row.meaning in error.detail
@@ -85,8 +86,28 @@ def test_the_error_tells_what_happened_and_what_mends_it(row: ErrCode) -> None:
 @pytest.mark.parametrize("number", [2, 40227, 99999, -2, 2**63])
 def test_an_unknown_code_is_wechat_being_unavailable(number: int) -> None:
     """A code that nobody explained yet is WeChat's trouble, and its text names the number."""
-    error = error_of(number, None)
+    error = error_of(number)
 
     assert type(error) is WeChatUnavailable
     assert str(number) in error.detail
     assert (error.errcode, error.rid) == (number, None)
+
+
+def test_the_address_for_the_whitelist_is_named() -> None:
+    """The error of an address that is not on the whitelist names the one that WeChat saw."""
+    errmsg = "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist, rid: 6374a1b2-0c3d4e5f-12ab34cd"
+
+    assert "whitelist (203.0.113.7)." in error_of(40164, errmsg).detail
+
+
+def test_an_errcode_may_mean_something_else_in_one_call() -> None:
+    """Where a call gives an errcode a meaning of its own, that is the error, with WeChat's own words; others stay."""
+    here = {40013: (CodeInvalid, "the code of another app")}
+    with pytest.raises(CodeInvalid, match="the code of another app") as meant, meaning(here):
+        raise error_of(40013, "invalid appid rid: 6374a1b2-0c3d4e5f-12ab34cd")
+    with pytest.raises(AppMisconfigured), meaning(here):
+        raise error_of(40125)
+    with pytest.raises(WeChatUnavailable), meaning(here):
+        raise WeChatUnavailable
+
+    assert (meant.value.errcode, meant.value.rid) == (40013, "6374a1b2-0c3d4e5f-12ab34cd")

@@ -1,0 +1,189 @@
+"""The page on a mini-program's calls is what the code is."""
+
+import json
+import re
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+
+from domain.errors import Retry, Unavailable, error_named
+from entrypoints.container import open_container
+from entrypoints.http.app import create_app
+from entrypoints.http.contract import PLATFORM_ERRORS, SESSION_ERRORS
+from entrypoints.problems import OUTCOMES, Problem
+from entrypoints.settings import load_settings
+from support.pages import ROOT, Operation, blocks
+
+GUIDES = {
+    name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("mini-program.md", "mini-program.zh-CN.md")
+}
+"""The page on a mini-program's calls, in both languages."""
+
+each_guide = pytest.mark.parametrize("guide", GUIDES.values(), ids=GUIDES)
+
+
+@pytest.fixture(scope="module")
+def app() -> Litestar:
+    """The application, which nobody starts."""
+    return create_app(lambda: open_container(load_settings()))
+
+
+@pytest.fixture(scope="module")
+def operations(app: Litestar) -> dict[Operation, dict[str, Any]]:
+    """What a client or its gateway calls, as the schema describes it."""
+    described = {
+        (method.upper(), anonymous(path)): operation
+        for path, item in app.openapi_schema.to_schema()["paths"].items()
+        for method, operation in item.items()
+    }
+    return {key: each for key, each in described.items() if key[1].startswith(("/v1/", "/login", "/auth"))}
+
+
+def anonymous(path: str) -> str:
+    """The path without a slash at its end and without the names of its parameters."""
+    return re.sub(r"\$?\{[\w.]+\}", "{}", path.rstrip("/"))
+
+
+def operations_in(text: str) -> set[Operation]:
+    """Every call that the text names, in an example or in a sentence."""
+    found = re.findall(r"\b(GET|POST|PUT|PATCH|DELETE) (/(?:v1|login|auth)[\w/{}-]*)", text)
+    return {(method, anonymous(path)) for method, path in found}
+
+
+def codes_in(text: str) -> list[tuple[str, str, str]]:
+    """The rows of the text's tables of errors: code, HTTP status, retry."""
+    return re.findall(r"^\| `(\w+)` \| (\d{3}) \| `(\w+)` \|", text, re.MULTILINE)
+
+
+def refusals_of(operation: dict[str, Any]) -> set[str]:
+    """The codes that the schema declares."""
+    texts = [response["description"] for status, response in operation["responses"].items() if status >= "400"]
+    return {code for text in texts for code in text.removeprefix("status 3: ").split(", ")}
+
+
+class Message(NamedTuple):
+    """A block of HTTP: its first line, its headers and its JSON."""
+
+    start: list[str]
+    headers: dict[str, str]
+    body: Any
+
+
+def messages(text: str) -> list[Message]:
+    """The blocks of HTTP, whose JSON is JSON."""
+    found = []
+    for block in blocks(text, "http"):
+        head, _, body = block.partition("\n\n")
+        start, *headers = head.splitlines()
+        found.append(Message(start.split(" "), dict(line.split(": ") for line in headers), body and json.loads(body)))
+    return found
+
+
+def types_of(app: Litestar, operation: Operation) -> tuple[Any, Any]:
+    """What the operation is sent and what it answers."""
+    (handler,) = [
+        route.route_handler_map[operation[0]][0]  # type: ignore[index]
+        for route in app.routes
+        if isinstance(route, HTTPRoute) and anonymous(re.sub(r":\w+", "", route.path)) == operation[1]
+    ]
+    data = handler.parsed_data_field
+    return data and data.annotation, handler.parsed_return_field.annotation
+
+
+def read_as(kind: Any, body: Any) -> Any:
+    """The body, read and written again as the code does; what is left out of it may be null."""
+    written = msgspec.to_builtins(msgspec.convert(body, kind))
+    return {name: value for name, value in written.items() if name in body or value is not None}
+
+
+@each_guide
+def test_the_guide_has_every_call(guide: str, operations: dict[Operation, Any]) -> None:
+    """Every call that a client makes is there, and no other."""
+    assert operations_in(guide) == set(operations)
+
+
+@each_guide
+def test_the_guides_examples_are_what_the_code_reads_and_writes(guide: str, app: Litestar) -> None:
+    """A request has no field that the code does not know; an answer has the fields of the code's, in their order."""
+    operation = ("", "")
+    for start, headers, body in messages(guide):
+        if start[-1] == "HTTP/1.1":
+            operation = (start[0], anonymous(start[1]))
+            if body:
+                assert headers["Content-Type"] == "application/json"
+                assert read_as(types_of(app, operation)[0], body) == body
+        elif start[1] >= "400":
+            assert list(read_as(Problem, body).items()) == list(body.items())
+            assert body["title"] == error_named(body["code"]).title
+            assert body["status"] == int(start[1])
+        elif body:
+            kind = types_of(app, operation)[1]
+            assert json.dumps(read_as(kind, body)) == json.dumps(body)
+
+
+@each_guide
+def test_the_guides_gateway_gets_the_headers_that_there_are(guide: str, operations: dict[Operation, Any]) -> None:
+    """The answer of /auth has the headers of the schema."""
+    (answer,) = [headers for start, headers, _ in messages(guide) if "X-User-Id" in headers]
+
+    assert list(answer) == list(operations["GET", "/auth"]["responses"]["204"]["headers"])
+
+
+@each_guide
+def test_the_guides_examples_bring_a_token_where_one_is_needed(guide: str, operations: dict[Operation, Any]) -> None:
+    """A request has the Authorization header exactly where the schema asks for it."""
+    for start, headers, _ in messages(guide):
+        if start[-1] == "HTTP/1.1":
+            needed = bool(operations[start[0], anonymous(start[1])].get("security"))
+            assert ("Authorization" in headers) == needed
+
+
+@each_guide
+def test_the_guides_javascript_calls_what_there_is(guide: str, operations: dict[Operation, Any]) -> None:
+    """Every address in the code is one of the service's or of the reader's own, with a method that wx.request has."""
+    code = "".join(blocks(guide, "js"))
+    calls = re.findall(r"url: ['`](?:https://[^/]+)?(/[^'`]+)['`](?:,\s*method: '(\w+)')?", code)
+    ours = {(method or "GET", anonymous(path)) for path, method in calls if path.startswith(("/v1", "/login"))}
+
+    assert code.count("url:") == len(calls)
+    assert ours <= set(operations)
+    assert "PATCH" not in {method for _, method in calls}
+
+
+@each_guide
+def test_the_guides_errors_are_those_of_the_calls(guide: str, operations: dict[Operation, Any]) -> None:
+    """A call's section names what only this call can answer, the last table what all can; nothing is left out."""
+    of_all = {kind.code for kind in OUTCOMES if kind in (*SESSION_ERRORS, *PLATFORM_ERRORS)}
+    for text in guide.split("\n## "):
+        named = {code for code, _, _ in codes_in(text)}
+        asked = [operations[each] for each in operations_in(text)]
+        if blocks(text, "http") and messages(text)[0].start[-1] == "HTTP/1.1":
+            declared = set().union(*map(refusals_of, asked))
+            common = of_all if any(each.get("security") for each in asked) else set()
+            assert declared - common <= named <= declared, text.splitlines()[0]
+        elif named:
+            assert named == of_all
+
+
+@each_guide
+def test_the_guides_errors_are_as_the_code_has_them(guide: str) -> None:
+    """HTTP status and retry are those of the code."""
+    for code, status, retry in codes_in(guide):
+        kind = error_named(code)
+        assert int(status) == OUTCOMES[kind].http
+        assert retry in ({Retry.NEW_CODE, Retry.LATER} if issubclass(kind, Unavailable) else {kind.retry})
+
+
+def test_the_guide_is_the_same_in_both_languages() -> None:
+    """Examples, code but for its comments, and errors are one and the same."""
+
+    def essence(guide: str) -> list[Any]:
+        code = [re.sub(r" // .*", "", block) for block in blocks(guide, "js")]
+        return [blocks(guide, "http"), code, blocks(guide, "html"), blocks(guide, "sh"), codes_in(guide)]
+
+    english, chinese = map(essence, GUIDES.values())
+
+    assert english == chinese

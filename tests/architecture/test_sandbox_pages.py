@@ -1,0 +1,177 @@
+"""The page on the sandbox is what the sandbox is."""
+
+import re
+import shlex
+import sys
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import msgspec
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from litestar.routes import HTTPRoute
+
+from entrypoints.container import open_signers, utc_now
+from entrypoints.sandbox.api import ENDPOINTS
+from entrypoints.sandbox.app import create_sandbox
+from entrypoints.sandbox.faults import Fault
+from entrypoints.setting_sources import CONFIG_VARIABLE
+from entrypoints.settings import Signing, load_settings
+from support.pages import ROOT, Operation, blocks, table
+
+SANDBOX_PAGES = {
+    name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("sandbox.md", "sandbox.zh-CN.md")
+}
+"""The page on the sandbox, in both languages."""
+
+each_sandbox_page = pytest.mark.parametrize("page", SANDBOX_PAGES.values(), ids=SANDBOX_PAGES)
+
+FIRST_COLUMNS = {
+    "controls": ("control", "接口"),
+    "faults": ("field", "字段"),
+    "calls": ("path", "路径"),
+    "signing": ("key of `signing`", "`signing` 的字段"),
+}
+"""What the tables of the two pages start with."""
+
+
+@cache
+def key_pair() -> tuple[str, str]:
+    """A private key and its public half, both PEM."""
+    key = rsa.generate_private_key(65537, 2048)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return private.decode(), public.decode()
+
+
+def in_process() -> httpx.AsyncClient:
+    """A client of a sandbox of its own, without a network."""
+    transport = httpx.ASGITransport(create_sandbox())  # type: ignore[arg-type]  # the same protocol, typed twice
+    return httpx.AsyncClient(transport=transport, base_url="http://sandbox")
+
+
+def sandbox_table(page: str, name: str) -> list[list[str]]:
+    """The rows of a table of the page, in whichever language."""
+    (column,) = [column for column in FIRST_COLUMNS[name] if f"\n| {column} |" in page]
+    return table(page, column)
+
+
+def fields_in(cell: str) -> list[str]:
+    """The fields of `{"a", "b"?}`, with the question mark of those that may be left out."""
+    return [name + optional for name, optional in re.findall(r'"(\w+)"(\??)', cell)]
+
+
+def fields_of(kind: type[msgspec.Struct]) -> list[str]:
+    """The same of what the code reads."""
+    return [field.encode_name + "?" * (not field.required) for field in msgspec.structs.fields(kind)]
+
+
+def curls_in(page: str) -> dict[Operation, str | None]:
+    """What is sent by the block that has every control, with a key in the place of the shell's work."""
+    (block,) = [block for block in blocks(page, "sh") if "/sandbox/clock" in block]
+    sent: dict[Operation, str | None] = {}
+    for line in block.splitlines():
+        program, url, *rest = shlex.split(re.sub(r"\$\(.*\)", "KEY", line))
+        if program == "curl":
+            body = rest[1].replace("KEY", key_pair()[1].replace("\n", "\\n")) if rest else None
+            sent["POST" if rest else "GET", url.removeprefix("http://127.0.0.1:8000")] = body
+            assert rest[:1] in ([], ["-d"])
+    return sent
+
+
+@each_sandbox_page
+def test_the_sandbox_page_has_every_control(page: str) -> None:
+    """All controls are there and no other, each with the fields that it takes and the status that it answers."""
+    routes = [route for route in create_sandbox().routes if isinstance(route, HTTPRoute)]
+    handlers = {
+        (method, route.path): route.route_handler_map[method][0]
+        for route in routes
+        for method in route.methods - {"OPTIONS", "HEAD"}
+    }
+    documented = {tuple(row[0].strip("`").split(" ")): row[1:] for row in sandbox_table(page, "controls")}
+
+    assert set(documented) == set(handlers)
+    for name, (body, answer, *_) in documented.items():
+        data = handlers[name].parsed_data_field
+        assert fields_in(body) == (fields_of(data.annotation) if data else [])
+        assert int(answer[:3]) == handlers[name].status_code
+
+
+@pytest.mark.anyio
+@each_sandbox_page
+async def test_the_sandbox_pages_commands_work(page: str) -> None:
+    """There is one for each control, which answers the fields that the table has."""
+    sent = curls_in(page)
+    async with in_process() as client:
+        for name, _, told, *_ in sandbox_table(page, "controls"):
+            method, path = name.strip("`").split(" ")
+            answer = await client.request(method, path, content=sent.pop((method, path)))
+
+            assert answer.status_code == int(told[:3]), answer.text
+            if fields_in(told):
+                assert list(answer.json()) == fields_in(told)
+    assert sent == {}
+
+
+@each_sandbox_page
+def test_the_sandbox_page_has_the_fields_of_a_fault(page: str) -> None:
+    """All of them, in the code's order."""
+    documented = [row[0].strip("`") for row in sandbox_table(page, "faults")]
+
+    assert documented == [field.name for field in msgspec.structs.fields(Fault)]
+
+
+@each_sandbox_page
+def test_the_sandbox_page_has_wechats_calls(page: str) -> None:
+    """Path, methods and whether a call may be signed are those of the code."""
+    documented = [
+        (path.strip("`"), tuple(re.findall("[A-Z]+", methods)), signable in ("yes", "是"))
+        for path, methods, signable in sandbox_table(page, "calls")
+    ]
+
+    assert documented == [(path, each.methods, each.signable) for path, each in ENDPOINTS.items()]
+
+
+@pytest.mark.anyio
+@each_sandbox_page
+async def test_the_sandbox_pages_signing_script_makes_an_app_that_signs(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sandbox's answer goes through the script into settings that load, as the table has it."""
+    (script,) = re.findall(r"^python3 - > wxlogin.toml <<'END'\n(.*?)^END$", page, re.MULTILINE | re.DOTALL)
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "key.pem").write_text(key_pair()[0], encoding="utf-8")
+    async with in_process() as client:
+        told = await client.post("/sandbox/signing", content=curls_in(page)["POST", "/sandbox/signing"])
+    (files / "signing.json").write_bytes(told.content)
+    ran = await anyio.run_process([sys.executable, "-c", script], cwd=files)
+    (files / "wxlogin.toml").write_bytes(ran.stdout)
+    monkeypatch.setenv(CONFIG_VARIABLE, str(files / "wxlogin.toml"))
+    fields = told.json() | {"key.pem": key_pair()[0]}
+    signing = {key.strip("`"): field.split("`")[1] for key, field in sandbox_table(page, "signing")}
+
+    assert len(open_signers(load_settings(), utc_now)) == 1
+    assert list(signing) == list(Signing.model_fields)
+    assert tomllib.loads(ran.stdout.decode())["apps"][0]["signing"] == {
+        key: fields[field] for key, field in signing.items()
+    }
+
+
+def test_the_sandbox_page_is_the_same_in_both_languages() -> None:
+    """Commands but for their comments, controls and faults are one and the same."""
+
+    def essence(page: str) -> list[Any]:
+        controls = [[row[0], fields_in(row[1]), fields_in(row[2])] for row in sandbox_table(page, "controls")]
+        return [re.sub(r" +# .*", "", "".join(blocks(page, "sh"))), controls, set(re.findall(r"\b\d{5}\b", page))]
+
+    english, chinese = map(essence, SANDBOX_PAGES.values())
+
+    assert english == chinese

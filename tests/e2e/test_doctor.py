@@ -1,0 +1,118 @@
+"""`wxlogin doctor`: each check, with the mend."""
+
+import re
+import subprocess
+from typing import Any
+
+import pytest
+
+from support.processes import APPID, KEY, SECRET, Environment, Sandbox, run
+
+Done = subprocess.CompletedProcess[str]
+
+NOWHERE = "postgresql+asyncpg://wxlogin:pa55word@127.0.0.1:1/wxlogin"
+
+
+def checks(done: Done) -> dict[str, str]:
+    """What `doctor` says of each check: ok or FAIL."""
+    assert done.stderr == ""
+    assert "Traceback" not in done.stdout
+    found = re.findall(r"^(ok|FAIL) +(settings|schema|database|session store|WeChat) ", done.stdout, re.MULTILINE)
+    return {check: verdict for verdict, check in found}
+
+
+def test_the_doctor_finds_nothing(env: Environment, redis_url: str) -> None:
+    """A sound installation is ok in every check, status 0, and the diagnosis shows no secret."""
+    done = run("doctor", env={**env, "WXLOGIN_REDIS_URL": redis_url})
+
+    assert done.returncode == 0
+    assert checks(done) == {"settings": "ok", "schema": "ok", "database": "ok", "session store": "ok"}
+    assert APPID in done.stdout
+    assert KEY not in done.stdout
+    assert SECRET not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "status", "verdicts", "mend"),
+    [
+        (
+            {"WXLOGIN_APPID": "", "WXLOGIN_APP_SECRET": ""},
+            5,
+            {"settings": "FAIL"},
+            "WXLOGIN_APPID=wx",
+        ),
+        (
+            {"WXLOGIN_DATABASE_URL": NOWHERE},
+            4,
+            {"settings": "ok", "schema": "FAIL", "database": "FAIL"},
+            "WXLOGIN_DATABASE_URL",
+        ),
+        (
+            {"WXLOGIN_REDIS_URL": "redis://127.0.0.1:1/0"},
+            4,
+            {"settings": "ok", "schema": "ok", "database": "ok", "session store": "FAIL"},
+            "WXLOGIN_REDIS_URL",
+        ),
+    ],
+    ids=["no app", "no database", "no Redis"],
+)
+def test_the_doctor_finds_what_is_wrong(
+    env: Environment, variables: Environment, status: int, verdicts: dict[str, str], mend: str
+) -> None:
+    """Each thing that is wrong fails its own check, with what mends it, and decides the status."""
+    done = run("doctor", env={**env, **variables})
+
+    assert checks(done) == verdicts
+    assert done.returncode == status
+    assert mend in done.stdout
+    assert "pa55word" not in done.stdout
+
+
+def test_the_doctor_finds_a_database_that_is_not_migrated(empty: Environment) -> None:
+    """A database without tables fails the schema check, with the command that mends it: it does answer."""
+    done = run("doctor", env=empty)
+
+    assert checks(done)["schema"] == "FAIL"
+    assert checks(done).get("database") != "FAIL"
+    assert done.returncode == 5
+    assert "wxlogin migrate" in done.stdout
+
+
+def test_the_doctor_proves_the_credentials(env: Environment) -> None:
+    """With --wechat an access token from WeChat proves each app's credentials, and no token is shown."""
+    done = run("doctor", "--wechat", env=env)
+
+    assert done.returncode == 0
+    assert checks(done)["WeChat"] == "ok"
+    assert SECRET not in done.stdout
+
+
+def test_the_doctor_asks_wechat_only_when_told(env: Environment, sandbox: Sandbox) -> None:
+    """Without --wechat nobody asks WeChat for a token."""
+    before = len(sandbox.calls_of("/cgi-bin/stable_token"))
+
+    assert "WeChat" not in checks(run("doctor", env=env))
+    assert len(sandbox.calls_of("/cgi-bin/stable_token")) == before
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "told"),
+    [
+        ({"errcode": 40125}, 5, "Set WXLOGIN_APP_SECRET"),
+        ({"errcode": 40164}, 5, "203.0.113.7"),
+        ({"errcode": 40243}, 5, "Unfreeze"),
+        ({"errcode": 45009}, 4, "quota"),
+        ({"drop": True}, 4, "cannot be reached"),
+    ],
+    ids=str,
+)
+def test_the_doctor_says_what_wechat_answers(
+    env: Environment, sandbox: Sandbox, fault: dict[str, Any], status: int, told: str
+) -> None:
+    """What WeChat rejects is a failed check, with the errcode, what it means and what mends it."""
+    sandbox.fail(path="/cgi-bin/stable_token", **fault)
+    done = run("doctor", "--wechat", env=env)
+
+    assert (done.returncode, checks(done)["WeChat"]) == (status, "FAIL")
+    assert told in done.stdout
+    assert "errcode" not in fault or f"errcode {fault['errcode']}, rid " in done.stdout

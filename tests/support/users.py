@@ -1,0 +1,36 @@
+"""Users that a test of a repository makes."""
+
+import uuid
+
+from application.ports import UserRepository
+from domain.identity import AppId, Identity
+from domain.user import UnionIdConflict, User
+from support.clock import Clock
+
+APP, OTHER_APP = AppId("wx0000000000000001"), AppId("wx0000000000000002")
+
+
+def unique(prefix: str = "o") -> str:
+    """An openid or a unionid that no other test has."""
+    return f"{prefix}{uuid.uuid4().hex}"
+
+
+def somebody(appid: AppId = APP, unionid: str | None = None) -> Identity:
+    """An account that nobody saw before."""
+    return Identity(appid, unique(), unionid)
+
+
+async def made(users: UserRepository, clock: Clock, identity: Identity | None = None) -> User:
+    """The user of this identity, or of one that nobody saw before, with all accounts."""
+    user, _ = await users.find_or_create(identity or somebody(), clock.now)
+    return await users.get(user.id)
+
+
+async def conflicts_of(users: UserRepository, user: User) -> list[UnionIdConflict]:
+    """The user's conflicts among those of all tests."""
+    return [conflict for conflict in await users.conflicts() if conflict.user_id == user.id]
+
+
+def accounts_of(user: User) -> list[tuple[AppId, str]]:
+    """The user's accounts, without unionids."""
+    return [(account.appid, account.openid) for account in user.accounts]
