@@ -164,11 +164,11 @@ def test_a_quota_says_when_to_come_back(service: Service, sandbox: Sandbox) -> N
 def test_a_code_is_sent_to_wechat_once(service: Service, sandbox: Sandbox) -> None:
     """When WeChat hangs up on a used connection, the code is not sent a second time: it may be spent."""
     service.log_in(sandbox.code())
-    before = len(sandbox.calls())
+    before = sandbox.call_count()
     sandbox.fail(drop=True)
     service.http.post("/login/", json={"code": sandbox.code()})
 
-    assert len(sandbox.calls()) == before + 1
+    assert sandbox.call_count() == before + 1
 
 
 @pytest.mark.parametrize("path", PATHS)

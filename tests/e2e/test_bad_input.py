@@ -143,13 +143,13 @@ def test_a_malformed_body_after_login_is_the_callers_fault(
     service: Service, sandbox: Sandbox, login: dict[str, Any], body: bytes
 ) -> None:
     """The same holds for every route that needs WeChat after login, whole or in pieces, and WeChat is not asked."""
-    before = len(sandbox.calls())
+    before = sandbox.call_count()
     whole = {route: send(service, route, login["token"], content=body) for route in AFTER_LOGIN}
     pieces = {route: send(service, route, login["token"], content=chunks(body)) for route in AFTER_LOGIN}
 
     assert [route for route, answer in whole.items() if not is_refused(answer, route)] == []
     assert [route for route, answer in pieces.items() if not is_refused(answer, route)] == []
-    assert len(sandbox.calls()) == before
+    assert sandbox.call_count() == before
     assert service.auth(login["token"]).status_code == 204
 
 
@@ -159,11 +159,11 @@ def test_a_malformed_body_after_login_is_the_callers_fault(
 @pytest.mark.parametrize("route", ["article", "login"])
 def test_what_cannot_be_a_code_never_reaches_wechat(service: Service, sandbox: Sandbox, route: str, code: str) -> None:
     """A code that wx.login() never gives is refused without asking WeChat."""
-    before = len(sandbox.calls())
+    before = sandbox.call_count()
     answer = send(service, route, json={"code": code})
 
     assert is_refused(answer, route), answer.text
-    assert len(sandbox.calls()) == before
+    assert sandbox.call_count() == before
 
 
 @pytest.mark.parametrize("code", ["a&appid=other", "a%26b", "a#b", "a?b", "../a", "a+b", "${jndi:x}", '"', "'"])

@@ -18,12 +18,12 @@ def test_a_stop_lets_requests_in_flight_finish(
 ) -> None:
     """A login that WeChat is slow to answer is still answered when the service is told to stop, which ends with 0."""
     code = sandbox.code()
-    calls = len(sandbox.calls())
+    calls = sandbox.call_count()
     sandbox.fail(delay_seconds=1)
     env = environment(database_url=sqlite_url, wechat_url=sandbox.url)
     with service("--workers", workers, env=env) as running, ThreadPoolExecutor() as threads:
         login: Future[dict[str, object]] = threads.submit(running.log_in, code)
-        wait_until(lambda: len(sandbox.calls()) > calls, "the login")
+        wait_until(lambda: sandbox.call_count() > calls, "the login")
         status = running.process.stop(stop)
 
         assert "token" in login.result()

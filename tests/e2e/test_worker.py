@@ -21,12 +21,12 @@ def env(sandbox: Sandbox, own_redis_url: str, sqlite_url: str) -> Environment:
 def test_a_killed_workers_job_is_finished_by_the_next(env: Environment, sandbox: Sandbox, own_redis_url: str) -> None:
     """A job whose worker gets SIGKILL half-way is finished by the next worker, on an otherwise idle queue."""
     code = sandbox.code()
-    calls = len(sandbox.calls())
+    calls = sandbox.call_count()
     sandbox.fail(delay_seconds=1.5, status=500)
     with running("worker", env=env) as first:
         first.event("working")
         job = queue_job(own_redis_url, "wxlogin.login", code=code)
-        wait_until(lambda: len(sandbox.calls()) > calls, "the job")
+        wait_until(lambda: sandbox.call_count() > calls, "the job")
         first.stop(signal.SIGKILL)
 
     with running("worker", env=env) as second:
@@ -40,12 +40,12 @@ def test_a_killed_workers_job_is_finished_by_the_next(env: Environment, sandbox:
 def test_a_stopped_worker_finishes_its_job(env: Environment, sandbox: Sandbox, own_redis_url: str) -> None:
     """SIGTERM lets the job in hand finish, then the worker ends with status 0."""
     code = sandbox.code()
-    calls = len(sandbox.calls())
+    calls = sandbox.call_count()
     sandbox.fail(delay_seconds=1)
     with running("worker", env=env) as worker:
         worker.event("working")
         job = queue_job(own_redis_url, "wxlogin.login", code=code)
-        wait_until(lambda: len(sandbox.calls()) > calls, "the job")
+        wait_until(lambda: sandbox.call_count() > calls, "the job")
         status = worker.stop(signal.SIGTERM)
 
     assert status == 0

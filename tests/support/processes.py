@@ -141,9 +141,17 @@ class Sandbox:
         return [call for call in self.calls() if call["path"] == path]
 
     def calls(self) -> list[dict[str, Any]]:
-        """What was called."""
-        calls: list[dict[str, Any]] = self._client.get("/sandbox/calls").raise_for_status().json()["calls"]
+        """What was called: the last 1,000 calls."""
+        calls: list[dict[str, Any]] = self._shown()["calls"]
         return calls
+
+    def call_count(self) -> int:
+        """How many calls there were, of which `calls` forgets the oldest."""
+        return int(self._shown()["total"])
+
+    def _shown(self) -> dict[str, Any]:
+        shown: dict[str, Any] = self._client.get("/sandbox/calls").raise_for_status().json()
+        return shown
 
     def advance(self, seconds: float) -> None:
         """Move its clock."""

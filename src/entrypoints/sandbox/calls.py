@@ -57,13 +57,15 @@ class Call:
 
 
 class Calls:
-    """The last 1,000 calls."""
+    """The last 1,000 calls, and how many there were: `total`."""
 
     def __init__(self) -> None:
+        self.total = 0
         self._calls: deque[Call] = deque(maxlen=CALLS_REMEMBERED)
 
     def add(self, call: Call) -> None:
         """Note a call as it arrives; its outcome is written into it later."""
+        self.total += 1
         self._calls.append(call)
 
     def shown(self) -> list[dict[str, object]]:

@@ -82,9 +82,9 @@ def add_fault(data: JSONBody[Fault], faults: NamedDependency[Faults]) -> Fault:
 
 
 @get("/calls", sync_to_thread=False)
-def list_calls(calls: NamedDependency[Calls]) -> dict[str, list[dict[str, object]]]:
+def list_calls(calls: NamedDependency[Calls]) -> dict[str, object]:
     """Show what was called, newest last."""
-    return {"calls": calls.shown()}
+    return {"total": calls.total, "calls": calls.shown()}
 
 
 @post("/clock", status_code=200, sync_to_thread=False)

@@ -11,12 +11,13 @@ from entrypoints.sandbox.requests import Request
 
 
 def test_the_last_thousand_calls_newest_last() -> None:
-    """Older calls give way to newer ones."""
+    """Older calls give way to newer ones, and are counted all the same."""
     calls = Calls()
     for number in range(1500):
         calls.add(Call(0, "GET", f"/{number}", {}))
 
     assert [call["path"] for call in calls.shown()] == [f"/{number}" for number in range(500, 1500)]
+    assert calls.total == 1500
 
 
 def test_a_call_shows_its_outcome_only_when_there_is_one() -> None:

@@ -285,4 +285,4 @@ async def test_what_the_sandbox_lacks_is_a_problem(
 
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
-    assert (await client.get("/sandbox/calls")).json() == {"calls": []}
+    assert (await client.get("/sandbox/calls")).json() == {"total": 0, "calls": []}
