@@ -8,6 +8,7 @@ from domain.errors import AppUnknown, CodeMissing, RequestInvalid
 
 APPID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 CODE = re.compile(r"[!-~]{1,512}")
+ID = re.compile(r"[!-~]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,18 @@ class PhoneCode(_Code):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who WeChat says the user is: the openid is theirs in this app, the unionid in all apps of one owner."""
+    """Who WeChat says the user is: the openid is theirs in this app, the unionid in all apps of one owner.
+
+    Raises ValueError for what cannot be one: a gateway is told both in headers, which have to stay whole.
+    """
 
     appid: AppId
     openid: str
     unionid: str | None = None
+
+    def __post_init__(self) -> None:
+        if not ID.fullmatch(self.openid) or not (self.unionid is None or ID.fullmatch(self.unionid)):
+            raise ValueError("openid and unionid are 1 to 128 printable ASCII characters")
 
 
 def choose_app(configured: frozenset[AppId], named: str | None, hinted: str | None) -> AppId:

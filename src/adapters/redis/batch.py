@@ -1,28 +1,26 @@
 """Reads that share a round trip."""
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Generic, TypeVar
 
-from redis.asyncio import Redis
-
-Waiting = tuple[str, asyncio.Future[bytes | None]]
+V = TypeVar("V")
 
 
-class BatchingReader:
-    """GETs of concurrent requests travel as one MGET: while one is on its way, the next one collects.
+class BatchingReader(Generic[V]):
+    """Reads of concurrent requests travel together: while one batch is on its way, the next one collects.
 
-    Beside a GET a request, this costs the processor a third, and needs one connection. A cluster's client has
-    `mget_nonatomic`, which asks each slot by itself.
+    `read` asks for some keys at once, and answers with the values of those that exist.
     """
 
-    def __init__(self, redis: Redis) -> None:
-        self._mget = getattr(redis, "mget_nonatomic", redis.mget)
-        self._waiting: list[Waiting] = []
+    def __init__(self, read: Callable[[set[str]], Awaitable[Mapping[str, V]]]) -> None:
+        self._read = read
+        self._waiting: list[tuple[str, asyncio.Future[V | None]]] = []
         self._sender: asyncio.Task[None] | None = None
 
-    async def get(self, key: str) -> bytes | None:
-        """The value of `key`, or None. Raises what redis-py raises."""
-        future: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+    async def get(self, key: str) -> V | None:
+        """The value of `key`, or None: what it was at some time after the call. Raises what `read` raises."""
+        future: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((key, future))
         if self._sender is None:
             self._sender = asyncio.create_task(self._send())
@@ -36,14 +34,14 @@ class BatchingReader:
         finally:
             self._sender = None
 
-    async def _answer(self, batch: list[Waiting]) -> None:
+    async def _answer(self, batch: list[tuple[str, asyncio.Future[V | None]]]) -> None:
         try:
-            values: list[Any] = await self._mget([key for key, _ in batch])
+            values = await self._read({key for key, _ in batch})
         except Exception as error:  # noqa: BLE001  # whatever it is, each of those who wait has to hear of it
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)
         else:
-            for (_, future), value in zip(batch, values, strict=True):
+            for key, future in batch:
                 if not future.done():
-                    future.set_result(value)
+                    future.set_result(values.get(key))

@@ -15,12 +15,13 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.client import Pipeline
 
 from adapters.redis.batch import BatchingReader
 from adapters.redis.client import translated
 from adapters.redis.key_vault import RedisKeyVault
+from adapters.redis.reads import ClusterReads, TrackedReads
 from adapters.redis.times import micros, millis, time_of
 from application.ports import SessionStore
 from domain.identity import AppId, Identity
@@ -75,7 +76,8 @@ class RedisSessionStore(SessionStore):
     def __init__(self, redis: Redis, vault: RedisKeyVault) -> None:
         self._redis = redis
         self._vault = vault
-        self._reader = BatchingReader(redis)
+        reads = ClusterReads if isinstance(redis, RedisCluster) else TrackedReads
+        self._reader = BatchingReader(reads(redis, _decode))
 
     async def start(self, session: Session, key: SessionKey, limit: int) -> None:
         """See SessionStore."""
@@ -92,12 +94,7 @@ class RedisSessionStore(SessionStore):
     async def find(self, session_id: str) -> Session | EndedSession | None:
         """See SessionStore."""
         with translated():
-            if value := await self._reader.get(_key(session_id)):
-                return _session(session_id, _decode_record(value))
-            if value := await self._reader.get(_ended_key(session_id)):
-                ended = _decode_ended(value)
-                return EndedSession(ended.reason, time_of(ended.forget_at))
-        return None
+            return await self._reader.get(_key(session_id)) or await self._reader.get(_ended_key(session_id))
 
     async def touch(self, session: Session) -> None:
         """See SessionStore. What it overwrites tells whether the session moved meanwhile: then it is put right."""
@@ -118,9 +115,8 @@ class RedisSessionStore(SessionStore):
         with translated():
             members: list[Any] = await self._redis.zrange(_index(user_id), 0, -1)
             ids = [_id(member.decode()) for member in members]
-            values = await asyncio.gather(*(self._reader.get(_key(session_id)) for session_id in ids))
-        found = zip(ids, values, strict=True)
-        return [_session(session_id, _decode_record(value)) for session_id, value in found if value]
+            found = await asyncio.gather(*(self._reader.get(_key(session_id)) for session_id in ids))
+        return [session for session in found if isinstance(session, Session)]
 
     async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:
         """See SessionStore."""
@@ -197,6 +193,13 @@ def _record(session: Session) -> Record:
         micros(session.idle_expires_at),
         micros(session.expires_at),
     )
+
+
+def _decode(key: str, value: bytes) -> Session | EndedSession:
+    if key.endswith(":session"):
+        return _session(key[9:41], _decode_record(value))
+    ended = _decode_ended(value)
+    return EndedSession(ended.reason, time_of(ended.forget_at))
 
 
 def _session(session_id: str, record: Record) -> Session:

@@ -3,9 +3,13 @@
 The hottest path there is: plain ASGI, in front of the framework, whose routing costs a third of a check.
 """
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from application.sessions import Sessions
 from domain.errors import WxLoginError
 from domain.session import Session
 from entrypoints.http.caller import bearer_token
@@ -13,37 +17,46 @@ from entrypoints.http.contract import PROBLEM_JSON
 from entrypoints.log import log, log_error
 from entrypoints.problems import DEFECT, NO_STORE, Problem, headers_of, outcome_of
 
-RawHeaders = list[tuple[bytes, bytes]]
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+PATHS = ("/auth", "/auth/")
+
+
+class Verdict(NamedTuple):
+    """What a gateway is told."""
+
+    status: int
+    headers: RawHeaders
+    body: bytes = b""
 
 
 def answered_before(app: ASGIApp) -> ASGIApp:
     """`app`, with /auth answered before its router and middleware see the request."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] in ("/auth", "/auth/"):
-            await authenticate(scope, send)
+        if scope["path"] in PATHS:
+            await _send(await judge(scope["litestar_app"].state.sessions, scope["headers"]), send)
         else:
             await app(scope, receive, send)
 
     return application
 
 
-async def authenticate(scope: Scope, send: Send) -> None:
+async def judge(sessions: Sessions, headers: RawHeaders) -> Verdict:
     """204 with the caller's identity in headers that a gateway copies, or the problem."""
-    authorizations = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
+    authorizations = [value.decode("latin-1") for name, value in headers if name == b"authorization"]
     try:
-        session = await scope["litestar_app"].state.sessions.authenticate(bearer_token(authorizations))
+        session = await sessions.authenticate(bearer_token(authorizations))
     except WxLoginError as error:
         log_error(error, "/auth")
-        await _answer(send, outcome_of(error).http, *_problem(Problem.of(error), headers_of(error)))
+        return _problem(outcome_of(error).http, Problem.of(error), headers_of(error))
     except Exception as error:  # noqa: BLE001  # there is nobody behind this to answer for a defect
         log.error("defect", where="/auth", exc_info=error)
-        await _answer(send, 500, *_problem(DEFECT, NO_STORE))
-    else:
-        await _answer(send, 204, identity_headers(session))
+        return _problem(500, DEFECT, NO_STORE)
+    return Verdict(204, _identity(session))
 
 
-def identity_headers(session: Session) -> RawHeaders:
+def _identity(session: Session) -> RawHeaders:
     """Who is calling; the X-WX names are WeChat Cloud Run's, so that its code moves over unchanged."""
     headers = [
         (b"cache-control", b"no-store"),
@@ -57,18 +70,12 @@ def identity_headers(session: Session) -> RawHeaders:
     return headers
 
 
-def _problem(problem: Problem, headers: dict[str, str]) -> tuple[RawHeaders, bytes]:
+def _problem(status: int, problem: Problem, headers: dict[str, str]) -> Verdict:
     body = msgspec.json.encode(problem)
     headers = {"content-type": PROBLEM_JSON, "content-length": str(len(body)), **headers}
-    return [(name.encode(), value.encode()) for name, value in headers.items()], body
+    return Verdict(status, [(name.encode(), value.encode()) for name, value in headers.items()], body)
 
 
-async def _answer(send: Send, status: int, headers: RawHeaders, body: bytes = b"") -> None:
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": headers,
-        }
-    )
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+async def _send(verdict: Verdict, send: Send) -> None:
+    await send({"type": "http.response.start", "status": verdict.status, "headers": verdict.headers})
+    await send({"type": "http.response.body", "body": verdict.body, "more_body": False})

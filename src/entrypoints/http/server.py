@@ -15,6 +15,7 @@ from uvicorn.supervisors import Multiprocess
 
 from entrypoints.container import open_container, require_migrated
 from entrypoints.http.app import create_app
+from entrypoints.http.protocol import HttpProtocol
 from entrypoints.log import configure_logging, log
 from entrypoints.settings import Settings, SettingsError, load_settings
 
@@ -72,7 +73,7 @@ def stop_quietly() -> None:
 
 
 def server_config(app: str | ASGIApp, settings: Settings, host: str, port: int, workers: int = 1) -> uvicorn.Config:
-    """How uvicorn runs the application."""
+    """How uvicorn runs the application, which is one itself or the name of a function that makes create_app's."""
     return uvicorn.Config(
         app,
         host=host,
@@ -80,7 +81,7 @@ def server_config(app: str | ASGIApp, settings: Settings, host: str, port: int, 
         workers=workers,
         factory=isinstance(app, str),
         loop="uvloop",
-        http="httptools",
+        http=HttpProtocol if isinstance(app, str) else "httptools",
         ws="none",
         log_config=None,
         access_log=False,

@@ -1,0 +1,190 @@
+"""What a process remembers of Redis is never older than the question."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from adapters.redis.client import create_client
+from adapters.redis.reads import TrackedReads
+from support.servers import redis_server, unique_name
+
+pytestmark = pytest.mark.anyio
+
+
+def decode(_key: str, value: bytes) -> int:
+    """A value is a number."""
+    return int(value)
+
+
+def reads_of(redis: Redis, size: int = 1000) -> TrackedReads[int]:
+    """What is tested."""
+    return TrackedReads(redis, decode, size)
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    """A client of one process."""
+    async with create_client(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def other(redis_url: str) -> AsyncIterator[Redis]:
+    """A client of another process."""
+    async with create_client(redis_url) as client:
+        yield client
+
+
+async def gets(redis: Redis) -> int:
+    """How many keys Redis was asked for so far."""
+    stats = await redis.info("commandstats")
+    return int(stats.get("cmdstat_mget", {"calls": 0})["calls"])
+
+
+async def test_what_was_read_is_asked_for_once(redis: Redis, other: Redis) -> None:
+    """A value that nobody changes is fetched the first time only."""
+    reads, name = reads_of(redis), unique_name()
+    await other.set(name, 1)
+    first = await reads({name})
+    before = await gets(other)
+    again = [await reads({name}) for _ in range(10)]
+
+    assert [first, *again] == [{name: 1}] * 11
+    assert await gets(other) == before
+
+
+async def test_a_change_is_seen_by_the_next_read(redis: Redis, other: Redis) -> None:
+    """Once a change is acknowledged, no read that begins later gives the value before it."""
+    reads, name = reads_of(redis), unique_name()
+    for value in range(200):
+        await other.set(name, value)
+
+        assert await reads({name}) == {name: value}
+
+
+async def test_a_key_that_is_gone_is_gone(redis: Redis, other: Redis) -> None:
+    """What was deleted is not found, nor is what was never there, until somebody writes it."""
+    reads, name = reads_of(redis), unique_name()
+    missing = await reads({name})
+    await other.set(name, 1)
+    written = await reads({name})
+    await other.delete(name)
+
+    assert (missing, written, await reads({name})) == ({}, {name: 1}, {})
+
+
+async def test_no_reader_is_behind_a_busy_writer(redis: Redis, other: Redis) -> None:
+    """Under many reads and writes at once, nobody reads what was overwritten before they asked."""
+    reads, names = reads_of(redis), [unique_name() for _ in range(20)]
+    acknowledged = dict.fromkeys(names, 0)
+    for name in names:
+        await other.set(name, 0)
+
+    async def write() -> None:
+        for value in range(1, 100):
+            for name in names:
+                await other.set(name, value)
+                acknowledged[name] = value
+
+    async def read(writing: asyncio.Task[None]) -> int:
+        stale = 0
+        while not writing.done():
+            known = dict(acknowledged)
+            found = await reads(set(names))
+            stale += sum(found[name] < known[name] for name in names)
+        return stale
+
+    writing = asyncio.create_task(write())
+
+    assert await read(writing) == 0
+    assert acknowledged == dict.fromkeys(names, 99)
+
+
+async def test_thousands_of_changes_at_once(redis: Redis, other: Redis) -> None:
+    """A process that asked nothing for a while hears of all that changed meanwhile, however much it is."""
+    reads, prefix = reads_of(redis, size=10_000), unique_name()
+    names = {f"{prefix}:{number}" for number in range(5_000)}
+    await other.mset(dict.fromkeys(names, 1))
+    before = await reads(names)
+    await other.mset(dict.fromkeys(names, 2))
+
+    assert before == dict.fromkeys(names, 1)
+    assert await reads(names) == dict.fromkeys(names, 2)
+
+
+async def test_memory_has_a_bound(redis: Redis, other: Redis) -> None:
+    """No more than `size` values are remembered, and what is not remembered is asked for."""
+    reads, prefix = reads_of(redis, size=10), unique_name()
+    names = {f"{prefix}:{number}" for number in range(100)}
+    await other.mset(dict.fromkeys(names, 1))
+
+    assert await reads(names) == await reads(names) == dict.fromkeys(names, 1)
+    assert len(reads._values) == 10
+
+
+async def test_a_lost_connection_takes_its_memory_along(redis: Redis, other: Redis) -> None:
+    """What changes while nobody can tell is asked for on the next connection."""
+    reads, name = reads_of(redis), unique_name()
+    await other.set(name, 1)
+    before = await reads({name})
+    await other.client_kill_filter(_type="normal", skipme=True)
+    await other.set(name, 2)
+
+    assert before == {name: 1}
+    assert await reads({name}) == {name: 2}
+
+
+async def test_an_emptied_redis_is_empty() -> None:
+    """FLUSHALL is a change of every key."""
+    with redis_server() as server:
+        async with create_client(f"redis://127.0.0.1:{server.port}/0") as redis:
+            reads = reads_of(redis)
+            await redis.set("name", 1)
+            before = await reads({"name"})
+            await redis.flushall()
+
+            assert (before, await reads({"name"})) == ({"name": 1}, {})
+
+
+async def test_without_redis_nobody_gets_an_answer() -> None:
+    """What is remembered answers nobody while Redis is away, and is asked for again when it is back."""
+    with redis_server() as server:
+        async with create_client(f"redis://127.0.0.1:{server.port}/0") as redis:
+            reads = reads_of(redis)
+            await redis.set("name", 1)
+            before = await reads({"name"})
+            server.kill()
+            with pytest.raises((RedisError, OSError)):
+                await reads({"name"})
+            server.start()
+
+            assert (before, await reads({"name"})) == ({"name": 1}, {})
+
+
+async def test_a_redis_that_cannot_tell_is_asked_each_time(redis_url: str, other: Redis) -> None:
+    """RESP2 has no place for what Redis tells unasked: then nothing is remembered."""
+    async with create_client(f"{redis_url}?protocol=2") as redis:
+        reads, name = reads_of(redis), unique_name()
+        await other.set(name, 1)
+        before = await reads({name})
+        await other.set(name, 2)
+
+        assert (before, await reads({name})) == ({name: 1}, {name: 2})
+        assert not reads._values
+
+
+async def test_a_user_who_may_not_track_is_asked_each_time() -> None:
+    """A Redis whose rules forbid CLIENT TRACKING is read all the same."""
+    with redis_server() as server:
+        url = f"redis://plain:word@127.0.0.1:{server.port}/0"
+        async with create_client(f"redis://127.0.0.1:{server.port}/0") as other, create_client(url) as redis:
+            await other.execute_command("ACL SETUSER plain on >word ~* +@all -client")
+            reads = reads_of(redis)
+            await other.set("name", 1)
+            before = await reads({"name"})
+            await other.set("name", 2)
+
+            assert (before, await reads({"name"})) == ({"name": 1}, {"name": 2})

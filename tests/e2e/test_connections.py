@@ -1,0 +1,117 @@
+"""/auth on the wire: the short way keeps what HTTP promises."""
+
+import re
+import socket
+from typing import Any
+
+import httpx
+import pytest
+
+from support.processes import Sandbox, Service
+
+
+def exchange(service: Service, requests: bytes) -> bytes:
+    """What the service answers on one connection until it closes it, which the last request has to ask for."""
+    url = httpx.URL(service.url)
+    with socket.create_connection((url.host, url.port or 80), timeout=10) as wire:
+        wire.sendall(requests)
+        return b"".join(iter(lambda: wire.recv(65536), b""))
+
+
+def request(target: str, token: str = "", *more: str, method: str = "GET", version: str = "1.1") -> bytes:
+    """One request, as it is sent."""
+    authorization = [f"Authorization: Bearer {token}"] if token else []
+    lines = [f"{method} {target} HTTP/{version}", "Host: wxlogin", *authorization, *more, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def statuses(answers: bytes) -> list[int]:
+    """The status of each answer, in the order in which they came."""
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", answers)]
+
+
+def test_pipelined_requests_are_answered_in_order(either_service: Service, sandbox: Sandbox) -> None:
+    """Requests that do not wait for each other, to /auth and elsewhere, get their answers in the order of asking."""
+    token = either_service.log_in(sandbox.code())["token"]
+    wanted = [("/auth", token, 204), ("/nowhere", token, 404), ("/auth", "", 401), ("/auth?x=1", token, 204)] * 5
+    last = request("/healthz", "", "Connection: close")
+    answers = exchange(either_service, b"".join(request(target, word) for target, word, _ in wanted) + last)
+
+    assert statuses(answers) == [*(status for _, _, status in wanted), 200]
+
+
+@pytest.mark.parametrize("target", ["/auth", "/auth/", "/auth?next=%2F", "/a%75th"])
+def test_every_spelling_gets_the_same_answer(service: Service, login: dict[str, Any], target: str) -> None:
+    """A query, a slash at the end or an escape in the path change nothing, accepted or refused."""
+    accepted = exchange(service, request(target, login["token"], "Connection: close"))
+    refused = exchange(service, request(target, "", "Connection: close"))
+
+    assert without_date(accepted) == without_date(
+        exchange(service, request("/auth", login["token"], "Connection: close"))
+    )
+    assert without_date(refused) == without_date(exchange(service, request("/auth", "", "Connection: close")))
+
+
+def without_date(answer: bytes) -> list[bytes]:
+    """The lines of an answer, of which the time of day is left out."""
+    return [line for line in answer.lower().split(b"\r\n") if not line.startswith(b"date:")]
+
+
+def test_every_answer_has_a_date(service: Service, login: dict[str, Any]) -> None:
+    """RFC 9110 section 6.6.1 wants one of a server that has a clock."""
+    assert "date" in service.auth(login["token"]).headers
+
+
+@pytest.mark.parametrize(
+    ("version", "header", "kept"), [("1.1", "", True), ("1.1", "Connection: close", False), ("1.0", "", False)]
+)
+def test_a_connection_lives_as_long_as_asked(
+    service: Service, login: dict[str, Any], version: str, header: str, kept: bool
+) -> None:
+    """It is kept open unless the client wants it closed, or speaks HTTP/1.0."""
+    first = request("/auth", login["token"], *([header] if header else []), version=version)
+    answers = exchange(service, first + request("/auth", login["token"], "Connection: close"))
+
+    assert statuses(answers) == [204, 204] if kept else [204]
+    assert b"connection: close" in answers
+
+
+def test_a_refusal_of_head_has_no_body(service: Service) -> None:
+    """HEAD is told the length of the problem, and nothing more."""
+    answer = exchange(service, request("/auth", "", "Connection: close", method="HEAD"))
+
+    assert answer.endswith(b"\r\n\r\n")
+    assert re.search(rb"content-length: [1-9]", answer)
+
+
+@pytest.mark.parametrize("body", [b"x" * 10, b"x" * 300_000])
+def test_a_body_does_not_spoil_the_next_request(service: Service, login: dict[str, Any], body: bytes) -> None:
+    """What a client sends along is passed over, whole, and the connection goes on."""
+    first = request("/auth", login["token"], f"Content-Length: {len(body)}", method="POST")
+    chunked = request("/auth", login["token"], "Transfer-Encoding: chunked", method="POST")
+    chunks = f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n"
+    last = request("/auth", "", "Connection: close")
+
+    assert statuses(exchange(service, first + body + chunked + chunks + last)) == [204, 204, 401]
+
+
+def test_a_client_that_waits_for_a_go_ahead_gets_the_answer(service: Service, login: dict[str, Any]) -> None:
+    """Expect: 100-continue is answered at once: nobody wants the body."""
+    asked = request("/auth", login["token"], "Expect: 100-continue", "Content-Length: 5", "Connection: close")
+
+    assert statuses(exchange(service, asked)) == [204]
+
+
+def test_log_out_is_seen_by_the_next_request_on_every_process(
+    sandbox: Sandbox, open_service: Any, redis_url: str
+) -> None:
+    """However often a session was checked before, once it is ended no process lets it in again."""
+    with open_service(redis_url=redis_url) as one, open_service(redis_url=redis_url) as other:
+        seen = []
+        for _ in range(50):
+            token = one.log_in(sandbox.code())["token"]
+            before = [where.auth(token).status_code for where in (one, other, one, other)]
+            one.http.delete("/v1/sessions/current", headers={"Authorization": f"Bearer {token}"})
+            seen.append((before, other.auth(token).status_code, one.auth(token).status_code))
+
+    assert seen == [([204] * 4, 401, 401)] * 50
