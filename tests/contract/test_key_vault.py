@@ -102,7 +102,7 @@ async def test_an_account_has_no_other_accounts_key(world: World) -> None:
     assert [(await world.vault.find(each)).current for each in (one, in_other_app, other)] == [A, B, C]
 
 
-@pytest.mark.parametrize("openid", ["", "nobody", "用户", "\x00", "*", "}:{"], ids=ascii)
+@pytest.mark.parametrize("openid", ["nobody", "*", "}:{", "a|b"])
 async def test_an_unknown_account_has_to_log_in(world: World, openid: str) -> None:
     """Without a key nothing can be decrypted, and only a new login helps."""
     with pytest.raises(DataUndecryptable) as refused:

@@ -532,7 +532,7 @@ async def is_gone_soon(world: World, session: Session) -> bool:
     """Whether nothing is left of the session within a few seconds."""
     for _ in range(250):
         rest = await world.home.at_rest(session)
-        if session.id.encode() not in rest and f"wxlogin:user:{session.user_id}".encode() not in rest:
+        if session.id.encode() not in rest and f"wx:u:{session.user_id}".encode() not in rest:
             return True
         await asyncio.sleep(0.02)
     return False

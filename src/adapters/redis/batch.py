@@ -1,27 +1,28 @@
-"""Reads that share a round trip."""
+"""Questions that share a round trip."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-V = TypeVar("V")
+Q = TypeVar("Q")
+A = TypeVar("A")
 
 
-class BatchingReader(Generic[V]):
-    """Reads of concurrent requests travel together: while one batch is on its way, the next one collects.
+class Batcher(Generic[Q, A]):
+    """Asks what many ask at once in one go: while one batch is on its way, the next one collects.
 
-    `read` asks for some keys at once, and answers with the values of those that exist.
+    `answer` gives each question of a batch its answer, or the exception that its asker gets.
     """
 
-    def __init__(self, read: Callable[[set[str]], Awaitable[Mapping[str, V]]]) -> None:
-        self._read = read
-        self._waiting: list[tuple[str, asyncio.Future[V | None]]] = []
+    def __init__(self, answer: Callable[[Sequence[Q]], Awaitable[Sequence[A | Exception]]]) -> None:
+        self._answer = answer
+        self._waiting: list[tuple[Q, asyncio.Future[A]]] = []
         self._sender: asyncio.Task[None] | None = None
 
-    async def get(self, key: str) -> V | None:
-        """The value of `key`, or None: what it was at some time after the call. Raises what `read` raises."""
-        future: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((key, future))
+    async def __call__(self, question: Q) -> A:
+        """The answer, from a batch that was sent after this call. Raises what `answer` gives or raises."""
+        future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+        self._waiting.append((question, future))
         if self._sender is None:
             self._sender = asyncio.create_task(self._send())
         return await future
@@ -30,18 +31,19 @@ class BatchingReader(Generic[V]):
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
-                await self._answer(batch)
+                answers = await self._ask([question for question, _ in batch])
+                for (_, future), answer in zip(batch, answers, strict=True):
+                    if future.done():  # the asker is gone
+                        continue
+                    if isinstance(answer, Exception):
+                        future.set_exception(answer)
+                    else:
+                        future.set_result(answer)
         finally:
             self._sender = None
 
-    async def _answer(self, batch: list[tuple[str, asyncio.Future[V | None]]]) -> None:
+    async def _ask(self, questions: Sequence[Q]) -> Sequence[A | Exception]:
         try:
-            values = await self._read({key for key, _ in batch})
+            return await self._answer(questions)
         except Exception as error:  # noqa: BLE001  # whatever it is, each of those who wait has to hear of it
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
-        else:
-            for key, future in batch:
-                if not future.done():
-                    future.set_result(values.get(key))
+            return [error] * len(questions)

@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
 
 from adapters.redis.client import translated
 from adapters.redis.times import micros, millis, time_of
+from adapters.redis.wire import Command
 from adapters.sealing import Sealer
 from application.ports import KeyVault
 from domain.errors import DataUndecryptable
@@ -62,17 +62,13 @@ class RedisKeyVault(KeyVault):
 
     async def replace(self, identity: Identity, key: SessionKey, now: datetime, until: datetime) -> None:
         """See KeyVault."""
-        pipeline = self._redis.pipeline(transaction=False)
-        self.replace_in(pipeline, identity, key, now, until)
         with translated():
-            await pipeline.execute()
+            await self._redis.execute_command(*self.replacing(identity, key, now, until))  # type: ignore[no-untyped-call]
 
-    def replace_in(
-        self, pipeline: Pipeline, identity: Identity, key: SessionKey, now: datetime, until: datetime
-    ) -> None:
-        """The same, as part of a pipeline: a login needs no round trip more."""
+    def replacing(self, identity: Identity, key: SessionKey, now: datetime, until: datetime) -> Command:
+        """The command that does it: a login sends it along with others."""
         sealed = self._sealer.seal(key.value)
-        pipeline.eval(REPLACE, 1, _key(identity), key.fingerprint, sealed, micros(now), millis(until))
+        return ("EVAL", REPLACE, 1, _key(identity), key.fingerprint, sealed, micros(now), millis(until))
 
     async def reencrypt(self) -> Reencrypted:
         """See KeyVault."""

@@ -1,56 +1,65 @@
 """Sessions in Redis 6.2 or newer: one key a session, an index a user, and no command that a cluster could not run.
 
-    wxlogin:{<session id>}:session  the record, gone when it is forgotten
-    wxlogin:{<session id>}:ended    why it is over, gone when it is forgotten
-    wxlogin:user:<user id>          the sessions not ended, "<created at>:<expires at>:<id>", by when they expire unused
+    wx:s:<session id>  the record, gone when it is forgotten
+    wx:e:<session id>  why it is over, gone when it is forgotten
+    wx:u:<user id>     the sessions not ended, by when they expire unused; sorted by age when sorted by name
 
 What ends is deleted, and a touch only writes what is there: so a touch never brings an ended session back. A session is
 written before its index: nobody has its token before both are, and who ends it by the index finds it.
+
+Names and values are short, because there are millions of them: docs/operations.md has what a session costs.
 """
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from uuid import UUID
 
 import msgspec
 from redis.asyncio import Redis, RedisCluster
-from redis.asyncio.client import Pipeline
 
-from adapters.redis.batch import BatchingReader
+from adapters.redis import user_agent
+from adapters.redis.batch import Batcher
 from adapters.redis.client import translated
 from adapters.redis.key_vault import RedisKeyVault
-from adapters.redis.reads import ClusterReads, TrackedReads
-from adapters.redis.times import micros, millis, time_of
+from adapters.redis.reads import ClusterReads, Remembered, TrackedReads
+from adapters.redis.times import EPOCH, micros, millis, time_of
+from adapters.redis.wire import ClusterPipeline, Command, SharedConnection
 from application.ports import SessionStore
 from domain.identity import AppId, Identity
 from domain.session import Client, EndedSession, EndReason, Session
 from domain.session_key import SessionKey
 
 ADD_TO_INDEX = """
-local index, now, idle_expires_at, member, limit = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local index, now, idle_expires_at, member, expires_at, limit = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] + 0
 redis.call('ZREMRANGEBYSCORE', index, '-inf', now)
 redis.call('ZADD', index, idle_expires_at, member)
-local oldest_first, latest = redis.call('ZRANGE', index, 0, -1), 0
+if redis.call('PTTL', index) < expires_at - now then redis.call('PEXPIREAT', index, expires_at) end
+local excess = redis.call('ZCARD', index) - limit
+if limit == 0 or excess <= 0 then return {} end
+local oldest_first = redis.call('ZRANGE', index, 0, -1)
 table.sort(oldest_first)
-for _, each in ipairs(oldest_first) do
-    latest = math.max(latest, tonumber(string.match(each, ':(%d+):')))
-end
-redis.call('PEXPIREAT', index, string.format('%d', latest))
-return limit > 0 and {unpack(oldest_first, 1, #oldest_first - limit)} or {}
+return {unpack(oldest_first, 1, excess)}
 """
 """Adds a member, drops those that expired, and answers with the oldest beyond the limit. One key, one round trip."""
 
 
-class Record(msgspec.Struct, array_like=True, frozen=True):
-    """A session as it is stored. Times are microseconds since 1970; a new field goes to the end, with a default."""
+UUID_BYTES = 16
 
-    user_id: str
+
+class Record(msgspec.Struct, array_like=True, frozen=True):
+    """A session as it is stored. Times are microseconds since 1970; a new field goes to the end, with a default.
+
+    `user_id` is the 16 bytes of a UUID if it is one, as the SQL adapter's are.
+    """
+
+    user_id: bytes
     appid: str
     openid: str
     unionid: str | None
-    user_agent: str | None
+    user_agent: bytes | None
     ip: str | None
     created_at: int
     last_seen_at: int
@@ -73,79 +82,77 @@ _decode_ended = msgspec.msgpack.Decoder(Ended).decode
 class RedisSessionStore(SessionStore):
     """A SessionStore on Redis."""
 
-    def __init__(self, redis: Redis, vault: RedisKeyVault) -> None:
-        self._redis = redis
+    def __init__(self, redis: Redis | RedisCluster, vault: RedisKeyVault) -> None:
         self._vault = vault
-        reads = ClusterReads if isinstance(redis, RedisCluster) else TrackedReads
-        self._reader = BatchingReader(reads(redis, _decode))
+        if isinstance(redis, RedisCluster):
+            self._ask = ClusterPipeline(redis).ask
+            self._read = Batcher(ClusterReads(redis, _decode))
+        else:
+            memory = Remembered[Session | EndedSession]()
+            wire = SharedConnection(redis, memory)
+            self._ask = wire.ask
+            self._read = Batcher(TrackedReads(wire, memory, _decode))
 
     async def start(self, session: Session, key: SessionKey, limit: int) -> None:
         """See SessionStore."""
-        now, idle_expires_at = millis(session.created_at), millis(session.idle_expires_at)
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.set(_key(session.id), _encode(_record(session)), pxat=millis(session.forget_at))
-        self._vault.replace_in(pipeline, session.identity, key, session.created_at, session.expires_at)
-        pipeline.eval(ADD_TO_INDEX, 1, _index(session.user_id), now, idle_expires_at, _member(session), limit)
         with translated():
-            *_, excess = await pipeline.execute()
-        if excess:
-            await self._replace(session, [member.decode() for member in excess])
+            *_, excess = await self._ask(
+                ("SET", _key(session.id), _encode(_record(session)), "PXAT", millis(session.forget_at)),
+                self._vault.replacing(session.identity, key, session.created_at, session.expires_at),
+                _adding(session, session.created_at, limit),
+            )
+            if excess:
+                await self._ask(*_replacing(session, excess))
 
     async def find(self, session_id: str) -> Session | EndedSession | None:
         """See SessionStore."""
         with translated():
-            return await self._reader.get(_key(session_id)) or await self._reader.get(_ended_key(session_id))
+            return await self._read(_key(session_id)) or await self._read(_ended_key(session_id))
 
     async def touch(self, session: Session) -> None:
         """See SessionStore. What it overwrites tells whether the session moved meanwhile: then it is put right."""
         overwritten = await self._overwrite(session)
-        if overwritten and (user_id := _decode_record(overwritten).user_id) != session.user_id:
+        if overwritten and (user_id := _user_id(_decode_record(overwritten))) != session.user_id:
             await self._overwrite(replace(session, user_id=user_id))
 
     async def _overwrite(self, session: Session) -> bytes | None:
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.set(_key(session.id), _encode(_record(session)), pxat=millis(session.forget_at), xx=True, get=True)
-        pipeline.zadd(_index(session.user_id), {_member(session): millis(session.idle_expires_at)}, xx=True)
         with translated():
-            overwritten, _ = await pipeline.execute()
-        return overwritten  # type: ignore[no-any-return]  # a pipeline answers anything
+            overwritten, _ = await self._ask(
+                ("SET", _key(session.id), _encode(_record(session)), "PXAT", millis(session.forget_at), "XX", "GET"),
+                ("ZADD", _index(session.user_id), "XX", millis(session.idle_expires_at), _member(session)),
+            )
+        return overwritten  # type: ignore[no-any-return]  # Redis answers anything
 
     async def of_user(self, user_id: str) -> list[Session]:
         """See SessionStore."""
         with translated():
-            members: list[Any] = await self._redis.zrange(_index(user_id), 0, -1)
-            ids = [_id(member.decode()) for member in members]
-            found = await asyncio.gather(*(self._reader.get(_key(session_id)) for session_id in ids))
+            [members] = await self._ask(("ZRANGE", _index(user_id), 0, -1))
+            found = await asyncio.gather(*(self._read(_key(_id(member))) for member in members))
         return [session for session in found if isinstance(session, Session)]
 
     async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:
         """See SessionStore."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for session in sessions:
-            _end(pipeline, session.user_id, _member(session), session.end(reason, now))
-        with translated():
-            await pipeline.execute()
+        commands = [
+            command
+            for session in sessions
+            for command in _ending(session.user_id, _member(session), session.end(reason, now))
+        ]
+        if commands:
+            with translated():
+                await self._ask(*commands)
 
     async def move(self, from_id: str, into_id: str) -> int:
         """See SessionStore. The new index is written before the old one goes: an end by either finds the session."""
         moving = await self.of_user(from_id)
         for session in moving:
-            moved, member = replace(session, user_id=into_id), _member(session)
-            pipeline = self._redis.pipeline(transaction=False)
-            pipeline.eval(ADD_TO_INDEX, 1, _index(into_id), 0, millis(session.idle_expires_at), member, 0)
-            pipeline.set(_key(session.id), _encode(_record(moved)), pxat=millis(session.forget_at), xx=True)
-            pipeline.zrem(_index(from_id), member)
+            moved = replace(session, user_id=into_id)
             with translated():
-                await pipeline.execute()
+                await self._ask(
+                    _adding(moved, EPOCH, 0),
+                    ("SET", _key(session.id), _encode(_record(moved)), "PXAT", millis(session.forget_at), "XX"),
+                    ("ZREM", _index(from_id), _member(session)),
+                )
         return len(moving)
-
-    async def _replace(self, newest: Session, members: Sequence[str]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
-        for member in members:
-            expires_at = time_of(int(member.split(":")[1]) * 1000)
-            _end(pipeline, newest.user_id, member, EndedSession.of(EndReason.REPLACED, newest.created_at, expires_at))
-        with translated():
-            await pipeline.execute()
 
     async def purge(self, now: datetime) -> int:  # noqa: ARG002  # Redis drops keys by itself
         """See SessionStore."""
@@ -153,40 +160,76 @@ class RedisSessionStore(SessionStore):
 
 
 def _key(session_id: str) -> str:
-    return f"wxlogin:{{{session_id}}}:session"
+    return f"wx:s:{session_id}"
 
 
 def _ended_key(session_id: str) -> str:
-    return f"wxlogin:{{{session_id}}}:ended"
+    return f"wx:e:{session_id}"
 
 
 def _index(user_id: str) -> str:
-    return f"wxlogin:user:{user_id}"
+    return f"wx:u:{user_id}"
 
 
-def _member(session: Session) -> str:
-    """Sorts by age; times are milliseconds since 1970, of 13 digits until 2286."""
-    return f"{millis(session.created_at)}:{millis(session.expires_at)}:{session.id}"
+def _member(session: Session) -> bytes:
+    """When it was created and when it expires, in milliseconds since 1970 of six bytes each, and its id."""
+    created_at, expires_at = millis(session.created_at), millis(session.expires_at)
+    return created_at.to_bytes(6, "big") + expires_at.to_bytes(6, "big") + bytes.fromhex(session.id)
 
 
-def _id(member: str) -> str:
-    return member.split(":")[2]
+def _id(member: bytes) -> str:
+    return member[12:].hex()
 
 
-def _end(pipeline: Pipeline, user_id: str, member: str, ended: EndedSession) -> None:
+def _adding(session: Session, now: datetime, limit: int) -> Command:
+    idle_expires_at, expires_at = millis(session.idle_expires_at), millis(session.expires_at)
+    index, member = _index(session.user_id), _member(session)
+    return ("EVAL", ADD_TO_INDEX, 1, index, millis(now), idle_expires_at, member, expires_at, limit)
+
+
+def _replacing(newest: Session, members: Sequence[bytes]) -> list[Command]:
+    """What ends the sessions of these members of the index, for the sake of a newer one."""
+    return [
+        command
+        for member in members
+        for command in _ending(
+            newest.user_id,
+            member,
+            EndedSession.of(EndReason.REPLACED, newest.created_at, time_of(int.from_bytes(member[6:12], "big") * 1000)),
+        )
+    ]
+
+
+def _ending(user_id: str, member: bytes, ended: EndedSession) -> list[Command]:
     value = _encode(Ended(ended.reason, micros(ended.forget_at)))
-    pipeline.set(_ended_key(_id(member)), value, pxat=millis(ended.forget_at), nx=True)
-    pipeline.delete(_key(_id(member)))
-    pipeline.zrem(_index(user_id), member)
+    return [
+        ("SET", _ended_key(_id(member)), value, "PXAT", millis(ended.forget_at), "NX"),
+        ("DEL", _key(_id(member))),
+        ("ZREM", _index(user_id), member),
+    ]
+
+
+def _pack_user_id(user_id: str) -> bytes:
+    with suppress(ValueError):
+        if str(uuid := UUID(user_id)) == user_id:
+            return uuid.bytes
+    text = user_id.encode()
+    return text + b"\0" if len(text) == UUID_BYTES else text
+
+
+def _user_id(record: Record) -> str:
+    if len(record.user_id) == UUID_BYTES:
+        return str(UUID(bytes=record.user_id))
+    return record.user_id.rstrip(b"\0").decode()
 
 
 def _record(session: Session) -> Record:
     return Record(
-        session.user_id,
+        _pack_user_id(session.user_id),
         session.identity.appid.value,
         session.identity.openid,
         session.identity.unionid,
-        session.client.user_agent,
+        None if session.client.user_agent is None else user_agent.pack(session.client.user_agent),
         session.client.ip,
         micros(session.created_at),
         micros(session.last_seen_at),
@@ -196,8 +239,8 @@ def _record(session: Session) -> Record:
 
 
 def _decode(key: str, value: bytes) -> Session | EndedSession:
-    if key.endswith(":session"):
-        return _session(key[9:41], _decode_record(value))
+    if key.startswith("wx:s:"):
+        return _session(key[5:], _decode_record(value))
     ended = _decode_ended(value)
     return EndedSession(ended.reason, time_of(ended.forget_at))
 
@@ -205,9 +248,9 @@ def _decode(key: str, value: bytes) -> Session | EndedSession:
 def _session(session_id: str, record: Record) -> Session:
     return Session(
         id=session_id,
-        user_id=record.user_id,
+        user_id=_user_id(record),
         identity=Identity(AppId(record.appid), record.openid, record.unionid),
-        client=Client(record.user_agent, record.ip),
+        client=Client(None if record.user_agent is None else user_agent.unpack(record.user_agent), record.ip),
         created_at=time_of(record.created_at),
         last_seen_at=time_of(record.last_seen_at),
         idle_expires_at=time_of(record.idle_expires_at),
