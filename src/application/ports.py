@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from domain.access_token import AccessToken, TokenState
 from domain.client_data import EncryptedData
 from domain.identity import AppId, Identity, LoginCode, PhoneCode
+from domain.rate_limit import Allowance, RateLimit
 from domain.session import EndedSession, EndReason, Session
 from domain.session_key import EncryptKey, KeyRing, Reencrypted, SessionKey
 from domain.user import Payment, PhoneNumber, ProfileChange, UnionIdConflict, User
@@ -197,6 +198,17 @@ class KeyVault(Protocol):
     @abstractmethod
     async def reencrypt(self) -> Reencrypted:
         """Encrypt all that is kept with the newest encryption key. Safe beside logins, and to run twice."""
+
+
+class RateLimiter(Protocol):
+    """Counts against rate limits."""
+
+    @abstractmethod
+    async def take(self, limit: RateLimit, who: str) -> Allowance:
+        """Take one of what `who` has left, unless it is nothing; a refusal takes nothing.
+
+        However many calls run at once, no more are admitted than there are. Raises StoreUnavailable.
+        """
 
 
 class Probe(Protocol):

@@ -18,7 +18,7 @@
     │   ├── SessionEnded            logged out
     │   └── SessionReplaced         pushed out by a newer login
     ├── AppMisconfigured            WeChat rejects our credentials or our server
-    ├── RateLimited                 WeChat's quota is used up
+    ├── RateLimited                 a quota is used up: WeChat's, or one of our own
     └── Unavailable
         ├── WeChatUnavailable       WeChat does not answer, or says it is busy
         ├── WeChatBadAnswer         WeChat answers what it never should
@@ -33,6 +33,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from enum import StrEnum
 from typing import ClassVar
+
+from domain.rate_limit import Allowance
 
 
 class Retry(StrEnum):
@@ -52,7 +54,7 @@ class WxLoginError(Exception):
     code: ClassVar[str]
     title: ClassVar[str]
     retry: Retry = Retry.NEVER
-    retry_after: ClassVar[timedelta] = timedelta(seconds=1)
+    retry_after: timedelta = timedelta(seconds=1)
 
     def __init__(self, detail: str = "", *, errcode: int | None = None, rid: str | None = None) -> None:
         super().__init__(detail or self.title)
@@ -187,12 +189,25 @@ class AppMisconfigured(WxLoginError):
 
 
 class RateLimited(WxLoginError):
-    """A quota is used up; it renews by the minute."""
+    """A quota is used up: WeChat's, which renews by the minute, or one of our own, of which `allowance` tells."""
 
     code = "rate_limited"
     title = "Too many requests"
     retry = Retry.LATER
     retry_after = timedelta(minutes=1)
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        errcode: int | None = None,
+        rid: str | None = None,
+        allowance: Allowance | None = None,
+    ) -> None:
+        super().__init__(detail, errcode=errcode, rid=rid)
+        self.allowance = allowance
+        if allowance:
+            self.retry_after = allowance.wait
 
 
 class Unavailable(WxLoginError):

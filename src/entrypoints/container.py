@@ -9,9 +9,11 @@ from cryptography.fernet import MultiFernet
 from dependency_injector import containers, providers
 from redis.asyncio import Redis
 
+from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.redis.client import create_client
 from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.probe import RedisProbe
+from adapters.redis.rate_limiter import RedisRateLimiter
 from adapters.redis.session_store import RedisSessionStore
 from adapters.redis.token_store import RedisTokenStore
 from adapters.sealing import Sealer
@@ -36,6 +38,7 @@ from application.client_data import ClientData
 from application.login import LoginUseCase
 from application.merge import MergeUsers
 from application.ports import Clock
+from application.rate_limits import LimitedIdentityProvider, LoginQuota
 from application.readiness import Readiness
 from application.session_keys import SessionKeys
 from application.sessions import Sessions
@@ -85,7 +88,17 @@ class Container(containers.DeclarativeContainer):
     wechat = providers.Singleton(
         WeChatApi, transport, settings.provided.wechat_url, settings.provided.wechat_timeout_seconds
     )
-    identities = providers.Singleton(WeChatIdentityProvider, wechat, settings.provided.credentials)
+    rate_limiter = providers.Selector(
+        kind,
+        redis=providers.Singleton(RedisRateLimiter, redis),
+        database=providers.Singleton(MemoryRateLimiter, clock),
+    )
+    login_quota = providers.Singleton(LoginQuota, rate_limiter, settings.provided.login_limit)
+    identities = providers.Singleton(
+        LimitedIdentityProvider,
+        providers.Singleton(WeChatIdentityProvider, wechat, settings.provided.credentials),
+        providers.Singleton(LoginQuota, rate_limiter, settings.provided.app_login_limit),
+    )
     issuer = providers.Singleton(WeChatTokenIssuer, wechat, settings.provided.credentials)
     decryptor = providers.Singleton(WeChatDecryptor)
     user_repository = providers.Singleton(SqlUserRepository, database)

@@ -1,6 +1,8 @@
 """Our errors, told to the world: one table for HTTP and the shell, one body for HTTP and the worker."""
 
+from datetime import timedelta
 from enum import IntEnum
+from math import ceil
 from typing import NamedTuple
 
 import msgspec
@@ -29,6 +31,7 @@ from domain.errors import (
     WeChatUnavailable,
     WxLoginError,
 )
+from domain.rate_limit import Allowance
 
 
 class Exit(IntEnum):
@@ -127,5 +130,26 @@ def headers_of(error: WxLoginError) -> dict[str, str]:
         reason = "" if isinstance(error, TokenMissing) else f' error="invalid_token", error_description="{error.code}"'
         headers["www-authenticate"] = f"Bearer{reason}"
     if error.retry is Retry.LATER:
-        headers["retry-after"] = str(round(error.retry_after.total_seconds()))
+        headers["retry-after"] = _seconds(error.retry_after)
+    if isinstance(error, RateLimited):
+        headers |= rate_limit_headers(error.allowance)
     return headers
+
+
+def rate_limit_headers(allowance: Allowance | None) -> dict[str, str]:
+    """What is left of a limit, if there is one: draft-ietf-httpapi-ratelimit-headers-11, sections 3 and 4.
+
+    A quota that comes back evenly has no window that ends: `t` stands only where nothing is left, and says until when.
+    """
+    if allowance is None:
+        return {}
+    limit = allowance.limit
+    until = "" if allowance.remaining else f";t={_seconds(allowance.wait)}"
+    return {
+        "ratelimit-policy": f'"{limit.name}";q={limit.quota};w={_seconds(limit.window)}',
+        "ratelimit": f'"{limit.name}";r={allowance.remaining}{until}',
+    }
+
+
+def _seconds(time: timedelta) -> str:
+    return str(max(ceil(time.total_seconds()), 1))

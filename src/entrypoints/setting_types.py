@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import re
+from datetime import timedelta
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from pydantic_settings.sources import NoDecode
 
 from domain.errors import WxLoginError
 from domain.identity import AppId
+from domain.rate_limit import RateLimit
 
 
 def _from_json(value: object) -> object:
@@ -55,6 +57,22 @@ def check_appid(value: str) -> str:
         return AppId(value).value
     except WxLoginError as error:
         raise ValueError(error.detail) from error
+
+
+def check_rate_limit(value: str) -> str:
+    """A rate limit's text."""
+    rate_limit_of("", value)
+    return value
+
+
+def rate_limit_of(name: str, text: str) -> RateLimit | None:
+    """`off`, or `<number>/<unit>`, or `<number>/<number> <unit>`. Raises ValueError for anything else."""
+    if text == "off":
+        return None
+    if not (match := re.fullmatch(r"([1-9]\d{0,6})/(?:([1-9]\d{0,3}) ?)?(second|minute|hour|day)s?", text)):
+        raise ValueError("is neither `off` nor a number of logins in a time")
+    quota, times, unit = match.groups()
+    return RateLimit(name, int(quota), int(times or 1) * timedelta(**{f"{unit}s": 1}))
 
 
 def url_of(*schemes: str) -> AfterValidator:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from domain.identity import AppId
+from domain.rate_limit import RateLimit
 from domain.session import SessionPolicy
 from entrypoints.setting_sources import CONFIG_VARIABLE, PREFIX, SECRETS_VARIABLE, SecretFiles, TomlFile
 from entrypoints.setting_sources import SettingsError as SettingsError
@@ -21,6 +22,8 @@ from entrypoints.setting_types import (
     check_fernet_key,
     check_http_url,
     check_network,
+    check_rate_limit,
+    rate_limit_of,
     url_of,
 )
 
@@ -81,8 +84,8 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[list[Annotated[str, AfterValidator(check_network)]], *Commas] = Field(
         [], examples=["10.0.0.0/8,192.168.1.4"]
     )
-    login_rate_limit: Literal["off"] = Field("off", examples=["off"])
-    app_login_rate_limit: Literal["off"] = Field("off", examples=["off"])
+    login_rate_limit: Annotated[str, AfterValidator(check_rate_limit)] = Field("600/minute", examples=["600/minute"])
+    app_login_rate_limit: Annotated[str, AfterValidator(check_rate_limit)] = Field("off", examples=["5000/minute"])
     clients: Annotated[dict[Annotated[str, Field(min_length=1)], Annotated[SecretStr, Field(min_length=1)]], *Json] = (
         Field({}, examples=['{"backend":"a-long-random-secret"}'])
     )
@@ -125,6 +128,16 @@ class Settings(BaseSettings):
             max_age=timedelta(seconds=self.session_max_seconds),
             per_user=self.sessions_per_user,
         )
+
+    @property
+    def login_limit(self) -> RateLimit | None:
+        """How often one client address may log in."""
+        return rate_limit_of("login", self.login_rate_limit)
+
+    @property
+    def app_login_limit(self) -> RateLimit | None:
+        """How often all users of one app together may log in."""
+        return rate_limit_of("app-login", self.app_login_rate_limit)
 
     @property
     def cipher(self) -> MultiFernet:

@@ -15,6 +15,7 @@ from adapters.sql.session_store import SqlSessionStore
 from application import ports
 from application.login import LoginUseCase
 from application.ports import IdentityProvider, Probe, SessionStore, UserRepository
+from application.rate_limits import LoginQuota
 from application.readiness import Readiness
 from application.sessions import Sessions
 from application.users import Users
@@ -37,6 +38,7 @@ PROVIDED: dict[str, Any] = {
     "session_store": SessionStore,
     "probes": list,
     "login": LoginUseCase,
+    "login_quota": LoginQuota,
     "sessions": Sessions,
     "users": Users,
     "readiness": Readiness,

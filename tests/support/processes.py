@@ -31,8 +31,11 @@ def clean_environment() -> Environment:
 
 
 def environment(**settings: str) -> Environment:
-    """The environment of a process with one app, one encryption key, and `settings` (names without the prefix)."""
-    given = {"appid": APPID, "app_secret": SECRET, "encryption_keys": KEY, **settings}
+    """The environment of a process with one app, one encryption key, and `settings` (names without the prefix).
+
+    Logins have no limit: all tests log in from one address.
+    """
+    given = {"appid": APPID, "app_secret": SECRET, "encryption_keys": KEY, "login_rate_limit": "off", **settings}
     return clean_environment() | {f"WXLOGIN_{name.upper()}": value for name, value in given.items()}
 
 

@@ -1,6 +1,7 @@
 """Who is calling, as far as a request tells."""
 
 import re
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 from litestar import Request
@@ -8,9 +9,11 @@ from litestar.datastructures import Headers, State
 from litestar.di import NamedDependency
 from litestar.exceptions import ClientException
 
+from application.rate_limits import LoginQuota
 from application.sessions import Sessions
 from domain.errors import TokenInvalid
 from domain.session import Client, Session
+from entrypoints.problems import rate_limit_headers
 
 USER_AGENT_LENGTH = 256
 
@@ -48,6 +51,22 @@ def client_of(request: CallerRequest) -> Client:
     """The device of a login."""
     user_agent = request.headers.get("user-agent", "")[:USER_AGENT_LENGTH]
     return Client(user_agent or None, request.client.host if request.client else None)
+
+
+async def admit(request: CallerRequest, quota: LoginQuota) -> dict[str, str]:
+    """Count a login of the caller's address, and say in headers what it has left. Raises RateLimited."""
+    return rate_limit_headers(await quota.take(network_of(request.client.host)) if request.client else None)
+
+
+def network_of(address: str) -> str:
+    """What counts as one address: of IPv6 the /64, in which a device takes what addresses it likes (RFC 8981)."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(ip, IPv6Address):
+        return str(ip.ipv4_mapped or IPv6Network((int(ip), 64), strict=False))
+    return str(ip)
 
 
 def hinted_appid(headers: Headers) -> str | None:

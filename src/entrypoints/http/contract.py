@@ -3,6 +3,7 @@
 from itertools import groupby
 from typing import Any
 
+from litestar.datastructures import ResponseHeader
 from litestar.openapi import ResponseSpec
 
 from domain.errors import (
@@ -37,6 +38,12 @@ BEARER = [{"token": list[str]()}]
 
 CLIENT = [{"client": list[str]()}]
 """Marks an operation that needs a backend's credentials."""
+
+RATE_LIMITED = [
+    ResponseHeader(name="ratelimit-policy", documentation_only=True, description="The quota of the client's address."),
+    ResponseHeader(name="ratelimit", documentation_only=True, description="What is left of it."),
+]
+"""What a login tells when logins are limited by address: draft-ietf-httpapi-ratelimit-headers-11."""
 
 LOGIN_ERRORS: tuple[type[WxLoginError], ...] = (
     RequestInvalid,

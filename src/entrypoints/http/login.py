@@ -9,6 +9,7 @@ from litestar.params import JSONBody
 from litestar.types import ExceptionHandlersMap
 
 from application.login import LoginRequest, LoginUseCase
+from application.rate_limits import LoginQuota
 from domain.errors import (
     AppMisconfigured,
     AppUnknown,
@@ -24,8 +25,8 @@ from domain.errors import (
     WeChatUnavailable,
     WxLoginError,
 )
-from entrypoints.http.caller import CallerRequest, client_of, hinted_appid
-from entrypoints.http.contract import codes_by_status
+from entrypoints.http.caller import CallerRequest, admit, client_of, hinted_appid
+from entrypoints.http.contract import RATE_LIMITED, codes_by_status
 from entrypoints.http.errors import AnyRequest, as_error, route_of
 from entrypoints.log import log, log_error, log_login
 from entrypoints.problems import NO_STORE, headers_of, outcome_of
@@ -96,15 +97,20 @@ ENVELOPES: ExceptionHandlersMap = {WxLoginError: envelope, HTTPException: envelo
     tags=["Login"],
     summary="Log in, in the article's words",
     responses=REFUSALS,
+    response_headers=RATE_LIMITED,
 )
 async def log_in(
-    request: CallerRequest, login: NamedDependency[LoginUseCase], data: JSONBody[LoginRequest | None] = None
-) -> ArticleAnswer:
+    request: CallerRequest,
+    login: NamedDependency[LoginUseCase],
+    login_quota: NamedDependency[LoginQuota],
+    data: JSONBody[LoginRequest | None] = None,
+) -> Response[ArticleAnswer]:
     """Log in with the code of wx.login().
 
     `status` 0: `data.token` is the session's token. 1: the code is missing. 2: WeChat refuses the code, call wx.login()
     again. 3: anything else, with an HTTP status that tells.
     """
+    headers = await admit(request, login_quota)
     logged_in = await login(data or LoginRequest(), client_of(request), hinted_appid(request.headers))
     log_login(logged_in)
-    return ArticleAnswer(0, "ok", ArticleToken(logged_in.token.value))
+    return Response(ArticleAnswer(0, "ok", ArticleToken(logged_in.token.value)), headers=headers)

@@ -1,27 +1,32 @@
 """/v1/sessions: log in, see where one is logged in, log out."""
 
-from litestar import Router, delete, get, post
+from litestar import Response, Router, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from application.login import LoginRequest, LoginUseCase
+from application.rate_limits import LoginQuota
 from application.sessions import Sessions
 from domain.errors import RequestInvalid
 from domain.session import Session
 from entrypoints.answers import LoginAnswer, SessionAnswer, SessionList
-from entrypoints.http.caller import CallerRequest, client_of, hinted_appid
-from entrypoints.http.contract import LOGIN_ERRORS, problems, signed_in
+from entrypoints.http.caller import CallerRequest, admit, client_of, hinted_appid
+from entrypoints.http.contract import LOGIN_ERRORS, RATE_LIMITED, problems, signed_in
 from entrypoints.log import log_login
 
 
-@post(responses=problems(*LOGIN_ERRORS))
+@post(responses=problems(*LOGIN_ERRORS), response_headers=RATE_LIMITED)
 async def log_in(
-    data: JSONBody[LoginRequest], request: CallerRequest, login: NamedDependency[LoginUseCase]
-) -> LoginAnswer:
+    data: JSONBody[LoginRequest],
+    request: CallerRequest,
+    login: NamedDependency[LoginUseCase],
+    login_quota: NamedDependency[LoginQuota],
+) -> Response[LoginAnswer]:
     """Log in with the code of wx.login(). Keep the token: it is shown once."""
+    headers = await admit(request, login_quota)
     logged_in = await login(data, client_of(request), hinted_appid(request.headers))
     log_login(logged_in)
-    return LoginAnswer.of(logged_in)
+    return Response(LoginAnswer.of(logged_in), headers=headers)
 
 
 @get(**signed_in())

@@ -10,7 +10,7 @@ from litestar.testing import RequestFactory
 
 from domain.errors import TokenInvalid
 from domain.session import Client
-from entrypoints.http.caller import bearer_token, client_of, hinted_appid
+from entrypoints.http.caller import bearer_token, client_of, hinted_appid, network_of
 
 TOKEN = "x" * 43
 
@@ -101,3 +101,22 @@ def test_a_device_without_a_user_agent_has_none(
 def test_a_long_user_agent_is_cut(client_with: Callable[[dict[str, str]], Client]) -> None:
     """Nobody fills the session store with a header."""
     assert client_with({"user-agent": "a" * 8000}).user_agent == "a" * 256
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2::7", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::7", "2001:db8:1:3::/64"),
+        ("::1", "::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("unknown", "unknown"),
+        ("", ""),
+    ],
+)
+def test_an_address_counts_as_its_network(address: str, network: str) -> None:
+    """IPv4 counts by address, however it is written, IPv6 by /64, and what is no address as it stands."""
+    assert network_of(address) == network

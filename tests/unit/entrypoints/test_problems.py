@@ -1,6 +1,7 @@
 """Our errors, told to the world."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import msgspec
 import pytest
@@ -31,7 +32,8 @@ from domain.errors import (
     WeChatUnavailable,
     WxLoginError,
 )
-from entrypoints.problems import OUTCOMES, Problem, headers_of, outcome_of
+from domain.rate_limit import Allowance, RateLimit
+from entrypoints.problems import OUTCOMES, Problem, headers_of, outcome_of, rate_limit_headers
 
 CONTRACT = [
     (RequestInvalid, "request_invalid", 400, 2, "never"),
@@ -171,3 +173,31 @@ def test_later_has_a_time(kind: type[WxLoginError], seconds: str) -> None:
 def test_only_later_has_a_time(kind: type[WxLoginError]) -> None:
     """Retry-After stands exactly where `retry` is `later`."""
     assert ("retry-after" in headers_of(kind())) is (kind.retry is Retry.LATER)
+
+
+LIMIT = RateLimit("login", 600, timedelta(minutes=1))
+
+
+@pytest.mark.parametrize(("wait", "seconds"), [(0.001, "1"), (1.0, "1"), (1.001, "2"), (12.5, "13"), (3600.0, "3600")])
+def test_a_quota_that_is_used_up_tells_when_there_is_more(wait: float, seconds: str) -> None:
+    """Retry-After and the RateLimit fields name the same time, in whole seconds that are never too few."""
+    debt = LIMIT.capacity - LIMIT.interval + timedelta(seconds=wait)
+    headers = headers_of(RateLimited(allowance=Allowance(LIMIT, False, debt)))
+
+    assert headers["retry-after"] == seconds
+    assert headers["ratelimit-policy"] == '"login";q=600;w=60'
+    assert headers["ratelimit"] == f'"login";r=0;t={seconds}'
+
+
+def test_what_is_left_of_a_quota_is_told() -> None:
+    """While some are left there is nothing to wait for."""
+    assert rate_limit_headers(LIMIT.take(timedelta(0))) == {
+        "ratelimit-policy": '"login";q=600;w=60',
+        "ratelimit": '"login";r=599',
+    }
+
+
+def test_a_quota_of_wechats_is_not_told() -> None:
+    """Of WeChat's quota nothing is known but that it renews by the minute, and of no limit nothing at all."""
+    assert set(headers_of(RateLimited("slower", errcode=45011))) == {"cache-control", "retry-after"}
+    assert rate_limit_headers(None) == {}

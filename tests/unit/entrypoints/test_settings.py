@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.identity import AppId
+from domain.rate_limit import RateLimit
 from domain.session import SessionPolicy
 from entrypoints.settings import Settings, SettingsError, load_settings
 from support.processes import KEY
@@ -33,8 +34,8 @@ TOML_VALUES = {
     "session_max_seconds": "600.5",
     "sessions_per_user": "0",
     "trusted_proxies": '["10.0.0.0/8", "192.168.1.4"]',
-    "login_rate_limit": '"off"',
-    "app_login_rate_limit": '"off"',
+    "login_rate_limit": '"20/second"',
+    "app_login_rate_limit": '"5000/10 minutes"',
     "clients": '{ backend = "a-long-random-secret" }',
     "log_level": '"debug"',
     "log_format": '"console"',
@@ -45,7 +46,7 @@ TEXT_VALUES = {name: value.strip('"') for name, value in TOML_VALUES.items()} | 
     "trusted_proxies": "10.0.0.0/8, 192.168.1.4",
     "clients": '{"backend":"a-long-random-secret"}',
 }
-"""A good value of every setting, none of them its default but where there is no other, as TOML and as text."""
+"""A good value of every setting, none of them its default, as TOML and as text."""
 
 every_setting = pytest.mark.parametrize("name", list(Settings.model_fields))
 
@@ -278,6 +279,10 @@ SIGNING = {
     "certificate_sn": "sn 2",
 }
 
+BAD_LIMITS = [
+    *("on", "OFF", "0", "600", "0/minute", "-1/minute", "1.5/minute", "600/0 minutes", "600/year", "600/", "/minute"),
+    *("600/minute\n", "600/minute;20/second", "10000000/minute", "600/10000 days", "六百/minute", "٦٠٠/minute"),
+]
 MALFORMED = {
     "appid": ["wx 1", "微信", "a" * 65, "wx1\n"],
     "app_secret": [],
@@ -326,8 +331,8 @@ MALFORMED = {
     "session_max_seconds": ["0", "-1", "nan", "inf", "30d", "1e30", "1e12"],
     "sessions_per_user": ["-1", "1.5", "many"],
     "trusted_proxies": ["not an address", "10.0.0.0/99", "300.1.1.1"],
-    "login_rate_limit": ["on", "600/minute", "0"],
-    "app_login_rate_limit": ["on", "600/minute", "0"],
+    "login_rate_limit": BAD_LIMITS,
+    "app_login_rate_limit": BAD_LIMITS,
     "clients": ["backend:secret", "[]", '"backend"', '{"backend":null}', '{"backend":5}', '{"backend":""}', '{"":"s"}'],
     "log_level": ["trace", "INFO", "20"],
     "log_format": ["xml", "JSON"],
@@ -347,6 +352,36 @@ def test_a_malformed_value_is_named_with_an_example(name: str, value: str, envir
 
     assert text.startswith(f"WXLOGIN_{name.upper()}")
     assert f"example: WXLOGIN_{name.upper()}=" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "quota", "seconds"),
+    [
+        ("600/minute", 600, 60),
+        ("2/second", 2, 1),
+        ("20/5 seconds", 20, 5),
+        ("20/5second", 20, 5),
+        ("3/2hours", 3, 7200),
+        ("9999999/9999 days", 9_999_999, 9999 * 86400),
+    ],
+)
+def test_a_rate_limit_is_a_number_in_a_time(text: str, quota: int, seconds: int, environment: Write) -> None:
+    """The limits by address and by app are read alike, and each counts under its own name."""
+    environment(login_rate_limit=text, app_login_rate_limit=text)
+    window = timedelta(seconds=seconds)
+
+    assert load_settings().login_limit == RateLimit("login", quota, window)
+    assert load_settings().app_login_limit == RateLimit("app-login", quota, window)
+
+
+def test_an_address_has_a_limit_and_an_app_has_none_unless_it_is_set(environment: Write) -> None:
+    """By default one address may log in six hundred times a minute; `off` lifts a limit."""
+    assert load_settings().login_limit == RateLimit("login", 600, timedelta(minutes=1))
+    assert load_settings().app_login_limit is None
+
+    environment(login_rate_limit="off")
+
+    assert load_settings().login_limit is None
 
 
 def test_all_that_is_malformed_is_told_at_once(environment: Write) -> None:

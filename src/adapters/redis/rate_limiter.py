@@ -1,0 +1,45 @@
+"""Rate limits in Redis: one key for each who took something, gone as soon as their quota is whole again.
+
+wxlogin:limit:<name>:<quota>/<seconds>:<who>   when it is whole again, in microseconds since 1970 by Redis's clock
+"""
+
+from datetime import timedelta
+
+from redis.asyncio import Redis
+
+from adapters.redis.client import translated
+from adapters.redis.times import MICROSECOND
+from application.ports import RateLimiter
+from domain.rate_limit import Allowance, RateLimit
+
+TAKE = """
+local interval, capacity = tonumber(ARGV[1]), tonumber(ARGV[2])
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local debt = math.max((tonumber(redis.call('GET', KEYS[1])) or now) - now, 0)
+if debt + interval > capacity then
+    return {0, debt}
+end
+debt = debt + interval
+redis.call('SET', KEYS[1], string.format('%d', now + debt), 'PX', math.ceil(debt / 1000))
+return {1, debt}
+"""
+"""RateLimit.take, on one key and in one round trip; times are microseconds."""
+
+
+class RedisRateLimiter(RateLimiter):
+    """A RateLimiter for all processes and hosts that share a Redis."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def take(self, limit: RateLimit, who: str) -> Allowance:
+        """See RateLimiter."""
+        interval, capacity = limit.interval // MICROSECOND, limit.capacity // MICROSECOND
+        with translated():
+            admitted, debt = await self._redis.eval(TAKE, 1, _key(limit, who), interval, capacity)
+        return Allowance(limit, bool(admitted), timedelta(microseconds=debt))
+
+
+def _key(limit: RateLimit, who: str) -> str:
+    return f"wxlogin:limit:{limit.name}:{limit.quota}/{limit.window // timedelta(seconds=1)}:{who}"

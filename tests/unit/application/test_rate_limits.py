@@ -1,0 +1,100 @@
+"""Logins within what an address, or an app, may."""
+
+from datetime import timedelta
+
+import pytest
+
+from adapters.memory.identity_provider import MemoryIdentityProvider
+from adapters.memory.rate_limiter import MemoryRateLimiter
+from adapters.redis.client import create_client
+from adapters.redis.rate_limiter import RedisRateLimiter
+from application.rate_limits import LimitedIdentityProvider, LoginQuota
+from domain.errors import RateLimited, Retry, StoreUnavailable
+from domain.identity import AppId, Identity, LoginCode
+from domain.rate_limit import RateLimit
+from support.clock import Clock
+from support.servers import free_port
+
+pytestmark = pytest.mark.anyio
+
+TWO_A_MINUTE = RateLimit("login", 2, timedelta(minutes=1))
+APP, OTHER_APP = AppId("wx0123456789abcdef"), AppId("wxfedcba9876543210")
+
+
+@pytest.fixture
+def limiter(clock: Clock) -> MemoryRateLimiter:
+    """Nobody has taken anything."""
+    return MemoryRateLimiter(clock)
+
+
+@pytest.fixture
+def limited(identities: MemoryIdentityProvider, limiter: MemoryRateLimiter) -> LimitedIdentityProvider:
+    """WeChat without WeChat, twice a minute for each app."""
+    return LimitedIdentityProvider(identities, LoginQuota(limiter, TWO_A_MINUTE))
+
+
+def code_of(identities: MemoryIdentityProvider, appid: AppId) -> LoginCode:
+    """A user's good code."""
+    return identities.issue(Identity(appid, "oABC"))
+
+
+async def test_a_quota_says_what_is_left(limiter: MemoryRateLimiter) -> None:
+    """Each login that is admitted leaves one less."""
+    quota = LoginQuota(limiter, TWO_A_MINUTE)
+    left = [await quota.take("192.0.2.1"), await quota.take("192.0.2.1"), await quota.take("192.0.2.2")]
+
+    assert [allowance and allowance.remaining for allowance in left] == [1, 0, 1]
+
+
+async def test_a_quota_that_is_used_up_says_until_when(limiter: MemoryRateLimiter, clock: Clock) -> None:
+    """The refusal asks for the same again, and for no longer a wait than it takes."""
+    quota = LoginQuota(limiter, TWO_A_MINUTE)
+    await quota.take("192.0.2.1")
+    await quota.take("192.0.2.1")
+    clock.advance(seconds=12)
+
+    with pytest.raises(RateLimited) as refused:
+        await quota.take("192.0.2.1")
+    assert refused.value.retry is Retry.LATER
+    assert refused.value.retry_after == timedelta(seconds=18)
+    assert refused.value.allowance is not None
+    clock.advance(seconds=18)
+    await quota.take("192.0.2.1")
+
+
+async def test_no_limit_is_none(limiter: MemoryRateLimiter) -> None:
+    """Without a limit nothing is counted, and nothing is told."""
+    quota = LoginQuota(limiter, None)
+
+    assert [await quota.take("192.0.2.1") for _ in range(1000)] == [None] * 1000
+
+
+async def test_without_its_store_a_quota_lets_nobody_in() -> None:
+    """What cannot be counted is refused as any login without its store is: with the advice to get a new code."""
+    async with create_client(f"redis://127.0.0.1:{free_port()}/0") as redis:
+        with pytest.raises(StoreUnavailable) as failed:
+            await LoginQuota(RedisRateLimiter(redis), TWO_A_MINUTE).take("192.0.2.1")
+
+    assert failed.value.retry is Retry.NEW_CODE
+
+
+async def test_a_code_beyond_an_apps_quota_stays_good(
+    limited: LimitedIdentityProvider, identities: MemoryIdentityProvider, clock: Clock
+) -> None:
+    """A login that is refused never gets to WeChat: its code works when there is quota again."""
+    for _ in range(2):
+        await limited.exchange(code_of(identities, APP), APP)
+    code = code_of(identities, APP)
+    with pytest.raises(RateLimited):
+        await limited.exchange(code, APP)
+    clock.advance(seconds=30)
+
+    assert (await limited.exchange(code, APP))[0].openid == "oABC"
+
+
+async def test_each_app_has_its_own_quota(limited: LimitedIdentityProvider, identities: MemoryIdentityProvider) -> None:
+    """One app's rush keeps no user of another app out."""
+    for _ in range(2):
+        await limited.exchange(code_of(identities, APP), APP)
+
+    assert (await limited.exchange(code_of(identities, OTHER_APP), OTHER_APP))[0].appid == OTHER_APP
