@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-from litestar import Litestar
+from litestar import Litestar, Response
 from litestar.routes import HTTPRoute
 
 from domain.errors import Retry, Unavailable, error_named
@@ -89,8 +89,9 @@ def types_of(app: Litestar, operation: Operation) -> tuple[Any, Any]:
         for route in app.routes
         if isinstance(route, HTTPRoute) and anonymous(re.sub(r":\w+", "", route.path)) == operation[1]
     ]
-    data = handler.parsed_data_field
-    return data and data.annotation, handler.parsed_return_field.annotation
+    data, answer = handler.parsed_data_field, handler.parsed_return_field
+    body = answer.inner_types[0] if answer.is_subclass_of(Response) else answer
+    return data and data.annotation, body.annotation
 
 
 def read_as(kind: Any, body: Any) -> Any:

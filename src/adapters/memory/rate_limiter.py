@@ -28,6 +28,6 @@ class MemoryRateLimiter(RateLimiter):
         return allowance
 
     def _sweep(self, now: datetime) -> None:
-        """Forget whose quota is whole; again when there are twice as many, so that it costs a call nothing to speak of."""
+        """Forget whose quota is whole, next when there are twice as many: so it costs a call next to nothing."""
         self._whole_at = {key: whole_at for key, whole_at in self._whole_at.items() if whole_at > now}
         self._sweep_beyond = max(SWEPT, 2 * len(self._whole_at))
