@@ -16,6 +16,7 @@ from adapters.redis.probe import RedisProbe
 from adapters.redis.rate_limiter import RedisRateLimiter
 from adapters.redis.session_store import RedisSessionStore
 from adapters.redis.token_store import RedisTokenStore
+from adapters.redis.wire import open_wire
 from adapters.sealing import Sealer
 from adapters.sql.database import Database
 from adapters.sql.key_vault import SqlKeyVault
@@ -85,12 +86,13 @@ class Container(containers.DeclarativeContainer):
     clock = providers.Dependency[Clock]()
 
     kind = providers.Callable(session_store_kind, settings)
+    redis_wire = providers.Singleton(open_wire, redis)
     wechat = providers.Singleton(
         WeChatApi, transport, settings.provided.wechat_url, settings.provided.wechat_timeout_seconds
     )
     rate_limiter = providers.Selector(
         kind,
-        redis=providers.Singleton(RedisRateLimiter, redis),
+        redis=providers.Singleton(RedisRateLimiter, redis_wire),
         database=providers.Singleton(MemoryRateLimiter, clock),
     )
     login_quota = providers.Singleton(LoginQuota, rate_limiter, settings.provided.login_limit)
@@ -105,12 +107,12 @@ class Container(containers.DeclarativeContainer):
     sealer = providers.Singleton(Sealer, cipher)
     key_vault = providers.Selector(
         kind,
-        redis=providers.Singleton(RedisKeyVault, redis, sealer),
+        redis=providers.Singleton(RedisKeyVault, redis, redis_wire, sealer),
         database=providers.Singleton(SqlKeyVault, database, sealer),
     )
     session_store = providers.Selector(
         kind,
-        redis=providers.Singleton(RedisSessionStore, redis, key_vault),
+        redis=providers.Singleton(RedisSessionStore, redis_wire, key_vault),
         database=providers.Singleton(SqlSessionStore, database, key_vault),
     )
     token_store = providers.Selector(

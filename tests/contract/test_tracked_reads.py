@@ -8,7 +8,6 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from adapters.redis.client import create_client
-from adapters.redis.reads import Remembered, TrackedReads
 from adapters.redis.wire import SharedConnection
 from support.servers import redis_server, unique_name
 
@@ -23,16 +22,19 @@ def decode(_key: str, value: bytes) -> int:
 class Process:
     """What one process reads with."""
 
-    def __init__(self, redis: Redis, size: int = 1000) -> None:
-        self.memory = Remembered[int](size)
-        self.wire = SharedConnection(redis, self.memory)
-        self.reads = TrackedReads(self.wire, self.memory, decode)
+    def __init__(self, redis: Redis, remembered: int = 1000) -> None:
+        self.wire = SharedConnection(redis, remembered)
+        self.read = self.wire.reader(decode)
 
     async def __call__(self, names: set[str]) -> dict[str, int]:
-        """Those of the names that have a value."""
-        asked = [*names]
-        values = zip(asked, await self.reads(asked), strict=True)
-        return {name: value for name, value in values if value is not None}
+        """Those of the names that have a value, read at once."""
+        values = await asyncio.gather(*(self.read(name) for name in names))
+        return {name: value for name, value in zip(names, values, strict=True) if value is not None}
+
+    @property
+    def remembered(self) -> dict[str, int]:
+        """What it has in memory."""
+        return self.wire._memory.values
 
 
 @pytest.fixture
@@ -117,7 +119,7 @@ async def test_no_reader_is_behind_a_busy_writer(redis: Redis, other: Redis) -> 
 
 async def test_thousands_of_changes_at_once(redis: Redis, other: Redis) -> None:
     """A process that asked nothing for a while hears of all that changed meanwhile, however much it is."""
-    reads, prefix = Process(redis, size=10_000), unique_name()
+    reads, prefix = Process(redis, remembered=10_000), unique_name()
     names = {f"{prefix}:{number}" for number in range(5_000)}
     await other.mset(dict.fromkeys(names, 1))
     before = await reads(names)
@@ -128,13 +130,13 @@ async def test_thousands_of_changes_at_once(redis: Redis, other: Redis) -> None:
 
 
 async def test_memory_has_a_bound(redis: Redis, other: Redis) -> None:
-    """No more than `size` values are remembered, and what is not remembered is asked for."""
-    reads, prefix = Process(redis, size=10), unique_name()
+    """No more than a bound of values is remembered, and what is not remembered is asked for."""
+    reads, prefix = Process(redis, remembered=10), unique_name()
     names = {f"{prefix}:{number}" for number in range(100)}
     await other.mset(dict.fromkeys(names, 1))
 
     assert await reads(names) == await reads(names) == dict.fromkeys(names, 1)
-    assert len(reads.memory.values) == 10
+    assert len(reads.remembered) == 10
 
 
 async def test_a_lost_connection_takes_its_memory_along(redis: Redis, other: Redis) -> None:
@@ -185,7 +187,7 @@ async def test_a_redis_that_cannot_tell_is_asked_each_time(redis_url: str, other
         await other.set(name, 2)
 
         assert (before, await reads({name})) == ({name: 1}, {name: 2})
-        assert not reads.memory.values
+        assert not reads.remembered
 
 
 async def test_a_user_who_may_not_track_is_asked_each_time() -> None:

@@ -17,6 +17,7 @@ from adapters.memory.user_repository import MemoryUserRepository
 from adapters.redis.client import create_client
 from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.session_store import RedisSessionStore
+from adapters.redis.wire import open_wire
 from adapters.sealing import Sealer
 from adapters.sql.database import Database
 from adapters.sql.key_vault import SqlKeyVault
@@ -59,8 +60,9 @@ def open_client(place: str) -> Redis:
 
 def open_redis(redis: Redis, cipher: MultiFernet) -> tuple[SessionStore, KeyVault]:
     """A store and its vault in Redis."""
-    vault = RedisKeyVault(redis, Sealer(cipher))
-    return RedisSessionStore(redis, vault), vault
+    wire = open_wire(redis)
+    vault = RedisKeyVault(redis, wire, Sealer(cipher))
+    return RedisSessionStore(wire, vault), vault
 
 
 def open_sql(database: Database, cipher: MultiFernet) -> tuple[SessionStore, KeyVault]:

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from adapters.redis.client import translated
 from adapters.redis.times import micros, millis, time_of
-from adapters.redis.wire import Command
+from adapters.redis.wire import Command, Wire
 from adapters.sealing import Sealer
 from application.ports import KeyVault
 from domain.errors import DataUndecryptable
@@ -46,14 +46,15 @@ SCANNED = 500
 class RedisKeyVault(KeyVault):
     """A KeyVault on Redis."""
 
-    def __init__(self, redis: Redis, sealer: Sealer) -> None:
+    def __init__(self, redis: Redis, wire: Wire, sealer: Sealer) -> None:
         self._redis = redis
+        self._ask = wire.ask
         self._sealer = sealer
 
     async def find(self, identity: Identity) -> KeyRing:
         """See KeyVault."""
         with translated():
-            value: Any = await self._redis.get(_key(identity))
+            [value] = await self._ask(("GET", _key(identity)))
         if value is None:
             raise DataUndecryptable("No session_key of this user is kept; log in again")
         _, current, *before = value.split(b"|")
@@ -63,7 +64,7 @@ class RedisKeyVault(KeyVault):
     async def replace(self, identity: Identity, key: SessionKey, now: datetime, until: datetime) -> None:
         """See KeyVault."""
         with translated():
-            await self._redis.execute_command(*self.replacing(identity, key, now, until))  # type: ignore[no-untyped-call]
+            await self._ask(self.replacing(identity, key, now, until))
 
     def replacing(self, identity: Identity, key: SessionKey, now: datetime, until: datetime) -> Command:
         """The command that does it: a login sends it along with others."""

@@ -1,11 +1,9 @@
 """How values are read: from a Redis with a memory in front of it, from a cluster without."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from redis.asyncio import RedisCluster
-
-from adapters.redis.wire import Memory, Wire
 
 V = TypeVar("V")
 Decode = Callable[[str, bytes], V]
@@ -14,8 +12,8 @@ REMEMBERED = 20_000
 """How many values a process remembers, of about a KiB each."""
 
 
-class Remembered(Memory, Generic[V]):
-    """At most `size` values, the oldest of which give way; none while nobody tells what changes."""
+class Memory(Generic[V]):
+    """What was read on a connection and has not changed since: at most `size` values, the oldest of which give way."""
 
     def __init__(self, size: int = REMEMBERED) -> None:
         self.values: dict[str, V] = {}
@@ -24,12 +22,12 @@ class Remembered(Memory, Generic[V]):
         self._limit = 0
 
     def start(self, *, tracked: bool) -> None:
-        """See Memory."""
+        """Forget all: there is a new connection, on which Redis tells of changes, or does not."""
         self.forget(None)
         self._limit = self._size if tracked else 0
 
     def forget(self, keys: Sequence[bytes] | None) -> None:
-        """See Memory."""
+        """These keys changed; None: all did."""
         if keys is None:
             self.values.clear()
             self._asked.clear()
@@ -58,8 +56,8 @@ class TrackedReads(Generic[V]):
     before the batch is seen by it, and with Redis away nobody gets an answer.
     """
 
-    def __init__(self, wire: Wire, memory: Remembered[V], decode: Decode[V]) -> None:
-        self._wire = wire
+    def __init__(self, ask: Callable[..., Awaitable[list[Any]]], memory: Memory[V], decode: Decode[V]) -> None:
+        self._ask = ask
         self._memory = memory
         self._decode = decode
 
@@ -76,11 +74,11 @@ class TrackedReads(Generic[V]):
 
     async def _fetch(self, keys: set[str]) -> dict[str, V]:
         if not keys:
-            await self._wire.ask(("PING",))
+            await self._ask(("PING",))
             return {}
         asked = [*keys]
         self._memory.expect(keys)
-        [values] = await self._wire.ask(("MGET", *asked))
+        [values] = await self._ask(("MGET", *asked))
         found = {key: self._decode(key, value) for key, value in zip(asked, values, strict=True) if value is not None}
         self._memory.add(found)
         return found

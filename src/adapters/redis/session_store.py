@@ -18,15 +18,12 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from redis.asyncio import Redis, RedisCluster
 
 from adapters.redis import user_agent
-from adapters.redis.batch import Batcher
 from adapters.redis.client import translated
 from adapters.redis.key_vault import RedisKeyVault
-from adapters.redis.reads import ClusterReads, Remembered, TrackedReads
 from adapters.redis.times import EPOCH, micros, millis, time_of
-from adapters.redis.wire import ClusterPipeline, Command, SharedConnection
+from adapters.redis.wire import Command, Wire
 from application.ports import SessionStore
 from domain.identity import AppId, Identity
 from domain.session import Client, EndedSession, EndReason, Session
@@ -82,16 +79,10 @@ _decode_ended = msgspec.msgpack.Decoder(Ended).decode
 class RedisSessionStore(SessionStore):
     """A SessionStore on Redis."""
 
-    def __init__(self, redis: Redis | RedisCluster, vault: RedisKeyVault) -> None:
+    def __init__(self, wire: Wire, vault: RedisKeyVault) -> None:
+        self._ask = wire.ask
+        self._read = wire.reader(_decode)
         self._vault = vault
-        if isinstance(redis, RedisCluster):
-            self._ask = ClusterPipeline(redis).ask
-            self._read = Batcher(ClusterReads(redis, _decode))
-        else:
-            memory = Remembered[Session | EndedSession]()
-            wire = SharedConnection(redis, memory)
-            self._ask = wire.ask
-            self._read = Batcher(TrackedReads(wire, memory, _decode))
 
     async def start(self, session: Session, key: SessionKey, limit: int) -> None:
         """See SessionStore."""

@@ -2,8 +2,8 @@
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from hiredis import pack_command
 from redis.asyncio import Redis, RedisCluster
@@ -13,6 +13,9 @@ from redis.exceptions import RedisError, ResponseError
 
 from adapters.redis.batch import Batcher
 from adapters.redis.client import ANSWER_SECONDS
+from adapters.redis.reads import REMEMBERED, ClusterReads, Decode, Memory, TrackedReads
+
+V = TypeVar("V")
 
 Command = tuple[Any, ...]
 """Its name and arguments: text, bytes and numbers."""
@@ -28,35 +31,31 @@ class Wire(Protocol):
     async def ask(self, *commands: Command) -> list[Any]:
         """What each of them gives, in order. Raises what redis-py raises, and TimeoutError."""
 
-
-class Memory(Protocol):
-    """What was read on a connection, as far as it has not changed since."""
-
     @abstractmethod
-    def start(self, *, tracked: bool) -> None:
-        """Forget all: there is a new connection, where Redis tells of changes, or does not."""
-
-    @abstractmethod
-    def forget(self, keys: Sequence[bytes] | None) -> None:
-        """These keys changed; None: all did."""
+    def reader(self, decode: Decode[V]) -> Callable[[str], Awaitable[V | None]]:
+        """Reads the value of a key, or None, as it was at some time after the call. Raises as `ask`."""
 
 
 class SharedConnection(Wire):
     """One connection for all, which costs the processor a fifth of a pipeline on a connection of one's own.
 
-    Redis tells it of changes, in order with the answers, and so does it tell `memory`
+    Redis tells it of changes of what was read on it, in order with the answers
     (https://redis.io/docs/latest/develop/reference/client-side-caching/).
     """
 
-    def __init__(self, redis: Redis, memory: Memory) -> None:
+    def __init__(self, redis: Redis, remembered: int = REMEMBERED) -> None:
         self._pool = redis.connection_pool
-        self._memory = memory
+        self._memory = Memory[Any](remembered)
         self._connection: AbstractConnection | None = None
         self._batcher = Batcher(self._run)
 
     async def ask(self, *commands: Command) -> list[Any]:
         """See Wire."""
         return await self._batcher(commands)
+
+    def reader(self, decode: Decode[V]) -> Callable[[str], Awaitable[V | None]]:
+        """See Wire."""
+        return Batcher(TrackedReads(self.ask, self._memory, decode))
 
     async def _run(self, batch: Sequence[Sequence[Command]]) -> list[list[Any] | Exception]:
         commands = [command for asked in batch for command in asked]
@@ -110,6 +109,15 @@ class ClusterPipeline(Wire):
         for command in commands:
             pipeline.execute_command(*command, get=True)  # SET answers as in Redis, not with a bool
         return await pipeline.execute()
+
+    def reader(self, decode: Decode[V]) -> Callable[[str], Awaitable[V | None]]:
+        """See Wire."""
+        return Batcher(ClusterReads(self._redis, decode))
+
+
+def open_wire(redis: Redis | RedisCluster) -> Wire:
+    """The wire to a Redis, or to a cluster. Opens no connection."""
+    return ClusterPipeline(redis) if isinstance(redis, RedisCluster) else SharedConnection(redis)
 
 
 async def _is_tracked(connection: AbstractConnection) -> bool:
