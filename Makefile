@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SDKS := tests/support/sdks/node
-NODE_MODULES := $(SDKS)/node_modules/.package-lock.json
+FASTIFY := benchmarks/fastify
+NODE_MODULES := node_modules/.package-lock.json
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test check bench install lock clean
@@ -11,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 demo: install
 	@$(BIN)/wxlogin demo $(ARGS)
 
-test: $(VENV)/dev $(NODE_MODULES)
+test: $(VENV)/dev $(SDKS)/$(NODE_MODULES)
 	$(BIN)/pytest --numprocesses 4 $(ARGS)
 
 check: $(VENV)/dev
@@ -21,7 +22,7 @@ check: $(VENV)/dev
 	$(BIN)/lint-imports
 	$(BIN)/pip-audit --requirement requirements/runtime.txt --disable-pip --progress-spinner off
 
-bench: $(VENV)/bench
+bench: $(VENV)/bench $(FASTIFY)/$(NODE_MODULES)
 	$(BIN)/python -m benchmarks.calls
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -38,9 +39,11 @@ $(VENV)/dev $(VENV)/bench: $(VENV)/%: requirements/%.txt $(VENV)/runtime
 	@$(PIP) --require-hashes --requirement requirements/$*.txt
 	@touch $@
 
-# SDKs of Node.js that the tests run against the sandbox, installed and run by the Node.js of a wheel.
-$(NODE_MODULES): $(SDKS)/package-lock.json | $(VENV)/dev
-	@$(BIN)/npm ci --ignore-scripts --loglevel error --prefix $(SDKS) >/dev/null
+# What the tests run against the sandbox and what is measured beside us, installed and run by the Node.js of a wheel.
+$(SDKS)/$(NODE_MODULES): | $(VENV)/dev
+$(FASTIFY)/$(NODE_MODULES): | $(VENV)/bench
+%/$(NODE_MODULES): %/package-lock.json
+	@$(BIN)/npm ci --ignore-scripts --loglevel error --prefix $* >/dev/null
 
 # Rewrites the hash-locked requirements from pyproject.toml and package.json; needs uv.
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header $(UPGRADE)
@@ -49,6 +52,7 @@ lock: | $(VENV)/dev
 	$(LOCK) --group dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
 	$(LOCK) --group bench --constraint requirements/runtime.txt --output-file requirements/bench.txt
 	$(BIN)/npm install --package-lock-only --prefix $(SDKS)
+	$(BIN)/npm install --package-lock-only --prefix $(FASTIFY)
 
 clean:
-	rm -rf $(VENV) $(SDKS)/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
+	rm -rf $(VENV) $(SDKS)/node_modules $(FASTIFY)/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist

@@ -17,36 +17,41 @@ from pathlib import Path
 from time import perf_counter, process_time
 
 from benchmarks.loop import HOST, run
+from benchmarks.wechat import code_of
 
 WARM_UP_SECONDS = 0.5
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 AUTH = b"GET /auth HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n\r\n"
 LOGIN = (
     b"POST /login/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-    b"Content-Length: 43\r\n\r\n"  # a code has 32 characters, as WeChat's
-    b'{"code":"u%04d-%026d"}'
+    b'Content-Length: 43\r\n\r\n{"code":"%s"}'
 )
 
 
 @dataclass(frozen=True)
 class Load:
-    """What to send to whom: `tokens` are checked, or, without any, that many `users` log in.
+    """What to send to whom: `tokens` are checked, or, without any, that many `users` log in (0: always a new one).
 
-    `run` begins the numbers that keep codes from repeating.
+    `run` begins the numbers that keep codes from repeating; those of a `slow` login take WeChat its time.
     """
 
     port: int
     server_pid: int
     concurrency: int
     seconds: float
-    users: int
     run: int
+    users: int = 0
+    slow: bool = False
     tokens: list[str] = field(default_factory=list)
 
     def requests(self) -> Iterator[bytes]:
         if self.tokens:
             return itertools.cycle([AUTH % token.encode() for token in self.tokens])
-        return (LOGIN % (n % self.users, self.run + n) for n in itertools.count())
+        return (LOGIN % self.code(n).encode() for n in itertools.count())
+
+    def code(self, n: int) -> str:
+        user, unique = (n % self.users, self.run + n) if self.users else (self.run + n, n)
+        return code_of(user, unique, slow=self.slow)
 
     def is_expected(self, answer: bytes) -> bool:
         if self.tokens:
@@ -65,6 +70,11 @@ class Round:
     first_error: str
     server_cpu: float
     generator_cpu: float
+
+    @property
+    def cpu_us(self) -> float:
+        """What the server paid for one request."""
+        return self.server_cpu / self.requests_per_second * 1e6 if self.requests_per_second else 0.0
 
 
 @dataclass

@@ -13,8 +13,9 @@ from rich.table import Table
 
 from benchmarks.load import Round
 from benchmarks.servers import OTHER_CORES, SERVER_CORE
+from benchmarks.services import UVICORN
 
-PACKAGES = ("wxlogin", "django", "djangorestframework", "django-redis", "gunicorn")
+PACKAGES = ("wxlogin", "uvicorn", "django", "djangorestframework", "django-redis", "gunicorn")
 
 
 @dataclass
@@ -38,21 +39,38 @@ class Result:
         return sum(a_round.errors or not a_round.requests_per_second for a_round in self.rounds)
 
 
-def ratio(result: Result, results: list[Result]) -> float:
-    """How many times the rate of the baseline, the first service of the scenario.
+def baseline_of(result: Result, results: list[Result]) -> Result:
+    return next(other for other in results if other.scenario == result.scenario)
+
+
+def ceiling_of(result: Result, results: list[Result]) -> Result | None:
+    return next((other for other in results if (other.scenario, other.service) == (result.scenario, UVICORN)), None)
+
+
+def ratio(result: Result, to: Result) -> float:
+    """How many times the rate.
 
     The median of the rounds' own ratios: two neighbours in time had the same machine, whatever else it did.
     """
-    baseline = next(other for other in results if other.scenario == result.scenario)
-    pairs = zip(result.rounds, baseline.rounds, strict=True)
+    pairs = zip(result.rounds, to.rounds, strict=True)
     return median(mine.requests_per_second / (its.requests_per_second or 1) for mine, its in pairs)
 
 
 def show(results: list[Result], options: dict[str, Any]) -> None:
-    table = Table(title="wxlogin and the article on one core: medians of the rounds", caption=conditions(options))
+    table = Table(title="On one core: medians of the rounds", caption=conditions(options))
     for column in ("scenario", "service"):
         table.add_column(column)
-    for column in ("req/s (min-max)", "p50 ms", "p99 ms", "errors", "ratio", "CPU server", "generator"):
+    for column in (
+        "req/s (min-max)",
+        "p50 ms",
+        "p99 ms",
+        "CPU µs",
+        "ratio",
+        "of ceiling",
+        "server",
+        "generator",
+        "errors",
+    ):
         table.add_column(column, justify="right")
     for before, result in zip([None, *results], results, strict=False):
         if before and before.scenario != result.scenario:
@@ -63,17 +81,19 @@ def show(results: list[Result], options: dict[str, Any]) -> None:
 
 
 def cells(result: Result, results: list[Result]) -> list[str]:
-    rates = result.rates
+    rates, ceiling = result.rates, ceiling_of(result, results)
     return [
         result.scenario,
         result.service,
         f"{result.median('requests_per_second'):,.0f} ({rates[0]:,.0f}-{rates[-1]:,.0f})",
         f"{result.median('p50_ms'):.2f}",
         f"{result.median('p99_ms'):.2f}",
-        str(result.errors),
-        f"{ratio(result, results):.1f}x",
+        f"{result.median('cpu_us'):,.0f}",
+        f"{ratio(result, baseline_of(result, results)):.2f}",
+        f"{ratio(result, ceiling):.2f}" if ceiling else "",
         f"{result.median('server_cpu'):.0%}",
         f"{result.median('generator_cpu'):.0%}",
+        str(result.errors),
     ]
 
 
@@ -81,9 +101,10 @@ def conditions(options: dict[str, Any]) -> str:
     pinned = f"core {SERVER_CORE}, the rest on {OTHER_CORES}" if SERVER_CORE else "not pinned to a core"
     return (
         f"{options['rounds']} rounds of {options['seconds']:g} s, {options['concurrency']} connections, "
-        f"{options['database']}; WeChat answers after {options['delay_ms']:g} ms.\n"
+        f"{options['database']}.\n"
         f"Services {pinned}. Other machines of this host took {options['stolen_cpu']:.0%} of the CPU.\n"
-        "ratio: median of the rounds' own ratios to the first service of the scenario."
+        "CPU µs: of the server, a request. ratio: to the first service of the scenario; of ceiling: to bare uvicorn;\n"
+        "both are medians of the rounds' own ratios. server, generator: shares of a core."
     )
 
 
@@ -92,13 +113,15 @@ def as_json(results: list[Result], options: dict[str, Any]) -> dict[str, Any]:
 
 
 def figures(result: Result, results: list[Result]) -> dict[str, Any]:
-    names = ("requests_per_second", "p50_ms", "p99_ms", "server_cpu", "generator_cpu")
+    names = ("requests_per_second", "p50_ms", "p99_ms", "cpu_us", "server_cpu", "generator_cpu")
+    ceiling = ceiling_of(result, results)
     return {
         "scenario": result.scenario,
         "service": result.service,
         "median": {name: result.median(name) for name in names},
         "errors": result.errors,
-        "ratio": ratio(result, results),
+        "ratio": ratio(result, baseline_of(result, results)),
+        "of_ceiling": ratio(result, ceiling) if ceiling else None,
         "rounds": [asdict(a_round) for a_round in result.rounds],
     }
 

@@ -1,21 +1,42 @@
-"""The two questions: what a login of a known user costs, and what the check of a token costs."""
+"""The questions: what the check of a token costs, and what a login costs, of whom and with what WeChat."""
 
 import http.client
 import json
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from benchmarks.load import Load, Round
 from benchmarks.loop import HOST
 from benchmarks.servers import OTHER_CORES, ROOT, Server, environment, pin
-from benchmarks.wechat import openid_of
+from benchmarks.services import ARTICLE, FASTIFY, GENERATOR, PATIENT_ARTICLE, UVICORN, WXLOGIN
+from benchmarks.sessions import AUTH_USERS, token_of
+from benchmarks.wechat import code_of, openid_of
 
-LOGIN, AUTH = "login", "auth"
-USERS = 200
-# Users whose tokens are checked do not log in meanwhile: a new login may end an older session.
-LOGIN_USERS, AUTH_USERS = range(USERS), range(USERS, 2 * USERS)
+LOGIN_USERS = range(2000)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is asked, and of whom; the first service is what the others are measured by.
+
+    Without `tokens`, `users` log in (0: always a new one), `slow` when WeChat takes 50 ms.
+    """
+
+    name: str
+    services: tuple[str, ...]
+    tokens: bool = False
+    users: int = len(LOGIN_USERS)
+    slow: bool = False
+
+
+SCENARIOS = (
+    Scenario("auth", (FASTIFY, WXLOGIN, UVICORN, ARTICLE, GENERATOR), tokens=True),
+    Scenario("login", (ARTICLE, WXLOGIN, GENERATOR)),
+    Scenario("login-50ms", (PATIENT_ARTICLE, WXLOGIN), slow=True),
+    Scenario("login-new", (ARTICLE, WXLOGIN), users=0),
+)
 
 
 class AnswerError(Exception):
@@ -28,13 +49,26 @@ def log_in(server: Server, users: range) -> list[str]:
     headers = {"Content-Type": "application/json"}
     tokens = []
     for user in users:
-        connection.request("POST", "/login/", json.dumps({"code": f"u{user}-{time.time_ns()}"}), headers)
+        connection.request("POST", "/login/", json.dumps({"code": code_of(user, time.time_ns())}), headers)
         response = connection.getresponse()
         body = response.read().decode(errors="replace")
         if response.status != http.client.OK or '"status":0' not in body:
             raise AnswerError(f"login answered {response.status} {body[:500]}")
         tokens.append(json.loads(body)["data"]["token"])
     connection.close()
+    return tokens
+
+
+def prepare(server: Server) -> list[str]:
+    """Makes all users returning users; the tokens to check, which are as they should be."""
+    if server.name in (UVICORN, GENERATOR):
+        return [token_of(user) for user in AUTH_USERS]
+    if server.name == FASTIFY:
+        tokens = [token_of(user) for user in AUTH_USERS]
+    else:
+        log_in(server, LOGIN_USERS)
+        tokens = log_in(server, AUTH_USERS)
+    check_tokens(server, tokens)
     return tokens
 
 
@@ -53,24 +87,28 @@ def check_tokens(server: Server, tokens: list[str]) -> None:
         connection.close()
 
 
-def play(scenario: str, server: Server, tokens: list[str], concurrency: int, seconds: float) -> Round:
-    """One round of one service, from a process of its own."""
-    load = Load(
+def load_of(scenario: Scenario, server: Server, tokens: list[str], concurrency: int, seconds: float) -> Load:
+    return Load(
         server.port,
         server.pid,
         concurrency,
         seconds,
-        users=USERS,
         run=time.time_ns(),
-        tokens=tokens if scenario == AUTH else [],
+        users=scenario.users,
+        slow=scenario.slow,
+        tokens=tokens if scenario.tokens else [],
     )
+
+
+def play(load: Load) -> Round:
+    """One round of one service, from a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.load"],
         input=json.dumps(asdict(load)),
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        timeout=seconds + 60,
+        timeout=load.seconds + 60,
         cwd=ROOT,
         env=environment(),
         start_new_session=True,

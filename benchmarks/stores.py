@@ -50,13 +50,13 @@ def redis_server(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def database_urls(engine: str, folder: Path, names: list[str]) -> Iterator[list[str]]:
-    """One empty database for each name, as `sqlite:///…` or `postgresql://…`."""
+def database_urls(engine: str, folder: Path, count: int) -> Iterator[list[str]]:
+    """`count` empty databases, as `sqlite:///…` or `postgresql://…`."""
     if engine == "sqlite":
-        yield [f"sqlite:///{folder / name}.db" for name in names]
+        yield [f"sqlite:///{folder / str(n)}.db" for n in range(count)]
         return
     given = re.sub(r"^postgres\w*(\+\w+)?:", "postgresql:", os.environ.get("TEST_POSTGRES_URL", POSTGRES_URL))
-    databases = [f"bench_{os.getpid()}_{name}" for name in names]
+    databases = [f"bench_{os.getpid()}_{n}" for n in range(count)]
     with psycopg.connect(given, autocommit=True) as postgres:
         try:
             for database in databases:

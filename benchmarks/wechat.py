@@ -1,23 +1,27 @@
-"""The cheapest WeChat there can be: any code is a login, `u17-…` always of the same user 17.
+"""The cheapest WeChat there can be: any code is a login, `u17-…` always of the same user 17, `s17-…` slowly so.
 
 The sandbox of the product checks what WeChat checks. This one only must never be what is measured.
 """
 
-import argparse
 import asyncio
 import base64
 import hashlib
 import re
-from functools import cache
+import sys
 
 from benchmarks.loop import serve
 
-CODE = re.compile(rb"^GET /sns/jscode2session\?(?:\S*&)?js_code=u(\d+)-")
+SLOW_SECONDS = 0.05
+CODE = re.compile(rb"^GET /sns/jscode2session\?(?:\S*&)?js_code=([us])(\d+)-")
 END = b"\r\n\r\n"
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
 
-@cache
+def code_of(user: int, unique: int, *, slow: bool = False) -> str:
+    """32 characters, as WeChat's are."""
+    return f"{'s' if slow else 'u'}{user}-{unique}".ljust(32, "0")
+
+
 def answer(user: int) -> bytes:
     """What WeChat says of this user, the same at every login; `text/plain`, as WeChat does."""
     openid = openid_of(user)
@@ -34,8 +38,7 @@ def openid_of(user: int) -> str:
 class WeChat(asyncio.Protocol):
     """One keep-alive connection. Requests are GETs without a body, so a blank line ends each."""
 
-    def __init__(self, delay_seconds: float) -> None:
-        self.delay_seconds = delay_seconds
+    def __init__(self) -> None:
         self.unread = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -45,22 +48,14 @@ class WeChat(asyncio.Protocol):
         *requests, self.unread = (self.unread + data).split(END)
         for request in requests:
             code = CODE.match(request)
-            self.send(answer(int(code[1])) if code else NOT_FOUND)
+            self.send(answer(int(code[2])) if code else NOT_FOUND, slowly=bool(code and code[1] == b"s"))
 
-    def send(self, data: bytes) -> None:
-        if self.delay_seconds:
-            asyncio.get_running_loop().call_later(self.delay_seconds, self.transport.write, data)
+    def send(self, data: bytes, *, slowly: bool) -> None:
+        if slowly:
+            asyncio.get_running_loop().call_later(SLOW_SECONDS, self.transport.write, data)
         else:
             self.transport.write(data)
 
 
-def main() -> None:
-    options = argparse.ArgumentParser()
-    options.add_argument("--port", type=int, required=True)
-    options.add_argument("--delay-ms", type=float, default=0)
-    chosen = options.parse_args()
-    serve(lambda: WeChat(chosen.delay_ms / 1000), chosen.port)
-
-
 if __name__ == "__main__":
-    main()
+    serve(WeChat, int(sys.argv[1]))
