@@ -11,15 +11,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import report, scenarios, services
+from benchmarks.load import Load
 from benchmarks.loop import HOST
+from benchmarks.scenarios import Scenario
 from benchmarks.servers import OTHER_CORES, Server, cpu_ticks, pin, stolen_since
 from benchmarks.stores import database_urls, redis_urls
 
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10, help="of each service in each scenario (10)")
-    parser.add_argument("--seconds", type=float, default=2, help="of one round, after its warm-up (2)")
+    parser.add_argument("--rounds", type=int, default=15, help="of each service in each scenario (15)")
+    parser.add_argument("--seconds", type=float, default=1, help="of one round, after its warm-up (1)")
     parser.add_argument("--concurrency", type=int, default=32, help="connections, one request each (32)")
     parser.add_argument("--only", choices=[each.name for each in scenarios.SCENARIOS], help="one scenario")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite", help="of all services")
@@ -47,27 +49,42 @@ def servers(chosen: argparse.Namespace) -> Iterator[dict[str, Server]]:
         yield started
 
 
-def prepare(server: Server) -> list[str]:
+def prepare(scenario: Scenario, server: Server) -> list[str]:
     try:
-        return scenarios.prepare(server)
+        return scenarios.prepare(scenario, server)
     except (OSError, HTTPException, scenarios.AnswerError) as error:
         sys.exit(f"{server.name}: {error}\n{server.log.read_text()[-2000:]}")
 
 
-def compare(chosen: argparse.Namespace, measured: dict[str, Server]) -> list[report.Result]:
-    tokens = {name: prepare(server) for name, server in measured.items()}
-    results = []
-    for scenario in chosen.scenarios:
-        found = {name: report.Result(scenario.name, name, []) for name in scenario.services}
-        for number in range(chosen.rounds):
-            for name in scenario.services:  # in turn, so that a noisy minute falls on all of them
-                load = scenarios.load_of(scenario, measured[name], tokens[name], chosen.concurrency, chosen.seconds)
-                played = scenarios.play(load)
-                found[name].rounds.append(played)
-                progress = f"{scenario.name} {number + 1}/{chosen.rounds} {name}"
-                print(f"{progress}: {played.requests_per_second:,.0f} req/s", file=sys.stderr)
-        results += found.values()
+def measure(scenario: Scenario, measured: list[Server], chosen: argparse.Namespace) -> list[report.Result]:
+    loads = [
+        Load(
+            server.port,
+            server.pid,
+            chosen.concurrency,
+            chosen.seconds,
+            users=scenario.users,
+            slow=scenario.slow,
+            tokens=prepare(scenario, server),
+        )
+        for server in measured
+    ]
+    results = [report.Result(scenario.name, server.name, []) for server in measured]
+    for number in range(chosen.rounds):
+        for load, result in zip(loads, results, strict=True):  # in turn, so that a noisy minute falls on all of them
+            played = scenarios.play(load)
+            result.rounds.append(played)
+            progress = f"{scenario.name} {number + 1}/{chosen.rounds} {result.service}"
+            print(f"{progress}: {played.requests_per_second:,.0f} req/s", file=sys.stderr)
     return results
+
+
+def compare(chosen: argparse.Namespace, measured: dict[str, Server]) -> list[report.Result]:
+    return [
+        result
+        for scenario in chosen.scenarios
+        for result in measure(scenario, [measured[name] for name in scenario.services], chosen)
+    ]
 
 
 def main() -> None:

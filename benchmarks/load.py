@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from time import perf_counter, process_time
+from time import perf_counter, process_time, time_ns
 
 from benchmarks.loop import HOST, run
 from benchmarks.wechat import code_of
 
-WARM_UP_SECONDS = 0.5
+WARM_UP_SECONDS = 0.3
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 AUTH = b"GET /auth HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n\r\n"
 LOGIN = (
@@ -30,16 +30,14 @@ LOGIN = (
 
 @dataclass(frozen=True)
 class Load:
-    """What to send to whom: `tokens` are checked, or, without any, that many `users` log in (0: always a new one).
-
-    `run` begins the numbers that keep codes from repeating; those of a `slow` login take WeChat its time.
+    """What to send to whom: `tokens` are checked, or, without any, that many `users` log in (0: always a new one),
+    `slow` when WeChat is to take its time.
     """
 
     port: int
     server_pid: int
     concurrency: int
     seconds: float
-    run: int
     users: int = 0
     slow: bool = False
     tokens: list[str] = field(default_factory=list)
@@ -47,11 +45,8 @@ class Load:
     def requests(self) -> Iterator[bytes]:
         if self.tokens:
             return itertools.cycle([AUTH % token.encode() for token in self.tokens])
-        return (LOGIN % self.code(n).encode() for n in itertools.count())
-
-    def code(self, n: int) -> str:
-        user, unique = (n % self.users, self.run + n) if self.users else (self.run + n, n)
-        return code_of(user, unique, slow=self.slow)
+        users = itertools.cycle(range(self.users)) if self.users else itertools.count(time_ns())
+        return (LOGIN % code_of(user, n, slow=self.slow).encode() for n, user in enumerate(users))
 
     def is_expected(self, answer: bytes) -> bool:
         if self.tokens:

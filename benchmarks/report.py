@@ -30,10 +30,6 @@ class Result:
         return median(getattr(a_round, figure) for a_round in self.rounds)
 
     @property
-    def rates(self) -> list[float]:
-        return sorted(a_round.requests_per_second for a_round in self.rounds)
-
-    @property
     def errors(self) -> int:
         """Unexpected answers; to have got none at all counts as one."""
         return sum(a_round.errors or not a_round.requests_per_second for a_round in self.rounds)
@@ -61,7 +57,7 @@ def show(results: list[Result], options: dict[str, Any]) -> None:
     for column in ("scenario", "service"):
         table.add_column(column)
     for column in (
-        "req/s (min-max)",
+        "req/s",
         "p50 ms",
         "p99 ms",
         "CPU µs",
@@ -77,15 +73,15 @@ def show(results: list[Result], options: dict[str, Any]) -> None:
             table.add_section()
         table.add_row(*cells(result, results))
     # Not narrower when it goes into a file or a pipe.
-    Console(width=None if Console().is_terminal else 130).print(table)
+    Console(width=None if Console().is_terminal else 120).print(table)
 
 
 def cells(result: Result, results: list[Result]) -> list[str]:
-    rates, ceiling = result.rates, ceiling_of(result, results)
+    ceiling = ceiling_of(result, results)
     return [
         result.scenario,
         result.service,
-        f"{result.median('requests_per_second'):,.0f} ({rates[0]:,.0f}-{rates[-1]:,.0f})",
+        f"{result.median('requests_per_second'):,.0f}",
         f"{result.median('p50_ms'):.2f}",
         f"{result.median('p99_ms'):.2f}",
         f"{result.median('cpu_us'):,.0f}",

@@ -14,8 +14,6 @@ from benchmarks.services import ARTICLE, FASTIFY, GENERATOR, PATIENT_ARTICLE, UV
 from benchmarks.sessions import AUTH_USERS, token_of
 from benchmarks.wechat import code_of, openid_of
 
-LOGIN_USERS = range(2000)
-
 
 @dataclass(frozen=True)
 class Scenario:
@@ -27,7 +25,7 @@ class Scenario:
     name: str
     services: tuple[str, ...]
     tokens: bool = False
-    users: int = len(LOGIN_USERS)
+    users: int = 2000
     slow: bool = False
 
 
@@ -59,17 +57,16 @@ def log_in(server: Server, users: range) -> list[str]:
     return tokens
 
 
-def prepare(server: Server) -> list[str]:
-    """Makes all users returning users; the tokens to check, which are as they should be."""
+def prepare(scenario: Scenario, server: Server) -> list[str]:
+    """Makes those who log in returning users; the tokens to check, which are as they should be."""
     if server.name in (UVICORN, GENERATOR):
         return [token_of(user) for user in AUTH_USERS]
-    if server.name == FASTIFY:
-        tokens = [token_of(user) for user in AUTH_USERS]
-    else:
-        log_in(server, LOGIN_USERS)
-        tokens = log_in(server, AUTH_USERS)
-    check_tokens(server, tokens)
-    return tokens
+    if scenario.tokens:
+        tokens = [token_of(user) for user in AUTH_USERS] if server.name == FASTIFY else log_in(server, AUTH_USERS)
+        check_tokens(server, tokens)
+        return tokens
+    log_in(server, range(scenario.users))
+    return []
 
 
 def check_tokens(server: Server, tokens: list[str]) -> None:
@@ -85,19 +82,6 @@ def check_tokens(server: Server, tokens: list[str]) -> None:
         if (response.status, response.headers["X-WX-OPENID"]) != answer:
             raise AnswerError(f"/auth answered {response.status}, not {answer}")
         connection.close()
-
-
-def load_of(scenario: Scenario, server: Server, tokens: list[str], concurrency: int, seconds: float) -> Load:
-    return Load(
-        server.port,
-        server.pid,
-        concurrency,
-        seconds,
-        run=time.time_ns(),
-        users=scenario.users,
-        slow=scenario.slow,
-        tokens=tokens if scenario.tokens else [],
-    )
 
 
 def play(load: Load) -> Round:
