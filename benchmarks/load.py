@@ -86,7 +86,6 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
-        self.send()
 
     def send(self) -> None:
         self.sent = perf_counter()
@@ -119,8 +118,13 @@ def is_whole(answer: bytes) -> bool:
 async def measure(load: Load) -> Round:
     tally, requests = Tally(), load.requests()
     loop = asyncio.get_running_loop()
-    for _ in range(load.concurrency):
-        await loop.create_connection(lambda: Connection(load, requests, tally), HOST, load.port)
+    opening = [
+        loop.create_connection(lambda: Connection(load, requests, tally), HOST, load.port)
+        for _ in range(load.concurrency)
+    ]
+    # All are open before the first request: a server that is busy accepts them slowly.
+    for _, connection in [await each for each in opening]:
+        connection.send()
     await asyncio.sleep(WARM_UP_SECONDS)
     tally.latencies.clear()
     server, own, clock = cpu_seconds(load.server_pid), process_time(), perf_counter()

@@ -1,14 +1,24 @@
-"""Whose tokens are checked, and their sessions in Redis where no login puts them."""
+"""Whose tokens are checked, and their sessions in Redis, any number of them, where no login puts them."""
 
+import asyncio
 import base64
 import hashlib
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+from cryptography.fernet import Fernet, MultiFernet
 from redis import Redis
 
+from adapters.redis.client import create_client
+from adapters.redis.key_vault import RedisKeyVault
+from adapters.redis.session_store import RedisSessionStore
+from adapters.sealing import Sealer
 from benchmarks.wechat import openid_of
+from domain.identity import AppId, Identity
+from domain.session import Client, Session, SessionPolicy, SessionToken
+from domain.session_key import SessionKey
 
 APPID = "wx0123456789abcdef"
 AUTH_USERS = range(10_000, 10_200)
@@ -16,6 +26,7 @@ AUTH_USERS = range(10_000, 10_200)
 
 DAY_MS = 86_400_000
 CHUNK = 10_000
+USER_AGENT = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) MicroMessenger/8.0.50 NetType/WIFI Language/zh_CN"
 
 
 def token_of(user: int) -> str:
@@ -43,3 +54,26 @@ def write_fastify_sessions(redis_url: str, users: range) -> None:
                 }
                 pipeline.set(f"session:{session_id}", json.dumps(session, separators=(",", ":")), px=14 * DAY_MS)
             pipeline.execute()
+
+
+def write_wxlogin_sessions(redis_url: str, users: range) -> None:
+    """One that wxlogin itself writes, and copies of it that the other tokens open: all are of one user."""
+    written = asyncio.run(write_wxlogin_session(redis_url, users[0]))
+    with Redis.from_url(redis_url) as redis:
+        (key,) = redis.keys(f"*{written}*")
+        for first in range(1, len(users), CHUNK):
+            pipeline = redis.pipeline(transaction=False)
+            for user in users[first : first + CHUNK]:
+                pipeline.copy(key, key.decode().replace(written, SessionToken(token_of(user)).session_id))
+            pipeline.execute()
+
+
+async def write_wxlogin_session(redis_url: str, user: int) -> str:
+    """The session's id. It begins in an hour, so that no check is the first for a minute, which would write."""
+    begins = datetime.now(UTC) + timedelta(hours=1)
+    identity, client = Identity(AppId(APPID), openid_of(user)), Client(USER_AGENT, "203.0.113.7")
+    session = Session.start(SessionToken(token_of(user)), str(uuid4()), identity, client, SessionPolicy(), begins)
+    async with create_client(redis_url) as redis:
+        vault = RedisKeyVault(redis, Sealer(MultiFernet([Fernet(Fernet.generate_key())])))
+        await RedisSessionStore(redis, vault).start(session, SessionKey("HyVFkGl5F5OQWJZZaNzBBg=="), limit=0)
+    return session.id
