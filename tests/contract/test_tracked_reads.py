@@ -54,7 +54,7 @@ async def other(redis_url: str) -> AsyncIterator[Redis]:
 async def gets(redis: Redis) -> int:
     """How many keys Redis was asked for so far."""
     stats = await redis.info("commandstats")
-    return int(stats.get("cmdstat_mget", {"calls": 0})["calls"])
+    return int(stats.get("cmdstat_get", {"calls": 0})["calls"])
 
 
 async def test_what_was_read_is_asked_for_once(redis: Redis, other: Redis) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 from redis.asyncio import Redis
 
 from adapters.redis.client import translated
+from adapters.redis.stream import Command
 from adapters.redis.times import micros, millis, time_of
-from adapters.redis.wire import Command, Wire
+from adapters.redis.wire import Wire
 from adapters.sealing import Sealer
 from application.ports import KeyVault
 from domain.errors import DataUndecryptable

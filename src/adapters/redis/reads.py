@@ -1,6 +1,6 @@
 """How values are read: from a Redis with a memory in front of it, from a cluster without."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from redis.asyncio import RedisCluster
@@ -36,24 +36,25 @@ class Memory(Generic[V]):
                 self.values.pop(key.decode(), None)
                 self._asked.discard(key.decode())
 
-    def expect(self, keys: set[str]) -> None:
-        """These are about to be read. Until they are added, any change or new connection makes them unfit for it."""
-        self._asked |= keys
+    def expect(self, key: str) -> None:
+        """The key is about to be read."""
+        self._asked.add(key)
 
-    def add(self, found: Mapping[str, V]) -> None:
+    def add(self, key: str, value: V | None) -> None:
         """Remember what was read, unless it changed since, while its reader waited to be woken."""
-        self.values |= {key: value for key, value in found.items() if key in self._asked}
-        self._asked.clear()
-        while len(self.values) > self._limit:
-            del self.values[next(iter(self.values))]
+        if key in self._asked and value is not None:
+            self.values[key] = value
+            if len(self.values) > self._limit:
+                del self.values[next(iter(self.values))]
+        self._asked.discard(key)
 
 
-class TrackedReads(Generic[V]):
-    """Reads from a Redis that nobody is answered from memory alone.
+class TrackedReader(Generic[V]):
+    """Reads from a Redis that answers nobody from memory alone.
 
-    What is still remembered when a PING is answered had not changed before it: Redis tells of changes in order with
-    its answers. So a batch of remembered keys costs one PING, whatever its size; a change that anybody was told of
-    before the batch is seen by it, and with Redis away nobody gets an answer.
+    What is remembered when an answer of Redis comes in had not changed before that answer: Redis tells of changes in
+    order with its answers. So all who ask at once for what is remembered wait for one PING together; a change that
+    anybody was told of before is seen; and with Redis away nobody gets an answer.
     """
 
     def __init__(self, ask: Callable[..., Awaitable[list[Any]]], memory: Memory[V], decode: Decode[V]) -> None:
@@ -61,27 +62,23 @@ class TrackedReads(Generic[V]):
         self._memory = memory
         self._decode = decode
 
-    async def __call__(self, keys: Sequence[str]) -> list[V | None]:
-        """The value of each, or None. Raises what Wire.ask raises."""
-        found: dict[str, V] = {}
-        unknown = set(keys)
-        while unknown:
-            remembered = unknown & self._memory.values.keys()
-            found |= await self._fetch(unknown - remembered)
-            found |= {key: self._memory.values[key] for key in remembered & self._memory.values.keys()}
-            unknown = remembered - self._memory.values.keys()  # they changed while Redis was asked
-        return [found.get(key) for key in keys]
+    async def __call__(self, key: str) -> V | None:
+        """The value, or None. Raises what `ask` raises."""
+        if key in self._memory.values:
+            await self._ask()
+            if key in self._memory.values:
+                return self._memory.values[key]
+        return await self._fetch(key)
 
-    async def _fetch(self, keys: set[str]) -> dict[str, V]:
-        if not keys:
-            await self._ask(("PING",))
-            return {}
-        asked = [*keys]
-        self._memory.expect(keys)
-        [values] = await self._ask(("MGET", *asked))
-        found = {key: self._decode(key, value) for key, value in zip(asked, values, strict=True) if value is not None}
-        self._memory.add(found)
-        return found
+    async def _fetch(self, key: str) -> V | None:
+        self._memory.expect(key)
+        value = None
+        try:
+            [stored] = await self._ask(("GET", key))
+            value = None if stored is None else self._decode(key, stored)
+        finally:
+            self._memory.add(key, value)
+        return value
 
 
 class ClusterReads(Generic[V]):
@@ -92,6 +89,6 @@ class ClusterReads(Generic[V]):
         self._decode = decode
 
     async def __call__(self, keys: Sequence[str]) -> list[V | None]:
-        """See TrackedReads."""
+        """The value of each key, or None."""
         values: list[Any] = await self._redis.mget_nonatomic(keys)
         return [None if value is None else self._decode(key, value) for key, value in zip(keys, values, strict=True)]

@@ -22,8 +22,9 @@ import msgspec
 from adapters.redis import user_agent
 from adapters.redis.client import translated
 from adapters.redis.key_vault import RedisKeyVault
+from adapters.redis.stream import Command
 from adapters.redis.times import EPOCH, micros, millis, time_of
-from adapters.redis.wire import Command, Wire
+from adapters.redis.wire import Wire
 from application.ports import SessionStore
 from domain.identity import AppId, Identity
 from domain.session import Client, EndedSession, EndReason, Session
