@@ -12,15 +12,19 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from adapters.sql.database import Database
 from adapters.sql.schema import migrate
-from support import processes, servers
+from support import gateways, processes, servers
 from support.clock import Clock
 
 DATABASES = ["sqlite", "postgresql", *(["mariadb"] if servers.find_mariadb() else [])]
 
 
-def pytest_report_header() -> str:
-    """Say which databases are tested, so that nobody takes two for three."""
-    return f"databases: {', '.join(DATABASES)}" + ("" if "mariadb" in DATABASES else " (no MariaDB given or found)")
+def pytest_report_header() -> list[str]:
+    """Say which databases and gateways are tested, so that nobody takes two for three."""
+    missing = [name for name in gateways.COMMANDS if name not in gateways.FOUND]
+    return [
+        f"databases: {', '.join(DATABASES)}" + ("" if "mariadb" in DATABASES else " (no MariaDB given or found)"),
+        f"gateways: {', '.join(gateways.FOUND)}" + (f" (not found: {', '.join(missing)})" if missing else ""),
+    ]
 
 
 def pytest_collection_finish() -> None:
