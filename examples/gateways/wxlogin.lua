@@ -8,7 +8,7 @@
 
 local IDENTITY = { "x-user-id", "x-session-id", "x-wx-openid", "x-wx-appid", "x-wx-unionid" }
 local REFUSAL = { "content-type", "cache-control", "www-authenticate", "retry-after" }
-local TIMEOUT = 5000 -- milliseconds
+local TIMEOUT = 5000 -- milliseconds; wxlogin itself gives up on a store after three seconds
 
 local UNAVAILABLE = {
     status = 503,

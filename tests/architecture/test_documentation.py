@@ -237,7 +237,7 @@ def test_the_error_tree_in_the_docstring_is_the_tree() -> None:
     }
 
 
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
 
 
 def anchors(path: Path) -> set[str]:

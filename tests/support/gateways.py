@@ -111,7 +111,10 @@ def backend() -> Iterator[Backend]:
         def log_message(self, *_: object) -> None:
             running.reached.append(copy(self))
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Recorded) as server:
+    class Patient(ThreadingHTTPServer):
+        request_queue_size = 128
+
+    with Patient(("127.0.0.1", 0), Recorded) as server:
         running = Backend(server.server_port)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
