@@ -1,4 +1,4 @@
-"""An open connection to Redis, by callbacks, which cost the processor a fifth of what redis-py's reading and waiting do.
+"""An open connection to Redis, by callbacks, which cost a fifth of what redis-py's reading and waiting do.
 
 Only hiredis knows the protocol here. redis-py opens the connection and closes it.
 """
