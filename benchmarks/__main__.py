@@ -20,7 +20,7 @@ from benchmarks.stores import database_urls, redis_urls
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15, help="of each service in each scenario (15)")
+    parser.add_argument("--rounds", type=int, default=12, help="of each service in each scenario (12)")
     parser.add_argument("--seconds", type=float, default=1, help="of one round, after its warm-up (1)")
     parser.add_argument(
         "--concurrency",
@@ -68,7 +68,7 @@ def measure(scenario: Scenario, measured: list[Server], chosen: argparse.Namespa
             server.pid,
             chosen.concurrency * scenario.times,
             chosen.seconds,
-            users=scenario.users,
+            users=list(scenario.users),
             slow=scenario.slow,
             tokens=prepare(scenario, server),
         )

@@ -30,7 +30,7 @@ LOGIN = (
 
 @dataclass(frozen=True)
 class Load:
-    """What to send to whom: `tokens` are checked, or, without any, that many `users` log in (0: always a new one),
+    """What to send to whom: `tokens` are checked, or, without any, `users` log in in turn (none: always a new one),
     `slow` when WeChat is to take its time.
     """
 
@@ -38,14 +38,14 @@ class Load:
     server_pid: int
     concurrency: int
     seconds: float
-    users: int = 0
+    users: list[int] = field(default_factory=list)
     slow: bool = False
     tokens: list[str] = field(default_factory=list)
 
     def requests(self) -> Iterator[bytes]:
         if self.tokens:
             return itertools.cycle([AUTH % token.encode() for token in self.tokens])
-        users = itertools.cycle(range(self.users)) if self.users else itertools.count(time_ns())
+        users = itertools.cycle(self.users) if self.users else itertools.count(time_ns())
         return (LOGIN % code_of(user, n, slow=self.slow).encode() for n, user in enumerate(users))
 
     def is_expected(self, answer: bytes) -> bool:
