@@ -69,7 +69,7 @@ def servers() -> Iterator[dict[tuple[str, int], Server]]:
 
 
 def measure(measured: dict[tuple[str, int], Server], rounds: int, seconds: float) -> Results:
-    results = {(name, step): Result(f"{step.at:,} {step.curve}", name, []) for step in STEPS for name in SERVICES}
+    results = {(name, step): Result(f"{step.curve}: {step.at:,}", name, []) for step in STEPS for name in SERVICES}
     for number in range(rounds):
         for (name, step), result in results.items():
             server = measured[name, step.sessions]
@@ -112,7 +112,10 @@ def draw(results: Results, image: Path) -> None:
                 medians = [result.median(figure_name) for result in found]
                 axes.plot(at, medians, marker="o", color=colour, label=name)
             axes.set_xscale("log")
+            axes.minorticks_off()
+            axes.set_xticks(at, [f"{n:,}" for n in at])
             axes.set_ylim(bottom=0)
+            axes.yaxis.set_major_formatter("{x:,.0f}")
             axes.grid(alpha=0.3)
     rows[1][0].set_xlabel(f"connections ({USUAL_SESSIONS:,} sessions)")
     rows[1][1].set_xlabel(f"sessions in Redis ({USUAL_CONNECTIONS} connections)")
