@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from adapters.sql.database import Database
 from adapters.sql.schema import migrate
-from support import gateways, processes, servers
+from support import gateways, processes, servers, topologies
 from support.clock import Clock
 
 DATABASES = ["sqlite", "postgresql", *(["mariadb"] if servers.find_mariadb() else [])]
@@ -56,9 +56,16 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def redis_cluster_url() -> Iterator[str]:
-    """A Redis Cluster."""
-    with servers.redis_cluster_url() as url:
-        yield url
+    """A Redis Cluster of three masters."""
+    with topologies.redis_cluster() as cluster:
+        yield cluster.url
+
+
+@pytest.fixture(scope="session")
+def redis_sentinel_url() -> Iterator[str]:
+    """A Redis with a replica, and the sentinels of both."""
+    with topologies.redis_sentinel() as sentinel:
+        yield sentinel.url
 
 
 @pytest.fixture(scope="module")

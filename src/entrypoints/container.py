@@ -167,11 +167,21 @@ async def open_container(
         container.transport.override(await stack.enter_async_context(transport or create_transport()))
         container.database.override(await stack.enter_async_context(open_database(settings)))
         if settings.redis_url:
-            redis = await stack.enter_async_context(create_client(settings.redis_url.get_secret_value()))
+            redis = await stack.enter_async_context(open_redis(settings.redis_url.get_secret_value()))
             container.redis.override(redis)
         container.signers()  # wrong keys should stop the start, not a request
         stack.push_async_callback(container.access_tokens().aclose)
         yield container
+
+
+def open_redis(url: str) -> Redis:
+    """A client of the Redis of the settings, to be used as a context. Raises SettingsError for options of none."""
+    try:
+        return create_client(url)
+    except ValueError as error:
+        raise SettingsError(
+            f"WXLOGIN_REDIS_URL: {error}.\n  mend it: the part behind the question mark has redis-py's options"
+        ) from None
 
 
 def open_database(settings: Settings) -> Database:

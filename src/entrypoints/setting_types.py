@@ -89,6 +89,35 @@ def url_of(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+REDIS_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
+REDIS_PATHS = {
+    "": (r".*", ""),
+    "cluster": (r"/?", "must end after the last host: a cluster has no databases"),
+    "sentinel": (r"/[^/]+(/\d*)?", "must name the master, as in redis+sentinel://host:26379,host:26379/master"),
+}
+"""By kind, what follows the hosts, and what is wrong with anything else."""
+
+
+def check_redis_url(value: SecretStr) -> SecretStr:
+    """A URL of one Redis, of a cluster's nodes, or of a master's sentinels."""
+    scheme, _, rest = value.get_secret_value().partition("://")
+    if scheme not in REDIS_SCHEMES or not rest:
+        raise ValueError(f"must start with {', '.join(f'{each}://' for each in REDIS_SCHEMES)}")
+    kind = scheme.partition("+")[2]
+    pattern, wrong = REDIS_PATHS[kind]
+    authority, path = re.fullmatch(r"([^/?#]*)([^?#]*).*", rest, re.DOTALL).groups()  # type: ignore[union-attr]
+    hosts = authority.rpartition("@")[2].split(",")
+    if kind and not all(re.match(r"[^:]", host) for host in hosts):
+        raise ValueError(f"must have its hosts separated by commas, as in redis+{kind}://host:6379,host:6380")
+    if not kind and len(hosts) > 1:
+        raise ValueError("has several hosts, which is for redis+cluster:// and redis+sentinel://")
+    for host in hosts:
+        _check_address(f"//{host}")
+    if not re.fullmatch(pattern, path):
+        raise ValueError(wrong)
+    return value
+
+
 def check_fernet_key(value: SecretStr) -> SecretStr:
     """A key of `wxlogin keygen`."""
     try:

@@ -23,6 +23,7 @@ from entrypoints.setting_types import (
     check_http_url,
     check_network,
     check_rate_limit,
+    check_redis_url,
     rate_limit_of,
     url_of,
 )
@@ -74,7 +75,9 @@ class Settings(BaseSettings):
         SecretStr("sqlite+aiosqlite:///wxlogin.db"),
         examples=["postgresql+asyncpg://user:password@host/wxlogin"],
     )
-    redis_url: Annotated[SecretStr, url_of("redis", "rediss")] | None = Field(None, examples=["redis://host:6379/0"])
+    redis_url: Annotated[SecretStr, AfterValidator(check_redis_url)] | None = Field(
+        None, examples=["redis://host:6379/0"]
+    )
     encryption_keys: Annotated[list[Annotated[SecretStr, AfterValidator(check_fernet_key)]], *Commas] = Field(
         [], examples=["<the output of `wxlogin keygen`>"]
     )

@@ -28,7 +28,7 @@ def user_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="session", params=["memory", "redis", "redis-cluster", *DATABASES])
 def session_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Where sessions are kept: `memory`, or the URL of a Redis, of a Redis Cluster, or of a migrated database."""
+    """Where sessions are kept: `memory`, or the URL of a Redis of whichever kind, or of a migrated database."""
     return _place(request, tmp_path_factory)
 
 
@@ -58,10 +58,8 @@ def _place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     kind: str = request.param
     if kind == "memory":
         return kind
-    if kind == "redis":
-        return str(request.getfixturevalue("redis_url"))
-    if kind == "redis-cluster":
-        return str(request.getfixturevalue("redis_cluster_url"))
+    if kind.startswith("redis"):
+        return str(request.getfixturevalue(f"{kind.replace('-', '_')}_url"))
     if kind == "sqlite":
         url = servers.sqlite_url(tmp_path_factory.mktemp("contract"))
     else:

@@ -11,6 +11,7 @@ import pytest
 from cryptography.fernet import Fernet, MultiFernet
 
 from adapters.memory.token_store import MemoryTokenStore
+from adapters.redis.client import create_client
 from adapters.redis.token_store import RedisTokenStore
 from adapters.sealing import Sealer
 from adapters.sql.database import Database
@@ -21,7 +22,7 @@ from domain.errors import Retry, StoreUnavailable
 from domain.identity import AppId
 from support.clock import Clock
 from support.servers import find_mariadb
-from support.stores import open_client, read_key, read_rows
+from support.stores import read_key, read_rows
 
 pytestmark = pytest.mark.anyio
 
@@ -67,7 +68,7 @@ async def open_world(place: str, clock: Clock) -> AsyncIterator[World]:
         store = MemoryTokenStore()
         yield World(lambda _: store, partial(asyncio.sleep, 0, b""), clock)
     elif place.startswith("redis"):
-        async with open_client(place) as redis:
+        async with create_client(place) as redis:
 
             async def read_redis(appid: AppId) -> bytes:
                 keys = [key async for key in redis.scan_iter(f"*{appid}*")]

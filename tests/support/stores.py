@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
 
 from cryptography.fernet import MultiFernet
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import Redis
 from sqlalchemy import text
 
 from adapters.memory.key_vault import MemoryKeyVault
@@ -44,18 +43,12 @@ async def open_home(place: str) -> AsyncIterator[Home]:
         store = MemorySessionStore(vault)
         yield Home(lambda _: (store, vault), MemoryUserRepository(), partial(asyncio.sleep, 0, b""))
     elif place.startswith("redis"):
-        async with open_client(place) as redis:
+        async with create_client(place) as redis:
             yield Home(partial(open_redis, redis), MemoryUserRepository(), partial(read_redis, redis))
     else:
         async with Database(place) as database:
             users = SqlUserRepository(database)
             yield Home(partial(open_sql, database), users, partial(read_database, database))
-
-
-def open_client(place: str) -> Redis:
-    """A client of a Redis, or of a cluster, which has the same methods."""
-    cluster = place.startswith("redis+cluster:")
-    return cast("Redis", RedisCluster.from_url(place.replace("+cluster", ""))) if cluster else create_client(place)
 
 
 def open_redis(redis: Redis, cipher: MultiFernet) -> tuple[SessionStore, KeyVault]:

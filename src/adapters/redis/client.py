@@ -1,31 +1,27 @@
 """A Redis client that never keeps a request waiting for long."""
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ConstantBackoff
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from adapters.redis.cluster import ClusterClient
+from adapters.redis.pools import SentinelPool, create_pool
+from adapters.redis.urls import Place
 from domain.errors import StoreUnavailable
-
-CONNECT_SECONDS = 1.0
-ANSWER_SECONDS = 2.0
-CONNECTIONS = 50
 
 
 def create_client(url: str) -> Redis:
-    """A client of `redis://` or `rediss://`. Opens no connection.
+    """A client of one Redis, of a cluster, or of the master that sentinels name. Opens no connection.
 
-    One retry, on a new connection: it heals a connection that died since its last use.
+    Raises ValueError for an option of the URL that is none; its text does not show the URL.
     """
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=CONNECTIONS,
-        timeout=ANSWER_SECONDS,
-        socket_connect_timeout=CONNECT_SECONDS,
-        socket_timeout=ANSWER_SECONDS,
-        retry=Retry(ConstantBackoff(0.05), retries=1),
-    )
-    return Redis.from_pool(pool)
+    place = Place.of(url)
+    match place.kind:
+        case "cluster":
+            return ClusterClient(place.servers)
+        case "sentinel":
+            return Redis.from_pool(SentinelPool(place.servers, place.master))
+        case _:
+            return Redis.from_pool(create_pool(*place.servers))
 
 
 class translated:  # noqa: N801  # read as a verb: with translated()

@@ -1,0 +1,69 @@
+"""Pools of connections in which nobody waits for long."""
+
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Sentinel
+from redis.asyncio.connection import SSLConnection
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.backoff import ConstantBackoff
+from redis.maint_notifications import MaintNotificationsConfig
+
+from adapters.redis.shared import Shared
+from adapters.redis.urls import Options
+
+CONNECT_SECONDS = 1.0
+ANSWER_SECONDS = 2.0
+SENTINEL_SECONDS = 0.5
+"""To connect to a sentinel, and for its answer: when one does not hurry, another does."""
+CONNECTIONS = 50
+
+
+def create_pool(options: Options, retries: int = 1) -> BlockingConnectionPool:
+    """A pool of one server. One retry, on a new connection, heals a connection that died since its last use."""
+    return BlockingConnectionPool(**_limits(retries) | options)
+
+
+class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
+    """A pool of the server that is the master by the word of the sentinels, asked whenever a connection is made.
+
+    User and password are the server's; the sentinels' own are the options `sentinel_username`, `sentinel_password`.
+    """
+
+    def __init__(self, sentinels: list[Options], master: str) -> None:
+        addresses = [(each.pop("host"), each.pop("port", 26379)) for each in sentinels]
+        options = {"ssl": sentinels[0].pop("connection_class", None) is SSLConnection, **sentinels[0]}
+        own = {name.removeprefix("sentinel_"): value for name, value in options.items() if "sentinel_" in name}
+        tls = {name: value for name, value in options.items() if name.startswith("ssl")}
+        limits = {"socket_connect_timeout": SENTINEL_SECONDS, "socket_timeout": SENTINEL_SECONDS, "retry": _retry(0)}
+        of_server = {name: value for name, value in options.items() if "sentinel_" not in name}
+        super().__init__(
+            master, Sentinel(addresses, sentinel_kwargs={**limits, **tls, **own}), **_limits(1) | of_server
+        )
+        # together, because redis-py 8.1 loses sentinels from its list when it asks for several at once
+        self._find_master = Shared(super().get_master_address)
+
+    async def get_master_address(self) -> tuple[str, int]:
+        """Asked once for all whose connections are being made. Raises MasterNotFoundError."""
+        return await self._find_master()
+
+    async def aclose(self) -> None:
+        """Hang up on the sentinels, too."""
+        await super().aclose()
+        await self.sentinel_manager.aclose()
+
+
+def _limits(retries: int) -> dict[str, Any]:
+    return {
+        "max_connections": CONNECTIONS,
+        "timeout": ANSWER_SECONDS,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_timeout": ANSWER_SECONDS,
+        "retry": _retry(retries),
+        # with them on, redis-py 8.1 does not look whether a connection from the pool is still alive
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+    }
+
+
+def _retry(retries: int) -> Retry:
+    return Retry(ConstantBackoff(0.05), retries=retries)

