@@ -4,17 +4,19 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import uuid
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
-from taskiq import AckableMessage, TaskiqScheduler
+from redis.exceptions import RedisError, ResponseError
+from taskiq import AckableMessage, AsyncBroker, BrokerMessage, TaskiqResult, TaskiqScheduler
 from taskiq.api import run_scheduler_task
 from taskiq.receiver import Receiver
 from taskiq.schedule_sources import LabelScheduleSource
-from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
+from taskiq_redis import RedisAsyncResultBackend
 
 from entrypoints.container import Container, open_container, require_migrated
 from entrypoints.jobs import Body, Jobs
@@ -22,63 +24,65 @@ from entrypoints.log import configure_logging, log
 from entrypoints.settings import Settings, load_settings, missing
 
 QUEUE = "wxlogin"
+GROUP = "taskiq"
+"""Upstream's consumer group."""
+BATCH = 100
+ACKNOWLEDGE = "redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]); redis.call('XDEL', KEYS[1], ARGV[2])"
 RESULT_SECONDS = 60
 POLL_MILLISECONDS = 1000
 JOB_SECONDS = 7.0
 """The longest a job may take beyond its call to WeChat: a store answers within three seconds or not at all."""
 
 
-class JobBroker(RedisStreamBroker):
-    """RedisStreamBroker, but a dead worker's jobs are claimed on an idle queue too, and a done job leaves the stream.
+class JobBroker(AsyncBroker):
+    """The queue of taskiq's RedisStreamBroker, on whichever kind of Redis; no job is lost or kept: see decision 6."""
 
-    Upstream looks for unacknowledged jobs only after new ones, and never deletes an entry (taskiq-redis 1.2.4).
-    """
+    def __init__(self, redis: Redis, idle_seconds: float) -> None:
+        super().__init__()
+        self._redis = redis
+        self._idle_milliseconds = round(idle_seconds * 1000)
+        self._consumer = uuid.uuid4().hex
+
+    async def startup(self) -> None:
+        """Begin with what was queued before the first worker ran."""
+        await super().startup()
+        with contextlib.suppress(ResponseError):  # the group is there already
+            await self._redis.xgroup_create(QUEUE, GROUP, id="0", mkstream=True)
+
+    async def kick(self, message: BrokerMessage) -> None:
+        """Queue a job, as the scheduler does."""
+        await self._redis.xadd(QUEUE, {b"data": message.message})
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
         """First what a dead worker left, then what is new."""
-        async with Redis(connection_pool=self.connection_pool) as redis:
-            while True:
-                _, left, *_ = await redis.xautoclaim(
-                    self.queue_name,
-                    self.consumer_group_name,
-                    self.consumer_name,
-                    min_idle_time=self.idle_timeout,
-                )
-                new: Any = await redis.xreadgroup(
-                    self.consumer_group_name,
-                    self.consumer_name,
-                    {self.queue_name: ">"},
-                    count=self.count,
-                    block=self.block,
-                )
-                for entry, fields in [*left, *(new[0][1] if new else [])]:
-                    yield AckableMessage(data=fields[b"data"], ack=self._ack_generator(entry, self.queue_name))
+        while True:
+            _, left, *_ = await self._redis.xautoclaim(QUEUE, GROUP, self._consumer, self._idle_milliseconds)
+            new: Any = await self._redis.xreadgroup(
+                GROUP, self._consumer, {QUEUE: ">"}, count=BATCH, block=POLL_MILLISECONDS
+            )
+            for entry, fields in [*left, *(new[0][1] if new else [])]:
+                yield AckableMessage(data=fields[b"data"], ack=partial(self._acknowledge, entry))
 
-    def _ack_generator(self, id: str, queue_name: str) -> Callable[[], Awaitable[None]]:  # noqa: A002  # upstream's name
-        async def acknowledge() -> None:
-            async with Redis(connection_pool=self.connection_pool) as redis, redis.pipeline() as pipeline:
-                pipeline.xack(queue_name, self.consumer_group_name, id)
-                pipeline.xdel(queue_name, id)
-                await pipeline.execute()
-
-        return acknowledge
+    async def _acknowledge(self, entry: bytes) -> None:
+        await self._redis.eval(ACKNOWLEDGE, 1, QUEUE, GROUP, entry)
 
 
-def create_broker(settings: Settings, jobs: Jobs) -> JobBroker:
+class JobResults(RedisAsyncResultBackend[Any]):
+    """Where taskiq's RedisAsyncResultBackend looks for results, on whichever kind of Redis."""
+
+    def __init__(self, redis: Redis) -> None:
+        super().__init__("redis://", result_ex_time=RESULT_SECONDS)
+        self._redis = redis
+
+    async def set_result(self, task_id: str, result: TaskiqResult[Any]) -> None:
+        """Keep it for a minute."""
+        await self._redis.set(task_id, self.serializer.dumpb(result.model_dump(mode="json")), ex=RESULT_SECONDS)
+
+
+def create_broker(settings: Settings, redis: Redis, jobs: Jobs) -> JobBroker:
     """The broker that knows the jobs. A job is acknowledged when its result is stored."""
-    if settings.redis_url is None:
-        raise missing("redis_url", "the worker's queue lives in Redis")
-    url = settings.redis_url.get_secret_value()
     job_seconds = settings.wechat_timeout_seconds + JOB_SECONDS
-    broker = JobBroker(
-        url,
-        queue_name=QUEUE,
-        consumer_id="0",
-        xread_block=POLL_MILLISECONDS,
-        idle_timeout=round((job_seconds + 1) * 1000),
-        socket_timeout=5.0,
-        socket_connect_timeout=1.0,
-    ).with_result_backend(RedisAsyncResultBackend(url, result_ex_time=RESULT_SECONDS))
+    broker = JobBroker(redis, job_seconds + 1).with_result_backend(JobResults(redis))
 
     @broker.task("wxlogin.login", timeout=job_seconds)
     async def login(code: object = None, appid: object = None) -> Body:
@@ -98,6 +102,8 @@ def create_broker(settings: Settings, jobs: Jobs) -> JobBroker:
 def work() -> None:
     """Work until SIGTERM or Ctrl-C, and finish what was begun. Raises SettingsError and StoreUnavailable."""
     settings = load_settings().require_app()
+    if settings.redis_url is None:
+        raise missing("redis_url", "the worker's queue lives in Redis")
     configure_logging(settings)
     logging.getLogger("taskiq").setLevel(logging.CRITICAL)  # it logs whole messages, and a message holds a code
     asyncio.run(_work(settings))
@@ -115,7 +121,7 @@ async def _work(settings: Settings) -> None:
 
 async def run_worker(settings: Settings, container: Container, stop: asyncio.Event) -> None:
     """Work until `stop` is set; when Redis goes away, wait for it."""
-    broker = create_broker(settings, Jobs(container))
+    broker = create_broker(settings, container.redis(), Jobs(container))
     scheduler = asyncio.create_task(_schedule(broker))
     log.info("working", queue=QUEUE)
     try:

@@ -26,17 +26,19 @@ def user_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     return _place(request, tmp_path_factory)
 
 
-@pytest.fixture(scope="session", params=["memory", "redis", "redis-cluster", *DATABASES])
+@pytest.fixture(scope="session", params=["memory", "redis", "redis-cluster", "redis-sentinel", *DATABASES])
 def session_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Where sessions are kept: `memory`, or the URL of a Redis of whichever kind, or of a migrated database."""
     return _place(request, tmp_path_factory)
 
 
-@pytest.fixture(params=["redis", *DATABASES])
+@pytest.fixture(params=["redis", "redis-cluster", "redis-sentinel", *DATABASES])
 def unreachable_place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a server that is not there."""
     urls = {
         "redis": f"redis://127.0.0.1:{servers.free_port()}/0",
+        "redis-cluster": f"redis+cluster://127.0.0.1:{servers.free_port()},127.0.0.1:{servers.free_port()}",
+        "redis-sentinel": f"redis+sentinel://127.0.0.1:{servers.free_port()},127.0.0.1:{servers.free_port()}/master",
         "sqlite": f"sqlite+aiosqlite:///{tmp_path}/no/such/directory.db",
         "postgresql": f"postgresql+asyncpg://nobody:nothing@127.0.0.1:{servers.free_port()}/nowhere",
         "mariadb": f"mysql+asyncmy://nobody:nothing@127.0.0.1:{servers.free_port()}/nowhere",

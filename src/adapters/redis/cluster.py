@@ -215,7 +215,13 @@ class ClusterPipeline(Pipeline):
 
 
 def _slot(args: Sequence[Any]) -> int:
-    key = args[3] if args[0] == "EVAL" else args[1]
+    match args[0]:
+        case "EVAL":
+            key = args[3]
+        case "XREADGROUP":
+            key = args[args.index(b"STREAMS") + 1]
+        case _:
+            key = args[1]
     return key_slot(key if isinstance(key, bytes) else str(key).encode())
 
 
