@@ -2,9 +2,21 @@
 
 import asyncio
 from typing import Any
+from urllib.parse import urlsplit
 
+from redis.asyncio import Sentinel
+from taskiq import AsyncBroker
 from taskiq.kicker import AsyncKicker
-from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
+from taskiq_redis import (
+    RedisAsyncClusterResultBackend,
+    RedisAsyncResultBackend,
+    RedisAsyncSentinelResultBackend,
+    RedisStreamBroker,
+    RedisStreamClusterBroker,
+    RedisStreamSentinelBroker,
+)
+
+QUEUE = "wxlogin"
 
 
 def run_job(redis_url: str, name: str, **arguments: Any) -> Any:
@@ -22,9 +34,28 @@ def result_of_job(redis_url: str, task_id: str, seconds: float) -> Any:
     return asyncio.run(_result(redis_url, task_id, seconds))
 
 
-def _broker(redis_url: str) -> RedisStreamBroker:
-    broker = RedisStreamBroker(redis_url, queue_name="wxlogin")
-    return broker.with_result_backend(RedisAsyncResultBackend(redis_url))
+def _broker(redis_url: str) -> AsyncBroker:
+    parts = urlsplit(redis_url)
+    hosts = [(host, int(port)) for host, port in (each.split(":") for each in parts.netloc.split(","))]
+    match parts.scheme:
+        case "redis+cluster":
+            node = "redis://{}:{}".format(*hosts[0])
+            cluster = RedisStreamClusterBroker(node, queue_name=QUEUE)
+            return cluster.with_result_backend(RedisAsyncClusterResultBackend(node))
+        case "redis+sentinel":
+            master = parts.path.strip("/")
+            sentinel = RedisStreamSentinelBroker(hosts, master, queue_name=QUEUE)
+            return sentinel.with_result_backend(RedisAsyncSentinelResultBackend(hosts, master))
+        case _:
+            broker = RedisStreamBroker(redis_url, queue_name=QUEUE)
+            return broker.with_result_backend(RedisAsyncResultBackend(redis_url))
+
+
+async def _close(broker: AsyncBroker) -> None:
+    await broker.shutdown()
+    for each in (broker, broker.result_backend):
+        if isinstance(sentinel := getattr(each, "sentinel", None), Sentinel):
+            await sentinel.aclose()  # upstream leaves it open (taskiq-redis 1.2.4)
 
 
 async def _run(redis_url: str, name: str, arguments: dict[str, Any]) -> Any:
@@ -32,7 +63,7 @@ async def _run(redis_url: str, name: str, arguments: dict[str, Any]) -> Any:
     await broker.startup()
     task: Any = await AsyncKicker(name, broker, {}).kiq(**arguments)
     result = await task.wait_result(timeout=20)
-    await broker.shutdown()
+    await _close(broker)
     assert not result.is_err, result.error
     return result.return_value
 
@@ -41,7 +72,7 @@ async def _queue(redis_url: str, name: str, arguments: dict[str, Any]) -> str:
     broker = _broker(redis_url)
     await broker.startup()
     task: Any = await AsyncKicker(name, broker, {}).kiq(**arguments)
-    await broker.shutdown()
+    await _close(broker)
     return str(task.task_id)
 
 
@@ -54,4 +85,4 @@ async def _result(redis_url: str, task_id: str, seconds: float) -> Any:
                 await asyncio.sleep(0.05)
         return (await broker.result_backend.get_result(task_id)).return_value
     finally:
-        await broker.shutdown()
+        await _close(broker)

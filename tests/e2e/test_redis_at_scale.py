@@ -1,0 +1,177 @@
+"""Redis Cluster and Redis Sentinel behind the service, and a fail-over in the middle of load."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count, cycle
+
+import httpx
+import pytest
+from redis import Redis
+from redis.exceptions import MovedError
+
+from support.jobs import run_job
+from support.processes import Environment, Sandbox, Service, environment, run, running
+from support.servers import wait_until
+from support.topologies import Topology, redis_cluster, redis_sentinel
+
+Open = Callable[..., AbstractContextManager[Service]]
+
+PATIENCE_SECONDS = 6.0
+"""The longest that a client may wait for an answer, fail-over or not."""
+TOPOLOGIES = {"cluster": lambda: redis_cluster(replicas=1), "sentinel": redis_sentinel}
+
+on_both = pytest.mark.parametrize("kind", ["cluster", "sentinel"])
+
+
+@pytest.fixture
+def redis_url(kind: str, request: pytest.FixtureRequest) -> str:
+    """Where the cluster is, or the sentinels."""
+    return str(request.getfixturevalue(f"redis_{kind}_url"))
+
+
+@pytest.fixture
+def env(redis_url: str, sandbox: Sandbox, sqlite_url: str) -> Environment:
+    """The settings of an installation with its sessions there."""
+    return environment(database_url=sqlite_url, wechat_url=sandbox.url, redis_url=redis_url)
+
+
+@on_both
+def test_a_session_lives_and_ends_there(kind: str, redis_url: str, open_service: Open, sandbox: Sandbox) -> None:
+    """Log in, ask, see the devices, log out: as on a single Redis."""
+    with open_service(redis_url=redis_url) as service:
+        logins = [service.log_in(sandbox.code(openid=f"o{kind}")) for _ in range(3)]
+        first, *_, last = [{"Authorization": f"Bearer {login['token']}"} for login in logins]
+        devices = service.http.get("/v1/sessions", headers=first).json()["sessions"]
+        ended = service.http.delete("/v1/sessions/current", headers=last)
+
+        assert {device["id"] for device in devices} == {login["session"]["id"] for login in logins}
+        assert ended.status_code == 204
+        assert [service.auth(login["token"]).status_code for login in logins] == [204, 204, 401]
+        assert service.http.get("/readyz").json()["checks"]["session store"] == "ok"
+
+
+@on_both
+def test_the_doctor_finds_it_well(env: Environment) -> None:
+    """`wxlogin doctor` asks the masters themselves."""
+    assert run("migrate", env=env).returncode == 0
+    examined = run("doctor", env=env)
+
+    assert examined.returncode == 0, examined.stdout
+    assert "redis answers" in examined.stdout
+
+
+@on_both
+def test_jobs_are_done_there(redis_url: str, env: Environment, sandbox: Sandbox) -> None:
+    """The worker's queue is there, too, for any program that has taskiq."""
+    assert run("migrate", env=env).returncode == 0
+    with running("worker", env=env) as worker:
+        worker.event("working")
+
+        assert "token" in run_job(redis_url, "wxlogin.login", code=sandbox.code())
+
+
+@dataclass
+class Clients:
+    """Clients at work, each one request after the other, and what they were answered."""
+
+    service: Service
+    answers: dict[str, list[httpx.Response]] = field(default_factory=dict)
+    seconds: float = 0
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def work(self, name: str, ask: Callable[[httpx.Client], httpx.Response]) -> None:
+        """Ask until it is over."""
+        answers = self.answers.setdefault(name, [])
+        with httpx.Client(base_url=self.service.url, timeout=20) as client:
+            while not self.over.is_set():
+                began = time.monotonic()
+                answers.append(ask(client))
+                self.seconds = max(self.seconds, time.monotonic() - began)
+
+    def seen(self, name: str) -> set[tuple[int, str | None, str | None]]:
+        """Every status that there was, with the problem's code and what to do about it."""
+        bodies = [(answer.status_code, answer.json() if answer.content else {}) for answer in self.answers[name]]
+        return {(status, body.get("code"), body.get("retry")) for status, body in bodies}
+
+
+@pytest.fixture
+def topology(kind: str) -> Iterator[Topology]:
+    """Servers that the test may kill."""
+    with TOPOLOGIES[kind]() as started:
+        yield started
+
+
+@on_both
+def test_a_fail_over_loses_and_revives_no_session(topology: Topology, open_service: Open, sandbox: Sandbox) -> None:
+    """While a master dies and its replica takes over, a client reads 503 at worst; afterwards all is as it was.
+
+    No session that a replica had is lost, none that ended is back, nobody waits for long, and nothing is restarted.
+    """
+    with open_service(redis_url=topology.url) as service, ThreadPoolExecutor() as threads:
+        live, ended = ([service.log_in(sandbox.code())["token"] for _ in range(24)] for _ in range(2))
+        for token in ended:
+            service.http.delete("/v1/sessions/current", headers=bearer(token)).raise_for_status()
+        replicate(topology)
+        clients = Clients(service)
+        of_clients = {"live": live, "live, too": live[::-1], "ended": ended}
+        asks = {name: partial(auth, tokens=cycle(tokens)) for name, tokens in of_clients.items()}
+        asks["logins"] = partial(log_in, sandbox=sandbox)
+        working = [threads.submit(clients.work, name, ask) for name, ask in asks.items()]
+        try:
+            wait_until(lambda: all(len(clients.answers.get(name, [])) > 20 for name in asks), "load")
+            topology.shards[0][0].kill()
+            wait_until(lambda: 503 in {answer.status_code for answer in clients.answers["live"]}, "the failure")
+            wait_until(lambda: all(service.auth(token).status_code == 204 for token in live), "the fail-over")
+            wait_until(lambda: clients.answers["logins"][-1].status_code == 201, "logins")
+        finally:
+            clients.over.set()
+        for each in working:
+            each.result()
+        after = [service.auth(token).status_code for token in ended]
+        newest = clients.answers["logins"][-1].json()["token"]
+
+        assert clients.seen("live") | clients.seen("live, too") == {(204, None, None), LATER}
+        assert clients.seen("ended") <= {(401, "session_ended", "new_code"), LATER}
+        assert clients.seen("logins") <= {(201, None, None), (503, "store_unavailable", "new_code")}
+        assert clients.seconds < PATIENCE_SECONDS
+        assert set(after) == {401}
+        assert service.auth(newest).status_code == 204
+
+
+LATER = (503, "store_unavailable", "later")
+
+
+def replicate(topology: Topology) -> None:
+    """Return when the replicas have all that was written: they acknowledge what is written after it."""
+    for master, *replicas in topology.shards:
+        with Redis(port=master.port) as redis:
+            next(filter(partial(writes, redis), map(str, count())))
+            assert redis.wait(len(replicas), 10_000) == len(replicas)
+
+
+def writes(redis: Redis, key: str) -> bool:
+    """Whether this master is the one for the key, which is then written."""
+    try:
+        return bool(redis.set(key, "", px=1))
+    except MovedError:
+        return False
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header that authenticates."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+def auth(client: httpx.Client, tokens: Iterator[str]) -> httpx.Response:
+    """GET /auth, with the next token."""
+    return client.get("/auth", headers=bearer(next(tokens)))
+
+
+def log_in(client: httpx.Client, sandbox: Sandbox) -> httpx.Response:
+    """POST /v1/sessions, of a new user."""
+    return client.post("/v1/sessions", json={"code": sandbox.code()})
