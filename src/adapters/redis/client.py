@@ -12,16 +12,24 @@ from domain.errors import StoreUnavailable
 def create_client(url: str) -> Redis:
     """A client of one Redis, of a cluster, or of the master that sentinels name. Opens no connection.
 
-    Raises ValueError for an option of the URL that is none; its text does not show the URL.
+    Raises ValueError for an option that redis-py does not know; its text does not show the URL.
     """
-    place = Place.of(url)
+    try:
+        client = _create(Place.of(url))
+        client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    except (TypeError, RedisError):
+        raise ValueError("has an option that redis-py does not know, or not so") from None
+    return client
+
+
+def _create(place: Place) -> Redis:
     match place.kind:
         case "cluster":
             return ClusterClient(place.servers)
         case "sentinel":
             return Redis.from_pool(SentinelPool(place.servers, place.master))
         case _:
-            return Redis.from_pool(create_pool(*place.servers))
+            return Redis.from_pool(create_pool(place.servers[0]))
 
 
 class translated:  # noqa: N801  # read as a verb: with translated()

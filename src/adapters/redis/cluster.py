@@ -1,87 +1,31 @@
-"""A client of Redis Cluster that many requests share. Why it is not redis-py's: docs/decisions/0014-redis-at-scale.md."""
+"""A client of Redis Cluster that many requests share; why not redis-py's: docs/decisions/0014-redis-at-scale.md."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
-from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError, ResponseError, TryAgainError
+from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from adapters.redis.pools import ANSWER_SECONDS, create_pool
+from adapters.redis.cluster_node import Command, Node, Unsent
+from adapters.redis.pools import ANSWER_SECONDS
 from adapters.redis.shared import Shared
 from adapters.redis.urls import Options
 
-Command = tuple[tuple[Any, ...], dict[str, Any]]
-"""Its words, and what redis-py needs to read the answer."""
-
 ATTEMPTS = 3
-LOOK_UP_SECONDS = 0.5
-"""For one node to say who has which slots: when it does not hurry, another does."""
-
 KEYLESS = ("ECHO", "PING")
-FAILURES = (RedisError, OSError, TimeoutError)
-
-
-class Unsent(RedisConnectionError):
-    """The command never left: there is no connection to its node, or no node."""
-
 
 NOT_EXECUTED = (Unsent, MovedError, AskError, TryAgainError)
-"""What makes it safe to send a command again. One whose answer got lost is not sent again: it may have been executed,
-and what it wrote may be over by now."""
+"""What makes it safe to send a command again. One whose answer got lost is not: it may have been executed, and what it
+wrote may have ended since."""
 
 OUTDATED = (RedisConnectionError, RedisTimeoutError, OSError, MovedError, ClusterDownError)
 """What says that slots may have moved."""
-
-
-class Node:
-    """One server of the cluster. `failed_at` is a monotonic time, 0 for never."""
-
-    def __init__(self, host: str, port: int, options: Options) -> None:
-        self.host = host
-        self.failed_at = 0.0
-        self.redis = Redis.from_pool(create_pool({**options, "host": host, "port": port}, retries=0))
-
-    async def send(self, commands: Sequence[Command]) -> list[Any]:
-        """What it answers to them, in one round trip; an exception is an answer, too."""
-        pool = self.redis.connection_pool
-        try:
-            connection = await pool.get_connection()
-        except FAILURES as error:
-            return self._failed(Unsent(str(error)), commands)
-        try:
-            await connection.send_packed_command(connection.pack_commands([args for args, _ in commands]))
-            return [await self._read(connection, command) for command in commands]
-        except FAILURES as error:
-            await connection.disconnect()
-            return self._failed(error, commands)
-        finally:
-            await pool.release(connection)
-
-    async def _read(self, connection: Any, command: Command) -> Any:
-        (name, *_), options = command
-        try:
-            return await self.redis.parse_response(connection, name, **options)
-        except ResponseError as refusal:
-            return refusal
-
-    async def slots(self) -> list[Any] | None:
-        """https://redis.io/docs/latest/commands/cluster-slots, or None when it does not say within half a second."""
-        try:
-            async with asyncio.timeout(LOOK_UP_SECONDS):
-                (answer,) = await self.send([(("CLUSTER SLOTS",), {})])
-        except TimeoutError as error:
-            (answer,) = self._failed(error, [()])
-        return answer if isinstance(answer, list) else None
-
-    def _failed(self, error: Exception, commands: Sequence[object]) -> list[Any]:
-        self.failed_at = time.monotonic()
-        return [error] * len(commands)
 
 
 class ClusterClient(Redis):
@@ -105,13 +49,11 @@ class ClusterClient(Redis):
         """Its answer; of a command without a key, the last one's. Raises what redis-py raises."""
         command = (args, options)
         if args[0] in KEYLESS:
-            answers = [answer for node in await self._masters() for answer in await node.send([command])]
-            self._learn(answers)
-        else:
-            answers = await self.run([command])
-        return _raise_first(answers)[-1]
+            answers = await asyncio.gather(*(node.send([command]) for node in await self._masters()))
+            return _raise_first(self._learn([answer for (answer,) in answers]))[-1]
+        return _raise_first(await self.run([command]))[0]
 
-    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+    def pipeline(self, transaction: bool = False, shard_hint: str | None = None) -> Pipeline:  # noqa: ARG002  # redis-py's
         """Commands that travel together, as far as they go to the same node; there are no transactions."""
         return ClusterPipeline(self)
 
@@ -121,36 +63,34 @@ class ClusterClient(Redis):
             async for key in node.redis.scan_iter(*args, **options):
                 yield key
 
-    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:  # noqa: ARG002  # redis-py's
         """Hang up on all nodes."""
         await asyncio.gather(*(node.redis.aclose() for node in self._nodes.values()))
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
-        """What they are answered, exceptions among it. Sends again what was certainly not executed, and nothing else."""
+        """What they are answered, exceptions among it. Only what was certainly not executed is sent again."""
         answers: list[Any] = [Unsent()] * len(commands)
         unreachable: set[Node] = set()
         for _ in range(ATTEMPTS):
             if self._outdated:
                 await self._up_to_date()
-            places = self._places(commands, answers)
-            match [
-                self._send(node, commands, indices, answers)
-                for node, indices in places.items()
-                if node not in unreachable
-            ]:
-                case []:
-                    break
+            places = self._places(commands, answers, unreachable)
+            match [self._send(node, commands, indices, answers) for node, indices in places.items()]:
                 case [one]:
-                    await one
+                    await one  # without a task: it is what most requests do
                 case several:
                     await asyncio.gather(*several)
+            self._learn(answers)
             unreachable |= {node for node, (index, *_) in places.items() if isinstance(answers[index], Unsent)}
+            if not places or not any(isinstance(answer, NOT_EXECUTED) for answer in answers):
+                break
         return answers
 
-    def _places(self, commands: Sequence[Command], answers: Sequence[Any]) -> dict[Node, list[int]]:
+    def _places(self, commands: Sequence[Command], answers: list[Any], without: set[Node]) -> dict[Node, list[int]]:
         places: dict[Node, list[int]] = {}
         for index, (args, _) in enumerate(commands):
-            if isinstance(answers[index], NOT_EXECUTED) and (owner := self._owners[_slot(args)]):
+            owner = self._owners[_slot(args)]
+            if owner and owner not in without and isinstance(answers[index], NOT_EXECUTED):
                 places.setdefault(owner, []).append(index)
         return places
 
@@ -162,10 +102,10 @@ class ClusterClient(Redis):
                 _, answers[index] = await asked.send([(("ASKING",), {}), commands[index]])
             if isinstance(answer, MovedError):
                 self._informed = self._node(answer.host or node.host, answer.port)
-        self._learn(answers)
 
-    def _learn(self, answers: Iterable[Any]) -> None:
+    def _learn(self, answers: list[Any]) -> list[Any]:
         self._outdated = self._outdated or any(isinstance(answer, OUTDATED) for answer in answers)
+        return answers
 
     async def _masters(self) -> list[Node]:
         if self._outdated:
@@ -173,14 +113,13 @@ class ClusterClient(Redis):
         return list(dict.fromkeys(owner for owner in self._owners if owner))
 
     async def _look_up(self) -> None:
-        self._outdated = False
+        informed, self._informed = self._informed, None
         deadline = time.monotonic() + ANSWER_SECONDS
-        for node in sorted(self._nodes.values(), key=lambda node: (node is not self._informed, node.failed_at)):
+        for node in sorted(self._nodes.values(), key=lambda node: (node is not informed, node.failed_at)):
             if (slots := await node.slots()) is not None:
                 return await self._adopt(slots, node)
             if time.monotonic() > deadline:
                 break
-        self._outdated = True
         raise RedisConnectionError("No node of the cluster answers")
 
     async def _adopt(self, slots: list[Any], asked: Node) -> None:
@@ -190,7 +129,7 @@ class ClusterClient(Redis):
             nodes = [self._node(host.decode() if host else asked.host, port) for host, port, *_ in servers]
             owners[first : last + 1] = [nodes[0]] * (last + 1 - first)
             members.update(nodes)
-        self._owners = owners
+        self._owners, self._outdated = owners, False
         for address in [address for address, node in self._nodes.items() if node not in members]:
             await self._nodes.pop(address).redis.connection_pool.disconnect(inuse_connections=False)
 

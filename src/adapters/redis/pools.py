@@ -17,6 +17,7 @@ ANSWER_SECONDS = 2.0
 SENTINEL_SECONDS = 0.5
 """To connect to a sentinel, and for its answer: when one does not hurry, another does."""
 CONNECTIONS = 50
+SENTINEL_PORT = 26379
 
 
 def create_pool(options: Options, retries: int = 1) -> BlockingConnectionPool:
@@ -31,17 +32,24 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
     """
 
     def __init__(self, sentinels: list[Options], master: str) -> None:
-        addresses = [(each.pop("host"), each.pop("port", 26379)) for each in sentinels]
-        options = {"ssl": sentinels[0].pop("connection_class", None) is SSLConnection, **sentinels[0]}
-        own = {name.removeprefix("sentinel_"): value for name, value in options.items() if "sentinel_" in name}
-        tls = {name: value for name, value in options.items() if name.startswith("ssl")}
-        limits = {"socket_connect_timeout": SENTINEL_SECONDS, "socket_timeout": SENTINEL_SECONDS, "retry": _retry(0)}
-        of_server = {name: value for name, value in options.items() if "sentinel_" not in name}
-        super().__init__(
-            master, Sentinel(addresses, sentinel_kwargs={**limits, **tls, **own}), **_limits(1) | of_server
+        options = {name: value for name, value in sentinels[0].items() if not name.startswith("sentinel_")}
+        tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
+        tls["ssl"] = options.pop("connection_class", None) is SSLConnection
+        manager = Sentinel(  # type: ignore[no-untyped-call]
+            [(each["host"], each.get("port", SENTINEL_PORT)) for each in sentinels],
+            sentinel_kwargs={
+                "socket_connect_timeout": SENTINEL_SECONDS,
+                "socket_timeout": SENTINEL_SECONDS,
+                "retry": _retry(0),
+                "username": sentinels[0].get("sentinel_username"),
+                "password": sentinels[0].get("sentinel_password"),
+                **tls,
+            },
         )
-        # together, because redis-py 8.1 loses sentinels from its list when it asks for several at once
-        self._find_master = Shared(super().get_master_address)
+        of_server = {name: value for name, value in options.items() if name not in ("host", "port")}
+        super().__init__(master, manager, **_limits(1) | of_server | tls)  # type: ignore[no-untyped-call]
+        # together, because redis-py 8.1 loses sentinels from its list when several connections ask at once
+        self._find_master: Shared[tuple[str, int]] = Shared(super().get_master_address)
 
     async def get_master_address(self) -> tuple[str, int]:
         """Asked once for all whose connections are being made. Raises MasterNotFoundError."""

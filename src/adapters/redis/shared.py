@@ -8,7 +8,7 @@ Answer = TypeVar("Answer")
 
 
 class Shared(Generic[Answer]):
-    """Calls `ask`, which has to end by itself, once for all who call while it runs. Who is cancelled cancels no other."""
+    """Calls `ask` once for all who call while it runs. It has to end by itself: who is cancelled does not cancel it."""
 
     def __init__(self, ask: Callable[[], Coroutine[Any, Any, Answer]]) -> None:
         self._ask = ask
