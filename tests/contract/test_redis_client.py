@@ -1,0 +1,152 @@
+"""What a Redis client of ours promises, whichever kind of Redis its URL names."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+
+import pytest
+from redis import Redis as Server
+from redis.asyncio import Redis
+from redis.crc import key_slot
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from adapters.redis.client import create_client
+from adapters.redis.pools import SentinelPool
+from support.servers import unique_name
+from support.topologies import Topology, redis_cluster
+
+pytestmark = pytest.mark.anyio
+
+COUNT_SLOWLY = """
+local began, now = redis.call('TIME'), nil
+local answer = redis.call('INCR', KEYS[1])
+repeat now = redis.call('TIME') until (now[1] - began[1]) * 1000000 + now[2] - began[2] > 400000
+return answer
+"""
+
+
+@pytest.fixture(params=["redis", "redis_cluster", "redis_sentinel"])
+def url(request: pytest.FixtureRequest) -> str:
+    """Each kind of Redis."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture
+async def client(url: str) -> AsyncIterator[Redis]:
+    """A client that has not been used."""
+    async with create_client(url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def cluster() -> Iterator[Topology]:
+    """A cluster whose slots the test may move."""
+    with redis_cluster() as started:
+        yield started
+
+
+async def test_the_first_commands_may_come_at_once(client: Redis) -> None:
+    """Hundreds of requests that find a client just opened are all answered."""
+    names = [unique_name() for _ in range(300)]
+    await asyncio.gather(*(client.set(name, name, px=60_000) for name in names))
+
+    assert await asyncio.gather(*(client.get(name) for name in names)) == [name.encode() for name in names]
+
+
+async def test_commands_that_travel_together_are_answered_in_their_order(client: Redis) -> None:
+    """Each command of a pipeline has its own answer, wherever its key is."""
+    pipeline = client.pipeline(transaction=False)
+    names = [unique_name() for _ in range(30)]
+    for name in names:
+        pipeline.set(name, name, px=60_000)
+        pipeline.get(name)
+
+    assert (await pipeline.execute())[1::2] == [name.encode() for name in names]
+
+
+async def test_one_of_them_that_is_refused_is_raised(client: Redis) -> None:
+    """A pipeline with a command that Redis refuses fails, as a single command does."""
+    name = unique_name()
+    await client.set(name, "text", px=60_000)
+
+    with pytest.raises(RedisError):
+        await client.pipeline(transaction=False).get(unique_name()).zrange(name, 0, -1).execute()
+    with pytest.raises(RedisError):
+        await client.zrange(name, 0, -1)
+
+
+async def test_a_scan_sees_every_key_once(client: Redis) -> None:
+    """A scan finds the keys of all masters."""
+    prefix = unique_name()
+    names = {f"{prefix}:{number}".encode() for number in range(100)}
+    for name in names:
+        await client.set(name, "", px=60_000)
+
+    assert sorted([key async for key in client.scan_iter(f"{prefix}:*")]) == sorted(names)
+
+
+async def test_a_slot_that_moves_is_followed(cluster: Topology) -> None:
+    """While a slot moves to another master, and afterwards, no command fails."""
+    source, target = (Server(port=cluster.shards[shard][0].port) for shard in (0, 1))
+    ids = [server.execute_command("CLUSTER MYID").decode() for server in (source, target)]
+    name = next(f"{{{number}}}" for number in count() if key_slot(f"{{{number}}}".encode()) < 5000)
+    slot = key_slot(name.encode())
+    async with create_client(cluster.url) as client:
+        await client.set(f"{name}:stays", 1)
+        await client.set(f"{name}:goes", 1)
+        target.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[0])
+        source.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[1])
+        source.execute_command("MIGRATE", "127.0.0.1", cluster.shards[1][0].port, f"{name}:goes", 0, 1000)
+        await client.set(f"{name}:new", 1)
+        during = [await client.incr(f"{name}:{each}") for each in ("stays", "goes", "new")]
+        source.execute_command("MIGRATE", "127.0.0.1", cluster.shards[1][0].port, f"{name}:stays", 0, 1000)
+        for server in (target, source):
+            server.execute_command("CLUSTER SETSLOT", slot, "NODE", ids[1])
+        after = await client.pipeline(transaction=False).incr(f"{name}:stays").incr(f"{name}:new").execute()
+
+    source.close()
+    target.close()
+    assert (during, after) == ([2, 2, 2], [3, 3])
+
+
+async def test_what_a_clusters_node_may_have_done_is_not_done_again(redis_cluster_url: str) -> None:
+    """A command whose answer got lost fails, and is not sent a second time: it could undo what came between."""
+    name = unique_name()
+    async with create_client(f"{redis_cluster_url}?socket_timeout=0.2") as client:
+        with pytest.raises(RedisTimeoutError):
+            await client.eval(COUNT_SLOWLY, 1, name)
+    async with create_client(redis_cluster_url) as patient:
+        counted = await patient.get(name)
+
+    assert counted == b"1"
+
+
+async def test_no_sentinel_is_forgotten(redis_sentinel_url: str) -> None:
+    """However many connections are made at once, every sentinel can still be asked."""
+    async with create_client(redis_sentinel_url) as client:
+        await asyncio.gather(*(client.echo("") for _ in range(50)))
+        pool = client.connection_pool
+
+        assert isinstance(pool, SentinelPool)
+        assert len(set(map(id, pool.sentinel_manager.sentinels))) == 3
+
+
+async def test_sentinels_lead_to_a_numbered_database(redis_sentinel_url: str) -> None:
+    """The number behind the master's name chooses the database."""
+    name = unique_name()
+    async with create_client(redis_sentinel_url) as first, create_client(f"{redis_sentinel_url}/1") as second:
+        await first.set(name, "", px=60_000)
+
+        assert await second.get(name) is None
+        assert await first.get(name) == b""
+
+
+@pytest.mark.parametrize("option", ["no_such=1", "max_connections=many", "ssl_cert_reqs=perhaps"])
+@pytest.mark.parametrize("start", ["rediss://", "rediss+cluster://", "rediss+sentinel://"])
+def test_a_wrong_option_is_refused_before_it_is_used(start: str, option: str) -> None:
+    """An option that the client does not know stops the start, and not every request; the password stays untold."""
+    with pytest.raises(ValueError, match="option|connection URL") as refused:
+        create_client(f"{start}user:5ecret@host/master?{option}")
+
+    assert "5ecret" not in str(refused.value)

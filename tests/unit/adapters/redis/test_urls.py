@@ -1,0 +1,46 @@
+"""What a URL says of where Redis is."""
+
+import pytest
+from redis.asyncio.connection import SSLConnection
+
+from adapters.redis.urls import Place
+
+SERVER = {"host": "h1", "port": 1}
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("redis://h1:1", Place("", [SERVER])),
+        ("redis://h1:1/2", Place("", [{**SERVER, "db": 2}])),
+        ("redis+cluster://h1:1,h2", Place("cluster", [SERVER, {"host": "h2"}])),
+        ("redis+sentinel://h1:1/m", Place("sentinel", [SERVER], "m")),
+        ("redis+sentinel://h1:1/m/2", Place("sentinel", [{**SERVER, "db": 2}], "m")),
+        ("redis+sentinel://h1:1/my%2Fm", Place("sentinel", [SERVER], "my/m")),
+        ("redis+cluster://[::1]:1,h1:1", Place("cluster", [{"host": "::1", "port": 1}, SERVER])),
+        ("rediss+cluster://h1:1", Place("cluster", [{**SERVER, "connection_class": SSLConnection}])),
+    ],
+)
+def test_a_url_names_servers(url: str, place: Place) -> None:
+    """Each kind of URL is read to the letter."""
+    assert Place.of(url) == place
+
+
+@pytest.mark.parametrize(
+    "start", ["redis://{}@h1:1", "redis+cluster://{}@h1:1,h2:2", "redis+sentinel://{}@h1:1,h2:2/m"]
+)
+@pytest.mark.parametrize("password", ["p", "p,a@s", "%2F%40%3A"])
+def test_all_servers_have_the_password(start: str, password: str) -> None:
+    """User and password stand once, before the first host, and hold for all; no repr shows them."""
+    place = Place.of(start.format(f"ann:{password}"))
+
+    assert {server["username"] for server in place.servers} == {"ann"}
+    assert {server["password"] for server in place.servers} <= {password, "/@:"}
+    assert "ann" not in repr(place)
+
+
+def test_options_are_everybodys() -> None:
+    """What stands behind the question mark holds for all servers."""
+    place = Place.of("redis+sentinel://h1:1,h2:2/m?socket_timeout=0.5&sentinel_password=s")
+
+    assert [(each["socket_timeout"], each["sentinel_password"]) for each in place.servers] == [(0.5, "s")] * 2
