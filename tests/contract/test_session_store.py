@@ -31,6 +31,7 @@ PHONE = Client("MicroMessenger/8.0 微信 👩\N{ZERO WIDTH JOINER}👧 Ünïcod
 
 DATABASES = ["sqlite", "postgresql", *(["mariadb"] if find_mariadb() else [])]
 durable = pytest.mark.parametrize("session_place", ["redis", "redis-cluster", *DATABASES], indirect=True)
+in_redis = pytest.mark.parametrize("session_place", ["redis", "redis-cluster"], indirect=True)
 on_redis = pytest.mark.parametrize("session_place", ["redis"], indirect=True)
 
 
@@ -353,6 +354,20 @@ async def test_logins_in_one_moment_do_not_exceed_the_limit(world: World) -> Non
     await asyncio.gather(*(world.start(user_id, limit=3) for _ in range(10)))
 
     assert len(await world.ids_of(user_id)) == 3
+
+
+@in_redis
+async def test_a_user_may_have_a_thousand_sessions(world: World) -> None:
+    """Without a limit, a user has as many sessions as there were logins, all of which are seen and ended at once."""
+    user_id = await world.user()
+    sessions = [world.new(user_id) for _ in range(1000)]
+    await asyncio.gather(*(world.store.start(session, SessionKey("a key"), 0) for session in sessions))
+    open_before = await world.store.of_user(user_id)
+    await world.store.end(open_before, EndReason.ENDED, world.clock.now)
+
+    assert {session.id for session in open_before} == {session.id for session in sessions}
+    assert {await world.reason(session) for session in sessions} == {EndReason.ENDED}
+    assert await world.store.of_user(user_id) == []
 
 
 async def test_a_purge_drops_what_is_forgotten(world: World, session_place: str) -> None:
