@@ -76,6 +76,21 @@ async def test_one_of_them_that_is_refused_is_raised(client: Redis) -> None:
         await client.zrange(name, 0, -1)
 
 
+async def test_who_gives_up_leaves_no_answer_behind(client: Redis) -> None:
+    """A request that is cancelled, however far it got, leaves no connection on which the next one reads its answer."""
+    names = [unique_name() for _ in range(100)]
+    await asyncio.gather(*(client.set(name, name, px=60_000) for name in names))
+    for turns in range(30):
+        asked = [asyncio.create_task(client.get(name)) for name in names[:10]]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for each in asked[::2]:
+            each.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+
+    assert await asyncio.gather(*(client.get(name) for name in names)) == [name.encode() for name in names]
+
+
 async def test_a_scan_sees_every_key_once(client: Redis) -> None:
     """A scan finds the keys of all masters."""
     prefix = unique_name()

@@ -65,6 +65,18 @@ def test_the_doctor_finds_it_well(env: Environment) -> None:
     assert "redis answers" in examined.stdout
 
 
+@pytest.mark.parametrize(
+    "url", ["redis://h:1?no_such=1", "redis+cluster://h:1?no_such=1", "redis+sentinel://h:1/m?ssl=1&x=2"]
+)
+def test_a_wrong_option_stops_the_start(url: str, sqlite_url: str) -> None:
+    """An option that no Redis client has is told with the setting's name, and exit status 5."""
+    examined = run("doctor", env=environment(database_url=sqlite_url, redis_url=url))
+
+    assert examined.returncode == 5
+    assert "WXLOGIN_REDIS_URL" in examined.stdout
+    assert "h:1" not in examined.stdout
+
+
 @on_both
 def test_jobs_are_done_there(redis_url: str, env: Environment, sandbox: Sandbox) -> None:
     """The worker's queue is there, too, for any program that has taskiq."""
