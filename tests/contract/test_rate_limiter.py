@@ -19,7 +19,6 @@ from domain.errors import StoreUnavailable
 from domain.rate_limit import NONE, RateLimit
 from support.clock import Clock
 from support.servers import free_port
-from support.stores import open_client
 
 pytestmark = pytest.mark.anyio
 
@@ -41,7 +40,7 @@ async def open_limiter(place: str) -> AsyncIterator[RateLimiter]:
     if place == "memory":
         yield MemoryRateLimiter(lambda: datetime.now(UTC))
     else:
-        async with open_client(place) as redis:
+        async with create_client(place) as redis:
             yield RedisRateLimiter(open_wire(redis))
 
 
@@ -140,7 +139,7 @@ async def test_all_who_share_a_redis_count_together(limiter: RateLimiter, place:
 async def test_redis_forgets_whose_quota_is_whole(limiter: RateLimiter, place: str, who: str) -> None:
     """A key lives as long as somebody's debt: nothing is kept of those who took nothing lately."""
     debt = (await limiter.take(LIMIT, who)).debt
-    async with open_client(place) as redis:
+    async with create_client(place) as redis:
         (key,) = await _keys(redis, who)
         left = timedelta(milliseconds=await redis.pttl(key))
 

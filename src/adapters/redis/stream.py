@@ -11,7 +11,7 @@ from hiredis import PushNotification, Reader, pack_command
 from redis.exceptions import ConnectionError as BrokenConnection
 from redis.exceptions import ResponseError
 
-from adapters.redis.client import ANSWER_SECONDS
+from adapters.redis.pools import ANSWER_SECONDS
 
 Command = tuple[Any, ...]
 """Its name and arguments: text, bytes and numbers."""
@@ -37,21 +37,21 @@ class Stream(asyncio.Protocol):
         self._reader = Reader(replyError=self._refusal, notEnoughData=NOTHING)
         self._answers: list[Any] = []
         self._expected = 0
-        self._exchange: asyncio.Future[list[Any]] | None = None
+        self._pending: asyncio.Future[list[Any]] | None = None
         self._opener = transport.get_protocol()
         transport.set_protocol(self)
 
-    def exchange(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
+    def send(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
         """Send the commands; what they give, refusals too, or BrokenConnection or TimeoutError. One at a time."""
         loop = asyncio.get_running_loop()
-        exchange = self._exchange = loop.create_future()
+        pending = self._pending = loop.create_future()
         self._answers, self._expected = [], len(commands)
         self._deadline = loop.call_later(ANSWER_SECONDS, self._end, TimeoutError())
         if self.is_open:
             self._transport.write(b"".join(map(pack_command, commands)))
         else:
             self._end(BrokenConnection("Redis closed the connection"))
-        return exchange
+        return pending
 
     def data_received(self, data: bytes) -> None:
         """Take in what came."""
@@ -76,11 +76,11 @@ class Stream(asyncio.Protocol):
         return ResponseError(text)
 
     def _end(self, error: Exception | None) -> None:
-        exchange, self._exchange = self._exchange, None
-        if exchange is None:
+        pending, self._pending = self._pending, None
+        if pending is None:
             return
         self._deadline.cancel()
         if error:
-            exchange.set_exception(error)
+            pending.set_exception(error)
         else:
-            exchange.set_result(self._answers)
+            pending.set_result(self._answers)

@@ -5,14 +5,14 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as BrokenConnection
 from redis.exceptions import ResponseError
 
-from adapters.redis.batch import Batcher
-from adapters.redis.client import ANSWER_SECONDS
-from adapters.redis.reads import REMEMBERED, ClusterReads, Decode, Memory, TrackedReader
+from adapters.redis.cluster import ClusterClient
+from adapters.redis.memory import REMEMBERED, Decode, Memory, TrackedReader
+from adapters.redis.pools import ANSWER_SECONDS
 from adapters.redis.stream import Command, Stream
 
 V = TypeVar("V")
@@ -69,7 +69,7 @@ class SharedConnection(Wire):
     def _send(self) -> None:
         self._batch, self._waiting = self._waiting, []
         if self._stream and self._stream.is_open:
-            self._stream.exchange(self._commands()).add_done_callback(self._answered)
+            self._stream.send(self._commands()).add_done_callback(self._answered)
         else:
             self._recovery = asyncio.create_task(self._send_on_a_new_connection())
 
@@ -89,7 +89,7 @@ class SharedConnection(Wire):
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._hang_up()
                 self._stream = await self._connect()
-                answers = await self._stream.exchange(self._commands())
+                answers = await self._stream.send(self._commands())
         except Exception as error:  # noqa: BLE001  # whatever it is, each of those who wait has to hear of it
             await self._give_up(error)
         else:
@@ -101,7 +101,7 @@ class SharedConnection(Wire):
         stream = Stream(connection._writer.transport, self._memory.forget)  # noqa: SLF001  # there is no public way
         tracked = False
         if connection.protocol == 3:  # RESP2 has no place for what Redis tells, though CLIENT TRACKING is not refused
-            [answer] = await stream.exchange([("CLIENT", "TRACKING", "ON")])
+            [answer] = await stream.send([("CLIENT", "TRACKING", "ON")])
             tracked = not isinstance(answer, ResponseError)
         self._memory.start(tracked=tracked)
         return stream
@@ -128,27 +128,36 @@ class SharedConnection(Wire):
             self._send()
 
 
-class ClusterPipeline(Wire):
-    """A pipeline for each: a cluster's nodes have no order among them that a shared one could keep."""
+class ClusterWire(Wire):
+    """A pipeline for each: a cluster's nodes have no order among them that a shared connection could keep.
 
-    def __init__(self, redis: RedisCluster) -> None:
-        self._redis = redis
+    Nothing is remembered, because slots move between nodes; and nothing is read together, because a batch would be as
+    slow as the slowest node, and fail with any.
+    """
+
+    def __init__(self, cluster: ClusterClient) -> None:
+        self._cluster = cluster
 
     async def ask(self, *commands: Command) -> list[Any]:
         """See Wire."""
-        pipeline = self._redis.pipeline(transaction=False)
+        pipeline = self._cluster.pipeline()
         for command in commands:
             pipeline.execute_command(*command, get=True)  # SET answers as in Redis, not with a bool
         return await pipeline.execute()
 
     def reader(self, decode: Decode[V]) -> Callable[[str], Awaitable[V | None]]:
         """See Wire."""
-        return Batcher(ClusterReads(self._redis, decode))
+
+        async def read(key: str) -> V | None:
+            stored: Any = await self._cluster.get(key)
+            return None if stored is None else decode(key, stored)
+
+        return read
 
 
-def open_wire(redis: Redis | RedisCluster) -> Wire:
+def open_wire(redis: Redis) -> Wire:
     """The wire to a Redis, or to a cluster. Opens no connection."""
-    return ClusterPipeline(redis) if isinstance(redis, RedisCluster) else SharedConnection(redis)
+    return ClusterWire(redis) if isinstance(redis, ClusterClient) else SharedConnection(redis)
 
 
 def _give(answers: asyncio.Future[list[Any]], given: list[Any] | BaseException) -> None:

@@ -1,9 +1,7 @@
-"""How values are read: from a Redis with a memory in front of it, from a cluster without."""
+"""A memory in front of Redis, which is never older than the question."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
-
-from redis.asyncio import RedisCluster
 
 V = TypeVar("V")
 Decode = Callable[[str, bytes], V]
@@ -79,16 +77,3 @@ class TrackedReader(Generic[V]):
         finally:
             self._memory.add(key, value)
         return value
-
-
-class ClusterReads(Generic[V]):
-    """Reads from a cluster, which asks each slot by itself. Nothing is remembered: slots move between nodes."""
-
-    def __init__(self, redis: RedisCluster, decode: Decode[V]) -> None:
-        self._redis = redis
-        self._decode = decode
-
-    async def __call__(self, keys: Sequence[str]) -> list[V | None]:
-        """The value of each key, or None."""
-        values: list[Any] = await self._redis.mget_nonatomic(keys)
-        return [None if value is None else self._decode(key, value) for key, value in zip(keys, values, strict=True)]
