@@ -32,7 +32,7 @@ from adapters.wechat.identity_provider import WeChatIdentityProvider
 from adapters.wechat.platform import WeChatPlatform
 from adapters.wechat.signing import Signer, SigningKeys
 from adapters.wechat.token_issuer import WeChatTokenIssuer
-from adapters.wechat.transport import create_transport
+from adapters.wechat.transport import AiohttpTransport, HttpxTransport, Transport
 from application.access_tokens import AccessTokens
 from application.block import BlockUsers
 from application.client_data import ClientData
@@ -79,7 +79,7 @@ class Container(containers.DeclarativeContainer):
     """Builds everything, without I/O. `open_container` owns what has to be closed."""
 
     settings = providers.Dependency(instance_of=Settings)
-    transport = providers.Dependency(instance_of=httpx.AsyncBaseTransport)
+    transport = providers.Dependency[Transport]()
     database = providers.Dependency(instance_of=Database)
     redis = providers.Dependency(instance_of=Redis)
     cipher = providers.Dependency(instance_of=MultiFernet)
@@ -164,7 +164,8 @@ async def open_container(
     """
     async with AsyncExitStack() as stack:
         container = Container(settings=settings, cipher=settings.cipher, clock=providers.Object(clock))
-        container.transport.override(await stack.enter_async_context(transport or create_transport()))
+        way = HttpxTransport(transport) if transport else AiohttpTransport()
+        container.transport.override(await stack.enter_async_context(way))
         container.database.override(await stack.enter_async_context(open_database(settings)))
         if settings.redis_url:
             redis = await stack.enter_async_context(open_redis(settings.redis_url.get_secret_value()))

@@ -12,6 +12,7 @@ from dependency_injector import providers
 
 from adapters.redis.session_store import RedisSessionStore
 from adapters.sql.session_store import SqlSessionStore
+from adapters.wechat.transport import Transport
 from application import ports
 from application.login import LoginUseCase
 from application.ports import IdentityProvider, Probe, SessionStore, UserRepository
@@ -19,6 +20,7 @@ from application.rate_limits import LoginQuota
 from application.readiness import Readiness
 from application.sessions import Sessions
 from application.users import Users
+from domain.identity import AppId, LoginCode
 from entrypoints.container import Container, open_container
 from entrypoints.settings import Settings, SettingsError
 from support.clock import Clock
@@ -30,7 +32,7 @@ PORTS = {port for port in vars(ports).values() if isinstance(port, type) and por
 
 PROVIDED: dict[str, Any] = {
     "settings": Settings,
-    "transport": httpx.AsyncBaseTransport,
+    "transport": Transport,
     "cipher": MultiFernet,
     "kind": str,
     "identities": IdentityProvider,
@@ -141,9 +143,17 @@ async def test_a_container_without_keys_does_not_open(tmp_path: Path) -> None:
 
 async def test_another_transport_leads_to_another_wechat(tmp_path: Path) -> None:
     """The demo's and a test's transport is the one that WeChat is reached through."""
-    transport = httpx.MockTransport(lambda _request: httpx.Response(200))
-    async with open_container(settings(tmp_path), transport=transport) as container:
-        assert container.transport() is transport
+    seen = []
+
+    def wechat(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.path)
+        return httpx.Response(200, json={"openid": "oAnn", "session_key": "key"})
+
+    async with open_container(settings(tmp_path), transport=httpx.MockTransport(wechat)) as container:
+        identity, _ = await container.identities().exchange(LoginCode("code"), AppId(APPID))
+
+    assert identity.openid == "oAnn"
+    assert seen == ["/sns/jscode2session"]
 
 
 def test_login_takes_exactly_three_ports() -> None:

@@ -11,6 +11,7 @@ import pytest
 from adapters.memory.identity_provider import MemoryIdentityProvider
 from adapters.wechat.api import WeChatApi
 from adapters.wechat.identity_provider import WeChatIdentityProvider
+from adapters.wechat.transport import HttpxTransport
 from application.ports import IdentityProvider
 from domain.errors import CodeInvalid, CodeUsed
 from domain.identity import AppId, Identity, LoginCode
@@ -57,7 +58,7 @@ async def wechat() -> AsyncIterator[Phone]:
             answer = await client.post("/sandbox/codes", json=whose)
             return LoginCode(answer.raise_for_status().json()["code"])
 
-        yield Phone(WeChatIdentityProvider(WeChatApi(transport, WECHAT_URL, 3.0), SECRETS), wx_login)
+        yield Phone(WeChatIdentityProvider(WeChatApi(HttpxTransport(transport), WECHAT_URL, 3.0), SECRETS), wx_login)
 
 
 @pytest.fixture(params=[memory, wechat])

@@ -1,7 +1,6 @@
 """One call to api.weixin.qq.com: bounded in time and size, and JSON or a domain error.
 
-httpx's client logs every URL at INFO, and WeChat wants the AppSecret in the URL. So calls go to the transport below the
-client, which logs nothing, and follows no redirect (docs/decisions/0003-wechat-transport.md).
+WeChat wants the AppSecret in the URL: neither an error's text nor its cause may hold one.
 """
 
 import asyncio
@@ -16,6 +15,7 @@ import msgspec
 
 from adapters.wechat.errors import error_of
 from adapters.wechat.signing import Signer
+from adapters.wechat.transport import Incoming, Transport
 from domain.errors import WeChatBadAnswer, WeChatUnavailable
 
 HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "wxlogin"}
@@ -30,7 +30,7 @@ GREATEST_NUMBER = 2**33
 class Reply(NamedTuple):
     """What came back."""
 
-    headers: httpx.Headers
+    headers: Mapping[str, str]
     body: bytes
 
 
@@ -41,15 +41,14 @@ class WeChatApi:
     WeChatBadAnswer, and what the errcode in the answer means.
     """
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, base_url: str, timeout: float) -> None:
+    def __init__(self, transport: Transport, base_url: str, timeout: float) -> None:
         self._transport = transport
         self._base_url = base_url.rstrip("/")
         self._timeout = timeout
 
     async def get(self, path: str, params: Mapping[str, str]) -> dict[str, Any]:
         """GET, with everything in the query."""
-        request = httpx.Request("GET", self._url(path, params), headers=HEADERS)
-        return _understand((await self._exchange(request)).body)
+        return _understand((await self._exchange("GET", self._url(path, params), HEADERS)).body)
 
     async def post(self, path: str, params: Mapping[str, str], body: Mapping[str, Any]) -> dict[str, Any]:
         """POST of a JSON object, or of nothing at all if it is empty: WeChat signs over the body."""
@@ -69,22 +68,21 @@ class WeChatApi:
 
     async def _send(self, path: str, params: Mapping[str, str], content: bytes, headers: Mapping[str, str]) -> Reply:
         headers = {**HEADERS, "content-type": "application/json", **headers}
-        return await self._exchange(httpx.Request("POST", self._url(path, params), headers=headers, content=content))
+        return await self._exchange("POST", self._url(path, params), headers, content)
 
     def _url(self, path: str, params: Mapping[str, str]) -> str:
         return f"{self._base_url}{path}?{urlencode(params)}"
 
-    async def _exchange(self, request: httpx.Request) -> Reply:
+    async def _exchange(self, method: str, url: str, headers: Mapping[str, str], content: bytes = b"") -> Reply:
         try:
-            async with asyncio.timeout(self._timeout):
-                response = await self._transport.handle_async_request(request)
-                try:
-                    return Reply(response.headers, await _read(response))
-                finally:
-                    await response.aclose()
+            async with (
+                asyncio.timeout(self._timeout),
+                self._transport.request(method, url, headers, content) as incoming,
+            ):
+                return Reply(incoming.headers, await _read(incoming))
         except TimeoutError:
             raise WeChatUnavailable(f"WeChat did not answer within {self._timeout:g} seconds") from None
-        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:  # not all of aiohttp's are translated
+        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
             # Its text may hold the URL, and so the AppSecret: only its kind is told.
             kind = type(error.__cause__ or error).__name__
             raise WeChatUnavailable(
@@ -92,13 +90,13 @@ class WeChatApi:
             ) from None
 
 
-async def _read(response: httpx.Response) -> bytes:
-    if response.status_code >= 500:
-        raise WeChatUnavailable(f"WeChat answers with HTTP status {response.status_code}")
-    if response.status_code != 200:
-        raise WeChatBadAnswer(f"WeChat answers with HTTP status {response.status_code}; check WXLOGIN_WECHAT_URL")
+async def _read(incoming: Incoming) -> bytes:
+    if incoming.status >= 500:
+        raise WeChatUnavailable(f"WeChat answers with HTTP status {incoming.status}")
+    if incoming.status != 200:
+        raise WeChatBadAnswer(f"WeChat answers with HTTP status {incoming.status}; check WXLOGIN_WECHAT_URL")
     body = bytearray()
-    async for chunk in response.stream:  # type: ignore[union-attr]  # a transport's answer is an async stream
+    async for chunk in incoming.chunks:
         body += chunk
         if len(body) > LARGEST_ANSWER:
             raise WeChatBadAnswer(f"WeChat's answer is larger than {LARGEST_ANSWER // 1024} KiB")

@@ -9,7 +9,6 @@ from litestar.di import Provide
 
 from application.client_data import ClientData
 from application.login import LoginUseCase
-from application.rate_limits import LoginQuota
 from application.readiness import Readiness
 from application.session_keys import SessionKeys
 from application.sessions import Sessions
@@ -38,7 +37,6 @@ def create_app(open_container: OpenContainer) -> Litestar:
         lifespan=[lifespan],
         dependencies={
             "login": Provide(provide_login, sync_to_thread=False),
-            "login_quota": Provide(provide_login_quota, sync_to_thread=False),
             "sessions": Provide(provide_sessions, sync_to_thread=False),
             "users": Provide(provide_users, sync_to_thread=False),
             "client_data": Provide(provide_client_data, sync_to_thread=False),
@@ -61,11 +59,6 @@ def create_app(open_container: OpenContainer) -> Litestar:
 def provide_login(state: State) -> LoginUseCase:
     """The login use case."""
     return state.container.login()  # type: ignore[no-any-return]  # app.state is untyped
-
-
-def provide_login_quota(state: State) -> LoginQuota:
-    """The limit on the logins of one address."""
-    return state.container.login_quota()  # type: ignore[no-any-return]  # app.state is untyped
 
 
 def provide_sessions(state: State) -> Sessions:

@@ -9,7 +9,6 @@ from litestar.params import JSONBody
 from litestar.types import ExceptionHandlersMap
 
 from application.login import LoginRequest, LoginUseCase
-from application.rate_limits import LoginQuota
 from domain.errors import (
     AppMisconfigured,
     AppUnknown,
@@ -102,7 +101,6 @@ ENVELOPES: ExceptionHandlersMap = {WxLoginError: envelope, HTTPException: envelo
 async def log_in(
     request: CallerRequest,
     login: NamedDependency[LoginUseCase],
-    login_quota: NamedDependency[LoginQuota],
     data: JSONBody[LoginRequest | None] = None,
 ) -> Response[ArticleAnswer]:
     """Log in with the code of wx.login().
@@ -110,7 +108,7 @@ async def log_in(
     `status` 0: `data.token` is the session's token. 1: the code is missing. 2: WeChat refuses the code, call wx.login()
     again. 3: anything else, with an HTTP status that tells.
     """
-    headers = await admit(request, login_quota)
+    headers = await admit(request)
     logged_in = await login(data or LoginRequest(), client_of(request), hinted_appid(request.headers))
     log_login(logged_in)
     return Response(ArticleAnswer(0, "ok", ArticleToken(logged_in.token.value)), headers=headers)

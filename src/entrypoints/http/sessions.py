@@ -5,7 +5,6 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from application.login import LoginRequest, LoginUseCase
-from application.rate_limits import LoginQuota
 from application.sessions import Sessions
 from domain.errors import RequestInvalid
 from domain.session import Session
@@ -20,10 +19,9 @@ async def log_in(
     data: JSONBody[LoginRequest],
     request: CallerRequest,
     login: NamedDependency[LoginUseCase],
-    login_quota: NamedDependency[LoginQuota],
 ) -> Response[LoginAnswer]:
     """Log in with the code of wx.login(). Keep the token: it is shown once."""
-    headers = await admit(request, login_quota)
+    headers = await admit(request)
     logged_in = await login(data, client_of(request), hinted_appid(request.headers))
     log_login(logged_in)
     return Response(LoginAnswer.of(logged_in), headers=headers)

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from adapters.wechat.api import WeChatApi
+from adapters.wechat.transport import HttpxTransport
 from domain.errors import WeChatBadAnswer, WeChatUnavailable, WxLoginError
 from entrypoints.problems import Problem
 
@@ -45,7 +46,7 @@ class Body(httpx.AsyncByteStream):
 
 def wechat(response: httpx.Response) -> WeChatApi:
     """A WeChat that gives this response."""
-    return WeChatApi(httpx.MockTransport(lambda _request: response), URL, 3.0)
+    return WeChatApi(HttpxTransport(httpx.MockTransport(lambda _request: response)), URL, 3.0)
 
 
 def reply(body: bytes, status: int = 200, **headers: str) -> httpx.Response:
@@ -163,7 +164,7 @@ async def test_the_base_url_may_have_a_path(base_url: str) -> None:
         seen.append(request.url)
         return reply(GOOD)
 
-    await get(WeChatApi(httpx.MockTransport(proxy), base_url, 3.0))
+    await get(WeChatApi(HttpxTransport(httpx.MockTransport(proxy)), base_url, 3.0))
 
     assert str(seen[0]) == f"{base_url.rstrip('/')}/sns/jscode2session?js_code=c"
 
@@ -194,7 +195,7 @@ async def test_a_transports_failure_tells_only_its_kind(
 
     params = {"secret": login.secret, "js_code": login.code.value}
     with pytest.raises(WeChatUnavailable, match=failure.__name__) as raised:
-        await WeChatApi(httpx.MockTransport(fail), URL, 3.0).get("/sns/jscode2session", params)
+        await WeChatApi(HttpxTransport(httpx.MockTransport(fail)), URL, 3.0).get("/sns/jscode2session", params)
     told = "".join(traceback.format_exception(raised.value)) + repr(raised.value) + caplog.text
     assert not [secret for secret in login.hidden if secret in told]
 
@@ -208,7 +209,7 @@ async def test_a_transport_that_never_answers_is_left_in_time() -> None:
 
     began = time.monotonic()
     with pytest.raises(WeChatUnavailable, match=r"0\.05 seconds"):
-        await get(WeChatApi(httpx.MockTransport(silent), URL, 0.05))
+        await get(WeChatApi(HttpxTransport(httpx.MockTransport(silent)), URL, 0.05))
 
     assert time.monotonic() - began < 2
 
@@ -220,7 +221,7 @@ def remembering(seen: list[httpx.Request], response: httpx.Response | None = Non
         seen.append(request)
         return response or reply(GOOD)
 
-    return WeChatApi(httpx.MockTransport(wechat), URL, 3.0)
+    return WeChatApi(HttpxTransport(httpx.MockTransport(wechat)), URL, 3.0)
 
 
 async def test_a_post_is_json() -> None:
@@ -274,4 +275,4 @@ async def test_a_post_that_is_never_answered_is_left_in_time() -> None:
         raise AssertionError
 
     with pytest.raises(WeChatUnavailable, match=r"0\.05 seconds"):
-        await WeChatApi(httpx.MockTransport(silent), URL, 0.05).post("/wxa/call", {}, {"code": "c"})
+        await WeChatApi(HttpxTransport(httpx.MockTransport(silent)), URL, 0.05).post("/wxa/call", {}, {"code": "c"})

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from adapters.wechat.api import WeChatApi
 from adapters.wechat.identity_provider import WeChatIdentityProvider
+from adapters.wechat.transport import HttpxTransport
 from domain.errors import (
     AppMisconfigured,
     AppUnknown,
@@ -59,7 +60,7 @@ ERRORS = [
 
 def provider(handler: Callable[[httpx.Request], httpx.Response]) -> WeChatIdentityProvider:
     """A provider whose WeChat is `handler`."""
-    api = WeChatApi(httpx.MockTransport(handler), "https://api.weixin.qq.com", 3.0)
+    api = WeChatApi(HttpxTransport(httpx.MockTransport(handler)), "https://api.weixin.qq.com", 3.0)
     return WeChatIdentityProvider(api, SECRETS)
 
 
@@ -118,7 +119,7 @@ def test_code_and_secret_arrive_as_they_are(code: str, secret: str) -> None:
         seen.append(request)
         return reply(ANSWER)
 
-    api = WeChatApi(httpx.MockTransport(wechat), "https://api.weixin.qq.com", 3.0)
+    api = WeChatApi(HttpxTransport(httpx.MockTransport(wechat)), "https://api.weixin.qq.com", 3.0)
     asyncio.run(WeChatIdentityProvider(api, {APPID: secret}).exchange(LoginCode(code), APPID))
 
     assert seen[0].url.params["js_code"] == code
@@ -246,7 +247,7 @@ async def test_apps_are_never_mixed_up() -> None:
         assert params["secret"] == SECRETS[AppId(params["appid"])]
         return reply(ANSWER | {"openid": f"{params['appid']}-{params['js_code']}"})
 
-    api = WeChatApi(httpx.MockTransport(wechat), "https://api.weixin.qq.com", 3.0)
+    api = WeChatApi(HttpxTransport(httpx.MockTransport(wechat)), "https://api.weixin.qq.com", 3.0)
     identities = WeChatIdentityProvider(api, SECRETS)
     asked = [(APPID if number % 2 else OTHER_APPID, f"code{number}") for number in range(50)]
     answers = await asyncio.gather(*(identities.exchange(LoginCode(code), appid) for appid, code in asked))
@@ -257,7 +258,7 @@ async def test_apps_are_never_mixed_up() -> None:
 async def test_the_sandbox_logs_in_as_wechat_does() -> None:
     """A code of the sandbox works once, with the user that it was issued for."""
     transport = httpx.ASGITransport(create_sandbox())
-    identities = WeChatIdentityProvider(WeChatApi(transport, "http://sandbox", 3.0), SECRETS)
+    identities = WeChatIdentityProvider(WeChatApi(HttpxTransport(transport), "http://sandbox", 3.0), SECRETS)
     async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as client:
         body = {"appid": APPID.value, "unionid": "u1"}
         issued = (await client.post("/sandbox/codes", json=body)).raise_for_status().json()
@@ -277,8 +278,9 @@ async def test_the_sandboxs_errors_are_understood(errcode: int, error: type[WxLo
         fault = {"path": "/sns/jscode2session", "errcode": errcode}
         (await client.post("/sandbox/faults", json=fault)).raise_for_status()
 
+    api = WeChatApi(HttpxTransport(transport), "http://sandbox", 3.0)
     with pytest.raises(error) as raised:
-        await WeChatIdentityProvider(WeChatApi(transport, "http://sandbox", 3.0), SECRETS).exchange(CODE, APPID)
+        await WeChatIdentityProvider(api, SECRETS).exchange(CODE, APPID)
     assert raised.value.errcode == errcode
 
 

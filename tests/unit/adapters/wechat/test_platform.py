@@ -20,6 +20,7 @@ from adapters.memory.token_store import MemoryTokenStore
 from adapters.wechat.api import WeChatApi
 from adapters.wechat.platform import WeChatPlatform
 from adapters.wechat.signing import Signer, SigningKeys
+from adapters.wechat.transport import HttpxTransport
 from application.access_tokens import AccessTokens
 from domain.access_token import AccessToken
 from domain.errors import (
@@ -103,7 +104,7 @@ class World:
 
     def __init__(self, clock: Clock) -> None:
         self.wechat, self.issuer, self.clock = WeChat(), Changing(), clock
-        self.api = WeChatApi(httpx.MockTransport(self.wechat), URL, 3.0)
+        self.api = WeChatApi(HttpxTransport(httpx.MockTransport(self.wechat)), URL, 3.0)
         self.tokens = AccessTokens(self.issuer, MemoryTokenStore(), lease=timedelta(seconds=7), clock=clock)
         self.platform = WeChatPlatform(self.api, self.tokens, {}, clock)
 

@@ -10,6 +10,7 @@ import pytest
 
 from adapters.wechat.api import WeChatApi
 from adapters.wechat.token_issuer import WeChatTokenIssuer
+from adapters.wechat.transport import HttpxTransport
 from domain.access_token import AccessToken
 from domain.errors import AppMisconfigured, AppUnknown, RateLimited, WeChatBadAnswer, WeChatUnavailable, WxLoginError
 from domain.identity import AppId
@@ -25,7 +26,9 @@ A_RID = "6374a1b2-0c3d4e5f-12ab34cd"
 
 def issuer(handler: Callable[[httpx.Request], httpx.Response]) -> WeChatTokenIssuer:
     """An issuer whose WeChat is `handler`."""
-    return WeChatTokenIssuer(WeChatApi(httpx.MockTransport(handler), "https://api.weixin.qq.com", 3.0), SECRETS)
+    return WeChatTokenIssuer(
+        WeChatApi(HttpxTransport(httpx.MockTransport(handler)), "https://api.weixin.qq.com", 3.0), SECRETS
+    )
 
 
 def answering(body: Any) -> WeChatTokenIssuer:
