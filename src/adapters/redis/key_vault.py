@@ -1,11 +1,14 @@
-"""Session_keys in Redis, encrypted: one key an account, and no command that a cluster could not run.
+"""Session_keys in Redis, encrypted: two keys an account, in one hash slot.
 
-    wxlogin:{<appid>:<openid>}:keys   id|current, and after a change |replaced_at|previous; microseconds since 1970
+    wx:k:{<appid>:<openid>}  the newest: the 8 bytes of its fingerprint, and Fernet's token without its base64
+    wx:p:{<appid>:<openid>}  the one before: when it was replaced, in microseconds since 1970 of 8 bytes, and the same;
+                             gone as soon as nobody may try it any more
 
-One string, because a hash with values this long takes almost twice the memory.
+Strings, because a hash with values this long takes almost twice the memory.
 """
 
-from datetime import datetime
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import datetime, timedelta
 from typing import Any
 
 from redis.asyncio import Redis
@@ -18,19 +21,18 @@ from adapters.sealing import Sealer
 from application.ports import KeyVault
 from domain.errors import DataUndecryptable
 from domain.identity import Identity
-from domain.session_key import KeyRing, Reencrypted, SessionKey
+from domain.session_key import PREVIOUS_KEPT, KeyRing, Reencrypted, SessionKey
 
 REPLACE = """
 local key, id, sealed, now, until_ = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local known, value = redis.call('GET', key), id .. '|' .. sealed
-if known then
-    local known_id, current, before = string.match(known, '^([^|]*)|([^|]*)(.*)$')
-    value = value .. (known_id == id and before or '|' .. now .. '|' .. current)
+local known = redis.call('GET', key)
+if known and string.sub(known, 1, 8) ~= id then
+    redis.call('SET', KEYS[2], ARGV[5] .. string.sub(known, 9), 'PX', ARGV[6])
 end
-if redis.call('PTTL', key) < until_ - math.floor(now / 1000) then
-    redis.call('SET', key, value, 'PXAT', until_)
+if redis.call('PTTL', key) < until_ - now then
+    redis.call('SET', key, id .. sealed, 'PXAT', until_)
 else
-    redis.call('SET', key, value, 'KEEPTTL')
+    redis.call('SET', key, id .. sealed, 'KEEPTTL')
 end
 """
 """Makes a key the newest; one with the id of the newest replaces nothing. Lives as long as a session."""
@@ -39,6 +41,9 @@ SWAP = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL') end
 """
 """Writes, unless a login wrote meanwhile."""
+
+HEAD = 8
+"""How many bytes stand before what is sealed."""
 
 SCANNED = 200
 """How many keys one step of a scan looks at: a tenth of a millisecond of Redis's time."""
@@ -55,12 +60,13 @@ class RedisKeyVault(KeyVault):
     async def find(self, identity: Identity) -> KeyRing:
         """See KeyVault."""
         with translated():
-            [value] = await self._ask(("GET", _key(identity)))
-        if value is None:
+            [[current, previous]] = await self._ask(("MGET", *_keys(identity)))
+        if current is None:
             raise DataUndecryptable("No session_key of this user is kept; log in again")
-        _, current, *before = value.split(b"|")
-        replaced_at, previous = before or (None, None)
-        return self._sealer.open_ring(current, previous, replaced_at and time_of(int(replaced_at)))
+        if previous is None:
+            return self._sealer.open_ring(_sealed(current), None, None)
+        replaced_at = time_of(int.from_bytes(previous[:HEAD], "big"))
+        return self._sealer.open_ring(_sealed(current), _sealed(previous), replaced_at)
 
     async def replace(self, identity: Identity, key: SessionKey, now: datetime, until: datetime) -> None:
         """See KeyVault."""
@@ -69,26 +75,32 @@ class RedisKeyVault(KeyVault):
 
     def replacing(self, identity: Identity, key: SessionKey, now: datetime, until: datetime) -> Command:
         """The command that does it: a login sends it along with others."""
-        sealed = self._sealer.seal(key.value)
-        return ("EVAL", REPLACE, 1, _key(identity), key.fingerprint, sealed, micros(now), millis(until))
+        sealed, replaced_at = urlsafe_b64decode(self._sealer.seal(key.value)), micros(now).to_bytes(HEAD, "big")
+        times = (millis(now), millis(until), replaced_at, PREVIOUS_KEPT // timedelta(milliseconds=1))
+        return ("EVAL", REPLACE, 2, *_keys(identity), bytes.fromhex(key.fingerprint), sealed, *times)
 
     async def reencrypt(self) -> Reencrypted:
         """See KeyVault."""
         total = Reencrypted()
         with translated():
-            async for key in self._redis.scan_iter("wxlogin:{*}:keys", count=SCANNED):
-                total += await self._reencrypt(key)
+            for kind in ("wx:k:*", "wx:p:*"):
+                async for key in self._redis.scan_iter(kind, count=SCANNED):
+                    total += await self._reencrypt(key)
         return total
 
     async def _reencrypt(self, key: bytes) -> Reencrypted:
         value: Any = await self._redis.get(key)
         if value is None:
             return Reencrypted()
-        parts = value.decode().split("|")
-        parts[1::2], counted = self._sealer.reseal(*parts[1::2])
-        await self._redis.eval(SWAP, 1, key, value, "|".join(parts))
+        [sealed], counted = self._sealer.reseal(_sealed(value).decode())
+        await self._redis.eval(SWAP, 1, key, value, value[:HEAD] + urlsafe_b64decode(sealed))
         return counted
 
 
-def _key(identity: Identity) -> str:
-    return f"wxlogin:{{{identity.appid.value}:{identity.openid}}}:keys"
+def _keys(identity: Identity) -> tuple[str, str]:
+    account = f"{{{identity.appid.value}:{identity.openid}}}"
+    return f"wx:k:{account}", f"wx:p:{account}"
+
+
+def _sealed(value: bytes) -> bytes:
+    return urlsafe_b64encode(value[HEAD:])
