@@ -14,6 +14,7 @@ from redis import Redis
 from adapters.redis.client import create_client
 from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.session_store import RedisSessionStore
+from adapters.redis.wire import open_wire
 from adapters.sealing import Sealer
 from benchmarks.wechat import openid_of
 from domain.identity import AppId, Identity
@@ -74,6 +75,7 @@ async def write_wxlogin_session(redis_url: str, user: int) -> str:
     identity, client = Identity(AppId(APPID), openid_of(user)), Client(USER_AGENT, "203.0.113.7")
     session = Session.start(SessionToken(token_of(user)), str(uuid4()), identity, client, SessionPolicy(), begins)
     async with create_client(redis_url) as redis:
-        vault = RedisKeyVault(redis, Sealer(MultiFernet([Fernet(Fernet.generate_key())])))
-        await RedisSessionStore(redis, vault).start(session, SessionKey("HyVFkGl5F5OQWJZZaNzBBg=="), limit=0)
+        wire = open_wire(redis)
+        vault = RedisKeyVault(redis, wire, Sealer(MultiFernet([Fernet(Fernet.generate_key())])))
+        await RedisSessionStore(wire, vault).start(session, SessionKey("HyVFkGl5F5OQWJZZaNzBBg=="), limit=0)
     return session.id
