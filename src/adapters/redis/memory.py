@@ -1,5 +1,6 @@
 """A memory in front of Redis, which is never older than the question."""
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -14,7 +15,7 @@ class Memory(Generic[V]):
     """What was read on a connection and has not changed since: at most `size` values, the oldest of which give way."""
 
     def __init__(self, size: int = REMEMBERED) -> None:
-        self.values: dict[str, V] = {}
+        self.values: OrderedDict[str, V] = OrderedDict()  # whose first is found at once
         self._asked: set[str] = set()
         self._size = size
         self._limit = 0
@@ -43,7 +44,7 @@ class Memory(Generic[V]):
         if key in self._asked and value is not None:
             self.values[key] = value
             if len(self.values) > self._limit:
-                del self.values[next(iter(self.values))]
+                self.values.popitem(last=False)
         self._asked.discard(key)
 
 
