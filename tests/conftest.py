@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from adapters.sql.database import Database
 from adapters.sql.schema import migrate
@@ -94,9 +92,8 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A new, empty database on each kind of server."""
     if request.param == "sqlite":
         return servers.sqlite_url(tmp_path)
-    if request.param == "postgresql":
-        return _create_database(request.getfixturevalue("postgres"), "postgres")
-    return _create_database(request.getfixturevalue("mariadb"), "mysql")
+    server = {"postgresql": "postgres", "mariadb": "mariadb"}[request.param]
+    return servers.create_database(request.getfixturevalue(server))
 
 
 @pytest.fixture
@@ -119,22 +116,6 @@ def sandbox() -> Iterator[processes.Sandbox]:
     """A WeChat sandbox in a process of its own."""
     with processes.sandbox() as running:
         yield running
-
-
-def _create_database(server: str, existing: str) -> str:
-    name = servers.unique_name()
-    base, _, query = server.partition("?")
-    base = base.rstrip("/")
-    suffix = f"?{query}" if query else ""
-    asyncio.run(_execute(f"{base}/{existing}{suffix}", f"CREATE DATABASE {name}"))
-    return f"{base}/{name}{suffix}"
-
-
-async def _execute(url: str, statement: str) -> None:
-    engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        await connection.execute(text(statement))
-    await engine.dispose()
 
 
 async def _migrate(url: str) -> None:

@@ -1,5 +1,6 @@
 """Real servers for tests: one given by URL, else one started from its wheel or from the machine's binary."""
 
+import asyncio
 import contextlib
 import itertools
 import os
@@ -16,6 +17,8 @@ from types import MappingProxyType
 from typing import Any
 
 import psutil
+from sqlalchemy import URL, make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 START_SECONDS = 60.0
 NO_KEYS = ["--rename-command", "KEYS", ""]
@@ -205,6 +208,22 @@ def mariadb_server(binary: str) -> Iterator[Server]:
             yield server
         finally:
             server.kill()
+
+
+def create_database(server: str) -> str:
+    """The URL of a new, empty database on the server of this URL."""
+    url = make_url(server)
+    existing = "postgres" if url.drivername.startswith("postgresql") else "mysql"
+    name = unique_name()
+    asyncio.run(_execute(url.set(database=existing), f"CREATE DATABASE {name}"))
+    return url.set(database=name).render_as_string(hide_password=False)
+
+
+async def _execute(url: URL, statement: str) -> None:
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(text(statement))
+    await engine.dispose()
 
 
 def unique_name() -> str:

@@ -1,0 +1,84 @@
+"""Whatever happens in the middle of load to what the service stands on: no wrong answer, and it heals by itself."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from support.faults import DATABASE, MATRIX, NEEDED_BY, REDIS, WECHAT, Installation, installation
+from support.load import Load, load
+from support.processes import Sandbox
+from support.proxy import How
+from support.servers import create_database, wait_until
+
+PATIENCE_SECONDS = 6.0
+"""The longest that a client may wait for an answer, whatever it is."""
+
+READINESS = {REDIS: ["session store"], DATABASE: ["database"], WECHAT: []}
+"""What /readyz names. WeChat is not ours: being busy does not make us unready."""
+
+CLIENTS = 4
+
+
+@pytest.fixture(scope="module")
+def installed(redis_url: str, postgres: str, sandbox: Sandbox) -> Iterator[Installation]:
+    """Two processes that share a Redis and a PostgreSQL."""
+    with installation(redis_url, create_database(postgres), sandbox, session_idle_seconds="300") as started:
+        yield started
+
+
+@pytest.fixture
+def working(installed: Installation) -> Iterator[Load]:
+    """Clients who do all there is to do, and were answered well so far."""
+    with load(installed.service.url, installed.sandbox, CLIENTS) as started:
+        began = time.monotonic()
+        wait_until(lambda: started.tally.all_good_since(began), "load")
+        yield started
+
+
+@pytest.mark.parametrize(("what", "how"), MATRIX)
+def test_no_answer_is_wrong_whatever_fails(installed: Installation, working: Load, what: str, how: How) -> None:
+    """No ended session is let in and no live one turned away, nobody waits for long, and what healed is used again.
+
+    Who needs what fails is told what to do about it, and so are operators; who does not need it notices nothing.
+    """
+    http = installed.service.http
+    with installed.failing(what, how, working):
+        healthy, ready = http.get("/healthz"), http.get("/readyz")
+        article = http.post("/login/", json={"code": installed.sandbox.code()})
+    working.verify()
+    tally, failed = working.tally, how is not How.SLOW
+
+    assert tally.wrong == []
+    assert not tally.broken
+    assert {step for step, _, _ in tally.refused} <= set(NEEDED_BY[what] if failed else ())
+    assert tally.slowest < PATIENCE_SECONDS
+    assert healthy.status_code == 200
+    assert unready(ready) == (READINESS[what] if failed else [])
+    assert article.json()["status"] == (3 if failed else 0)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL])
+def test_a_process_that_ends_is_replaced(installed: Installation, working: Load, stop: signal.Signals) -> None:
+    """While one of several processes ends, others answer. SIGTERM breaks no request off; SIGKILL loses no session."""
+    victim, other = installed.workers()
+    os.kill(victim, stop)
+    wait_until(lambda: len(set(installed.workers()) - {victim}) == 2, "another process")
+    began = time.monotonic()
+    wait_until(lambda: working.tally.all_good_since(began), "good answers")
+    working.verify()
+    tally = working.tally
+
+    assert tally.wrong == []
+    assert not tally.refused
+    assert stop is signal.SIGKILL or not tally.broken
+    assert other in installed.workers()
+    assert tally.slowest < PATIENCE_SECONDS
+
+
+def unready(answer: httpx.Response) -> list[str]:
+    """What /readyz finds wanting."""
+    return [store for store, state in answer.json()["checks"].items() if state != "ok"]

@@ -1,0 +1,104 @@
+"""A service between proxies, so that whatever it stands on can fail."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import product
+from urllib.parse import urlsplit
+
+import psutil
+from sqlalchemy import make_url
+
+from support.load import LOG_IN, STEPS, Load
+from support.processes import Sandbox, Service, environment, service
+from support.proxy import Address, How, Proxy, proxy
+from support.servers import wait_until
+
+REDIS, DATABASE, WECHAT = "redis", "database", "wechat"
+
+NEEDED_BY = {REDIS: STEPS, DATABASE: (LOG_IN,), WECHAT: (LOG_IN,)}
+"""What nobody can do without it, where sessions are in Redis. All else goes on as if nothing had happened."""
+
+FAULTS = [how for how in How if how is not How.PASSING]
+MATRIX = list(product(NEEDED_BY, FAULTS))
+
+REFUSALS = 100
+"""So many make an outage; where each takes seconds, one a client does."""
+
+NOTICED_SECONDS = 10.0
+HEALED_SECONDS = 6.0
+"""The longest until everybody gets good answers again: who asked before waits for what is given up first."""
+
+
+@dataclass
+class Installation:
+    """A service of two processes, and the proxies in front of what it needs."""
+
+    service: Service
+    sandbox: Sandbox
+    proxies: dict[str, Proxy]
+
+    @contextmanager
+    def failing(self, what: str, how: How, load: Load) -> Iterator[None]:
+        """A block that begins when those who need it have noticed; on its end all is well, and good answers come again.
+
+        What is slow fails nobody.
+        """
+        tally = load.tally
+        going_on = [step for step in STEPS if how is How.SLOW or step not in NEEDED_BY[what]]
+        enough = tally.refused.total() + {How.SLOW: 0, How.SILENT: len(load.clients)}.get(how, REFUSALS)
+        began = time.monotonic()
+        self.proxies[what].become(how)
+        try:
+            wait_until(
+                lambda: tally.refused.total() >= enough and tally.all_good_since(began, going_on),
+                f"{what} {how}",
+                NOTICED_SECONDS,
+            )
+            yield
+        finally:
+            self.proxies[what].become(How.PASSING)
+        healed = time.monotonic()
+        wait_until(lambda: tally.all_good_since(healed), f"good answers after {what} was {how}", HEALED_SECONDS)
+
+    def workers(self) -> list[int]:
+        """The processes that answer requests."""
+        children = psutil.Process(self.service.process.process.pid).children()
+        return [child.pid for child in children if _is_worker(child)]
+
+
+@contextmanager
+def installation(redis_url: str, database_url: str, sandbox: Sandbox, **settings: str) -> Iterator[Installation]:
+    """An installation with these stores and this WeChat, which are not touched themselves."""
+    redis, database, wechat = urlsplit(redis_url), make_url(database_url), urlsplit(sandbox.url)
+    servers: dict[str, Address] = {
+        REDIS: (str(redis.hostname), redis.port or 6379),
+        DATABASE: _address_of_database(database_url),
+        WECHAT: (str(wechat.hostname), wechat.port or 80),
+    }
+    with ExitStack() as stack:
+        proxies = {name: stack.enter_context(proxy(address)) for name, address in servers.items()}
+        here = {name: f"127.0.0.1:{proxy.port}" for name, proxy in proxies.items()}
+        user, at, _ = redis.netloc.rpartition("@")
+        database = database.set(host="127.0.0.1", port=proxies[DATABASE].port).difference_update_query(["host"])
+        urls = {
+            "redis_url": redis._replace(netloc=user + at + here[REDIS]).geturl(),
+            "database_url": database.render_as_string(hide_password=False),
+            "wechat_url": f"http://{here[WECHAT]}",
+        }
+        env = environment(wechat_timeout_seconds="1", sessions_per_user="0", **urls, **settings)
+        yield Installation(stack.enter_context(service("--workers", "2", env=env)), sandbox, proxies)
+
+
+def _address_of_database(url: str) -> Address:
+    parts = make_url(url)
+    host = parts.host or str(parts.query.get("host", "127.0.0.1"))
+    return f"{host}/.s.PGSQL.{parts.port or 5432}" if host.startswith("/") else (host, parts.port or 5432)
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
