@@ -1,6 +1,6 @@
 """Load that knows the right answer to every request it sends."""
 
-import random
+import secrets
 import threading
 import time
 from collections import Counter, deque
@@ -86,7 +86,7 @@ class Client:
         self._steps = cycle(steps)
         # connections of their own, which the system spreads over the service's processes
         self._connections = [httpx.Client(base_url=url, timeout=20) for _ in range(4)]
-        self._users = [f"o{random.getrandbits(100):028x}" for _ in range(3)]
+        self._users = [f"o{secrets.randbits(100):028x}" for _ in range(3)]
         self._does = {
             LOG_IN: self.log_in,
             CHECK: self.check,
@@ -109,7 +109,7 @@ class Client:
         """Log in with a code; the token opens the session from now on."""
         if len(self.live) >= KEPT:
             return
-        user = random.choice(self._users)
+        user = secrets.choice(self._users)
         code = self._sandbox.code(openid=user)
         answer = self._ask(LOG_IN, "POST", "/v1/sessions", _is(201), json={"code": code})
         if answer is not None and answer.status_code == 201:
@@ -118,17 +118,17 @@ class Client:
     def check(self) -> None:
         """A live token is admitted."""
         if self.live:
-            self._ask(CHECK, "GET", "/auth", _is(204), random.choice([*self.live]))
+            self._ask(CHECK, "GET", "/auth", _is(204), secrets.choice([*self.live]))
 
     def check_ended(self) -> None:
         """An ended token is told so."""
         if self.ended:
-            self._ask(CHECK_ENDED, "GET", "/auth", _is(401, "session_ended"), random.choice(self.ended)[0])
+            self._ask(CHECK_ENDED, "GET", "/auth", _is(401, "session_ended"), secrets.choice(self.ended)[0])
 
     def list(self) -> None:
         """A user's devices are those that are logged in, and those of which nobody knows."""
         if self.live:
-            token, device = random.choice([*self.live.items()])
+            token, device = secrets.choice([*self.live.items()])
             live = {other.session_id for other in self.live.values() if other.user == device.user}
             ended = {other.session_id for _, other in self.ended}
             self._ask(LIST, "GET", "/v1/sessions", _shows(device, live, ended), token)
@@ -137,7 +137,7 @@ class Client:
         """Log out one of many; the token opens nothing from now on, and the next check is the hardest."""
         if len(self.live) <= FEWEST:
             return
-        token, device = random.choice([*self.live.items()])
+        token, device = secrets.choice([*self.live.items()])
         del self.live[token]
         answer = self._ask(LOG_OUT, "DELETE", "/v1/sessions/current", _is(204), token)
         if answer is not None and answer.status_code == 204:
@@ -156,7 +156,7 @@ class Client:
     def _ask(
         self, step: str, method: str, path: str, is_good: Verdict, token: str = "", **more: Any
     ) -> httpx.Response | None:
-        connection = random.choice(self._connections)
+        connection = secrets.choice(self._connections)
         began = time.monotonic()
         try:
             answer = connection.request(method, path, headers=_bearer(token) if token else {}, **more)
