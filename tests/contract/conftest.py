@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url, text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from adapters.memory.user_repository import MemoryUserRepository
 from adapters.sql.database import Database
@@ -16,7 +14,6 @@ from application.ports import UserRepository
 from support import servers
 
 DATABASES = ["sqlite", "postgresql", *(["mariadb"] if servers.find_mariadb() else [])]
-OTHER_DATABASE = {"postgresql": "postgres", "mariadb": "mysql"}
 SERVER = {"postgresql": "postgres", "mariadb": "mariadb"}
 
 
@@ -65,18 +62,9 @@ def _place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if kind == "sqlite":
         url = servers.sqlite_url(tmp_path_factory.mktemp("contract"))
     else:
-        url = asyncio.run(_create_database(request.getfixturevalue(SERVER[kind]), OTHER_DATABASE[kind]))
+        url = servers.create_database(request.getfixturevalue(SERVER[kind]))
     asyncio.run(_migrate(url))
     return url
-
-
-async def _create_database(server: str, existing: str) -> str:
-    name = servers.unique_name()
-    engine = create_async_engine(make_url(server).set(database=existing), isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        await connection.execute(text(f"CREATE DATABASE {name}"))
-    await engine.dispose()
-    return make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
 async def _migrate(url: str) -> None:

@@ -13,6 +13,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from adapters.redis.client import create_client
 from adapters.redis.pools import SentinelPool
+from support.proxy import How, proxy
 from support.servers import unique_name
 from support.topologies import Topology, redis_cluster
 
@@ -89,6 +90,17 @@ async def test_who_gives_up_leaves_no_answer_behind(client: Redis) -> None:
         await asyncio.gather(*asked, return_exceptions=True)
 
     assert await asyncio.gather(*(client.get(name) for name in names)) == [name.encode() for name in names]
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})], ids=["uvloop"])
+async def test_a_redis_that_resets_every_connection_is_an_error_of_redis_py() -> None:
+    """Whenever a connection is reset, even between its opening and the first word, a RedisError says so."""
+    with proxy(("127.0.0.1", 1)) as resetting:
+        resetting.become(How.RESETTING)
+        async with create_client(f"redis://127.0.0.1:{resetting.port}") as client:
+            asked = [await asyncio.gather(*map(client.get, "x" * 200), return_exceptions=True) for _ in range(5)]
+
+    assert {isinstance(answer, RedisError) for answers in asked for answer in answers} == {True}
 
 
 async def test_a_scan_sees_every_key_once(client: Redis) -> None:

@@ -1,16 +1,20 @@
 """Pools of connections in which nobody waits for long."""
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Sentinel
 from redis.asyncio.connection import SSLConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import ConstantBackoff
+from redis.exceptions import ConnectionError as BrokenConnection
 from redis.maint_notifications import MaintNotificationsConfig
 
 from adapters.redis.shared import Shared
 from adapters.redis.urls import Options
+
+T = TypeVar("T")
 
 CONNECT_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
@@ -73,5 +77,25 @@ def _limits(retries: int) -> dict[str, Any]:
     }
 
 
+class PatientRetry(Retry):
+    """A Retry that knows what uvloop says to who writes to a connection that was just reset.
+
+    asyncio keeps quiet there, so redis-py 8.1 expects nothing.
+    """
+
+    async def call_with_retry(self, do: Callable[[], Awaitable[T]], *args: Any, **options: Any) -> T:
+        """See Retry."""
+
+        async def done() -> T:
+            try:
+                return await do()
+            except RuntimeError as error:
+                if "handler is closed" not in str(error):
+                    raise
+                raise BrokenConnection("Redis reset the connection") from error
+
+        return await super().call_with_retry(done, *args, **options)
+
+
 def _retry(retries: int) -> Retry:
-    return Retry(ConstantBackoff(0.05), retries=retries)
+    return PatientRetry(ConstantBackoff(0.05), retries=retries)
