@@ -16,7 +16,7 @@ class Memory(Generic[V]):
 
     def __init__(self, size: int = REMEMBERED) -> None:
         self.values: OrderedDict[str, V] = OrderedDict()  # whose first is found at once
-        self._asked: set[str] = set()
+        self._readings: dict[str, object] = {}
         self._size = size
         self._limit = 0
 
@@ -29,23 +29,26 @@ class Memory(Generic[V]):
         """These keys changed; None: all did."""
         if keys is None:
             self.values.clear()
-            self._asked.clear()
+            self._readings.clear()
         else:
             for key in keys:
                 self.values.pop(key.decode(), None)
-                self._asked.discard(key.decode())
+                self._readings.pop(key.decode(), None)
 
-    def expect(self, key: str) -> None:
-        """The key is about to be read."""
-        self._asked.add(key)
+    def expect(self, key: str) -> object:
+        """The key is about to be read. What this returns is that reading: the only one of the key to be remembered."""
+        reading = self._readings[key] = object()
+        return reading
 
-    def add(self, key: str, value: V | None) -> None:
+    def add(self, key: str, value: V | None, reading: object) -> None:
         """Remember what was read, unless it changed since, while its reader waited to be woken."""
-        if key in self._asked and value is not None:
+        if self._readings.get(key) is not reading:
+            return
+        del self._readings[key]
+        if value is not None:
             self.values[key] = value
             if len(self.values) > self._limit:
                 self.values.popitem(last=False)
-        self._asked.discard(key)
 
 
 class TrackedReader(Generic[V]):
@@ -70,11 +73,10 @@ class TrackedReader(Generic[V]):
         return await self._fetch(key)
 
     async def _fetch(self, key: str) -> V | None:
-        self._memory.expect(key)
-        value = None
+        reading, value = self._memory.expect(key), None
         try:
             [stored] = await self._ask(("GET", key))
             value = None if stored is None else self._decode(key, stored)
         finally:
-            self._memory.add(key, value)
+            self._memory.add(key, value, reading)
         return value
