@@ -80,6 +80,8 @@ class Stream(asyncio.Protocol):
         if pending is None:
             return
         self._deadline.cancel()
+        if pending.done():  # who asked has given up
+            return
         if error:
             pending.set_exception(error)
         else:
