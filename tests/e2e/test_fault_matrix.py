@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -46,9 +47,9 @@ def test_no_answer_is_wrong_whatever_fails(installed: Installation, working: Loa
     Who needs what fails is told what to do about it, and so are operators; who does not need it notices nothing.
     """
     http = installed.service.http
-    with installed.failing(what, how, working):
-        healthy, ready = http.get("/healthz"), http.get("/readyz")
-        article = http.post("/login/", json={"code": installed.sandbox.code()})
+    with installed.failing(what, how, working), ThreadPoolExecutor() as threads:
+        healthy, ready = (threads.submit(http.get, path) for path in ("/healthz", "/readyz"))
+        article = threads.submit(http.post, "/login/", json={"code": installed.sandbox.code()})
     working.verify()
     tally, failed = working.tally, how is not How.SLOW
 
@@ -56,9 +57,9 @@ def test_no_answer_is_wrong_whatever_fails(installed: Installation, working: Loa
     assert not tally.broken
     assert {step for step, _, _ in tally.refused} <= set(NEEDED_BY[what] if failed else ())
     assert tally.slowest < PATIENCE_SECONDS
-    assert healthy.status_code == 200
-    assert unready(ready) == (READINESS[what] if failed else [])
-    assert article.json()["status"] == (3 if failed else 0)
+    assert healthy.result().status_code == 200
+    assert unready(ready.result()) == (READINESS[what] if failed else [])
+    assert article.result().json()["status"] == (3 if failed else 0)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL])

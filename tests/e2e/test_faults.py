@@ -1,4 +1,7 @@
-"""A store that dies, hangs or returns, and what a client sees of it."""
+"""A database that dies, hangs or returns, with the sessions in it, and a supervisor that dies.
+
+With sessions in Redis, and under load: test_fault_matrix.py.
+"""
 
 import os
 import signal
@@ -10,8 +13,9 @@ import httpx
 import psutil
 import pytest
 
+from support.faults import workers_of
 from support.processes import Sandbox, Service, environment, service
-from support.servers import Server, postgres_server, redis_server, wait_until
+from support.servers import Server, postgres_server, wait_until
 
 PATIENCE_SECONDS = 6.0
 """The longest that a client may wait for the word that a store is away."""
@@ -19,100 +23,48 @@ PATIENCE_SECONDS = 6.0
 
 @dataclass
 class Fragile:
-    """A service, and the ways to hurt a store of its."""
+    """A service, and the database that has its users and sessions."""
 
     service: Service
     sandbox: Sandbox
-    name: str
-    kill: Callable[[], None]
-    restart: Callable[[], None]
-    freeze: Callable[[], None]
-    thaw: Callable[[], None]
+    database: Server
 
 
 @pytest.fixture
-def on_redis(sandbox: Sandbox, sqlite_url: str) -> Iterator[Fragile]:
-    """Sessions in a Redis that can be killed."""
-    with redis_server() as redis:
-        url = f"redis://127.0.0.1:{redis.port}/0"
-        with service(env=environment(database_url=sqlite_url, wechat_url=sandbox.url, redis_url=url)) as running:
-            yield _fragile(running, sandbox, "session store", redis)
-
-
-@pytest.fixture
-def on_postgres(sandbox: Sandbox) -> Iterator[Fragile]:
+def fragile(sandbox: Sandbox) -> Iterator[Fragile]:
     """Users and sessions in a PostgreSQL that can be killed."""
     with postgres_server() as (url, postgres):
         env = environment(database_url=url, wechat_url=sandbox.url)
         with service(env=env) as running:
-            yield _fragile(running, sandbox, "database", postgres)
+            yield Fragile(running, sandbox, postgres)
 
 
-def _fragile(running: Service, sandbox: Sandbox, name: str, server: Server) -> Fragile:
-    return Fragile(
-        running,
-        sandbox,
-        name,
-        server.kill,
-        server.start,
-        lambda: server.send(signal.SIGSTOP),
-        lambda: server.send(signal.SIGCONT),
-    )
-
-
-@pytest.fixture(params=["on_redis", "on_postgres"])
-def fragile(request: pytest.FixtureRequest) -> Fragile:
-    """Each store in turn."""
-    return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
-
-
-def test_a_store_that_dies_is_503_within_seconds_and_heals(fragile: Fragile) -> None:
-    """kill -9 of a store gives store_unavailable until it is back, and then everything works by itself."""
+def test_a_database_that_dies_is_503_within_seconds_and_heals(fragile: Fragile) -> None:
+    """kill -9 of the database gives store_unavailable until it is back, and then everything works by itself."""
     token = fragile.service.log_in(fragile.sandbox.code())["token"]
-    fragile.kill()
+    fragile.database.kill()
     _sees_it_is_away(fragile, token)
-    fragile.restart()
+    fragile.database.start()
 
     _sees_it_is_back(fragile)
 
 
-def test_a_store_that_hangs_is_503_within_seconds_and_heals(fragile: Fragile) -> None:
-    """A store that takes requests and never answers is as good as dead, until it wakes up."""
+def test_a_database_that_hangs_is_503_within_seconds_and_heals(fragile: Fragile) -> None:
+    """A database that takes requests and never answers is as good as dead, until it wakes up."""
     token = fragile.service.log_in(fragile.sandbox.code())["token"]
-    fragile.freeze()
+    fragile.database.send(signal.SIGSTOP)
     _sees_it_is_away(fragile, token)
-    fragile.thaw()
+    fragile.database.send(signal.SIGCONT)
 
     _sees_it_is_back(fragile)
     wait_until(lambda: fragile.service.auth(token).status_code == 204, "the old session")
-
-
-def test_a_database_in_use_elsewhere_costs_no_session(on_redis: Fragile) -> None:
-    """With sessions in Redis, /auth asks nothing else: it answers while the users' database is gone."""
-    token = on_redis.service.log_in(on_redis.sandbox.code())["token"]
-
-    assert on_redis.service.auth(token).status_code == 204
-    on_redis.kill()
-    assert on_redis.service.auth(token).status_code == 503
-
-
-def test_killing_one_of_two_workers_leaves_a_service(sandbox: Sandbox, sqlite_url: str) -> None:
-    """kill -9 of one process: the other answers, and another takes its place."""
-    env = environment(database_url=sqlite_url, wechat_url=sandbox.url)
-    with service("--workers", "2", env=env) as running:
-        children = _children(running.process.process.pid)
-        os.kill(children[0], signal.SIGKILL)
-
-        wait_until(lambda: _answers(running), "an answer")
-        wait_until(lambda: len(_children(running.process.process.pid)) == 2, "another process")
-        assert children[0] not in _children(running.process.process.pid)
 
 
 def test_killing_the_supervisor_leaves_nobody_behind(sandbox: Sandbox, sqlite_url: str) -> None:
     """kill -9 of the process that supervises the others ends them, too: a restart finds the port free."""
     env = environment(database_url=sqlite_url, wechat_url=sandbox.url)
     with service("--workers", "2", env=env) as running:
-        children = [psutil.Process(pid) for pid in _children(running.process.process.pid)]
+        children = [psutil.Process(pid) for pid in workers_of(running)]
         os.kill(running.process.process.pid, signal.SIGKILL)
         _, alive = psutil.wait_procs(children, timeout=20)
 
@@ -133,7 +85,7 @@ def _sees_it_is_away(fragile: Fragile, token: str) -> None:
     assert (login.status_code, login.json()["code"], login.json()["retry"]) == (503, "store_unavailable", "new_code")
     assert (article.status_code, article.json()["status"]) == (503, 3)
     assert ready.status_code == 503
-    assert ready.json()["checks"][fragile.name] != "ok"
+    assert ready.json()["checks"]["database"] != "ok"
     assert fragile.service.http.get("/healthz").status_code == 200
 
 
@@ -156,15 +108,4 @@ def _answers(running: Service) -> bool:
     try:
         return httpx.get(f"{running.url}/healthz").is_success
     except httpx.TransportError:
-        return False
-
-
-def _children(pid: int) -> list[int]:
-    return [child.pid for child in psutil.Process(pid).children() if _is_worker(child)]
-
-
-def _is_worker(process: psutil.Process) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(process.cmdline())
-    except psutil.NoSuchProcess:
         return False

@@ -1,20 +1,17 @@
 """Redis Cluster and Redis Sentinel behind the service, and a fail-over in the middle of load."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from functools import partial
-from itertools import count, cycle
+from itertools import count
 
-import httpx
 import pytest
 from redis import Redis
 from redis.exceptions import MovedError
 
 from support.jobs import run_job
+from support.load import CHECK, CHECK_ENDED, LOG_IN, load
 from support.processes import Environment, Sandbox, Service, environment, run, running
 from support.servers import wait_until
 from support.topologies import Topology, redis_cluster, redis_sentinel
@@ -87,30 +84,6 @@ def test_jobs_are_done_there(redis_url: str, env: Environment, sandbox: Sandbox)
         assert "token" in run_job(redis_url, "wxlogin.login", code=sandbox.code())
 
 
-@dataclass
-class Clients:
-    """Clients at work, each one request after the other, and what they were answered."""
-
-    service: Service
-    answers: dict[str, list[httpx.Response]] = field(default_factory=dict)
-    seconds: float = 0
-    over: threading.Event = field(default_factory=threading.Event)
-
-    def work(self, name: str, ask: Callable[[httpx.Client], httpx.Response]) -> None:
-        """Ask until it is over."""
-        answers = self.answers.setdefault(name, [])
-        with httpx.Client(base_url=self.service.url, timeout=20) as client:
-            while not self.over.is_set():
-                began = time.monotonic()
-                answers.append(ask(client))
-                self.seconds = max(self.seconds, time.monotonic() - began)
-
-    def seen(self, name: str) -> set[tuple[int, str | None, str | None]]:
-        """Every status that there was, with the problem's code and what to do about it."""
-        bodies = [(answer.status_code, answer.json() if answer.content else {}) for answer in self.answers[name]]
-        return {(status, body.get("code"), body.get("retry")) for status, body in bodies}
-
-
 @pytest.fixture
 def topology(kind: str) -> Iterator[Topology]:
     """Servers that the test may kill."""
@@ -124,38 +97,30 @@ def test_a_fail_over_loses_and_revives_no_session(topology: Topology, open_servi
 
     No session that a replica had is lost, none that ended is back, nobody waits for long, and nothing is restarted.
     """
-    with open_service(redis_url=topology.url) as service, ThreadPoolExecutor() as threads:
+    with open_service(redis_url=topology.url) as service, load(service.url, sandbox) as clients:
         live, ended = ([service.log_in(sandbox.code())["token"] for _ in range(24)] for _ in range(2))
         for token in ended:
             service.http.delete("/v1/sessions/current", headers=bearer(token)).raise_for_status()
         replicate(topology)
-        clients = Clients(service)
-        of_clients = {"live": live, "live, too": live[::-1], "ended": ended}
-        asks = {name: partial(auth, tokens=cycle(tokens)) for name, tokens in of_clients.items()}
-        asks["logins"] = partial(log_in, sandbox=sandbox)
-        working = [threads.submit(clients.work, name, ask) for name, ask in asks.items()]
-        try:
-            wait_until(lambda: all(len(clients.answers.get(name, [])) > 20 for name in asks), "load")
-            topology.shards[0][0].kill()
-            wait_until(lambda: 503 in {answer.status_code for answer in clients.answers["live"]}, "the failure")
-            wait_until(lambda: all(service.auth(token).status_code == 204 for token in live), "the fail-over")
-            wait_until(lambda: clients.answers["logins"][-1].status_code == 201, "logins")
-        finally:
-            clients.over.set()
-        for each in working:
-            each.result()
+        tally, began = clients.tally, time.monotonic()
+        for steps in ([CHECK], [CHECK], [CHECK_ENDED]):
+            clients.add(steps, live, ended)
+        newcomer = clients.add([LOG_IN])
+        wait_until(lambda: tally.all_good_since(began, [CHECK, CHECK_ENDED, LOG_IN]), "load")
+        topology.shards[0][0].kill()
+        wait_until(lambda: CHECK in {step for step, _, _ in tally.refused}, "the failure")
+        wait_until(lambda: all(service.auth(token).status_code == 204 for token in live), "the fail-over")
+        healed = time.monotonic()
+        wait_until(lambda: tally.all_good_since(healed, [LOG_IN]), "logins")
+        clients.stop()
         after = [service.auth(token).status_code for token in ended]
-        newest = clients.answers["logins"][-1].json()["token"]
 
-        assert clients.seen("live") | clients.seen("live, too") == {(204, None, None), LATER}
-        assert clients.seen("ended") <= {(401, "session_ended", "new_code"), LATER}
-        assert clients.seen("logins") <= {(201, None, None), (503, "store_unavailable", "new_code")}
-        assert clients.seconds < PATIENCE_SECONDS
+        assert tally.wrong == []
+        assert {code for _, _, code in tally.refused} == {"store_unavailable"}
+        assert not tally.broken
+        assert tally.slowest < PATIENCE_SECONDS
         assert set(after) == {401}
-        assert service.auth(newest).status_code == 204
-
-
-LATER = (503, "store_unavailable", "later")
+        assert service.auth([*newcomer.live][-1]).status_code == 204
 
 
 def replicate(topology: Topology) -> None:
@@ -177,13 +142,3 @@ def writes(redis: Redis, key: str) -> bool:
 def bearer(token: str) -> dict[str, str]:
     """The header that authenticates."""
     return {"Authorization": f"Bearer {token}"}
-
-
-def auth(client: httpx.Client, tokens: Iterator[str]) -> httpx.Response:
-    """GET /auth, with the next token."""
-    return client.get("/auth", headers=bearer(next(tokens)))
-
-
-def log_in(client: httpx.Client, sandbox: Sandbox) -> httpx.Response:
-    """POST /v1/sessions, of a new user."""
-    return client.post("/v1/sessions", json={"code": sandbox.code()})

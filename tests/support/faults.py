@@ -63,9 +63,8 @@ class Installation:
         wait_until(lambda: tally.all_good_since(healed), f"good answers after {what} was {how}", HEALED_SECONDS)
 
     def workers(self) -> list[int]:
-        """The processes that answer requests."""
-        children = psutil.Process(self.service.process.process.pid).children()
-        return [child.pid for child in children if _is_worker(child)]
+        """See workers_of."""
+        return workers_of(self.service)
 
 
 @contextmanager
@@ -95,6 +94,11 @@ def _address_of_database(url: str) -> Address:
     parts = make_url(url)
     host = parts.host or str(parts.query.get("host", "127.0.0.1"))
     return f"{host}/.s.PGSQL.{parts.port or 5432}" if host.startswith("/") else (host, parts.port or 5432)
+
+
+def workers_of(service: Service) -> list[int]:
+    """The processes of a service that answer requests."""
+    return [child.pid for child in psutil.Process(service.process.process.pid).children() if _is_worker(child)]
 
 
 def _is_worker(process: psutil.Process) -> bool:

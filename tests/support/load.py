@@ -107,8 +107,6 @@ class Client:
 
     def log_in(self) -> None:
         """Log in with a code; the token opens the session from now on."""
-        if len(self.live) >= KEPT:
-            return
         user = secrets.choice(self._users)
         code = self._sandbox.code(openid=user)
         answer = self._ask(LOG_IN, "POST", "/v1/sessions", _is(201), json={"code": code})
@@ -134,15 +132,14 @@ class Client:
             self._ask(LIST, "GET", "/v1/sessions", _shows(device, live, ended), token)
 
     def log_out(self) -> None:
-        """Log out one of many; the token opens nothing from now on, and the next check is the hardest."""
-        if len(self.live) <= FEWEST:
-            return
-        token, device = secrets.choice([*self.live.items()])
-        del self.live[token]
-        answer = self._ask(LOG_OUT, "DELETE", "/v1/sessions/current", _is(204), token)
-        if answer is not None and answer.status_code == 204:
-            self.ended.append((token, device))
-            self._ask(CHECK_ENDED, "GET", "/auth", _is(401, "session_ended"), token)
+        """Log out what is too many, and one if there are enough; those tokens open nothing from now on."""
+        for _ in range(max(len(self.live) - KEPT, len(self.live) > FEWEST)):
+            token, device = secrets.choice([*self.live.items()])
+            del self.live[token]
+            answer = self._ask(LOG_OUT, "DELETE", "/v1/sessions/current", _is(204), token)
+            if answer is not None and answer.status_code == 204:
+                self.ended.append((token, device))
+                self._ask(CHECK_ENDED, "GET", "/auth", _is(401, "session_ended"), token)
 
     def verify(self) -> None:
         """Every token is what it should be on every connection, and no answer is a problem any more."""
@@ -199,13 +196,14 @@ class Load:
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def add(self, steps: Sequence[str] = ROUND, live: Sequence[str] = (), ended: Sequence[str] = ()) -> None:
+    def add(self, steps: Sequence[str] = ROUND, live: Sequence[str] = (), ended: Sequence[str] = ()) -> Client:
         """One more client, with tokens that it is to know."""
         client = Client(self.tally, self._url, self._sandbox, steps, live, ended)
         thread = threading.Thread(target=client.work, args=[self._over])
         self.clients.append(client)
         self._threads.append(thread)
         thread.start()
+        return client
 
     def stop(self) -> None:
         """Return when the last answer is there."""
