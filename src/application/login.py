@@ -19,12 +19,13 @@ class LoginRequest:
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    """What a login gives. Only here is the token ever seen."""
+    """What a login gives, and how many sessions gave way to it. Only here is the token ever seen."""
 
     token: SessionToken
     session: Session
     user: User
     is_new: bool
+    replaced: int
 
 
 class LoginUseCase:
@@ -73,5 +74,5 @@ class LoginUseCase:
         user.require_admitted()
         token = SessionToken.generate()
         session = Session.start(token, user.id, identity, client, self._policy, now)
-        await self._sessions.start(session, session_key, self._policy.per_user)
-        return LoggedIn(token, session, user, is_new)
+        replaced = await self._sessions.start(session, session_key, self._policy.per_user)
+        return LoggedIn(token, session, user, is_new, replaced)

@@ -144,10 +144,10 @@ class SessionStore(Protocol):
     """
 
     @abstractmethod
-    async def start(self, session: Session, key: SessionKey, limit: int) -> None:
+    async def start(self, session: Session, key: SessionKey, limit: int) -> int:
         """Keep a new session, and its key in the KeyVault.
 
-        When its user now has more than `limit` live ones (0: any number), the oldest end with REPLACED.
+        When its user now has more than `limit` live ones (0: any number), the oldest end with REPLACED: says how many.
         """
 
     @abstractmethod

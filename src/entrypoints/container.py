@@ -16,7 +16,7 @@ from adapters.redis.probe import RedisProbe
 from adapters.redis.rate_limiter import RedisRateLimiter
 from adapters.redis.session_store import RedisSessionStore
 from adapters.redis.token_store import RedisTokenStore
-from adapters.redis.wire import open_wire
+from adapters.redis.wire import Counters, open_wire
 from adapters.sealing import Sealer
 from adapters.sql.database import Database
 from adapters.sql.key_vault import SqlKeyVault
@@ -36,15 +36,15 @@ from adapters.wechat.transport import AiohttpTransport, HttpxTransport, Transpor
 from application.access_tokens import AccessTokens
 from application.block import BlockUsers
 from application.client_data import ClientData
-from application.login import LoginUseCase
 from application.merge import MergeUsers
 from application.ports import Clock
 from application.rate_limits import LimitedIdentityProvider, LoginQuota
 from application.readiness import Readiness
 from application.session_keys import SessionKeys
-from application.sessions import Sessions
 from application.users import Users
 from domain.identity import AppId
+from entrypoints.counted import CountedLogin, CountedRateLimiter, CountedSessions, CountedTokenIssuer
+from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings, SettingsError, Signing
 
 
@@ -86,14 +86,26 @@ class Container(containers.DeclarativeContainer):
     clock = providers.Dependency[Clock]()
 
     kind = providers.Callable(session_store_kind, settings)
-    redis_wire = providers.Singleton(open_wire, redis)
-    wechat = providers.Singleton(
-        WeChatApi, transport, settings.provided.wechat_url, settings.provided.wechat_timeout_seconds
+    metrics = providers.Singleton(Metrics, settings.provided.credentials)
+    counters = providers.Factory(
+        Counters, metrics.provided.cache_hits, metrics.provided.cache_misses, metrics.provided.batch_sent
     )
-    rate_limiter = providers.Selector(
-        kind,
-        redis=providers.Singleton(RedisRateLimiter, redis_wire),
-        database=providers.Singleton(MemoryRateLimiter, clock),
+    redis_wire = providers.Singleton(open_wire, redis, counters)
+    wechat = providers.Singleton(
+        WeChatApi,
+        transport,
+        settings.provided.wechat_url,
+        settings.provided.wechat_timeout_seconds,
+        metrics.provided.wechat_called,
+    )
+    rate_limiter = providers.Singleton(
+        CountedRateLimiter,
+        providers.Selector(
+            kind,
+            redis=providers.Singleton(RedisRateLimiter, redis_wire),
+            database=providers.Singleton(MemoryRateLimiter, clock),
+        ),
+        metrics,
     )
     login_quota = providers.Singleton(LoginQuota, rate_limiter, settings.provided.login_limit)
     identities = providers.Singleton(
@@ -101,7 +113,9 @@ class Container(containers.DeclarativeContainer):
         providers.Singleton(WeChatIdentityProvider, wechat, settings.provided.credentials),
         providers.Singleton(LoginQuota, rate_limiter, settings.provided.app_login_limit),
     )
-    issuer = providers.Singleton(WeChatTokenIssuer, wechat, settings.provided.credentials)
+    issuer = providers.Singleton(
+        CountedTokenIssuer, providers.Singleton(WeChatTokenIssuer, wechat, settings.provided.credentials), metrics
+    )
     decryptor = providers.Singleton(WeChatDecryptor)
     user_repository = providers.Singleton(SqlUserRepository, database)
     sealer = providers.Singleton(Sealer, cipher)
@@ -132,15 +146,18 @@ class Container(containers.DeclarativeContainer):
     )
 
     login = providers.Singleton(
-        LoginUseCase,
+        CountedLogin,
         identities,
         user_repository,
         session_store,
         apps=providers.Callable(frozenset, settings.provided.credentials),
         policy=settings.provided.policy,
         clock=clock,
+        metrics=metrics,
     )
-    sessions = providers.Singleton(Sessions, session_store, policy=settings.provided.policy, clock=clock)
+    sessions = providers.Singleton(
+        CountedSessions, session_store, policy=settings.provided.policy, clock=clock, metrics=metrics
+    )
     users = providers.Singleton(Users, user_repository, platform, clock=clock)
     block_users = providers.Singleton(BlockUsers, user_repository, sessions, clock=clock)
     merge_users = providers.Singleton(MergeUsers, user_repository, session_store, clock=clock)
@@ -166,7 +183,9 @@ async def open_container(
         container = Container(settings=settings, cipher=settings.cipher, clock=providers.Object(clock))
         way = HttpxTransport(transport) if transport else AiohttpTransport()
         container.transport.override(await stack.enter_async_context(way))
-        container.database.override(await stack.enter_async_context(open_database(settings)))
+        database = await stack.enter_async_context(open_database(settings))
+        container.database.override(database)
+        container.metrics().connections_open(database.watch(container.metrics().connection_used))
         if settings.redis_url:
             redis = await stack.enter_async_context(open_redis(settings.redis_url.get_secret_value()))
             container.redis.override(redis)

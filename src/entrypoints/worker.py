@@ -1,15 +1,16 @@
 """`wxlogin worker`: the use cases, from a queue on Redis Streams."""
 
 import asyncio
-import contextlib
 import logging
 import signal
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any
 
+from prometheus_client import CollectorRegistry, start_http_server
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 from taskiq import AckableMessage, AsyncBroker, BrokerMessage, TaskiqResult, TaskiqScheduler
@@ -21,7 +22,8 @@ from taskiq_redis import RedisAsyncResultBackend
 from entrypoints.container import Container, open_container, require_migrated
 from entrypoints.jobs import Body, Jobs
 from entrypoints.log import configure_logging, log
-from entrypoints.settings import Settings, load_settings, missing
+from entrypoints.metrics import Metrics
+from entrypoints.settings import Settings, SettingsError, load_settings, missing
 
 QUEUE = "wxlogin"
 GROUP = "taskiq"
@@ -46,7 +48,7 @@ class JobBroker(AsyncBroker):
     async def startup(self) -> None:
         """Begin with what was queued before the first worker ran."""
         await super().startup()
-        with contextlib.suppress(ResponseError):  # the group is there already
+        with suppress(ResponseError):  # the group is there already
             await self._redis.xgroup_create(QUEUE, GROUP, id="0", mkstream=True)
 
     async def kick(self, message: BrokerMessage) -> None:
@@ -99,24 +101,47 @@ def create_broker(settings: Settings, redis: Redis, jobs: Jobs) -> JobBroker:
     return broker
 
 
-def work() -> None:
-    """Work until SIGTERM or Ctrl-C, and finish what was begun. Raises SettingsError and StoreUnavailable."""
+def work(host: str, metrics_port: int | None) -> None:
+    """Work until SIGTERM or Ctrl-C, and finish what was begun; tell the metrics on a port, if there is to be one.
+
+    Raises SettingsError and StoreUnavailable.
+    """
     settings = load_settings().require_app()
     if settings.redis_url is None:
         raise missing("redis_url", "the worker's queue lives in Redis")
     configure_logging(settings)
     logging.getLogger("taskiq").setLevel(logging.CRITICAL)  # it logs whole messages, and a message holds a code
-    asyncio.run(_work(settings))
+    asyncio.run(_work(settings, host, metrics_port))
 
 
-async def _work(settings: Settings) -> None:
+async def _work(settings: Settings, host: str, metrics_port: int | None) -> None:
     stop = asyncio.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
     async with open_container(settings) as container:
         await require_migrated(container)
-        await run_worker(settings, container, stop)
+        with nullcontext() if metrics_port is None else _told(container.metrics(), host, metrics_port):
+            await run_worker(settings, container, stop)
     log.info("stopped")
+
+
+@contextmanager
+def _told(metrics: Metrics, host: str, port: int) -> Iterator[None]:
+    registry = CollectorRegistry()
+    registry.register(metrics)
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except OSError as error:
+        raise SettingsError(
+            f"Cannot listen on {host}:{port} ({error}).\n  mend it: choose another --metrics-port"
+        ) from None
+    log.info("metrics", url=f"http://{host}:{server.server_port}/metrics")
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 async def run_worker(settings: Settings, container: Container, stop: asyncio.Event) -> None:
@@ -130,7 +155,7 @@ async def run_worker(settings: Settings, container: Container, stop: asyncio.Eve
                 await _listen(broker, executor, stop)
     finally:
         scheduler.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
+        with suppress(asyncio.CancelledError):
             await scheduler
         await broker.shutdown()
 
@@ -142,7 +167,7 @@ async def _listen(broker: JobBroker, executor: ThreadPoolExecutor, stop: asyncio
         await receiver.listen(stop)
     except* (RedisError, OSError) as group:
         log.error("store_unavailable", where="worker", cause=str(group.exceptions[0])[:200])
-        with contextlib.suppress(TimeoutError):
+        with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), timeout=1)
 
 

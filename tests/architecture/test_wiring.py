@@ -22,6 +22,7 @@ from application.sessions import Sessions
 from application.users import Users
 from domain.identity import AppId, LoginCode
 from entrypoints.container import Container, open_container
+from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings, SettingsError
 from support.clock import Clock
 from support.processes import APPID, KEY, SECRET
@@ -35,6 +36,7 @@ PROVIDED: dict[str, Any] = {
     "transport": Transport,
     "cipher": MultiFernet,
     "kind": str,
+    "metrics": Metrics,
     "identities": IdentityProvider,
     "user_repository": UserRepository,
     "session_store": SessionStore,
@@ -63,6 +65,21 @@ def is_a(value: object, kind: Any) -> bool:
 def attributes(instance: object) -> dict[str, object]:
     """What the constructor kept, by parameter."""
     return {name.removeprefix("_"): value for name, value in vars(instance).items()}
+
+
+def parameters(kind: type) -> dict[str, Any]:
+    """The types of what the constructor asks for by name, or the constructor that it extends."""
+    constructors = [
+        each.__init__ for each in kind.__mro__ if "__init__" in vars(each) and each.__module__ != "builtins"
+    ]
+    named = {
+        parameter.name
+        for constructor in constructors
+        for parameter in inspect.signature(constructor).parameters.values()
+        if parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    }
+    hints = {name: hint for constructor in constructors for name, hint in get_type_hints(constructor).items()}
+    return {name: hint for name, hint in hints.items() if name in named}
 
 
 with_and_without_redis = pytest.mark.parametrize(
@@ -98,8 +115,7 @@ async def test_a_use_case_gets_what_its_signature_asks_for(
     async with open_container(settings(tmp_path, **more), clock=clock) as container:
         instance = getattr(container, use_case)()
         kept = attributes(instance)
-        hints = get_type_hints(type(instance).__init__)
-        hints.pop("return")
+        hints = parameters(type(instance))
 
         assert hints
         assert set(hints) <= set(kept)

@@ -17,12 +17,13 @@ class MemorySessionStore(SessionStore):
         self._sessions: dict[str, Session | EndedSession] = {}
         self._vault = vault or MemoryKeyVault()
 
-    async def start(self, session: Session, key: SessionKey, limit: int) -> None:
+    async def start(self, session: Session, key: SessionKey, limit: int) -> int:
         """See SessionStore."""
         self._sessions[session.id] = session
         await self._vault.replace(session.identity, key, session.created_at, session.expires_at)
         excess = beyond_limit(await self.of_user(session.user_id), limit, session.created_at)
         await self.end(excess, EndReason.REPLACED, session.created_at)
+        return len(excess)
 
     async def find(self, session_id: str) -> Session | EndedSession | None:
         """See SessionStore."""

@@ -10,12 +10,24 @@ Decode = Callable[[str, bytes], V]
 REMEMBERED = 20_000
 """How many values a process remembers, of about a KiB each."""
 
+Count = Callable[..., None]
+"""Is called to count one, or the number it is given."""
+
+
+def uncounted(_number: int = 1) -> None:
+    """Count nothing."""
+
 
 class Memory(Generic[V]):
-    """What was read on a connection and has not changed since: at most `size` values, the oldest of which give way."""
+    """What was read on a connection and has not changed since: at most `size` values, the oldest of which give way.
 
-    def __init__(self, size: int = REMEMBERED) -> None:
+    Its readers call `hit` for a value that was here, and `miss` for one that was not.
+    """
+
+    def __init__(self, size: int = REMEMBERED, hit: Count = uncounted, miss: Count = uncounted) -> None:
         self.values: OrderedDict[str, V] = OrderedDict()  # whose first is found at once
+        self.hit = hit
+        self.miss = miss
         self._readings: dict[str, object] = {}
         self._size = size
         self._limit = 0
@@ -69,10 +81,12 @@ class TrackedReader(Generic[V]):
         if key in self._memory.values:
             await self._ask()
             if key in self._memory.values:
+                self._memory.hit()
                 return self._memory.values[key]
         return await self._fetch(key)
 
     async def _fetch(self, key: str) -> V | None:
+        self._memory.miss()
         reading, value = self._memory.expect(key), None
         try:
             [stored] = await self._ask(("GET", key))

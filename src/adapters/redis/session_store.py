@@ -85,7 +85,7 @@ class RedisSessionStore(SessionStore):
         self._read = wire.reader(_decode)
         self._vault = vault
 
-    async def start(self, session: Session, key: SessionKey, limit: int) -> None:
+    async def start(self, session: Session, key: SessionKey, limit: int) -> int:
         """See SessionStore."""
         with translated():
             *_, excess = await self._ask(
@@ -95,6 +95,7 @@ class RedisSessionStore(SessionStore):
             )
             if excess:
                 await self._ask(*_replacing(session, excess))
+        return len(excess)
 
     async def find(self, session_id: str) -> Session | EndedSession | None:
         """See SessionStore."""

@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as BrokenConnection
 from redis.exceptions import ResponseError
 
 from adapters.redis.cluster import ClusterClient
-from adapters.redis.memory import REMEMBERED, Decode, Memory, TrackedReader
+from adapters.redis.memory import REMEMBERED, Count, Decode, Memory, TrackedReader, uncounted
 from adapters.redis.pools import ANSWER_SECONDS
 from adapters.redis.stream import Command, Stream
 
@@ -38,15 +38,27 @@ class Asked(NamedTuple):
     answers: asyncio.Future[list[Any]]
 
 
+class Counters(NamedTuple):
+    """Who counts what was remembered, what was not, and those who share a round trip."""
+
+    hit: Count = uncounted
+    miss: Count = uncounted
+    batch: Count = uncounted
+
+
+UNCOUNTED = Counters()
+
+
 class SharedConnection(Wire):
     """One connection for all: while one batch of commands is on its way, the next one collects.
 
     Processor time of a login's commands, 32 logins at once: 870 us by pipelines on a pool's connections, 110 us so.
     """
 
-    def __init__(self, redis: Redis, remembered: int = REMEMBERED) -> None:
+    def __init__(self, redis: Redis, remembered: int = REMEMBERED, counters: Counters = UNCOUNTED) -> None:
         self._pool = redis.connection_pool
-        self._memory = Memory[Any](remembered)
+        self._memory = Memory[Any](remembered, counters.hit, counters.miss)
+        self._count_batch = counters.batch
         self._connection: AbstractConnection | None = None
         self._stream: Stream | None = None
         self._waiting: list[Asked] = []
@@ -68,6 +80,7 @@ class SharedConnection(Wire):
 
     def _send(self) -> None:
         self._batch, self._waiting = self._waiting, []
+        self._count_batch(len(self._batch))
         if self._stream and self._stream.is_open:
             self._stream.send(self._commands()).add_done_callback(self._answered)
         else:
@@ -155,9 +168,9 @@ class ClusterWire(Wire):
         return read
 
 
-def open_wire(redis: Redis) -> Wire:
+def open_wire(redis: Redis, counters: Counters = UNCOUNTED) -> Wire:
     """The wire to a Redis, or to a cluster. Opens no connection."""
-    return ClusterWire(redis) if isinstance(redis, ClusterClient) else SharedConnection(redis)
+    return ClusterWire(redis) if isinstance(redis, ClusterClient) else SharedConnection(redis, counters=counters)
 
 
 def _give(answers: asyncio.Future[list[Any]], given: list[Any] | BaseException) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Protocol, Self, TypeVar
@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self, TypeVar
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import Pool, QueuePool
 
 from domain.errors import StoreUnavailable
 
@@ -40,7 +40,10 @@ class ConstraintViolated(StoreUnavailable):
 
 
 class Connections(Protocol):
-    """A pool, and how work gets onto one of its connections."""
+    """A pool or two, and how work gets onto one of their connections."""
+
+    pools: Sequence[Pool]
+    size: int
 
     @abstractmethod
     async def read(self, work: Work[T]) -> T:
@@ -66,6 +69,13 @@ class Database:
 
     async def __aexit__(self, *_exception: object) -> None:
         await self._connections.close()
+
+    def watch(self, used: Callable[[int], None]) -> int:
+        """Call `used` with 1 when a connection is taken and with -1 when it comes back; say how many there may be."""
+        for pool in self._connections.pools:
+            event.listen(pool, "checkout", lambda *_: used(1))
+            event.listen(pool, "checkin", lambda *_: used(-1))
+        return self._connections.size
 
     async def read(self, work: Work[T]) -> T:
         """Run statements that need no transaction. Raises StoreUnavailable."""
@@ -111,6 +121,8 @@ class AsyncPool(Connections):
             pool_recycle=1800,
         )
         self._reader: AsyncEngine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self.pools = [self._engine.pool]
+        self.size = CONNECTIONS
 
     async def read(self, work: Work[T]) -> T:
         """See Connections."""
@@ -142,6 +154,8 @@ class SqliteConnections(Connections):
         self._writer = _sqlite_engine(file)
         event.listen(self._writer, "begin", _begin_immediate)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
+        self.pools = [self._reader.pool, self._writer.pool]
+        self.size = len(self.pools)
 
     async def read(self, work: Work[T]) -> T:
         """See Connections."""

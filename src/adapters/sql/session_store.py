@@ -23,17 +23,18 @@ class SqlSessionStore(SessionStore):
         self._database = database
         self._vault = vault
 
-    async def start(self, session: Session, key: SessionKey, limit: int) -> None:
+    async def start(self, session: Session, key: SessionKey, limit: int) -> int:
         """See SessionStore."""
-        await self._database.write(partial(self._start, session=session, key=key, limit=limit))
+        return await self._database.write(partial(self._start, session=session, key=key, limit=limit))
 
-    def _start(self, connection: Connection, session: Session, key: SessionKey, limit: int) -> None:
+    def _start(self, connection: Connection, session: Session, key: SessionKey, limit: int) -> int:
         # Logins of one user take turns here, so that two of them cannot both see room for one.
         connection.execute(select(users.c.id).where(users.c.id == session.user_id).with_for_update())
         connection.execute(insert(sessions).values(_row(session)))
         self._vault.replace_in(connection, session.identity, key, session.created_at, session.expires_at)
         excess = beyond_limit(_of_user(connection, session.user_id), limit, session.created_at)
         _end(connection, excess, EndReason.REPLACED, session.created_at)
+        return len(excess)
 
     async def find(self, session_id: str) -> Session | EndedSession | None:
         """See SessionStore."""

@@ -5,7 +5,9 @@ WeChat wants the AppSecret in the URL: neither an error's text nor its cause may
 
 import asyncio
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -13,10 +15,11 @@ import aiohttp
 import httpx
 import msgspec
 
+from adapters.wechat.errcodes import ERRCODES
 from adapters.wechat.errors import error_of
 from adapters.wechat.signing import Signer
 from adapters.wechat.transport import Incoming, Transport
-from domain.errors import WeChatBadAnswer, WeChatUnavailable
+from domain.errors import WeChatBadAnswer, WeChatUnavailable, WxLoginError
 
 HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "wxlogin"}
 
@@ -25,6 +28,13 @@ LARGEST_ANSWER = 64 * 1024
 
 GREATEST_NUMBER = 2**33
 """As a time it is in the year 2242, and as a duration it still has an end that Python's calendar knows."""
+
+
+Observe = Callable[[str, str, float], None]
+"""Is told of every call: its path, how it ended, and the seconds it took.
+
+It ended with an errcode, 0 for success; or, where there is none that is known, with the `code` of our error.
+"""
 
 
 class Reply(NamedTuple):
@@ -41,30 +51,47 @@ class WeChatApi:
     WeChatBadAnswer, and what the errcode in the answer means.
     """
 
-    def __init__(self, transport: Transport, base_url: str, timeout: float) -> None:
+    def __init__(
+        self, transport: Transport, base_url: str, timeout: float, observe: Observe = lambda *_: None
+    ) -> None:
         self._transport = transport
         self._base_url = base_url.rstrip("/")
         self._timeout = timeout
+        self._observe = observe
 
     async def get(self, path: str, params: Mapping[str, str]) -> dict[str, Any]:
         """GET, with everything in the query."""
-        return _understand((await self._exchange("GET", self._url(path, params), HEADERS)).body)
+        with self._observed(path):
+            return _understand((await self._exchange("GET", self._url(path, params), HEADERS)).body)
 
     async def post(self, path: str, params: Mapping[str, str], body: Mapping[str, Any]) -> dict[str, Any]:
         """POST of a JSON object, or of nothing at all if it is empty: WeChat signs over the body."""
         content = msgspec.json.encode(body) if body else b""
-        return _understand((await self._send(path, params, content, {})).body)
+        with self._observed(path):
+            return _understand((await self._send(path, params, content, {})).body)
 
     async def post_signed(
         self, path: str, params: Mapping[str, str], body: Mapping[str, Any], signer: Signer
     ) -> dict[str, Any]:
         """POST of an encrypted and signed object, whose answer is signed too, unless it is a refusal."""
         content, headers = signer.seal(path, body)
-        reply = await self._send(path, params, content, headers)
-        if "wechatmp-signature" not in reply.headers:
-            _understand(reply.body)  # a request that WeChat refuses is answered in the clear
-            raise WeChatBadAnswer("WeChat's answer is not signed")
-        return _understand(signer.open(path, reply.headers, reply.body))
+        with self._observed(path):
+            reply = await self._send(path, params, content, headers)
+            if "wechatmp-signature" not in reply.headers:
+                _understand(reply.body)  # a request that WeChat refuses is answered in the clear
+                raise WeChatBadAnswer("WeChat's answer is not signed")
+            return _understand(signer.open(path, reply.headers, reply.body))
+
+    @contextmanager
+    def _observed(self, path: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        except WxLoginError as error:
+            outcome = str(error.errcode) if error.errcode in ERRCODES else error.code
+            self._observe(path, outcome, time.perf_counter() - began)
+            raise
+        self._observe(path, "0", time.perf_counter() - began)
 
     async def _send(self, path: str, params: Mapping[str, str], content: bytes, headers: Mapping[str, str]) -> Reply:
         headers = {**HEADERS, "content-type": "application/json", **headers}

@@ -17,10 +17,12 @@ def serve(host: str, port: int, workers: int) -> None:
 
 
 @click.command()
-def worker() -> None:
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to tell the metrics.")
+@click.option("--metrics-port", type=click.IntRange(0, 65535), help="Tell them on this port.")
+def worker(host: str, metrics_port: int | None) -> None:
     """Work on jobs from the queue in WXLOGIN_REDIS_URL until SIGTERM or Ctrl-C."""
     from entrypoints.cli.running import exit_statuses
     from entrypoints.worker import work
 
     with exit_statuses():
-        work()
+        work(host, metrics_port)

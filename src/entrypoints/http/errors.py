@@ -1,5 +1,6 @@
 """Errors to HTTP answers."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ AnyRequest = Request[Any, Any, Any]
 
 def problem_response(request: AnyRequest, error: WxLoginError) -> Response[Problem]:
     """The answer to an error of ours."""
-    log_error(error, route_of(request))
+    log_error(error, route_of(request.scope))
     problem = Problem.of(error)
     return Response(problem, status_code=problem.status, media_type=PROBLEM_JSON, headers=headers_of(error))
 
@@ -33,13 +34,13 @@ def refused_response(_request: AnyRequest, error: HTTPException) -> Response[Pro
 
 def defect_response(request: AnyRequest, error: Exception) -> Response[Problem]:
     """The answer to a defect of ours. The log has the rest."""
-    log.error("defect", where=route_of(request), exc_info=error)
+    log.error("defect", where=route_of(request.scope), exc_info=error)
     return Response(DEFECT, status_code=500, media_type=PROBLEM_JSON, headers=NO_STORE)
 
 
-def route_of(request: AnyRequest) -> str:
+def route_of(scope: Mapping[str, Any]) -> str:
     """Which route was asked: its pattern, because a client may put anything into a path, a token for one."""
-    return str(request.scope.get("path_template") or "no route")
+    return str(scope.get("path_template") or "no route")
 
 
 def as_error(error: HTTPException) -> WxLoginError:

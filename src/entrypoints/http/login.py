@@ -65,18 +65,18 @@ def envelope(request: AnyRequest, error: Exception) -> Response[ArticleAnswer]:
         case CodeMissing():
             return Response(ArticleAnswer(1, "缺少参数"), status_code=200, headers=NO_STORE)
         case CodeInvalid() | CodeUsed():
-            log_error(error, route_of(request))
+            log_error(error, route_of(request.scope))
             return Response(ArticleAnswer(2, "无效的code", "无效的code"), status_code=200, headers=NO_STORE)
         case WxLoginError():
             return _other(error, request)
         case HTTPException():
             return _other(as_error(error), request)
-    log.error("defect", where=route_of(request), exc_info=error)
+    log.error("defect", where=route_of(request.scope), exc_info=error)
     return Response(ArticleAnswer(3, "服务内部错误"), status_code=500, headers=NO_STORE)
 
 
 def _other(error: WxLoginError, request: AnyRequest) -> Response[ArticleAnswer]:
-    log_error(error, route_of(request))
+    log_error(error, route_of(request.scope))
     message = next(MESSAGES[kind] for kind in type(error).__mro__ if kind in MESSAGES)
     return Response(ArticleAnswer(3, message), status_code=outcome_of(error).http, headers=headers_of(error))
 

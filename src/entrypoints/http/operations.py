@@ -1,13 +1,15 @@
-"""/healthz and /readyz: for whoever keeps the service running."""
+"""/healthz, /readyz and /metrics: for whoever keeps the service running."""
 
 from typing import Literal
 
 import msgspec
 from litestar import Response, Router, get
+from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.openapi import ResponseSpec
 
 from application.readiness import Readiness
+from entrypoints.http.caller import CallerRequest
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -38,4 +40,11 @@ async def show_readiness(readiness: NamedDependency[Readiness]) -> Response[Read
     return Response(answer, status_code=200 if ok else 503)
 
 
-router = Router("/", tags=["Operations"], route_handlers=[show_health, show_readiness])
+@get("/metrics", media_type="text/plain", sync_to_thread=True)  # it reads files, and requests should not wait for that
+def show_metrics(request: CallerRequest, state: State) -> Response[bytes]:
+    """The metrics of all processes, in the format of Prometheus, or of OpenMetrics for who accepts it."""
+    body, content_type = state.container.metrics().expose(request.headers.get("accept", ""))
+    return Response(body, headers={"content-type": content_type})
+
+
+router = Router("/", tags=["Operations"], route_handlers=[show_health, show_readiness, show_metrics])

@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 import uvicorn
 from litestar import Litestar
@@ -18,6 +19,7 @@ from entrypoints.container import open_container, require_migrated
 from entrypoints.http.app import create_app
 from entrypoints.http.protocol import HttpProtocol
 from entrypoints.log import configure_logging, log
+from entrypoints.metrics import forget_gauges, shared_by_processes
 from entrypoints.settings import Settings, SettingsError, load_settings
 
 DRAIN_SECONDS = 10
@@ -57,8 +59,22 @@ def serve(host: str, port: int, workers: int) -> None:
     if workers == 1:
         uvicorn.Server(config).run(sockets=[listener])
     else:
-        Multiprocess(config, sockets=[listener]).run()
+        with shared_by_processes() as directory:
+            Supervisor(config, [listener], directory).run()
     log.info("stopped")
+
+
+class Supervisor(Multiprocess):
+    """uvicorn's, whose processes count together in a directory."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], directory: Path) -> None:
+        super().__init__(config, sockets)
+        self._directory = directory
+
+    def keep_subprocess_alive(self) -> None:
+        """See Multiprocess, which calls this twice a second."""
+        super().keep_subprocess_alive()
+        forget_gauges(self._directory, {process.pid for process in self.processes})
 
 
 async def _check(settings: Settings) -> None:

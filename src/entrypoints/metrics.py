@@ -1,0 +1,231 @@
+"""What is counted, and how it is told: the metrics of GET /metrics, each explained in docs/operations.md."""
+
+import os
+import platform
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from domain.errors import StoreUnavailable, Unauthenticated
+from domain.identity import AppId
+from domain.session import EndReason
+from entrypoints.problems import DEFECT, OUTCOMES
+from entrypoints.tallies import Tallies
+
+DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+"""The library's own variable. It has to be set before the library is imported, so for processes yet to be started."""
+
+OK = "ok"
+NO_APP = "none"
+"""Stands for the app of a login for which none was found."""
+
+ANSWER_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+WECHAT_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10)
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Metrics(Collector):
+    """All metrics of a service. Labels have values of ours only: never what a client sent, never a secret."""
+
+    def __init__(self, apps: Iterable[AppId] = ()) -> None:
+        directory = os.environ.get(DIRECTORY)
+        self._directory = Path(directory) if directory else None
+        self._registry = own = CollectorRegistry()
+        self._tallies = Tallies(self._directory)
+
+        self.session_checks = self._tallies.counters(
+            "wxlogin_session_checks_total", "Tokens checked, by outcome.", "outcome", [OK, *CHECK_CODES]
+        )
+        self.cache_hits = self._tallies.counter(
+            "wxlogin_session_cache_hits_total", "Reads of the session store answered from memory."
+        )
+        self.cache_misses = self._tallies.counter(
+            "wxlogin_session_cache_misses_total", "Reads of the session store answered by Redis."
+        )
+        self.redis_batches = self._tallies.counter(
+            "wxlogin_redis_batches_total", "Round trips on the connection to Redis that all requests share."
+        )
+        self.redis_batched = self._tallies.counter(
+            "wxlogin_redis_batched_requests_total", "Requests to Redis that travelled in those round trips."
+        )
+        self.sessions_ended = self._tallies.counters(
+            "wxlogin_sessions_ended_total", "Sessions ended before their time, by reason.", "reason", EndReason
+        )
+
+        self._logins = Counter("wxlogin_logins_total", "Logins, by outcome.", ["app", "outcome"], registry=own)
+        self._new_users = Counter("wxlogin_users_created_total", "Users who were new.", ["app"], registry=own)
+        self._refusals = Counter(
+            "wxlogin_logins_limited_total", "Logins refused by a limit of our own.", ["limit"], registry=own
+        )
+        self._calls = Counter(
+            "wxlogin_wechat_requests_total", "Calls to WeChat, by what it answered.", ["path", "errcode"], registry=own
+        )
+        self._call_seconds = Histogram(
+            "wxlogin_wechat_request_duration_seconds",
+            "How long WeChat took.",
+            ["path"],
+            registry=own,
+            buckets=WECHAT_SECONDS,
+        )
+        self._tokens = Counter(
+            "wxlogin_access_token_fetches_total",
+            "Access tokens asked of WeChat, by outcome.",
+            ["app", "outcome"],
+            registry=own,
+        )
+        self._requests = Counter(
+            "wxlogin_http_requests_total",
+            "HTTP requests, /auth aside, by status.",
+            ["method", "route", "status"],
+            registry=own,
+        )
+        self._request_seconds = Histogram(
+            "wxlogin_http_request_duration_seconds",
+            "How long it took until an answer began, /auth aside.",
+            ["method", "route"],
+            registry=own,
+            buckets=ANSWER_SECONDS,
+        )
+        self._in_use = Gauge(
+            "wxlogin_database_connections_in_use",
+            "Connections to the database that are at work.",
+            registry=own,
+            multiprocess_mode="livesum",
+        )
+        self._pool_size = Gauge(
+            "wxlogin_database_pool_size",
+            "Connections to the database there may be.",
+            registry=own,
+            multiprocess_mode="livesum",
+        )
+        Gauge(
+            "wxlogin_build_info",
+            "The version that runs; always 1.",
+            ["version", "python"],
+            registry=own,
+            multiprocess_mode="livemax",
+        ).labels(metadata.version("wxlogin"), platform.python_version()).set(1)
+        for app in apps:
+            self._logins.labels(app.value, OK)
+            self._new_users.labels(app.value)
+
+    def session_checked(self, code: str) -> None:
+        """A check that ended with an error."""
+        self.session_checks.get(code, self.session_checks[DEFECT.code])()
+
+    def logged_in(self, app: str, *, is_new: bool, replaced: int) -> None:
+        """A login, whether its user is new, and how many sessions gave way."""
+        self._logins.labels(app, OK).inc()
+        self.sessions_ended[EndReason.REPLACED](replaced)
+        if is_new:
+            self._new_users.labels(app).inc()
+
+    def login_failed(self, app: str, code: str) -> None:
+        """A login that ended with an error."""
+        self._logins.labels(app, code).inc()
+
+    def login_limited(self, limit: str) -> None:
+        """A login refused by the limit of that name."""
+        self._refusals.labels(limit).inc()
+
+    def wechat_called(self, path: str, errcode: str, seconds: float) -> None:
+        """A call to WeChat. `errcode` is 0 for success, and a `code` of ours where WeChat gave none that is known."""
+        self._calls.labels(path, errcode).inc()
+        self._call_seconds.labels(path).observe(seconds)
+
+    def token_fetched(self, app: str, outcome: str) -> None:
+        """An access token was asked for."""
+        self._tokens.labels(app, outcome).inc()
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """An answer to a request over HTTP began. `route` is a pattern, not a path."""
+        known = method if method in METHODS else "other"
+        self._requests.labels(known, route, status).inc()
+        self._request_seconds.labels(known, route).observe(seconds)
+
+    def batch_sent(self, requests: int) -> None:
+        """Requests to Redis set out together."""
+        self.redis_batches()
+        self.redis_batched(requests)
+
+    def connections_open(self, size: int) -> None:
+        """How many connections to the database there may be."""
+        self._pool_size.set(size)
+
+    def connection_used(self, more: int) -> None:
+        """A connection to the database was taken (1) or given back (-1)."""
+        self._in_use.inc(more)
+
+    def expose(self, accept: str) -> tuple[bytes, str]:
+        """All metrics and their content type: OpenMetrics for who accepts it, else the text of Prometheus."""
+        if "application/openmetrics-text" in accept:
+            return openmetrics.generate_latest(self), openmetrics.CONTENT_TYPE_LATEST  # type: ignore[no-untyped-call]
+        return generate_latest(self), CONTENT_TYPE_PLAIN_0_0_4
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric, without the times at which its counters were made: several processes have none in common."""
+        for source in (self._tallies, self._others(), Processes(self._directory)):
+            for metric in source.collect():
+                metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+                yield metric
+
+    def _others(self) -> Collector:
+        if self._directory is None:
+            return self._registry
+        return MultiProcessCollector(None, path=str(self._directory))  # type: ignore[no-untyped-call]
+
+
+CHECK_CODES = [
+    *(kind.code for kind in OUTCOMES if issubclass(kind, Unauthenticated)),
+    StoreUnavailable.code,
+    DEFECT.code,
+]
+"""How a check of a token can end, beside well."""
+
+
+class Processes(Collector):
+    """The library's process_ metrics, for each of the processes that serve, by their number."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._pids = _living(directory) if directory else {os.getpid()}
+
+    def collect(self) -> Iterable[Metric]:
+        """Nothing where there is no /proc."""
+        families: dict[str, Metric] = {}
+        for pid in sorted(self._pids):
+            for metric in ProcessCollector(pid=partial(int, pid), registry=None).collect():
+                family = families.setdefault(metric.name, Metric(metric.name, metric.documentation, metric.type))
+                family.samples += [sample._replace(labels={"pid": str(pid)}) for sample in metric.samples]
+        return families.values()
+
+
+@contextmanager
+def shared_by_processes() -> Iterator[Path]:
+    """Where the processes that are started meanwhile count together; gone afterwards, with what they counted."""
+    with TemporaryDirectory(prefix="wxlogin-metrics-") as directory:
+        os.environ[DIRECTORY] = directory
+        try:
+            yield Path(directory)
+        finally:
+            del os.environ[DIRECTORY]
+
+
+def forget_gauges(directory: Path, living: set[int | None]) -> None:
+    """Drop what processes that are gone had in use. What they counted stays."""
+    for pid in _living(directory) - living:
+        mark_process_dead(pid, path=str(directory))  # type: ignore[no-untyped-call]
+
+
+def _living(directory: Path) -> set[int]:
+    """The processes whose gauges count."""
+    return {int(file.stem.rpartition("_")[2]) for file in directory.glob("gauge_live*.db")}
