@@ -254,6 +254,15 @@ async def test_the_oldest_session_gives_way(world: World, limit: int) -> None:
     assert await world.ids_of(user_id) == {session.id for session in sessions[2:]}
 
 
+async def test_a_start_says_how_many_gave_way(world: World) -> None:
+    """Whoever counts the sessions that end hears of those that nobody ended."""
+    user_id = await world.user()
+    await start_some(world, user_id, 3, 0)
+    started = [await world.store.start(world.new(user_id), SessionKey("a key"), limit) for limit in (0, 4, 2)]
+
+    assert started == [0, 1, 3]
+
+
 async def test_a_replaced_session_is_remembered_like_any_other(world: World) -> None:
     """What is left of a session that gave way says when it gave way and how long that is known."""
     user_id = await world.user()

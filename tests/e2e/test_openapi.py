@@ -46,9 +46,9 @@ PROTECTED = [
     *SESSION_KEYS,
     ("GET", "/auth"),
 ]
-HEALTH, READINESS = ("GET", "/healthz"), ("GET", "/readyz")
+HEALTH, READINESS, METRICS = ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")
 OAUTH = [("POST", "/oauth2/introspect"), ("POST", "/oauth2/revoke")]
-OPERATIONS = [*LOGINS, *PROTECTED, *OAUTH, HEALTH, READINESS]
+OPERATIONS = [*LOGINS, *PROTECTED, *OAUTH, HEALTH, READINESS, METRICS]
 PROBLEM_JSON = "application/problem+json"
 FAILURES = {
     **{operation: {"400", "403", "429", "500", "502", "503"} for operation in LOGINS},
@@ -199,13 +199,19 @@ def test_every_operation_has_a_name_of_its_own(schema: Schema) -> None:
     assert all(operation["description"] for operation in operations)
 
 
+@pytest.mark.parametrize("operation", [HEALTH, READINESS, METRICS], ids=" ".join)
+def test_what_is_for_operators_says_so(schema: Schema, operation: Operation) -> None:
+    """Operators find their calls together."""
+    assert described(schema, operation)["tags"] == ["Operations"]
+
+
 @each_protected
 def test_what_needs_a_token_says_so(schema: Schema, operation: Operation) -> None:
     """An operation that needs a session declares the bearer scheme."""
     assert described(schema, operation).get("security") == [{"token": []}]
 
 
-@pytest.mark.parametrize("operation", [*LOGINS, HEALTH, READINESS], ids=" ".join)
+@pytest.mark.parametrize("operation", [*LOGINS, HEALTH, READINESS, METRICS], ids=" ".join)
 def test_what_needs_no_token_says_so(schema: Schema, operation: Operation) -> None:
     """An operation that anybody may call declares no security."""
     assert not described(schema, operation).get("security", schema.get("security"))

@@ -187,6 +187,8 @@ def misuse(http: httpx.Client, leaks: Leaks) -> Iterator[httpx.Response]:
     yield http.get("/v1/me", headers=bearer)
     yield http.get("/auth", headers=bearer)
     yield http.get("/readyz")
+    yield http.get(f"/metrics?code={code}", headers={**bearer, "Accept": f"application/openmetrics-text;{token}"})
+    yield http.get("/metrics", headers={"User-Agent": token, "Referer": f"https://servicewechat.com/{token}/"})
     yield http.delete("/v1/sessions", headers=bearer)
     yield http.get("/auth", headers=bearer)
 
@@ -247,6 +249,7 @@ def test_what_follows_a_login_tells_no_secret(tmp_path: Path) -> None:
             for fault in [*FAULTS, {"errcode": 40001, "times": 2}, {"errcode": 87009}, {"body": {"errcode": 0}}]:
                 sandbox.fail(path=path, **fault)
                 answers.append(ask_after_login(http, leaks, sandbox, path))
+        answers.append(http.get("/metrics"))
         running_service.process.stop()
         seen = json.dumps(sandbox.calls())
     kept = {path.name: leaks.found_in(path.read_bytes()) for path in tmp_path.iterdir()}

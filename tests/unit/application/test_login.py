@@ -65,7 +65,7 @@ class DeadUserRepository(MemoryUserRepository):
 class DeadSessionStore(MemorySessionStore):
     """A session store that takes no new session."""
 
-    async def start(self, session: Session, key: SessionKey, limit: int) -> None:  # noqa: ARG002  # fails whatever it is given
+    async def start(self, session: Session, key: SessionKey, limit: int) -> int:  # noqa: ARG002  # fails whatever it is given
         """See SessionStore."""
         raise StoreUnavailable
 
@@ -75,10 +75,10 @@ class KeyRecordingStore(MemorySessionStore):
 
     last_key: SessionKey | None = None
 
-    async def start(self, session: Session, key: SessionKey, limit: int) -> None:
+    async def start(self, session: Session, key: SessionKey, limit: int) -> int:
         """See SessionStore."""
         self.last_key = key
-        await super().start(session, key, limit)
+        return await super().start(session, key, limit)
 
 
 class Service:

@@ -5,6 +5,7 @@ import logging
 import time
 import traceback
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -276,3 +277,28 @@ async def test_a_post_that_is_never_answered_is_left_in_time() -> None:
 
     with pytest.raises(WeChatUnavailable, match=r"0\.05 seconds"):
         await WeChatApi(HttpxTransport(httpx.MockTransport(silent)), URL, 0.05).post("/wxa/call", {}, {"code": "c"})
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "outcome"),
+    [
+        (GOOD, 200, "0"),
+        (b'{"errcode":0}', 200, "0"),
+        (b'{"errcode":40029}', 200, "40029"),
+        (b'{"errcode":-1}', 200, "-1"),
+        (b'{"errcode":99999}', 200, "wechat_unavailable"),
+        (b"<html>", 200, "wechat_bad_answer"),
+        (GOOD, 500, "wechat_unavailable"),
+    ],
+)
+async def test_who_observes_is_told_how_a_call_ended(body: bytes, status: int, outcome: str) -> None:
+    """By path: an errcode that is known, 0 for success, or our code; a number that nobody knows is no new label."""
+    seen: list[tuple[str, str, float]] = []
+    transport = HttpxTransport(httpx.MockTransport(lambda _request: reply(body, status)))
+    api = WeChatApi(transport, URL, 3.0, lambda *call: seen.append(call))
+    for call in (get(api), api.post("/wxa/call", {}, {"code": "c"})):
+        with suppress(WxLoginError):
+            await call
+
+    assert [each[:2] for each in seen] == [("/sns/jscode2session", outcome), ("/wxa/call", outcome)]
+    assert all(0 < each[2] < 3 for each in seen)

@@ -1,0 +1,249 @@
+"""GET /metrics: what happened, whichever process it happened in."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from adapters.wechat.errcodes import ERRCODES
+from domain.session import EndReason
+from entrypoints.metrics import METHODS
+from entrypoints.problems import DEFECT, OUTCOMES
+from support.jobs import run_job
+from support.processes import APPID, Sandbox, Service, environment, exchange, running, service
+from support.scrapes import Scrape, scrape
+from support.servers import wait_until
+
+CODES = {kind.code for kind in OUTCOMES} | {DEFECT.code, "ok"}
+SCRAPES = 12
+"""Enough for each of three processes to have answered one: they take connections as they come."""
+
+
+@pytest.fixture
+def own(sandbox: Sandbox, sqlite_url: str, redis_url: str) -> Iterator[Service]:
+    """A service of one process, in which nothing has happened yet."""
+    with service(env=environment(database_url=sqlite_url, wechat_url=sandbox.url, redis_url=redis_url)) as one:
+        yield one
+
+
+@pytest.fixture
+def several(sandbox: Sandbox, sqlite_url: str, redis_url: str) -> Iterator[Service]:
+    """A service of three processes."""
+    env = environment(database_url=sqlite_url, wechat_url=sandbox.url, redis_url=redis_url)
+    with service("--workers", "3", env=env) as three:
+        yield three
+        three.process.stop()
+
+
+def ask_anew(url: str, **options: object) -> httpx.Response:
+    """One request, on a connection of its own."""
+    with httpx.Client(timeout=20) as client:
+        return client.request(url=url, **{"method": "GET", **options})  # type: ignore[arg-type]  # httpx's own
+
+
+def pids(seen: Scrape) -> set[int]:
+    """The processes that a scrape tells of."""
+    return {int(pid) for pid in seen.values("pid")}
+
+
+def test_one_process_tells_what_happened(own: Service, sandbox: Sandbox) -> None:
+    """A login, its checks and a logout are there, each once, with WeChat's call and the requests by route."""
+    login = own.log_in(sandbox.code())
+    for _ in range(3):
+        own.auth(login["token"])
+    own.http.delete("/v1/sessions/current", headers={"Authorization": f"Bearer {login['token']}"})
+    own.auth(login["token"])
+    seen = scrape(own.url)
+
+    assert seen.value("wxlogin_logins_total", app=APPID, outcome="ok") == 1
+    assert seen.value("wxlogin_users_created_total", app=APPID) == 1
+    assert seen.value("wxlogin_session_checks_total", outcome="ok") == 4
+    assert seen.value("wxlogin_session_checks_total", outcome="session_ended") == 1
+    assert seen.value("wxlogin_sessions_ended_total", reason="session_ended") == 1
+    assert seen.value("wxlogin_wechat_requests_total", path="/sns/jscode2session", errcode="0") == 1
+    assert seen.value("wxlogin_wechat_request_duration_seconds_count", path="/sns/jscode2session") == 1
+    assert seen.value("wxlogin_http_requests_total", method="POST", route="/v1/sessions", status="201") == 1
+    assert seen.value("wxlogin_http_request_duration_seconds_count", method="POST", route="/v1/sessions") == 1
+    assert pids(seen) == {own.process.process.pid}
+    assert seen.total("process_resident_memory_bytes") > 0
+    assert seen.total("wxlogin_build_info") == 1
+
+
+def test_what_comes_from_memory_is_a_hit(own: Service, sandbox: Sandbox) -> None:
+    """The first read of a session is a miss and the others are hits; all of them went to Redis and back."""
+    token = own.log_in(sandbox.code())["token"]
+    for _ in range(5):
+        own.auth(token)
+    seen = scrape(own.url)
+
+    assert seen.value("wxlogin_session_cache_misses_total") == 1
+    assert seen.value("wxlogin_session_cache_hits_total") == 4
+    assert seen.value("wxlogin_redis_batched_requests_total") >= seen.value("wxlogin_redis_batches_total") >= 5
+
+
+def test_the_pool_is_whole_again(own: Service, sandbox: Sandbox) -> None:
+    """Nothing is in use when nothing happens, whatever happened before."""
+    for _ in range(3):
+        own.log_in(sandbox.code())
+    seen = scrape(own.url)
+
+    assert seen.value("wxlogin_database_connections_in_use") == 0
+    assert seen.value("wxlogin_database_pool_size") == 2
+
+
+def test_several_processes_tell_the_sum_whichever_answers(several: Service, sandbox: Sandbox) -> None:
+    """Logins and checks of all processes add up, and every scrape says the same."""
+    tokens = [
+        ask_anew(f"{several.url}/v1/sessions", method="POST", json={"code": sandbox.code()}).json()["token"]
+        for _ in range(6)
+    ]
+    for token in tokens * 5:
+        ask_anew(f"{several.url}/auth", headers={"Authorization": f"Bearer {token}"})
+    seen = [scrape(several.url) for _ in range(SCRAPES)]
+
+    assert {each.value("wxlogin_logins_total", app=APPID, outcome="ok") for each in seen} == {6}
+    assert {each.value("wxlogin_session_checks_total", outcome="ok") for each in seen} == {30}
+    assert {
+        each.value("wxlogin_wechat_request_duration_seconds_count", path="/sns/jscode2session") for each in seen
+    } == {6}
+    assert {each.value("wxlogin_database_pool_size") for each in seen} == {6}
+    assert [each.total("wxlogin_http_requests_total", route="/metrics") for each in seen] == list(range(SCRAPES))
+
+
+def test_what_a_killed_process_counted_stays(several: Service, sandbox: Sandbox) -> None:
+    """kill -9 of two of three: no count is lost, none counts twice, and what they had in use is forgotten."""
+    for _ in range(12):
+        token = ask_anew(f"{several.url}/v1/sessions", method="POST", json={"code": sandbox.code()}).json()["token"]
+        ask_anew(f"{several.url}/auth", headers={"Authorization": f"Bearer {token}"})
+    before = scrape(several.url)
+    killed = sorted(pids(before))[:2]
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: _replaced(several, killed), "two other processes", seconds=30)
+    after = [scrape(several.url) for _ in range(SCRAPES)]
+
+    assert len(pids(before)) == 3
+    for name in ("wxlogin_logins_total", "wxlogin_session_checks_total", "wxlogin_wechat_requests_total"):
+        assert {each.total(name) for each in [before, *after]} == {12}
+    assert {each.value("wxlogin_database_pool_size") for each in after} == {6}
+    assert {each.total("wxlogin_build_info") for each in after} == {1}
+
+
+def _replaced(several: Service, killed: list[int]) -> bool:
+    try:
+        now = pids(scrape(several.url))
+    except httpx.HTTPError:
+        return False
+    return len(now) == 3 and not now & set(killed)
+
+
+def test_counts_leave_nothing_behind(several: Service) -> None:
+    """The directory in which processes count is private, and gone when the service has stopped."""
+    supervisor = psutil.Process(several.process.process.pid)
+    directory = Path(supervisor.children()[-1].environ()["PROMETHEUS_MULTIPROC_DIR"])
+    mode = directory.stat().st_mode & 0o777
+    status = several.process.stop()
+
+    assert (mode, status) == (0o700, 0)
+    assert not directory.exists()
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("", "text/plain; version=0.0.4; charset=utf-8"),
+        ("text/plain;version=0.0.4;q=0.3", "text/plain; version=0.0.4; charset=utf-8"),
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ),
+    ],
+)
+def test_prometheus_gets_a_format_that_it_asks_for(service: Service, accept: str, content_type: str) -> None:
+    """Anybody may ask, nobody may keep the answer, and the content type is exactly Prometheus'."""
+    answer = service.http.get("/metrics", headers={"Accept": accept})
+
+    assert (answer.status_code, answer.headers["content-type"]) == (200, content_type)
+    assert answer.headers["cache-control"] == "no-store"
+    assert service.http.post("/metrics").status_code == 405
+
+
+def junk(own: Service, code: Callable[[], str]) -> None:
+    """What clients send that should be no label."""
+    for number in range(5):
+        own.http.get(f"/no/such/path/{number}")
+        own.http.get(f"/v1/sessions/{number}{'x' * 40}")
+        own.http.delete(f"/v1/sessions/{number}")
+        own.http.request("PROPFIND", f"/v1/me?{number}")
+        own.http.post("/v1/sessions", json={"code": code(), "appid": f"wx-junk-{number}"})
+        own.http.post(
+            "/login", json={"code": f"junk{number}"}, headers={"Referer": f"https://servicewechat.com/j{number}/"}
+        )
+        own.http.get("/auth", headers={"Authorization": f"Bearer {number}{'x' * 42}"})
+        own.http.get(f"/auth?{number}", headers={"Authorization": f"Basic {number}"})
+        exchange(own, f"GET /%{number}\xff HTTP/1.1\r\nHost: x\r\n\r\n".encode("latin-1"))
+
+
+def test_labels_are_ours_whatever_clients_send(own: Service, sandbox: Sandbox) -> None:
+    """Paths, methods, appids, tokens and codes that clients make up add no label; the more of them, the same."""
+    for errcode in (-1, 40164, 99998, 99999):
+        sandbox.fail(errcode=errcode)
+        own.http.post("/v1/sessions", json={"code": sandbox.code()})
+    junk(own, sandbox.code)
+    scrape(own.url)
+    before = scrape(own.url)
+    for _ in range(3):
+        junk(own, sandbox.code)
+    after = scrape(own.url)
+    routes = set(own.http.get("/docs/openapi.json").json()["paths"])
+
+    assert set(before.samples) == set(after.samples)
+    assert after.values("app") == {APPID, "none"}
+    assert after.values("outcome") <= CODES
+    assert after.values("errcode") <= {str(number) for number in ERRCODES} | {"0"} | CODES
+    assert after.values("reason") == set(EndReason)
+    assert after.values("method") <= METHODS | {"other"}
+    assert {route.replace(":str", "") for route in after.values("route")} <= routes | {"no route"}
+
+
+def test_a_limited_login_counts_by_the_limits_name(sandbox: Sandbox, sqlite_url: str) -> None:
+    """Refusals by address and by app are told apart."""
+    limits = {"login_rate_limit": "2/minute", "app_login_rate_limit": "1/minute"}
+    with service(env=environment(database_url=sqlite_url, wechat_url=sandbox.url, **limits)) as limited:
+        for _ in range(4):
+            limited.http.post("/v1/sessions", json={"code": sandbox.code()})
+        seen = scrape(limited.url)
+
+    assert seen.value("wxlogin_logins_limited_total", limit="app-login") == 1
+    assert seen.value("wxlogin_logins_limited_total", limit="login") == 2
+
+
+def test_a_worker_tells_its_own(sandbox: Sandbox, sqlite_url: str, own_redis_url: str) -> None:
+    """With --metrics-port the queue's logins are told, too."""
+    env = environment(database_url=sqlite_url, wechat_url=sandbox.url, redis_url=own_redis_url)
+    with running("worker", "--metrics-port", "0", env=env) as worker:
+        url = worker.event("metrics")["url"].removesuffix("/metrics")
+        worker.event("working")
+        run_job(own_redis_url, "wxlogin.login", code=sandbox.code())
+        run_job(own_redis_url, "wxlogin.login", code="x" * 32)
+        seen = scrape(url)
+        status = worker.stop()
+
+    assert seen.value("wxlogin_logins_total", app=APPID, outcome="ok") == 1
+    assert seen.value("wxlogin_logins_total", app=APPID, outcome="code_invalid") == 1
+    assert status == 0
+
+
+def test_a_worker_whose_port_is_taken_says_so(own: Service, sandbox: Sandbox, sqlite_url: str, redis_url: str) -> None:
+    """A worker that cannot tell its metrics does not start, and names the option."""
+    port = str(httpx.URL(own.url).port)
+    env = environment(database_url=sqlite_url, wechat_url=sandbox.url, redis_url=redis_url)
+    with running("worker", "--metrics-port", port, env=env) as worker:
+        status = worker.wait()
+
+    assert status == 5
+    assert "--metrics-port" in worker.text()
