@@ -152,7 +152,7 @@ def told_by(answer: httpx.Response) -> bytes:
 
 def token_of(answer: httpx.Response) -> str:
     """The token that a login's answer is there to tell."""
-    body = answer.json() if answer.is_success and answer.content else {}
+    body = answer.json() if answer.is_success and "json" in answer.headers.get("content-type", "") else {}
     data = body.get("data")
     return str(body.get("token") or (data.get("token", "") if isinstance(data, dict) else ""))
 

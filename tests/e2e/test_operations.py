@@ -1,0 +1,152 @@
+"""docs/operations.md, the dashboard and the alerts name what a running service tells at /metrics."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from entrypoints.metrics import NO_APP
+from entrypoints.problems import DEFECT, OUTCOMES
+from support.pages import ROOT, section, table
+from support.processes import Sandbox, environment, service
+from support.scrapes import scrape
+from support.servers import sqlite_url
+
+PAGE = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+ALERTS = (ROOT / "examples/grafana/alerts.yml").read_text(encoding="utf-8")
+DASHBOARD: dict[str, Any] = json.loads((ROOT / "examples/grafana/wxlogin.json").read_text(encoding="utf-8"))
+OF_PROMETHEUS = {"job", "instance", "le"}
+"""Labels that Prometheus adds, and that a histogram's buckets have."""
+
+Labels = dict[str, set[str]]
+
+
+@pytest.fixture(scope="module")
+def told(sandbox: Sandbox, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Labels:
+    """By metric, the labels, when everything that is counted has happened."""
+    env = environment(
+        database_url=sqlite_url(tmp_path_factory.mktemp("operations")),
+        wechat_url=sandbox.url,
+        redis_url=redis_url,
+        login_rate_limit="1/minute",
+    )
+    with service(env=env) as running:
+        token = running.log_in(sandbox.code())["token"]
+        running.http.post("/v1/sessions", json={"code": sandbox.code()})
+        running.http.get("/v1/wechat/session-key", headers={"Authorization": f"Bearer {token}"})
+        return scrape(running.url).labels()
+
+
+def base(name: str, told: Labels) -> str:
+    """A histogram's name, for its parts."""
+    stem = re.sub(r"_(bucket|sum|count)$", "", name)
+    return stem if f"{stem}_bucket" in told else name
+
+
+def expressions(part: Any) -> Iterator[str]:
+    """Every query of the dashboard."""
+    if isinstance(part, dict):
+        if isinstance(part.get("expr"), str):
+            yield part["expr"]
+        part = list(part.values())
+    if isinstance(part, list):
+        for item in part:
+            yield from expressions(item)
+
+
+def alert_expressions() -> list[str]:
+    """Every query of the alerts, each on one line."""
+    found = re.findall(r"^ +expr: (?:\|\n((?: {10,}.*\n)+)|(.+)\n)", ALERTS, re.MULTILINE)
+    return [" ".join((block or line).split()) for block, line in found]
+
+
+def metrics_in(expression: str) -> set[str]:
+    """The metrics of a query."""
+    return set(re.findall(r"\b(?:wxlogin|process)_\w+", expression))
+
+
+QUERIES = [*expressions(DASHBOARD["panels"]), *alert_expressions()]
+each_query = pytest.mark.parametrize("query", QUERIES)
+
+
+def test_the_page_has_every_metric_with_its_labels(told: Labels) -> None:
+    """What a service tells stands in the table, and nothing else does."""
+    documented = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in table(PAGE, "metric")}
+    known: Labels = {}
+    for name, labels in told.items():
+        known.setdefault(base(name, told), set()).update(labels - {"le"})
+
+    assert documented == known
+
+
+def test_the_page_and_the_alerts_name_no_metric_that_is_not_there(told: Labels) -> None:
+    """Not in a sentence either."""
+    named = metrics_in(re.sub(r"`process_\*?`", "", PAGE)) | metrics_in(ALERTS)
+
+    assert named - set(told) - {base(name, told) for name in told} == set()
+
+
+@each_query
+def test_a_query_asks_for_what_is_told(query: str, told: Labels) -> None:
+    """Metrics, labels and the values of labels in a query are a service's."""
+    matchers = re.findall(r"\b(wxlogin_\w+|process_\w+)\{([^}]*)\}", query)
+    grouped = re.findall(r"(?:by|ignoring) \(([^)]*)\)", query)
+    by = {label.strip() for group in grouped for label in group.split(",")}
+    metrics = metrics_in(query)
+
+    assert metrics <= set(told)
+    assert by <= set().union(*(told[name] for name in metrics)) | OF_PROMETHEUS
+    for name, inside in matchers:
+        for label, value in re.findall(r'(\w+)=?[=!]~?"([^"]*)"', inside):
+            assert label in told[name] | OF_PROMETHEUS
+            assert label != "outcome" or set(value.split("|")) <= {"ok", DEFECT.code, *(each.code for each in OUTCOMES)}
+
+
+def test_every_metric_of_ours_is_on_the_dashboard(told: Labels) -> None:
+    """Nothing is told that nobody sees."""
+    shown = {base(name, told) for query in expressions(DASHBOARD) for name in metrics_in(query)}
+
+    assert {base(name, told) for name in told} - shown <= {"process_virtual_memory_bytes"}
+
+
+def test_every_panel_asks_the_chosen_prometheus() -> None:
+    """The dashboard is imported as it is: no data source of somebody's own is in it."""
+    sources = [panel["datasource"] for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+
+    assert [source for source in sources if source != {"type": "prometheus", "uid": "${datasource}"}] == []
+    assert [variable["name"] for variable in DASHBOARD["templating"]["list"]] == ["datasource", "job", "instance"]
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+
+
+def test_a_legend_names_labels_of_its_query(told: Labels) -> None:
+    """No series is called by a label that it has not."""
+    for panel in DASHBOARD["panels"]:
+        for target in panel.get("targets", []):
+            known = set().union(*(told[name] for name in metrics_in(target["expr"]))) | OF_PROMETHEUS
+            assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= known
+
+
+def test_every_alert_is_explained() -> None:
+    """The page has each alert, in the file's order, and no other."""
+    explained = re.findall(r"^### (\w+)$", section(PAGE, "Alerts"), re.MULTILINE)
+
+    assert explained == re.findall(r"- alert: (\w+)", ALERTS)
+    assert len(alert_expressions()) == len(explained)
+
+
+def test_critical_alerts_are_called_so() -> None:
+    """Who is woken is the same on the page and in the rules."""
+    told = re.findall(r"^### (\w+)\n\nCritical\.", PAGE, re.MULTILINE)
+
+    assert told == [
+        name
+        for name, severity in re.findall(r"- alert: (\w+)\n(?:.*\n)*?\s+labels: \{ severity: (\w+) \}", ALERTS)
+        if severity == "critical"
+    ]
+
+
+def test_the_page_says_what_stands_for_no_app() -> None:
+    """The one value of `app` that is no appid is named."""
+    assert f"`app` is `{NO_APP}`" in PAGE
