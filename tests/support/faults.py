@@ -27,7 +27,7 @@ REFUSALS = 100
 """So many make an outage; where each takes seconds, one a client does."""
 
 NOTICED_SECONDS = 10.0
-HEALED_SECONDS = 6.0
+HEALED_SECONDS = 10.0
 """The longest until everybody gets good answers again: who asked before waits for what is given up first."""
 
 

@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import cycle
 from typing import Any, NamedTuple
 
@@ -19,6 +19,8 @@ LOG_IN, CHECK, CHECK_ENDED, LIST, LOG_OUT = STEPS = ("log in", "check", "check e
 ROUND = (LOG_IN, CHECK, LOG_IN, CHECK_ENDED, LIST, CHECK, LOG_OUT)
 KEPT, FEWEST = 24, 12
 """How many tokens a client remembers of those that are live, and of those that ended; of how many it logs one out."""
+
+OUTAGES = {(503, "store_unavailable"), (503, "wechat_unavailable"), (502, "wechat_bad_answer")}
 
 Verdict = Callable[[httpx.Response], bool]
 
@@ -41,15 +43,21 @@ class Tally:
         """By step, the longest time without a good answer to anybody, in seconds."""
         self._lock = threading.Lock()
 
-    def count(self, step: str, seconds: float, *, good: bool) -> None:
-        """One answer, or none."""
+    def count(self, step: str, began: float, answer: httpx.Response | None, is_good: Verdict) -> None:
+        """One request's answer, or None, and whether it was the right one."""
         now = time.monotonic()
         with self._lock:
             self.requests += 1
-            self.slowest = max(self.slowest, seconds)
-            if good:
+            self.slowest = max(self.slowest, now - began)
+            if answer is None:
+                self.broken[step] += 1
+            elif is_good(answer):
                 self.gaps[step] = max(self.gaps[step], now - self.good_at[step])
                 self.good_at[step] = now
+            elif code := temporary_problem(answer, brought_code=step == LOG_IN):
+                self.refused[step, answer.status_code, code] += 1
+            else:
+                self.wrong.append(f"{step}: {answer.status_code} {answer.text}")
 
     def all_good_since(self, moment: float, steps: Sequence[str] = STEPS) -> bool:
         """Whether each step has succeeded since."""
@@ -154,35 +162,22 @@ class Client:
         self, step: str, method: str, path: str, is_good: Verdict, token: str = "", **more: Any
     ) -> httpx.Response | None:
         connection = secrets.choice(self._connections)
-        began = time.monotonic()
-        try:
+        answer, began = None, time.monotonic()
+        with suppress(httpx.TransportError):
             answer = connection.request(method, path, headers=_bearer(token) if token else {}, **more)
-        except httpx.TransportError:
-            self._tally.broken[step] += 1
-            self._tally.count(step, time.monotonic() - began, good=False)
-            return None
-        good = is_good(answer)
-        self._tally.count(step, time.monotonic() - began, good=good)
-        if not good:
-            self._judge(step, answer)
+        self._tally.count(step, began, answer, is_good)
         return answer
 
-    def _judge(self, step: str, answer: httpx.Response) -> None:
-        problem = answer.json() if answer.headers.get("content-type") == "application/problem+json" else {}
-        if is_temporary(answer, problem, brought_code=step == LOG_IN):
-            self._tally.refused[step, answer.status_code, problem["code"]] += 1
-        else:
-            self._tally.wrong.append(f"{step}: {answer.status_code} {answer.text}")
 
-
-def is_temporary(answer: httpx.Response, problem: dict[str, Any], *, brought_code: bool) -> bool:
-    """Whether it is one of the problems that an outage may cause, with the way out that docs/errors.md promises."""
-    outages = {(503, "store_unavailable"), (503, "wechat_unavailable"), (502, "wechat_bad_answer")}
-    if (answer.status_code, problem.get("code")) not in outages:
-        return False
-    if brought_code:
-        return problem["retry"] == "new_code"
-    return problem["retry"] == "later" and int(answer.headers["retry-after"]) > 0
+def temporary_problem(answer: httpx.Response, *, brought_code: bool) -> str | None:
+    """The code of a problem that an outage may cause, with the way out that docs/errors.md promises; else None."""
+    if answer.headers.get("content-type") != "application/problem+json":
+        return None
+    problem = answer.json()
+    told = (answer.status_code, problem["code"])
+    way_out = "new_code" if brought_code else "later"
+    comes_back = brought_code or int(answer.headers.get("retry-after", 0)) > 0
+    return str(problem["code"]) if told in OUTAGES and problem["retry"] == way_out and comes_back else None
 
 
 class Load:

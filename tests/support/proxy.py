@@ -40,7 +40,6 @@ class Proxy:
     """Passes bytes between its port and a server, until it is told otherwise. Has a thread of its own."""
 
     def __init__(self, server: Address, delay_seconds: float = 0.2) -> None:
-        self.connections = 0
         self._server = server
         self._delay_seconds = delay_seconds
         self._how = How.PASSING
@@ -93,7 +92,6 @@ class Proxy:
         await asyncio.wait(others, timeout=5) if others else None
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
         if self._how in (How.REFUSING, How.RESETTING):
             _reset(writer)
             return
