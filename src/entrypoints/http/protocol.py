@@ -18,6 +18,9 @@ URLS = (b"/auth", b"/auth/")
 NOBODY_WAITS = asyncio.Event()
 """What uvicorn sets when more of a request is here: nobody waits for it."""
 
+LINGER_SECONDS = 1.0
+"""How long an idle connection outlives the order to stop, unless its client sends something, and is told."""
+
 
 class AuthCycle(RequestResponseCycle):
     """One request to /auth and its answer, without ASGI in between; a body is of no interest.
@@ -64,13 +67,28 @@ class AuthCycle(RequestResponseCycle):
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """HttpToolsProtocol, with AuthCycle for /auth."""
+    """HttpToolsProtocol, with AuthCycle for /auth, and a stop that breaks no request off."""
+
+    stopping = False
+
+    def shutdown(self) -> None:
+        """Hang up after the next answer, or in a second: a request may be on its way (RFC 9112 section 9.6)."""
+        self.stopping = True
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(LINGER_SECONDS, super().shutdown)
+        else:
+            super().shutdown()
 
     def on_headers_complete(self) -> None:
         """Start the request, or queue it up behind those that came before it on this connection."""
-        if self.url not in URLS:
+        if self.url in URLS:
+            self._start_check()
+        else:
             super().on_headers_complete()
-            return
+        if self.stopping:
+            self.cycle.keep_alive = False
+
+    def _start_check(self) -> None:
         self.scope["method"] = self.parser.get_method().decode("ascii")
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
         previous, self.cycle = self.cycle, AuthCycle(self, keep_alive=keep_alive)
