@@ -175,7 +175,8 @@ def main() -> None:
             print(f"round {len(held) - 1}: {held[-1]}", file=sys.stderr)
     show(rows, held)
     wrong = [each for row in rows.values() for each in row.wrong]
-    if failures := wrong + growth(held):
+    broken = [f"{case}: {row.broken} requests broken off" for case, row in rows.items() if row.broken]
+    if failures := wrong + [each for each in broken if "SIGKILL" not in each] + growth(held):
         sys.exit("\n".join(failures[:20]))
 
 
