@@ -51,9 +51,7 @@ class WeChatApi:
     WeChatBadAnswer, and what the errcode in the answer means.
     """
 
-    def __init__(
-        self, transport: Transport, base_url: str, timeout: float, observe: Observe = lambda *_: None
-    ) -> None:
+    def __init__(self, transport: Transport, base_url: str, timeout: float, observe: Observe = lambda *_: None) -> None:
         self._transport = transport
         self._base_url = base_url.rstrip("/")
         self._timeout = timeout
