@@ -92,7 +92,7 @@ def test_the_pool_is_whole_again(own: Service, sandbox: Sandbox) -> None:
     seen = scrape(own.url)
 
     assert seen.value("wxlogin_database_connections_in_use") == 0
-    assert seen.value("wxlogin_database_pool_size") == 2
+    assert seen.value("wxlogin_database_pool_size") == 1
 
 
 def test_several_processes_tell_the_sum_whichever_answers(several: Service, sandbox: Sandbox) -> None:
@@ -110,7 +110,7 @@ def test_several_processes_tell_the_sum_whichever_answers(several: Service, sand
     assert {
         each.value("wxlogin_wechat_request_duration_seconds_count", path="/sns/jscode2session") for each in seen
     } == {6}
-    assert {each.value("wxlogin_database_pool_size") for each in seen} == {6}
+    assert {each.value("wxlogin_database_pool_size") for each in seen} == {3}
     assert [each.total("wxlogin_http_requests_total", route="/metrics") for each in seen] == list(range(SCRAPES))
 
 
@@ -129,7 +129,7 @@ def test_what_a_killed_process_counted_stays(several: Service, sandbox: Sandbox)
     assert len(pids(before)) == 3
     for name in ("wxlogin_logins_total", "wxlogin_session_checks_total", "wxlogin_wechat_requests_total"):
         assert {each.total(name) for each in [before, *after]} == {12}
-    assert {each.value("wxlogin_database_pool_size") for each in after} == {6}
+    assert {each.value("wxlogin_database_pool_size") for each in after} == {3}
     assert {each.total("wxlogin_build_info") for each in after} == {1}
 
 

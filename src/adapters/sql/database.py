@@ -154,7 +154,7 @@ class SqliteConnections(Connections):
         self._writer = _sqlite_engine(file)
         event.listen(self._writer, "begin", _begin_immediate)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
-        self.pools = [self._reader.pool, self._writer.pool]
+        self.pools = [self._writer.pool]  # the reader's only connection is always out
         self.size = len(self.pools)
 
     async def read(self, work: Work[T]) -> T:
