@@ -120,8 +120,10 @@ class SharedConnection(Wire):
         return stream
 
     async def _give_up(self, error: BaseException) -> None:
-        await self._hang_up()
-        self._finish(error)
+        try:
+            await self._hang_up()
+        finally:
+            self._finish(error)  # whatever becomes of the connection, nobody waits for ever
 
     async def _hang_up(self) -> None:
         connection, self._connection, self._stream = self._connection, None, None
