@@ -155,6 +155,10 @@ class SessionStore(Protocol):
         """The session, live or expired; what is left of it; or None when it is unknown or forgotten."""
 
     @abstractmethod
+    async def recall(self, session_ids: Sequence[str]) -> list[Session]:
+        """Those of the sessions that are at hand, none older than `find` gives it; a store may have none at hand."""
+
+    @abstractmethod
     async def touch(self, session: Session) -> None:
         """Write its `last_seen_at` and `idle_expires_at`, unless it has ended meanwhile."""
 

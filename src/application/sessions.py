@@ -1,8 +1,10 @@
 """Who is calling, on which devices they are logged in, and logging them out."""
 
+from collections.abc import Sequence
+
 from application.ports import Clock, SessionStore
 from domain.errors import NotFound, TokenInvalid, Unauthenticated
-from domain.session import EndReason, Session, SessionPolicy, SessionToken
+from domain.session import EndReason, Session, SessionPolicy, SessionToken, session_id_of
 
 
 class Sessions:
@@ -29,6 +31,14 @@ class Sessions:
         touched = session.touch(self._policy, now)
         await self._store.touch(touched)
         return touched
+
+    async def recall(self, tokens: Sequence[str]) -> list[Session | None]:
+        """For each token the session that `authenticate` gives, if it is at hand and was used a moment ago."""
+        now, interval = self._clock(), self._touch_interval
+        ids = [session_id_of(token) for token in tokens]
+        found = await self._store.recall(ids)
+        fresh = {s.id: s for s in found if s.is_live(now) and now - s.last_seen_at < interval}
+        return [fresh.get(session_id) for session_id in ids]
 
     async def of_user(self, user_id: str) -> list[Session]:
         """The user's live sessions, newest first."""

@@ -42,7 +42,12 @@ class SessionToken:
     @property
     def session_id(self) -> str:
         """The session's public name: half of the token's SHA-256 in hex. Nobody gets from it to the token."""
-        return hashlib.sha256(self.value.encode()).hexdigest()[:32]
+        return session_id_of(self.value)
+
+
+def session_id_of(token: str) -> str:
+    """What the session would be called that such a token opens, if it is one."""
+    return hashlib.sha256(token.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,9 +119,9 @@ class Metrics(Collector):
             self._logins.labels(app.value, OK)
             self._new_users.labels(app.value)
 
-    def session_checked(self, code: str) -> None:
-        """A check that ended with an error."""
-        self.session_checks.get(code, self.session_checks[DEFECT.code])()
+    def session_checked(self, code: str, number: int = 1) -> None:
+        """So many checks ended with an error."""
+        self.session_checks.get(code, self.session_checks[DEFECT.code])(number)
 
     def logged_in(self, app: str, *, is_new: bool, replaced: int) -> None:
         """A login, whether its user is new, and how many sessions gave way."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 import pytest
 from redis.asyncio import Redis
@@ -14,9 +15,16 @@ from support.servers import redis_server, unique_name
 pytestmark = pytest.mark.anyio
 
 
-def decode(_key: str, value: bytes) -> int:
+class Named(NamedTuple):
     """A value is a number."""
-    return int(value)
+
+    name: str
+    value: int
+
+
+def decode(key: str, value: bytes) -> Named:
+    """Of the key and its bytes."""
+    return Named(key, int(value))
 
 
 class Process:
@@ -28,13 +36,28 @@ class Process:
 
     async def __call__(self, names: set[str]) -> dict[str, int]:
         """Those of the names that have a value, read at once."""
-        values = await asyncio.gather(*(self.read(name) for name in names))
-        return {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        found = await asyncio.gather(*(self.read(name) for name in names))
+        return dict(value for value in found if value is not None)
 
     @property
-    def remembered(self) -> dict[str, int]:
+    def remembered(self) -> dict[str, Named]:
         """What it has in memory."""
         return self.wire._memory.values
+
+
+class TogetherProcess(Process):
+    """One that recalls first what it remembers, all at once."""
+
+    async def __call__(self, names: set[str]) -> dict[str, int]:
+        """Those of the names that have a value."""
+        recalled = dict(await self.read.recall(list(names)))
+        return recalled | await super().__call__(names - recalled.keys())
+
+
+@pytest.fixture(params=[Process, TogetherProcess])
+def open_process(request: pytest.FixtureRequest) -> type[Process]:
+    """Both ways to read."""
+    return request.param  # type: ignore[no-any-return]  # pytest's
 
 
 @pytest.fixture
@@ -57,9 +80,9 @@ async def gets(redis: Redis) -> int:
     return int(stats.get("cmdstat_get", {"calls": 0})["calls"])
 
 
-async def test_what_was_read_is_asked_for_once(redis: Redis, other: Redis) -> None:
+async def test_what_was_read_is_asked_for_once(redis: Redis, other: Redis, open_process: type[Process]) -> None:
     """A value that nobody changes is fetched once; the reading that opens the connection does not count."""
-    reads, name = Process(redis), unique_name()
+    reads, name = open_process(redis), unique_name()
     await reads({"anything"})
     await other.set(name, 1)
     first = await reads({name})
@@ -70,18 +93,18 @@ async def test_what_was_read_is_asked_for_once(redis: Redis, other: Redis) -> No
     assert await gets(other) == before
 
 
-async def test_a_change_is_seen_by_the_next_read(redis: Redis, other: Redis) -> None:
+async def test_a_change_is_seen_by_the_next_read(redis: Redis, other: Redis, open_process: type[Process]) -> None:
     """Once a change is acknowledged, no read that begins later gives the value before it."""
-    reads, name = Process(redis), unique_name()
+    reads, name = open_process(redis), unique_name()
     for value in range(200):
         await other.set(name, value)
 
         assert await reads({name}) == {name: value}
 
 
-async def test_a_key_that_is_gone_is_gone(redis: Redis, other: Redis) -> None:
+async def test_a_key_that_is_gone_is_gone(redis: Redis, other: Redis, open_process: type[Process]) -> None:
     """What was deleted is not found, nor is what was never there, until somebody writes it."""
-    reads, name = Process(redis), unique_name()
+    reads, name = open_process(redis), unique_name()
     missing = await reads({name})
     await other.set(name, 1)
     written = await reads({name})
@@ -90,9 +113,9 @@ async def test_a_key_that_is_gone_is_gone(redis: Redis, other: Redis) -> None:
     assert (missing, written, await reads({name})) == ({}, {name: 1}, {})
 
 
-async def test_no_reader_is_behind_a_busy_writer(redis: Redis, other: Redis) -> None:
+async def test_no_reader_is_behind_a_busy_writer(redis: Redis, other: Redis, open_process: type[Process]) -> None:
     """Under many reads and writes at once, nobody reads what was overwritten before they asked."""
-    reads, names = Process(redis), [unique_name() for _ in range(20)]
+    reads, names = open_process(redis), [unique_name() for _ in range(20)]
     acknowledged = dict.fromkeys(names, 0)
     for name in names:
         await other.set(name, 0)
@@ -117,9 +140,9 @@ async def test_no_reader_is_behind_a_busy_writer(redis: Redis, other: Redis) -> 
     assert acknowledged == dict.fromkeys(names, 99)
 
 
-async def test_thousands_of_changes_at_once(redis: Redis, other: Redis) -> None:
+async def test_thousands_of_changes_at_once(redis: Redis, other: Redis, open_process: type[Process]) -> None:
     """A process that asked nothing for a while hears of all that changed meanwhile, however much it is."""
-    reads, prefix = Process(redis, remembered=10_000), unique_name()
+    reads, prefix = open_process(redis, remembered=10_000), unique_name()
     names = {f"{prefix}:{number}" for number in range(5_000)}
     await other.mset(dict.fromkeys(names, 1))
     before = await reads(names)
@@ -129,9 +152,9 @@ async def test_thousands_of_changes_at_once(redis: Redis, other: Redis) -> None:
     assert await reads(names) == dict.fromkeys(names, 2)
 
 
-async def test_memory_has_a_bound(redis: Redis, other: Redis) -> None:
+async def test_memory_has_a_bound(redis: Redis, other: Redis, open_process: type[Process]) -> None:
     """No more than a bound of values is remembered, and what is not remembered is asked for."""
-    reads, prefix = Process(redis, remembered=10), unique_name()
+    reads, prefix = open_process(redis, remembered=10), unique_name()
     names = {f"{prefix}:{number}" for number in range(100)}
     await other.mset(dict.fromkeys(names, 1))
 
@@ -139,9 +162,11 @@ async def test_memory_has_a_bound(redis: Redis, other: Redis) -> None:
     assert len(reads.remembered) == 10
 
 
-async def test_a_lost_connection_takes_its_memory_along(redis: Redis, other: Redis) -> None:
+async def test_a_lost_connection_takes_its_memory_along(
+    redis: Redis, other: Redis, open_process: type[Process]
+) -> None:
     """What changes while nobody can tell is asked for on the next connection."""
-    reads, name = Process(redis), unique_name()
+    reads, name = open_process(redis), unique_name()
     await other.set(name, 1)
     before = await reads({name})
     await other.client_kill_filter(_type="normal", skipme=True)
@@ -151,11 +176,11 @@ async def test_a_lost_connection_takes_its_memory_along(redis: Redis, other: Red
     assert await reads({name}) == {name: 2}
 
 
-async def test_an_emptied_redis_is_empty() -> None:
+async def test_an_emptied_redis_is_empty(open_process: type[Process]) -> None:
     """FLUSHALL is a change of every key."""
     with redis_server() as server:
         async with create_client(f"redis://127.0.0.1:{server.port}/0") as redis:
-            reads = Process(redis)
+            reads = open_process(redis)
             await redis.set("name", 1)
             before = await reads({"name"})
             await redis.flushall()
@@ -163,11 +188,11 @@ async def test_an_emptied_redis_is_empty() -> None:
             assert (before, await reads({"name"})) == ({"name": 1}, {})
 
 
-async def test_without_redis_nobody_gets_an_answer() -> None:
+async def test_without_redis_nobody_gets_an_answer(open_process: type[Process]) -> None:
     """What is remembered answers nobody while Redis is away, and is asked for again when it is back."""
     with redis_server() as server:
         async with create_client(f"redis://127.0.0.1:{server.port}/0") as redis:
-            reads = Process(redis)
+            reads = open_process(redis)
             await redis.set("name", 1)
             before = await reads({"name"})
             server.kill()
@@ -178,10 +203,12 @@ async def test_without_redis_nobody_gets_an_answer() -> None:
             assert (before, await reads({"name"})) == ({"name": 1}, {})
 
 
-async def test_a_redis_that_cannot_tell_is_asked_each_time(redis_url: str, other: Redis) -> None:
+async def test_a_redis_that_cannot_tell_is_asked_each_time(
+    redis_url: str, other: Redis, open_process: type[Process]
+) -> None:
     """RESP2 has no place for what Redis tells unasked: then nothing is remembered."""
     async with create_client(f"{redis_url}?protocol=2") as redis:
-        reads, name = Process(redis), unique_name()
+        reads, name = open_process(redis), unique_name()
         await other.set(name, 1)
         before = await reads({name})
         await other.set(name, 2)
@@ -190,13 +217,13 @@ async def test_a_redis_that_cannot_tell_is_asked_each_time(redis_url: str, other
         assert not reads.remembered
 
 
-async def test_a_user_who_may_not_track_is_asked_each_time() -> None:
+async def test_a_user_who_may_not_track_is_asked_each_time(open_process: type[Process]) -> None:
     """A Redis whose rules forbid CLIENT TRACKING is read all the same."""
     with redis_server() as server:
         url = f"redis://plain:word@127.0.0.1:{server.port}/0"
         async with create_client(f"redis://127.0.0.1:{server.port}/0") as other, create_client(url) as redis:
             await other.execute_command("ACL SETUSER plain on >word ~* +@all -client")
-            reads = Process(redis)
+            reads = open_process(redis)
             await other.set("name", 1)
             before = await reads({"name"})
             await other.set("name", 2)

@@ -2,6 +2,7 @@
 
 import re
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -10,11 +11,13 @@ import pytest
 from support.processes import Sandbox, Service
 
 
-def exchange(service: Service, requests: bytes) -> bytes:
-    """What the service answers on one connection until it closes it, which the last request has to ask for."""
+def exchange(service: Service, requests: bytes, *, hang_up: bool = False) -> bytes:
+    """What the service answers on one connection until it closes it, for which the last request asks, or `hang_up`."""
     url = httpx.URL(service.url)
     with socket.create_connection((url.host, url.port or 80), timeout=10) as wire:
         wire.sendall(requests)
+        if hang_up:
+            wire.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: wire.recv(65536), b""))
 
 
@@ -100,6 +103,48 @@ def test_a_client_that_waits_for_a_go_ahead_gets_the_answer(service: Service, lo
     asked = request("/auth", login["token"], "Expect: 100-continue", "Content-Length: 5", "Connection: close")
 
     assert statuses(exchange(service, asked)) == [204]
+
+
+def test_a_client_that_is_done_asking_gets_its_answers(either_service: Service, sandbox: Sandbox) -> None:
+    """Who closes their side of the connection after the last request is answered, and then hung up on."""
+    token = either_service.log_in(sandbox.code())["token"]
+    body = f'{{"code":"{sandbox.code()}"}}'.encode()
+    asked = [
+        request("/auth", token),
+        request("/login/", "", f"Content-Length: {len(body)}", "Content-Type: application/json", method="POST") + body,
+        request("/auth", token),
+    ]
+    alone = exchange(either_service, asked[0], hang_up=True)
+    answers = exchange(either_service, b"".join(asked), hang_up=True)
+
+    assert (statuses(alone), statuses(answers)) == ([204], [204, 200, 204])
+    assert b'"status":0' in answers
+
+
+def test_a_client_that_hangs_up_within_a_request_is_hung_up_on(service: Service, login: dict[str, Any]) -> None:
+    """What is left of a request whose end never comes is not waited for."""
+    half = request("/login/", "", "Content-Length: 100", method="POST") + b"{"
+
+    assert statuses(exchange(service, request("/auth", login["token"]) + half, hang_up=True)) in ([], [204])
+
+
+def test_each_of_many_at_once_gets_their_own_answer(either_service: Service, sandbox: Sandbox) -> None:
+    """Among a hundred who ask in one moment, nobody gets another's identity, and a bad request harms no other."""
+    tokens = [either_service.log_in(sandbox.code())["token"] for _ in range(20)]
+    one = [(request("/auth", token, "Connection: close"), 204) for token in tokens]
+    bad = [
+        request("/auth", "", "Connection: close"),
+        request("/auth", "x", "Connection: close"),
+        request("/auth", tokens[0], f"Authorization: Bearer {tokens[1]}", "Connection: close"),
+        request("/auth", tokens[0][::-1], "Connection: close"),
+    ]
+    everybody = (one + [(each, 401) for each in bad]) * 4
+    sessions = [either_service.auth(token).headers["x-session-id"] for token in tokens]
+    with ThreadPoolExecutor(len(everybody)) as pool:
+        answers = list(pool.map(lambda each: exchange(either_service, each[0]), everybody))
+
+    assert [statuses(answer) for answer in answers] == [[status] for _, status in everybody]
+    assert re.findall(rb"x-session-id: (\w+)", b"".join(answers)) == [each.encode() for each in sessions] * 4
 
 
 def test_log_out_is_seen_by_the_next_request_on_every_process(

@@ -1,8 +1,9 @@
 """A memory in front of Redis, which is never older than the question."""
 
+from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 V = TypeVar("V")
 Decode = Callable[[str, bytes], V]
@@ -63,7 +64,19 @@ class Memory(Generic[V]):
                 self.values.popitem(last=False)
 
 
-class TrackedReader(Generic[V]):
+class Reader(Protocol[V]):
+    """Reads values of Redis. Raises what redis-py raises, and TimeoutError."""
+
+    @abstractmethod
+    async def __call__(self, key: str) -> V | None:
+        """The value, or None, as it was at some time after the call."""
+
+    async def recall(self, keys: Sequence[str]) -> list[V]:  # noqa: ARG002  # for those that remember
+        """Those of the values that are remembered, as they were at some time after the call."""
+        return []
+
+
+class TrackedReader(Reader[V]):
     """Reads from a Redis that answers nobody from memory alone.
 
     What is remembered when an answer of Redis comes in had not changed before that answer: Redis tells of changes in
@@ -77,13 +90,19 @@ class TrackedReader(Generic[V]):
         self._decode = decode
 
     async def __call__(self, key: str) -> V | None:
-        """The value, or None. Raises what `ask` raises."""
-        if key in self._memory.values:
-            await self._ask()
-            if key in self._memory.values:
-                self._memory.hit()
-                return self._memory.values[key]
-        return await self._fetch(key)
+        """See Reader."""
+        found = await self.recall([key])
+        return found[0] if found else await self._fetch(key)
+
+    async def recall(self, keys: Sequence[str]) -> list[V]:
+        """See Reader."""
+        values = self._memory.values
+        if not any(key in values for key in keys):
+            return []
+        await self._ask()
+        found = [values[key] for key in keys if key in values]
+        self._memory.hit(len(found))
+        return found
 
     async def _fetch(self, key: str) -> V | None:
         self._memory.miss()

@@ -102,6 +102,12 @@ class RedisSessionStore(SessionStore):
         with translated():
             return await self._read(_key(session_id)) or await self._read(_ended_key(session_id))
 
+    async def recall(self, session_ids: Sequence[str]) -> list[Session]:
+        """See SessionStore."""
+        with translated():
+            found = await self._read.recall([_key(session_id) for session_id in session_ids])
+        return [session for session in found if isinstance(session, Session)]
+
     async def touch(self, session: Session) -> None:
         """See SessionStore. What it overwrites tells whether the session moved meanwhile: then it is put right."""
         overwritten = await self._overwrite(session)

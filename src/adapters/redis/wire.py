@@ -2,7 +2,6 @@
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from redis.asyncio import Redis
@@ -11,7 +10,7 @@ from redis.exceptions import ConnectionError as BrokenConnection
 from redis.exceptions import ResponseError
 
 from adapters.redis.cluster import ClusterClient
-from adapters.redis.memory import REMEMBERED, Count, Decode, Memory, TrackedReader, uncounted
+from adapters.redis.memory import REMEMBERED, Count, Decode, Memory, Reader, TrackedReader, uncounted
 from adapters.redis.pools import ANSWER_SECONDS
 from adapters.redis.stream import Command, Stream
 
@@ -27,8 +26,8 @@ class Wire(Protocol):
         """What each of them gives, in order. Raises what redis-py raises, and TimeoutError."""
 
     @abstractmethod
-    def reader(self, decode: Decode[V]) -> Callable[[str], Awaitable[V | None]]:
-        """Reads the value of a key, or None, as it was at some time after the call. Raises as `ask`."""
+    def reader(self, decode: Decode[V]) -> Reader[V]:
+        """Reads values, which `decode` makes of a key and its bytes."""
 
 
 class Asked(NamedTuple):
@@ -74,7 +73,7 @@ class SharedConnection(Wire):
             loop.call_soon(self._send)  # after all requests that are here already
         return await asked.answers
 
-    def reader(self, decode: Decode[V]) -> Callable[[str], Awaitable[V | None]]:
+    def reader(self, decode: Decode[V]) -> Reader[V]:
         """See Wire."""
         return TrackedReader(self.ask, self._memory, decode)
 
@@ -160,14 +159,22 @@ class ClusterWire(Wire):
             pipeline.execute_command(*command, get=True)  # SET answers as in Redis, not with a bool
         return await pipeline.execute()
 
-    def reader(self, decode: Decode[V]) -> Callable[[str], Awaitable[V | None]]:
+    def reader(self, decode: Decode[V]) -> Reader[V]:
         """See Wire."""
+        return ClusterReader(self._cluster, decode)
 
-        async def read(key: str) -> V | None:
-            stored: Any = await self._cluster.get(key)
-            return None if stored is None else decode(key, stored)
 
-        return read
+class ClusterReader(Reader[V]):
+    """Remembers nothing."""
+
+    def __init__(self, cluster: ClusterClient, decode: Decode[V]) -> None:
+        self._cluster = cluster
+        self._decode = decode
+
+    async def __call__(self, key: str) -> V | None:
+        """See Reader."""
+        stored: Any = await self._cluster.get(key)
+        return None if stored is None else self._decode(key, stored)
 
 
 def open_wire(redis: Redis, counters: Counters = UNCOUNTED) -> Wire:

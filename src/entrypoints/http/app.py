@@ -15,6 +15,7 @@ from application.sessions import Sessions
 from application.users import Users
 from entrypoints.container import OpenContainer
 from entrypoints.http import auth, docs, login, me, oauth, operations, sessions, wechat
+from entrypoints.http.auth import Checks
 from entrypoints.http.caller import CallerRequest, provide_session
 from entrypoints.http.errors import EXCEPTION_HANDLERS
 from entrypoints.http.traffic import counted
@@ -30,7 +31,7 @@ def create_app(open_container: OpenContainer) -> Litestar:
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with open_container() as container:
             app.state.container = container
-            app.state.sessions = container.sessions()
+            app.state.checks = Checks(container.sessions())
             yield
 
     app = Litestar(

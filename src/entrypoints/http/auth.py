@@ -3,14 +3,15 @@
 The hottest path there is: plain ASGI, in front of the framework, whose routing costs a third of a check.
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from application.sessions import Sessions
-from domain.errors import WxLoginError
+from domain.errors import TokenInvalid, WxLoginError
 from domain.session import Session
 from entrypoints.http.caller import bearer_token
 from entrypoints.http.contract import PROBLEM_JSON
@@ -30,30 +31,93 @@ class Verdict(NamedTuple):
     body: bytes = b""
 
 
+Answer = Callable[[Verdict], None]
+
+
 def answered_before(app: ASGIApp) -> ASGIApp:
     """`app`, with /auth answered before its router and middleware see the request."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in PATHS:
-            await _send(await judge(scope["litestar_app"].state.sessions, scope["headers"]), send)
+            await _send(await scope["litestar_app"].state.checks.judge(scope["headers"]), send)
         else:
             await app(scope, receive, send)
 
     return application
 
 
-async def judge(sessions: Sessions, headers: RawHeaders) -> Verdict:
-    """204 with the caller's identity in headers that a gateway copies, or the problem."""
-    authorizations = [value.decode("latin-1") for name, value in headers if name == b"authorization"]
+class Checks:
+    """Who is calling: the judge of all requests to /auth."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._waiting: list[tuple[RawHeaders, Answer]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def judge(self, headers: RawHeaders) -> Verdict:
+        """204 with the caller's identity in headers that a gateway copies, or the problem."""
+        try:
+            return _admitted(await self._sessions.authenticate(_token(headers)))
+        except Exception as error:  # noqa: BLE001  # there is nobody behind this to answer for a defect
+            return _refused(error)
+
+    def add(self, headers: RawHeaders, answer: Answer) -> None:
+        """Have `answer` called with what `judge` says.
+
+        Those who come at once, and whose sessions are at hand, are answered together, at two thirds of the cost. The
+        others have a task each, so that nobody waits for another.
+        """
+        self._waiting.append((headers, answer))
+        if len(self._waiting) == 1:
+            asyncio.get_running_loop().call_soon(self._start)  # after all requests that are here already
+
+    def _start(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._run(self._judge_together(waiting))
+
+    async def _judge_together(self, waiting: Sequence[tuple[RawHeaders, Answer]]) -> None:
+        try:
+            sessions = await self._sessions.recall([_only_token(headers) for headers, _ in waiting])
+        except Exception as error:  # noqa: BLE001  # as above
+            for _, answer in waiting:
+                answer(_refused(error))
+            return
+        for (headers, answer), session in zip(waiting, sessions, strict=True):
+            if session:
+                answer(_admitted(session))
+            else:
+                self._run(self._judge_alone(headers, answer))
+
+    async def _judge_alone(self, headers: RawHeaders, answer: Answer) -> None:
+        answer(await self.judge(headers))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)  # the loop itself holds none
+        task.add_done_callback(self._tasks.discard)
+
+
+def _token(headers: RawHeaders) -> str:
+    return bearer_token([value.decode("latin-1") for name, value in headers if name == b"authorization"])
+
+
+def _only_token(headers: RawHeaders) -> str:
     try:
-        session = await sessions.authenticate(bearer_token(authorizations))
-    except WxLoginError as error:
+        return _token(headers)
+    except TokenInvalid:  # opens nothing, as ""; `judge` says why
+        return ""
+
+
+def _admitted(session: Session) -> Verdict:
+    return Verdict(204, _identity(session))
+
+
+def _refused(error: Exception) -> Verdict:
+    if isinstance(error, WxLoginError):
         log_error(error, "/auth")
         return _problem(outcome_of(error).http, Problem.of(error), headers_of(error))
-    except Exception as error:  # noqa: BLE001  # there is nobody behind this to answer for a defect
-        log.error("defect", where="/auth", exc_info=error)
-        return _problem(500, DEFECT, NO_STORE)
-    return Verdict(204, _identity(session))
+    log.error("defect", where="/auth", exc_info=error)
+    return _problem(500, DEFECT, NO_STORE)
 
 
 def _identity(session: Session) -> RawHeaders:

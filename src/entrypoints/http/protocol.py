@@ -10,7 +10,7 @@ from typing import Any
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from entrypoints.http.auth import Verdict, judge
+from entrypoints.http.auth import Verdict
 
 URLS = (b"/auth", b"/auth/")
 """As gateways send them. What has a query goes the long way, to the same answer."""
@@ -34,20 +34,28 @@ class AuthCycle(RequestResponseCycle):
         self.flow = protocol.flow
         self.default_headers = protocol.server_state.default_headers
         self.message_event = NOBODY_WAITS
+        self.tasks = protocol.tasks
         self.on_response = protocol.on_response_complete
         self.keep_alive = keep_alive
         self.disconnected = False
+        self.more_body = True
         self.response_complete = False
         self.body = bytearray()
 
-    async def run_asgi(self, app: object) -> None:
-        """Answer. uvicorn calls this when the answers to earlier requests of the connection are sent."""
-        service: Any = app.app if isinstance(app, ProxyHeadersMiddleware) else app
-        verdict = await judge(service.state.sessions, self.scope["headers"])
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if self.disconnected:
-            return
+    def answer(self, verdict: Verdict) -> None:
+        """Send it, as soon as the client takes in what was sent before, and unless it is gone."""
+        if self.flow.write_paused:
+            task = asyncio.create_task(self._answer_later(verdict))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+        elif not self.transport.is_closing():
+            self._answer(verdict)
+
+    async def _answer_later(self, verdict: Verdict) -> None:
+        await self.flow.drain()
+        self.answer(verdict)
+
+    def _answer(self, verdict: Verdict) -> None:
         self.transport.write(self._encode(verdict))
         self.response_complete = True
         if not self.keep_alive:
@@ -79,6 +87,13 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             super().shutdown()
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's, of which uvicorn makes None
+        """Hang up; on a client that has asked all it will and waits, after the answer (RFC 9112 section 9.6)."""
+        if self.cycle is None or self.cycle.response_complete or self.cycle.more_body:
+            return False
+        self.cycle.keep_alive = False
+        return True
+
     def on_headers_complete(self) -> None:
         """Start the request, or queue it up behind those that came before it on this connection."""
         if self.url in URLS:
@@ -87,6 +102,14 @@ class HttpProtocol(HttpToolsProtocol):
             super().on_headers_complete()
         if self.stopping:
             self.cycle.keep_alive = False
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """uvicorn calls this, too, when the answers to earlier requests of the connection are sent."""
+        if isinstance(cycle, AuthCycle):
+            service: Any = app.app if isinstance(app, ProxyHeadersMiddleware) else app
+            service.state.checks.add(cycle.scope["headers"], cycle.answer)
+        else:
+            super()._start_asgi_task(cycle, app)
 
     def _start_check(self) -> None:
         self.scope["method"] = self.parser.get_method().decode("ascii")
