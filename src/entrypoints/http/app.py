@@ -18,10 +18,8 @@ from entrypoints.http import auth, docs, login, me, oauth, operations, sessions,
 from entrypoints.http.auth import Checks
 from entrypoints.http.caller import CallerRequest, provide_session
 from entrypoints.http.errors import EXCEPTION_HANDLERS
+from entrypoints.http.plain import LARGEST_BODY
 from entrypoints.http.traffic import counted
-
-LARGEST_BODY = 64 * 1024
-"""In bytes. Real requests are below one KiB."""
 
 
 def create_app(open_container: OpenContainer) -> Litestar:
@@ -54,7 +52,7 @@ def create_app(open_container: OpenContainer) -> Litestar:
         logging_config=None,
     )
     docs.document_auth(app)
-    app.asgi_handler = auth.answered_before(counted(app.asgi_handler))
+    app.asgi_handler = auth.answered_before(counted(login.answered_before(app.asgi_handler)))
     return app
 
 

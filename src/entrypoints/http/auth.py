@@ -4,10 +4,9 @@ The hottest path there is: plain ASGI, in front of the framework, whose routing 
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
-import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from application.sessions import Sessions
@@ -15,23 +14,14 @@ from domain.errors import TokenInvalid, WxLoginError
 from domain.session import Session
 from entrypoints.http.caller import bearer_token
 from entrypoints.http.contract import PROBLEM_JSON
+from entrypoints.http.plain import PlainAnswer, RawHeaders
 from entrypoints.log import log, log_error
 from entrypoints.problems import DEFECT, NO_STORE, Problem, headers_of, outcome_of
-
-RawHeaders = Iterable[tuple[bytes, bytes]]
 
 PATHS = ("/auth", "/auth/")
 
 
-class Verdict(NamedTuple):
-    """What a gateway is told."""
-
-    status: int
-    headers: RawHeaders
-    body: bytes = b""
-
-
-Answer = Callable[[Verdict], None]
+Answer = Callable[[PlainAnswer], None]
 
 
 def answered_before(app: ASGIApp) -> ASGIApp:
@@ -39,7 +29,8 @@ def answered_before(app: ASGIApp) -> ASGIApp:
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in PATHS:
-            await _send(await scope["litestar_app"].state.checks.judge(scope["headers"]), send)
+            answer = await scope["litestar_app"].state.checks.judge(scope["headers"])
+            await answer.send(send)
         else:
             await app(scope, receive, send)
 
@@ -54,7 +45,7 @@ class Checks:
         self._waiting: list[tuple[RawHeaders, Answer]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def judge(self, headers: RawHeaders) -> Verdict:
+    async def judge(self, headers: RawHeaders) -> PlainAnswer:
         """204 with the caller's identity in headers that a gateway copies, or the problem."""
         try:
             return _admitted(await self._sessions.authenticate(_token(headers)))
@@ -108,16 +99,16 @@ def _only_token(headers: RawHeaders) -> str:
         return ""
 
 
-def _admitted(session: Session) -> Verdict:
-    return Verdict(204, _identity(session))
+def _admitted(session: Session) -> PlainAnswer:
+    return PlainAnswer(204, _identity(session))
 
 
-def _refused(error: Exception) -> Verdict:
+def _refused(error: Exception) -> PlainAnswer:
     if isinstance(error, WxLoginError):
         log_error(error, "/auth")
-        return _problem(outcome_of(error).http, Problem.of(error), headers_of(error))
+        return PlainAnswer.json(outcome_of(error).http, Problem.of(error), headers_of(error), PROBLEM_JSON)
     log.error("defect", where="/auth", exc_info=error)
-    return _problem(500, DEFECT, NO_STORE)
+    return PlainAnswer.json(500, DEFECT, NO_STORE, PROBLEM_JSON)
 
 
 def _identity(session: Session) -> RawHeaders:
@@ -132,14 +123,3 @@ def _identity(session: Session) -> RawHeaders:
     if session.identity.unionid:
         headers.append((b"x-wx-unionid", session.identity.unionid.encode()))
     return headers
-
-
-def _problem(status: int, problem: Problem, headers: dict[str, str]) -> Verdict:
-    body = msgspec.json.encode(problem)
-    headers = {"content-type": PROBLEM_JSON, "content-length": str(len(body)), **headers}
-    return Verdict(status, [(name.encode(), value.encode()) for name, value in headers.items()], body)
-
-
-async def _send(verdict: Verdict, send: Send) -> None:
-    await send({"type": "http.response.start", "status": verdict.status, "headers": verdict.headers})
-    await send({"type": "http.response.body", "body": verdict.body, "more_body": False})

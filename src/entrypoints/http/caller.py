@@ -5,14 +5,16 @@ from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 from litestar import Request
-from litestar.datastructures import Headers, State
+from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.exceptions import ClientException
+from litestar.types import Scope
 
 from application.rate_limits import LoginQuota
 from application.sessions import Sessions
 from domain.errors import TokenInvalid
 from domain.session import Client, Session
+from entrypoints.http.plain import header_of
 from entrypoints.problems import rate_limit_headers
 
 USER_AGENT_LENGTH = 256
@@ -47,19 +49,16 @@ async def provide_session(request: CallerRequest, sessions: NamedDependency[Sess
     return await sessions.authenticate(bearer_token(request.headers.getall("authorization", [])))
 
 
-def client_of(request: CallerRequest) -> Client:
+def client_of(scope: Scope) -> Client:
     """The device of a login."""
-    user_agent = request.headers.get("user-agent", "")[:USER_AGENT_LENGTH]
-    return Client(user_agent or None, request.client.host if request.client else None)
+    user_agent = header_of(scope, b"user-agent")[:USER_AGENT_LENGTH]
+    return Client(user_agent or None, scope["client"][0] if scope["client"] else None)
 
 
-async def admit(request: CallerRequest) -> dict[str, str]:
-    """Count a login of the caller's address, and say in headers what it has left. Raises RateLimited.
-
-    The quota is not injected: for a second dependency the framework opens a task group, a tenth of a login's cost.
-    """
-    quota: LoginQuota = request.app.state.container.login_quota()
-    return rate_limit_headers(await quota.take(network_of(request.client.host)) if request.client else None)
+async def admit(scope: Scope) -> dict[str, str]:
+    """Count a login of the caller's address, and say in headers what it has left. Raises RateLimited."""
+    quota: LoginQuota = scope["litestar_app"].state.container.login_quota()
+    return rate_limit_headers(await quota.take(network_of(scope["client"][0])) if scope["client"] else None)
 
 
 def network_of(address: str) -> str:
@@ -73,7 +72,7 @@ def network_of(address: str) -> str:
     return str(ip)
 
 
-def hinted_appid(headers: Headers) -> str | None:
+def hinted_appid(scope: Scope) -> str | None:
     """The appid in a mini-program's Referer."""
-    match = REFERER.match(headers.get("referer", ""))
+    match = REFERER.match(header_of(scope, b"referer"))
     return match[1] if match else None

@@ -10,7 +10,7 @@ from typing import Any
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from entrypoints.http.auth import Verdict
+from entrypoints.http.plain import PlainAnswer
 
 URLS = (b"/auth", b"/auth/")
 """As gateways send them. What has a query goes the long way, to the same answer."""
@@ -42,7 +42,7 @@ class AuthCycle(RequestResponseCycle):
         self.response_complete = False
         self.body = bytearray()
 
-    def answer(self, verdict: Verdict) -> None:
+    def answer(self, verdict: PlainAnswer) -> None:
         """Send it, as soon as the client takes in what was sent before, and unless it is gone."""
         if self.flow.write_paused:
             task = asyncio.create_task(self._answer_later(verdict))
@@ -51,18 +51,18 @@ class AuthCycle(RequestResponseCycle):
         elif not self.transport.is_closing():
             self._answer(verdict)
 
-    async def _answer_later(self, verdict: Verdict) -> None:
+    async def _answer_later(self, verdict: PlainAnswer) -> None:
         await self.flow.drain()
         self.answer(verdict)
 
-    def _answer(self, verdict: Verdict) -> None:
+    def _answer(self, verdict: PlainAnswer) -> None:
         self.transport.write(self._encode(verdict))
         self.response_complete = True
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
 
-    def _encode(self, verdict: Verdict) -> bytes:
+    def _encode(self, verdict: PlainAnswer) -> bytes:
         lines = [STATUS_LINE[verdict.status]]
         for name, value in (*self.default_headers, *verdict.headers):
             lines += (name, b": ", value, b"\r\n")

@@ -21,8 +21,8 @@ async def log_in(
     login: NamedDependency[LoginUseCase],
 ) -> Response[LoginAnswer]:
     """Log in with the code of wx.login(). Keep the token: it is shown once."""
-    headers = await admit(request)
-    logged_in = await login(data, client_of(request), hinted_appid(request.headers))
+    headers = await admit(request.scope)
+    logged_in = await login(data, client_of(request.scope), hinted_appid(request.scope))
     log_login(logged_in)
     return Response(LoginAnswer.of(logged_in), headers=headers)
 

@@ -5,14 +5,19 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from litestar.datastructures import Headers
 from litestar.testing import RequestFactory
+from litestar.types import Scope
 
 from domain.errors import TokenInvalid
 from domain.session import Client
 from entrypoints.http.caller import bearer_token, client_of, hinted_appid, network_of
 
 TOKEN = "x" * 43
+
+
+def asked(headers: dict[str, str]) -> Scope:
+    """A request with these headers."""
+    return RequestFactory(server="203.0.113.7").get("/", headers=headers).scope
 
 
 @pytest.mark.parametrize(
@@ -69,18 +74,18 @@ def test_no_header_is_too_strange(header: str) -> None:
 )
 def test_a_mini_programs_referer_hints_at_its_app(referer: str, appid: str | None) -> None:
     """Exactly WeChat's Referer is a hint."""
-    assert hinted_appid(Headers({"referer": referer})) == appid
+    assert hinted_appid(asked({"referer": referer})) == appid
 
 
 def test_no_referer_is_no_hint() -> None:
     """A client that is no mini-program sends none."""
-    assert hinted_appid(Headers({})) is None
+    assert hinted_appid(asked({})) is None
 
 
 @pytest.fixture
 def client_with() -> Callable[[dict[str, str]], Client]:
     """The client that a request with these headers comes from."""
-    return lambda headers: client_of(RequestFactory(server="203.0.113.7").get("/", headers=headers))
+    return lambda headers: client_of(asked(headers))
 
 
 def test_a_device_is_its_user_agent_and_address(client_with: Callable[[dict[str, str]], Client]) -> None:
