@@ -4,7 +4,7 @@ import os
 import platform
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -62,39 +62,59 @@ class Metrics(Collector):
             "wxlogin_sessions_ended_total", "Sessions ended before their time, by reason.", "reason", EndReason
         )
 
-        self._logins = Counter("wxlogin_logins_total", "Logins, by outcome.", ["app", "outcome"], registry=own)
-        self._new_users = Counter("wxlogin_users_created_total", "Users who were new.", ["app"], registry=own)
-        self._refusals = Counter(
-            "wxlogin_logins_limited_total", "Logins refused by a limit of our own.", ["limit"], registry=own
+        # the library's labels() costs 2 us a call; its values are few, for they are ours
+        self._logins = cache(
+            Counter("wxlogin_logins_total", "Logins, by outcome.", ["app", "outcome"], registry=own).labels
         )
-        self._calls = Counter(
-            "wxlogin_wechat_requests_total", "Calls to WeChat, by what it answered.", ["path", "errcode"], registry=own
+        self._new_users = cache(
+            Counter("wxlogin_users_created_total", "Users who were new.", ["app"], registry=own).labels
         )
-        self._call_seconds = Histogram(
-            "wxlogin_wechat_request_duration_seconds",
-            "How long WeChat took.",
-            ["path"],
-            registry=own,
-            buckets=WECHAT_SECONDS,
+        self._refusals = cache(
+            Counter(
+                "wxlogin_logins_limited_total", "Logins refused by a limit of our own.", ["limit"], registry=own
+            ).labels
         )
-        self._tokens = Counter(
-            "wxlogin_access_token_fetches_total",
-            "Access tokens asked of WeChat, by outcome.",
-            ["app", "outcome"],
-            registry=own,
+        self._calls = cache(
+            Counter(
+                "wxlogin_wechat_requests_total",
+                "Calls to WeChat, by what it answered.",
+                ["path", "errcode"],
+                registry=own,
+            ).labels
         )
-        self._requests = Counter(
-            "wxlogin_http_requests_total",
-            "HTTP requests, /auth aside, by status.",
-            ["method", "route", "status"],
-            registry=own,
+        self._call_seconds = cache(
+            Histogram(
+                "wxlogin_wechat_request_duration_seconds",
+                "How long WeChat took.",
+                ["path"],
+                registry=own,
+                buckets=WECHAT_SECONDS,
+            ).labels
         )
-        self._request_seconds = Histogram(
-            "wxlogin_http_request_duration_seconds",
-            "How long it took until an answer began, /auth aside.",
-            ["method", "route"],
-            registry=own,
-            buckets=ANSWER_SECONDS,
+        self._tokens = cache(
+            Counter(
+                "wxlogin_access_token_fetches_total",
+                "Access tokens asked of WeChat, by outcome.",
+                ["app", "outcome"],
+                registry=own,
+            ).labels
+        )
+        self._requests = cache(
+            Counter(
+                "wxlogin_http_requests_total",
+                "HTTP requests, /auth aside, by status.",
+                ["method", "route", "status"],
+                registry=own,
+            ).labels
+        )
+        self._request_seconds = cache(
+            Histogram(
+                "wxlogin_http_request_duration_seconds",
+                "How long it took until an answer began, /auth aside.",
+                ["method", "route"],
+                registry=own,
+                buckets=ANSWER_SECONDS,
+            ).labels
         )
         self._in_use = Gauge(
             "wxlogin_database_connections_in_use",
@@ -116,8 +136,8 @@ class Metrics(Collector):
             multiprocess_mode="livemax",
         ).labels(metadata.version("wxlogin"), platform.python_version()).set(1)
         for app in apps:
-            self._logins.labels(app.value, OK)
-            self._new_users.labels(app.value)
+            self._logins(app.value, OK)
+            self._new_users(app.value)
 
     def session_checked(self, code: str, number: int = 1) -> None:
         """So many checks ended with an error."""
@@ -125,33 +145,33 @@ class Metrics(Collector):
 
     def logged_in(self, app: str, *, is_new: bool, replaced: int) -> None:
         """A login, whether its user is new, and how many sessions gave way."""
-        self._logins.labels(app, OK).inc()
+        self._logins(app, OK).inc()
         self.sessions_ended[EndReason.REPLACED](replaced)
         if is_new:
-            self._new_users.labels(app).inc()
+            self._new_users(app).inc()
 
     def login_failed(self, app: str, code: str) -> None:
         """A login that ended with an error."""
-        self._logins.labels(app, code).inc()
+        self._logins(app, code).inc()
 
     def login_limited(self, limit: str) -> None:
         """A login refused by the limit of that name."""
-        self._refusals.labels(limit).inc()
+        self._refusals(limit).inc()
 
     def wechat_called(self, path: str, errcode: str, seconds: float) -> None:
         """A call to WeChat. `errcode` is 0 for success, and a `code` of ours where WeChat gave none that is known."""
-        self._calls.labels(path, errcode).inc()
-        self._call_seconds.labels(path).observe(seconds)
+        self._calls(path, errcode).inc()
+        self._call_seconds(path).observe(seconds)
 
     def token_fetched(self, app: str, outcome: str) -> None:
         """An access token was asked for."""
-        self._tokens.labels(app, outcome).inc()
+        self._tokens(app, outcome).inc()
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """An answer to a request over HTTP began. `route` is a pattern, not a path."""
         known = method if method in METHODS else "other"
-        self._requests.labels(known, route, status).inc()
-        self._request_seconds.labels(known, route).observe(seconds)
+        self._requests(known, route, status).inc()
+        self._request_seconds(known, route).observe(seconds)
 
     def batch_sent(self, requests: int) -> None:
         """Requests to Redis set out together."""

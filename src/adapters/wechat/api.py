@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import quote
 
 import aiohttp
 import httpx
@@ -96,7 +96,8 @@ class WeChatApi:
         return await self._exchange("POST", self._url(path, params), headers, content)
 
     def _url(self, path: str, params: Mapping[str, str]) -> str:
-        return f"{self._base_url}{path}?{urlencode(params)}"
+        query = "&".join(f"{name}={quote(value, safe='')}" for name, value in params.items())
+        return f"{self._base_url}{path}?{query}"
 
     async def _exchange(self, method: str, url: str, headers: Mapping[str, str], content: bytes = b"") -> Reply:
         try:
