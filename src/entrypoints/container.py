@@ -41,6 +41,7 @@ from application.ports import Clock
 from application.rate_limits import LimitedIdentityProvider, LoginQuota
 from application.readiness import Readiness
 from application.session_keys import SessionKeys
+from application.sessions import Sessions
 from application.users import Users
 from domain.identity import AppId
 from entrypoints.counted import CountedLogin, CountedRateLimiter, CountedSessions, CountedTokenIssuer
@@ -119,15 +120,17 @@ class Container(containers.DeclarativeContainer):
     decryptor = providers.Singleton(WeChatDecryptor)
     user_repository = providers.Singleton(SqlUserRepository, database)
     sealer = providers.Singleton(Sealer, cipher)
+    sql_key_vault = providers.Singleton(SqlKeyVault, database, sealer)
+    sql_session_store = providers.Singleton(SqlSessionStore, database, sql_key_vault)
     key_vault = providers.Selector(
         kind,
         redis=providers.Singleton(RedisKeyVault, redis, redis_wire, sealer),
-        database=providers.Singleton(SqlKeyVault, database, sealer),
+        database=sql_key_vault,
     )
     session_store = providers.Selector(
         kind,
         redis=providers.Singleton(RedisSessionStore, redis_wire, key_vault),
-        database=providers.Singleton(SqlSessionStore, database, key_vault),
+        database=sql_session_store,
     )
     token_store = providers.Selector(
         kind,
@@ -158,6 +161,8 @@ class Container(containers.DeclarativeContainer):
     sessions = providers.Singleton(
         CountedSessions, session_store, policy=settings.provided.policy, clock=clock, metrics=metrics
     )
+    # what is to be purged: sessions may live in Redis by now, and have lived here before
+    database_sessions = providers.Singleton(Sessions, sql_session_store, policy=settings.provided.policy, clock=clock)
     users = providers.Singleton(Users, user_repository, platform, clock=clock)
     block_users = providers.Singleton(BlockUsers, user_repository, sessions, clock=clock)
     merge_users = providers.Singleton(MergeUsers, user_repository, session_store, clock=clock)

@@ -39,13 +39,6 @@ class Jobs:
             return _problem(error, "wxlogin.end_all_sessions")
         return {"ended": ended}
 
-    async def purge_sessions(self) -> Body:
-        """`wxlogin.purge_sessions`: drop the sessions that nobody can ask for any more."""
-        try:
-            return {"purged": await self._container.sessions().purge()}
-        except WxLoginError as error:
-            return _problem(error, "wxlogin.purge_sessions")
-
 
 def _convert(value: object, kind: type[T]) -> T:
     try:

@@ -13,16 +13,15 @@ from typing import Any
 from prometheus_client import CollectorRegistry, start_http_server
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
-from taskiq import AckableMessage, AsyncBroker, BrokerMessage, TaskiqResult, TaskiqScheduler
-from taskiq.api import run_scheduler_task
+from taskiq import AckableMessage, AsyncBroker, BrokerMessage, TaskiqResult
 from taskiq.receiver import Receiver
-from taskiq.schedule_sources import LabelScheduleSource
 from taskiq_redis import RedisAsyncResultBackend
 
 from entrypoints.container import Container, open_container, require_migrated
 from entrypoints.jobs import Body, Jobs
 from entrypoints.log import configure_logging, log
 from entrypoints.metrics import Metrics
+from entrypoints.purge import purging
 from entrypoints.settings import Settings, SettingsError, load_settings, missing
 
 QUEUE = "wxlogin"
@@ -52,7 +51,7 @@ class JobBroker(AsyncBroker):
             await self._redis.xgroup_create(QUEUE, GROUP, id="0", mkstream=True)
 
     async def kick(self, message: BrokerMessage) -> None:
-        """Queue a job, as the scheduler does."""
+        """Queue a job."""
         await self._redis.xadd(QUEUE, {b"data": message.message})
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
@@ -93,10 +92,6 @@ def create_broker(settings: Settings, redis: Redis, jobs: Jobs) -> JobBroker:
     @broker.task("wxlogin.end_all_sessions", timeout=job_seconds)
     async def end_all_sessions(user_id: object = None, reason: object = "session_ended") -> Body:
         return await jobs.end_all_sessions(user_id, reason)
-
-    @broker.task("wxlogin.purge_sessions", timeout=job_seconds, schedule=[{"cron": "*/10 * * * *"}])
-    async def purge_sessions() -> Body:
-        return await jobs.purge_sessions()
 
     return broker
 
@@ -147,16 +142,13 @@ def _told(metrics: Metrics, host: str, port: int) -> Iterator[None]:
 async def run_worker(settings: Settings, container: Container, stop: asyncio.Event) -> None:
     """Work until `stop` is set; when Redis goes away, wait for it."""
     broker = create_broker(settings, container.redis(), Jobs(container))
-    scheduler = asyncio.create_task(_schedule(broker))
     log.info("working", queue=QUEUE)
     try:
-        with ThreadPoolExecutor(max_workers=1) as executor:
-            while not stop.is_set():
-                await _listen(broker, executor, stop)
+        async with purging(container.database_sessions()):
+            with ThreadPoolExecutor(max_workers=1) as executor:
+                while not stop.is_set():
+                    await _listen(broker, executor, stop)
     finally:
-        scheduler.cancel()
-        with suppress(asyncio.CancelledError):
-            await scheduler
         await broker.shutdown()
 
 
@@ -169,12 +161,3 @@ async def _listen(broker: JobBroker, executor: ThreadPoolExecutor, stop: asyncio
         log.error("store_unavailable", where="worker", cause=str(group.exceptions[0])[:200])
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), timeout=1)
-
-
-async def _schedule(broker: JobBroker) -> None:
-    scheduler = TaskiqScheduler(broker, sources=[LabelScheduleSource(broker)])
-    while True:
-        try:
-            await run_scheduler_task(scheduler)
-        except (RedisError, OSError):
-            await asyncio.sleep(1)

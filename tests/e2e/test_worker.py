@@ -1,12 +1,21 @@
 """The worker loses no job, whatever happens to it or to Redis."""
 
+import asyncio
 import signal
 
 import pytest
 from redis import Redis
 
+from domain.identity import AppId, Identity
+from domain.session import UNKNOWN_CLIENT, Session, SessionToken
+from domain.session_key import SessionKey
+from entrypoints import purge
+from entrypoints.container import open_container
+from entrypoints.settings import Settings
+from entrypoints.worker import run_worker
+from support.clock import Clock
 from support.jobs import queue_job, result_of_job, run_job
-from support.processes import Environment, Sandbox, environment, run, running
+from support.processes import APPID, KEY, SECRET, Environment, Sandbox, environment, run, running
 from support.servers import redis_server, wait_until
 
 
@@ -88,6 +97,30 @@ def test_a_worker_waits_for_redis_to_come_back(sandbox: Sandbox, sqlite_url: str
             redis.start()
 
             assert "token" in run_job(url, "wxlogin.login", code=sandbox.code())
+
+
+@pytest.mark.anyio
+async def test_a_worker_purges_what_sessions_left_in_the_database(
+    own_redis_url: str, sqlite_url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sessions that lived in the database before there was a Redis are dropped when they are forgotten."""
+    monkeypatch.setattr(purge, "PERIOD_SECONDS", 0.005)
+    given = {"appid": APPID, "app_secret": SECRET, "encryption_keys": KEY, "redis_url": own_redis_url}
+    settings = Settings.model_validate(given | {"database_url": sqlite_url})
+    async with open_container(settings, clock=clock) as container:
+        identity = Identity(AppId(APPID), "oAnn")
+        user, _ = await container.user_repository().find_or_create(identity, clock.now)
+        session = Session.start(SessionToken.generate(), user.id, identity, UNKNOWN_CLIENT, settings.policy, clock.now)
+        store = container.sql_session_store()
+        await store.start(session, SessionKey("a key"), 0)
+        clock.advance(days=14)
+        stop = asyncio.Event()
+        worker = asyncio.create_task(run_worker(settings, container, stop))
+        async with asyncio.timeout(10):
+            while await store.find(session.id):  # noqa: ASYNC110  # a database tells nobody
+                await asyncio.sleep(0.01)
+        stop.set()
+        await worker
 
 
 def test_a_worker_without_redis_says_what_is_missing(sqlite_url: str) -> None:

@@ -27,6 +27,9 @@ ATTEMPTS = 3
 UNDONE = {"40001", "40P01", "1205", "1213"}
 """SQLSTATE of PostgreSQL and error number of MySQL: serialization failure, deadlock, lock wait timeout."""
 
+BATCH = 500
+"""How many rows one transaction of a long job takes: who wants one of them waits for milliseconds."""
+
 CONNECTIONS = 20
 
 CONNECT_ARGS: dict[str, dict[str, Any]] = {

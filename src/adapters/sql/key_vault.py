@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, tuple_, update
 
 from adapters.sealing import Sealer
-from adapters.sql.database import Database
+from adapters.sql.database import BATCH, Database
 from adapters.sql.tables import session_keys
 from application.ports import KeyVault
 from domain.errors import DataUndecryptable
@@ -19,9 +19,6 @@ Account = tuple[str, str]
 
 FIRST: Account = (" ", " ")
 """Sorts before every account."""
-
-BATCH = 500
-"""How many accounts one transaction of a re-encryption takes."""
 
 
 class SqlKeyVault(KeyVault):

@@ -1,19 +1,21 @@
 """Sessions in a database: nothing else to run, and they survive a restart."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, Table, delete, insert, select, update
 
-from adapters.sql.database import Database
+from adapters.sql.database import BATCH, Database
 from adapters.sql.key_vault import SqlKeyVault
 from adapters.sql.tables import session_keys, sessions, users
 from application.ports import SessionStore
 from domain.identity import AppId, Identity
 from domain.session import Client, EndedSession, EndReason, Session, beyond_limit
 from domain.session_key import SessionKey
+
+EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class SqlSessionStore(SessionStore):
@@ -62,7 +64,16 @@ class SqlSessionStore(SessionStore):
 
     async def purge(self, now: datetime) -> int:
         """See SessionStore."""
-        return await self._database.write(partial(_purge, now=now))
+        await self._purge(session_keys, now)
+        return await self._purge(sessions, now)
+
+    async def _purge(self, table: Table, now: datetime) -> int:
+        purged, until = 0, EPOCH
+        while until < now:
+            batch = partial(_purge_batch, table=table, since=until, now=now)
+            dropped, until = await self._database.write(batch)
+            purged += dropped
+        return purged
 
 
 def _find(connection: Connection, session_id: str) -> Session | EndedSession | None:
@@ -97,9 +108,12 @@ def _move(connection: Connection, from_id: str, into_id: str) -> int:
     return connection.execute(theirs.values(user_id=into_id)).rowcount
 
 
-def _purge(connection: Connection, now: datetime) -> int:
-    connection.execute(delete(session_keys).where(session_keys.c.forget_at <= now))
-    return (connection.execute(delete(sessions).where(sessions.c.forget_at <= now))).rowcount
+def _purge_batch(connection: Connection, table: Table, since: datetime, now: datetime) -> tuple[int, datetime]:
+    """Drop the first of what was forgotten since then: says how many, and until when nothing is left."""
+    forget_at = table.c.forget_at
+    forgotten = select(forget_at).where(forget_at.between(since, now)).order_by(forget_at)
+    until = connection.scalar(forgotten.offset(BATCH - 1).limit(1)) or now
+    return connection.execute(delete(table).where(forget_at.between(since, until))).rowcount, until
 
 
 def _is_open(session: Session) -> Any:

@@ -20,6 +20,7 @@ from entrypoints.http.caller import CallerRequest, provide_session
 from entrypoints.http.errors import EXCEPTION_HANDLERS
 from entrypoints.http.plain import LARGEST_BODY
 from entrypoints.http.traffic import counted
+from entrypoints.purge import purging
 
 
 def create_app(open_container: OpenContainer) -> Litestar:
@@ -30,7 +31,8 @@ def create_app(open_container: OpenContainer) -> Litestar:
         async with open_container() as container:
             app.state.container = container
             app.state.checks = Checks(container.sessions())
-            yield
+            async with purging(container.database_sessions()):
+                yield
 
     app = Litestar(
         [login.log_in, sessions.router, me.router, wechat.router, oauth.router, operations.router, docs.show_asset],

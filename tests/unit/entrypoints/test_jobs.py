@@ -100,12 +100,3 @@ async def test_a_user_is_logged_out_everywhere(jobs: Jobs, wechat: MemoryIdentit
 async def test_logging_out_with_nonsense_answers_the_problem(jobs: Jobs, arguments: tuple[Any, ...]) -> None:
     """A user that is no text and a reason that does not exist are request_invalid."""
     assert (await jobs.end_all_sessions(*arguments))["code"] == "request_invalid"
-
-
-async def test_dead_sessions_are_purged(jobs: Jobs, wechat: MemoryIdentityProvider, clock: Clock) -> None:
-    """The purge drops what nobody can ask for any more, and says how many."""
-    await jobs.login(issue(wechat), None)
-
-    assert await jobs.purge_sessions() == {"purged": 0}
-    clock.advance(days=60)
-    assert await jobs.purge_sessions() == {"purged": 1}

@@ -1,0 +1,40 @@
+"""What nobody can ask for any more leaves the database, as long as a service or a worker runs."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from application.sessions import Sessions
+from domain.errors import StoreUnavailable
+from entrypoints.log import log, log_error
+
+PERIOD_SECONDS = 600.0
+"""How often a process purges, on average."""
+
+
+@asynccontextmanager
+async def purging(sessions: Sessions) -> AsyncIterator[None]:
+    """Purge again and again, for as long as the block lasts; what goes wrong is logged, and tried again next time.
+
+    The pauses are random, the first one too, so that processes which start together do not purge together. To do so
+    would harm nobody.
+    """
+    task = asyncio.create_task(_purge(sessions))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _purge(sessions: Sessions) -> None:
+    while True:
+        await asyncio.sleep(random.uniform(0, 2 * PERIOD_SECONDS))  # noqa: S311  # nobody gains by guessing it
+        try:
+            if purged := await sessions.purge():
+                log.info("purged", sessions=purged)
+        except StoreUnavailable as error:
+            log_error(error, "purge")
+        except Exception as error:  # noqa: BLE001  # a defect here ends no service
+            log.error("defect", where="purge", exc_info=error)

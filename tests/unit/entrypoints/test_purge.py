@@ -1,0 +1,107 @@
+"""The purge, without anybody who asks for it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+from dependency_injector import providers
+from structlog.testing import capture_logs
+
+from adapters.memory.session_store import MemorySessionStore
+from adapters.sql.schema import migrate
+from application.ports import SessionStore
+from domain.identity import AppId, Identity
+from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken
+from domain.session_key import SessionKey
+from entrypoints import purge
+from entrypoints.container import Container, open_container
+from entrypoints.http.app import create_app
+from entrypoints.purge import purging
+from entrypoints.settings import Settings
+from support.clock import Clock
+from support.processes import APPID, KEY, SECRET
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def container(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Container]:
+    """A container on a database without tables, where a purge comes every few milliseconds."""
+    monkeypatch.setattr(purge, "PERIOD_SECONDS", 0.005)
+    given = {"appid": APPID, "app_secret": SECRET, "encryption_keys": KEY}
+    given["database_url"] = f"sqlite+aiosqlite:///{tmp_path / 'wxlogin.db'}"
+    async with open_container(Settings.model_validate(given), clock=clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def store(container: Container) -> MemorySessionStore:
+    """Sessions in memory, in the place of a database's."""
+    store = MemorySessionStore()
+    container.sql_session_store.override(providers.Object(store))
+    return store
+
+
+async def start(store: SessionStore, clock: Clock, user_id: str = "ann") -> Session:
+    """A session that starts now."""
+    identity = Identity(AppId(APPID), "oAnn")
+    session = Session.start(SessionToken.generate(), user_id, identity, UNKNOWN_CLIENT, SessionPolicy(), clock.now)
+    await store.start(session, SessionKey("a key"), 0)
+    return session
+
+
+async def is_gone(store: SessionStore, session: Session) -> bool:
+    """Whether the session is forgotten within a few seconds."""
+    for _ in range(500):
+        if await store.find(session.id) is None:
+            return True
+        await asyncio.sleep(0.01)
+    return False
+
+
+async def test_a_purge_comes_again_and_again(container: Container, store: MemorySessionStore, clock: Clock) -> None:
+    """While the block lasts, each session is gone soon after it is forgotten, and a live one stays."""
+    async with purging(container.database_sessions()):
+        for _ in range(2):
+            session = await start(store, clock)
+            clock.advance(days=14)
+            live = await start(store, clock)
+
+            assert await is_gone(store, session)
+            assert await store.find(live.id) == live
+
+
+async def test_nothing_is_left_at_work(container: Container) -> None:
+    """The purge ends with the block, at once."""
+    before = asyncio.all_tasks()
+    async with purging(container.database_sessions()):
+        assert len(asyncio.all_tasks() - before) == 1
+
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_purge_that_fails_is_tried_again(container: Container, clock: Clock) -> None:
+    """A database that does not answer as it should is logged, and purged once it does."""
+    store = container.sql_session_store()
+    with capture_logs() as logged:
+        async with purging(container.database_sessions()):
+            while not logged:  # noqa: ASYNC110  # a list tells nobody
+                await asyncio.sleep(0.01)
+            await migrate(container.database())
+            user, _ = await container.user_repository().find_or_create(Identity(AppId(APPID), "oAnn"), clock.now)
+            session = await start(store, clock, user.id)
+            clock.advance(days=14)
+
+            assert await is_gone(store, session)
+    assert (logged[0]["event"], logged[0]["where"]) == ("store_unavailable", "purge")
+
+
+async def test_a_service_purges_while_it_serves(container: Container, store: MemorySessionStore, clock: Clock) -> None:
+    """What is forgotten leaves the database of a service, with nobody's help and nothing else to run."""
+    session = await start(store, clock)
+    clock.advance(days=14)
+
+    async with create_app(lambda: nullcontext(container)).lifespan():
+        assert await is_gone(store, session)
