@@ -73,7 +73,7 @@ def installation(redis_url: str, database_url: str, sandbox: Sandbox, **settings
     redis, database, wechat = urlsplit(redis_url), make_url(database_url), urlsplit(sandbox.url)
     servers: dict[str, Address] = {
         REDIS: (str(redis.hostname), redis.port or 6379),
-        DATABASE: _address_of_database(database_url),
+        DATABASE: address_of_database(database_url),
         WECHAT: (str(wechat.hostname), wechat.port or 80),
     }
     with ExitStack() as stack:
@@ -90,7 +90,8 @@ def installation(redis_url: str, database_url: str, sandbox: Sandbox, **settings
         yield Installation(stack.enter_context(service("--workers", "2", env=env)), sandbox, proxies)
 
 
-def _address_of_database(url: str) -> Address:
+def address_of_database(url: str) -> Address:
+    """Where its server listens."""
     parts = make_url(url)
     host = parts.host or str(parts.query.get("host", "127.0.0.1"))
     return f"{host}/.s.PGSQL.{parts.port or 5432}" if host.startswith("/") else (host, parts.port or 5432)

@@ -19,7 +19,10 @@ Work = Callable[[Connection], T]
 """Statements that belong together. It blocks, or seems to: a greenlet or a thread waits in its place."""
 
 CALL_SECONDS = 3.0
-"""The longest that one repository method may take, waiting for a connection included."""
+"""The longest that one repository method may take, waiting for a connection and giving one up included."""
+
+CLOSE_SECONDS = 0.5
+"""How much of it is for the server to stop what it is doing, when a call took too long."""
 
 ATTEMPTS = 3
 """How often work is tried when the database undid it to solve a deadlock, or hung up before it."""
@@ -32,10 +35,7 @@ BATCH = 500
 
 CONNECTIONS = 20
 
-CONNECT_ARGS: dict[str, dict[str, Any]] = {
-    "postgresql": {"timeout": 2.0},
-    "mysql": {"connect_timeout": 2},
-}
+CONNECT_SECONDS = 2
 
 
 class ConstraintViolated(StoreUnavailable):
@@ -95,7 +95,7 @@ class Database:
 
     async def _bounded(self, run: Any, work: Work[T]) -> T:
         with translated():
-            async with asyncio.timeout(CALL_SECONDS):
+            async with asyncio.timeout(CALL_SECONDS - CLOSE_SECONDS):
                 for _ in range(ATTEMPTS - 1):
                     try:
                         return await run(work)  # type: ignore[no-any-return]  # mypy has no generic callables
@@ -116,7 +116,7 @@ class AsyncPool(Connections):
         self._engine = create_async_engine(
             url,
             hide_parameters=True,
-            connect_args=CONNECT_ARGS[url.partition("+")[0].replace("mariadb", "mysql")],
+            connect_args=_connect_args(url),
             pool_size=CONNECTIONS,
             max_overflow=0,
             pool_timeout=CALL_SECONDS - 1,
@@ -140,6 +140,14 @@ class AsyncPool(Connections):
     async def close(self) -> None:
         """See Connections."""
         await self._engine.dispose()
+
+
+def _connect_args(url: str) -> dict[str, Any]:
+    if not url.startswith("postgresql"):
+        return {"connect_timeout": CONNECT_SECONDS}
+    from adapters.sql.postgresql import SoonClosed  # not without need: the driver takes long to load
+
+    return {"timeout": CONNECT_SECONDS, "connection_class": SoonClosed}
 
 
 class SqliteConnections(Connections):
