@@ -36,6 +36,7 @@ BATCH = 500
 CONNECTIONS = 20
 
 CONNECT_SECONDS = 2
+LOCK_SECONDS = 2
 
 
 class ConstraintViolated(StoreUnavailable):
@@ -123,7 +124,7 @@ class AsyncPool(Connections):
             pool_use_lifo=True,
             pool_recycle=1800,
         )
-        self._reader: AsyncEngine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._reader, self._writer = _ways(self._engine)
         self.pools = [self._engine.pool]
         self.size = CONNECTIONS
 
@@ -134,7 +135,7 @@ class AsyncPool(Connections):
 
     async def write(self, work: Work[T]) -> T:
         """See Connections."""
-        async with self._engine.begin() as connection:
+        async with self._writer.begin() as connection:
             return await connection.run_sync(work)
 
     async def close(self) -> None:
@@ -142,12 +143,34 @@ class AsyncPool(Connections):
         await self._engine.dispose()
 
 
-def _connect_args(url: str) -> dict[str, Any]:
-    if not url.startswith("postgresql"):
-        return {"connect_timeout": CONNECT_SECONDS}
-    from adapters.sql.postgresql import SoonClosed  # not without need: the driver takes long to load
+def _ways(engine: AsyncEngine) -> tuple[AsyncEngine, AsyncEngine]:
+    """How to read and how to write.
 
-    return {"timeout": CONNECT_SECONDS, "connection_class": SoonClosed}
+    For asyncpg autocommit is a word to itself. MySQL has to be told, in round trips whose failure SQLAlchemy does not
+    expect: so it is always on there, and a transaction is begun in so many words.
+    """
+    if engine.dialect.name == "postgresql":
+        return engine.execution_options(isolation_level="AUTOCOMMIT"), engine
+    writer = engine.execution_options()
+    event.listen(writer.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    return engine, writer
+
+
+def _connect_args(url: str) -> dict[str, Any]:
+    """What the driver is told, which takes long to load, so that only who needs it does."""
+    if url.startswith("postgresql"):
+        from adapters.sql.postgresql import SoonClosed
+
+        return {"timeout": CONNECT_SECONDS, "connection_class": SoonClosed}
+    from adapters.sql.mysql import connect
+
+    bound = f"SET innodb_lock_wait_timeout = {LOCK_SECONDS}"  # nothing else ends a wait that the client gave up
+    return {
+        "async_creator_fn": connect,
+        "connect_timeout": CONNECT_SECONDS,
+        "init_command": bound,
+        "autocommit": True,
+    }
 
 
 class SqliteConnections(Connections):
