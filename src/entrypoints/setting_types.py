@@ -28,9 +28,11 @@ def _from_json(value: object) -> object:
 def check_network(value: str) -> str:
     """An address, or a network in CIDR notation."""
     try:
-        ipaddress.ip_network(value, strict=False)
+        address, network = ipaddress.ip_interface(value).ip, ipaddress.ip_network(value, strict=False)
     except ValueError:
         raise ValueError("is not an address or a network") from None
+    if "/" in value and address != network.network_address:  # uvicorn would take it for a name, and never meet it
+        raise ValueError(f"{value} is an address in a network; did you mean {network} or {address}?")
     return value
 
 

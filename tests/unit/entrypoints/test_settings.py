@@ -347,7 +347,7 @@ MALFORMED = {
     "session_idle_seconds": ["0", "-1", "nan", "inf", "7d", "1e30", "1e12"],
     "session_max_seconds": ["0", "-1", "nan", "inf", "30d", "1e30", "1e12"],
     "sessions_per_user": ["-1", "1.5", "many"],
-    "trusted_proxies": ["not an address", "10.0.0.0/99", "300.1.1.1"],
+    "trusted_proxies": ["not an address", "10.0.0.0/99", "300.1.1.1", "192.168.1.4/24", "fd00::1/64"],
     "login_rate_limit": BAD_LIMITS,
     "app_login_rate_limit": BAD_LIMITS,
     "clients": ["backend:secret", "[]", '"backend"', '{"backend":null}', '{"backend":5}', '{"backend":""}', '{"":"s"}'],
@@ -467,9 +467,16 @@ def test_the_first_key_encrypts_and_all_decrypt(environment: Write) -> None:
 
 def test_lists_may_have_spaces(environment: Write) -> None:
     """Commas divide, spaces around them do not matter."""
-    environment(trusted_proxies=" 10.0.0.0/8 ,192.168.1.4, ::1 ")
+    environment(trusted_proxies=" 10.0.0.0/8 ,192.168.1.4, ::1 ,192.168.1.4/32")
 
-    assert load_settings().trusted_proxies == ["10.0.0.0/8", "192.168.1.4", "::1"]
+    assert load_settings().trusted_proxies == ["10.0.0.0/8", "192.168.1.4", "::1", "192.168.1.4/32"]
+
+
+def test_a_network_that_is_written_as_one_of_its_addresses_is_refused(environment: Write) -> None:
+    """A proxy that would never be recognised stops the start, with what was probably meant."""
+    environment(trusted_proxies="10.0.0.0/8,192.168.1.4/24")
+
+    assert "did you mean 192.168.1.0/24 or 192.168.1.4?" in refused()
 
 
 def test_the_policy_is_in_seconds(environment: Write) -> None:
