@@ -1,6 +1,6 @@
 """Log a mini-program's user in."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from application.ports import Clock, IdentityProvider, SessionStore, UserRepository
 from domain.errors import code_may_be_spent
@@ -35,6 +35,7 @@ class LoginUseCase:
     - WeChat alone says who the user is. A code is sent to it once: a code works once.
     - An (appid, openid) is one user for ever, and a unionid is one user across apps.
     - Whom an operator blocked gets no session.
+    - A session tells the unionid that WeChat tells now, or else told before.
     - Every login opens a session of its own, with a new random token; the oldest gives way when there are too many.
     - When something fails after the code was sent, the code may be spent: only a new one can help.
 
@@ -73,6 +74,7 @@ class LoginUseCase:
         user, is_new = await self._users.find_or_create(identity, now)
         user.require_admitted()
         token = SessionToken.generate()
-        session = Session.start(token, user.id, identity, client, self._policy, now)
+        known = replace(identity, unionid=identity.unionid or user.unionid)
+        session = Session.start(token, user.id, known, client, self._policy, now)
         replaced = await self._sessions.start(session, session_key, self._policy.per_user)
         return LoggedIn(token, session, user, is_new, replaced)

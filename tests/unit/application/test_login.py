@@ -216,6 +216,15 @@ async def test_a_unionid_is_one_user_across_apps(service: Service) -> None:
     assert (first.is_new, second.is_new) == (True, False)
 
 
+async def test_a_session_tells_the_unionid_that_is_known(service: Service) -> None:
+    """A unionid that WeChat once told is told of every later session, also by a login at which WeChat says nothing."""
+    before, at, after = [
+        await service.log_in(service.request(replace(ANN, unionid=unionid))) for unionid in (None, "uAnn", None)
+    ]
+
+    assert [login.session.identity.unionid for login in (before, at, after)] == [None, "uAnn", "uAnn"]
+
+
 async def test_every_login_opens_a_session_of_its_own(service: Service) -> None:
     """Two logins of a user are two tokens and two sessions, and both sessions are kept."""
     first = await service.log_in(service.request())
