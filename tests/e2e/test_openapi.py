@@ -244,6 +244,13 @@ def test_a_problem_is_described(schema: Schema) -> None:
     assert not allows(schema, problem, {**whole, "retry": "sometimes"})
 
 
+def test_both_formats_of_the_metrics_are_described(schema: Schema) -> None:
+    """Who scrapes /metrics may get either format, and finds both in the schema."""
+    content = described(schema, METRICS)["responses"]["200"]["content"]
+
+    assert set(content) == {"text/plain", "application/openmetrics-text"}
+
+
 @pytest.mark.parametrize("body", [{"status": 0, "msg": "ok", "data": {"token": "x"}}, {"status": 1, "msg": "缺少参数"}])
 def test_the_articles_answers_are_described(schema: Schema, body: Any) -> None:
     """The schema of POST /login/ allows its answers, and nothing without status and msg."""
