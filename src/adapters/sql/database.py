@@ -48,6 +48,8 @@ class Connections(Protocol):
 
     pools: Sequence[Pool]
     size: int
+    reads_at_once: bool
+    """Whether reading waits for nothing, so that there is nothing to put a limit to."""
 
     @abstractmethod
     async def read(self, work: Work[T]) -> T:
@@ -83,6 +85,9 @@ class Database:
 
     async def read(self, work: Work[T]) -> T:
         """Run statements that need no transaction. Raises StoreUnavailable."""
+        if self._connections.reads_at_once:
+            with translated():
+                return await self._connections.read(work)
         return await self._bounded(self._connections.read, work)
 
     async def write(self, work: Work[T]) -> T:
@@ -112,6 +117,8 @@ class AsyncPool(Connections):
     The pool never overflows: SQLAlchemy closes what overflows as soon as it is idle, and connecting costs more than a
     query.
     """
+
+    reads_at_once = False
 
     def __init__(self, url: str) -> None:
         self._engine = create_async_engine(
@@ -180,6 +187,8 @@ class SqliteConnections(Connections):
     (https://www.sqlite.org/wal.html). SQLite lets one writer in at a time: a queue in front of one thread is fair,
     which SQLite's own waiting is not.
     """
+
+    reads_at_once = True
 
     def __init__(self, url: str) -> None:
         file = url.replace("+aiosqlite", "", 1)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
@@ -67,6 +68,8 @@ class SqlUserRepository(UserRepository):
         """See UserRepository."""
         return await self._database.read(_conflicts)
 
+
+PROFILE = attrgetter(*PROFILE_LIMITS)
 
 OWNER_OF_ACCOUNT = (
     select(users).join(accounts).where(accounts.c.appid == bindparam("appid"), accounts.c.openid == bindparam("openid"))
@@ -160,7 +163,7 @@ def _conflicts(connection: Connection) -> list[UnionIdConflict]:
 def _user(row: Row[Any], owned: Sequence[Row[Any]] = ()) -> User:
     return User(
         id=row.id,
-        profile=Profile(**{field: getattr(row, field) for field in PROFILE_LIMITS}),
+        profile=Profile(*PROFILE(row)),
         created_at=row.created_at,
         updated_at=row.updated_at,
         unionid=row.unionid,
