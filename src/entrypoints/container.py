@@ -32,7 +32,7 @@ from adapters.wechat.identity_provider import WeChatIdentityProvider
 from adapters.wechat.platform import WeChatPlatform
 from adapters.wechat.signing import Signer, SigningKeys
 from adapters.wechat.token_issuer import WeChatTokenIssuer
-from adapters.wechat.transport import AiohttpTransport, HttpxTransport, Transport
+from adapters.wechat.transport import HttpxTransport, PooledTransport, Transport
 from application.access_tokens import AccessTokens
 from application.block import BlockUsers
 from application.client_data import ClientData
@@ -186,7 +186,7 @@ async def open_container(
     """
     async with AsyncExitStack() as stack:
         container = Container(settings=settings, cipher=settings.cipher, clock=providers.Object(clock))
-        way = HttpxTransport(transport) if transport else AiohttpTransport()
+        way = HttpxTransport(transport) if transport else PooledTransport()
         container.transport.override(await stack.enter_async_context(way))
         database = await stack.enter_async_context(open_database(settings))
         container.database.override(database)

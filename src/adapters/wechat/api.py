@@ -8,23 +8,20 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
-import aiohttp
 import httpx
 import msgspec
 
+from adapters.wechat.connection import LARGEST_ANSWER, Reply
 from adapters.wechat.errcodes import ERRCODES
 from adapters.wechat.errors import error_of
 from adapters.wechat.signing import Signer
-from adapters.wechat.transport import Incoming, Transport
+from adapters.wechat.transport import Transport
 from domain.errors import WeChatBadAnswer, WeChatUnavailable, WxLoginError
 
 HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "wxlogin"}
-
-LARGEST_ANSWER = 64 * 1024
-"""In bytes. Real answers are below one KiB."""
 
 GREATEST_NUMBER = 2**33
 """As a time it is in the year 2242, and as a duration it still has an end that Python's calendar knows."""
@@ -35,13 +32,6 @@ Observe = Callable[[str, str, float], None]
 
 It ended with an errcode, 0 for success; or, where there is none that is known, with the `code` of our error.
 """
-
-
-class Reply(NamedTuple):
-    """What came back."""
-
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class WeChatApi:
@@ -101,14 +91,11 @@ class WeChatApi:
 
     async def _exchange(self, method: str, url: str, headers: Mapping[str, str], content: bytes = b"") -> Reply:
         try:
-            async with (
-                asyncio.timeout(self._timeout),
-                self._transport.request(method, url, headers, content) as incoming,
-            ):
-                return Reply(incoming.headers, await _read(incoming))
+            async with asyncio.timeout(self._timeout):
+                return _checked(await self._transport.send(method, url, headers, content))
         except TimeoutError:
             raise WeChatUnavailable(f"WeChat did not answer within {self._timeout:g} seconds") from None
-        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+        except (httpx.HTTPError, OSError) as error:
             # Its text may hold the URL, and so the AppSecret: only its kind is told.
             kind = type(error.__cause__ or error).__name__
             raise WeChatUnavailable(
@@ -116,17 +103,14 @@ class WeChatApi:
             ) from None
 
 
-async def _read(incoming: Incoming) -> bytes:
-    if incoming.status >= 500:
-        raise WeChatUnavailable(f"WeChat answers with HTTP status {incoming.status}")
-    if incoming.status != 200:
-        raise WeChatBadAnswer(f"WeChat answers with HTTP status {incoming.status}; check WXLOGIN_WECHAT_URL")
-    body = bytearray()
-    async for chunk in incoming.chunks:
-        body += chunk
-        if len(body) > LARGEST_ANSWER:
-            raise WeChatBadAnswer(f"WeChat's answer is larger than {LARGEST_ANSWER // 1024} KiB")
-    return bytes(body)
+def _checked(reply: Reply) -> Reply:
+    if reply.status >= 500:
+        raise WeChatUnavailable(f"WeChat answers with HTTP status {reply.status}")
+    if reply.status != 200:
+        raise WeChatBadAnswer(f"WeChat answers with HTTP status {reply.status}; check WXLOGIN_WECHAT_URL")
+    if len(reply.body) > LARGEST_ANSWER:
+        raise WeChatBadAnswer(f"WeChat's answer is larger than {LARGEST_ANSWER // 1024} KiB")
+    return reply
 
 
 def _understand(body: bytes) -> dict[str, Any]:

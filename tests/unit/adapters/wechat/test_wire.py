@@ -343,6 +343,42 @@ async def test_a_code_arrives_as_it_is(code: str, wire: Wire, identities: Identi
     }
 
 
+async def test_an_interim_answer_is_passed_over(wire: Wire, identities: IdentityProvider, login: Any) -> None:
+    """Who announces an answer is given the time to send it, and the connection goes on."""
+    hints = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    body = json.dumps({"openid": "o1", "session_key": login.session_key}).encode()
+    wire.behaviours += [send(hints + http(body)), good(login)]
+    identity, _ = await identities.exchange(login.code, login.appid)
+    await identities.exchange(login.code, login.appid)
+
+    assert (identity.openid, wire.connections) == ("o1", 1)
+
+
+@pytest.mark.parametrize("head", ["HTTP/1.0 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"])
+async def test_an_answer_may_end_with_its_connection(
+    head: str, wire: Wire, identities: IdentityProvider, login: Any
+) -> None:
+    """An answer without a length is whole when the connection is closed, as an old proxy does it."""
+    body = json.dumps({"openid": "o1", "session_key": login.session_key}).encode()
+    wire.behaviours.append(send(head.encode() + body, hang_up=True))
+    identity, _ = await identities.exchange(login.code, login.appid)
+
+    assert identity.openid == "o1"
+
+
+async def test_what_comes_unasked_is_no_answer(wire: Wire, identities: IdentityProvider, login: Any) -> None:
+    """A second answer to one request is nobody's: the next login asks on another connection."""
+    other = http(json.dumps({"openid": "oOther", "session_key": login.session_key}).encode())
+    body = json.dumps({"openid": "o1", "session_key": login.session_key}).encode()
+    wire.behaviours.append(send(http(body) + other))
+    first, _ = await identities.exchange(login.code, login.appid)
+    await asyncio.sleep(0.05)
+    wire.behaviours.append(good(login))
+    second, _ = await identities.exchange(LoginCode("next"), login.appid)
+
+    assert (first.openid, second.openid, wire.connections) == ("o1", "o1", 2)
+
+
 async def test_logins_share_connections(wire: Wire, identities: IdentityProvider, login: Any) -> None:
     """Logins one after the other need one connection, and the next login needs no new handshake."""
     wire.behaviours += [good(login)] * 5

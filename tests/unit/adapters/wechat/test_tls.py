@@ -1,0 +1,95 @@
+"""WeChat over TLS."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Self
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from adapters.wechat.transport import PooledTransport
+
+pytestmark = pytest.mark.anyio
+
+
+def certificate(folder: Path, host: str) -> Path:
+    """A file with a key and a certificate that it signs itself, for a server of that name."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = folder / f"{host}.pem"
+    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return file
+
+
+class TlsServer:
+    """A server of that name on a loopback port, which counts its requests."""
+
+    def __init__(self, certified: Path) -> None:
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._context.load_cert_chain(certified)
+        self.requests = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._answer, "127.0.0.1", 0, ssl=self._context)
+        self.url = f"https://localhost:{self._server.sockets[0].getsockname()[1]}/sns"
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        self._server.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, OSError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                self.requests += 1
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+
+
+@pytest.fixture
+async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[TlsServer]:
+    """A server with a certificate for the name in the test's parameter."""
+    async with TlsServer(certificate(tmp_path, request.param)) as server:
+        yield server
+
+
+@pytest.mark.parametrize("server", ["localhost"], indirect=True)
+async def test_a_server_that_is_trusted_is_asked(
+    server: TlsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two requests travel encrypted over one connection."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "localhost.pem"))
+    async with PooledTransport() as transport:
+        replies = [await transport.send("GET", server.url, {}, b"") for _ in range(2)]
+
+    assert [reply.body for reply in replies] == [b"{}", b"{}"]
+    assert server.requests == 2
+
+
+@pytest.mark.parametrize(("server", "trusted"), [("localhost", "no"), ("elsewhere", "elsewhere")], indirect=["server"])
+async def test_a_server_that_is_not_wechat_gets_nothing(
+    server: TlsServer, trusted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a certificate that nobody vouches for, or of another name, no request leaves, and so no AppSecret."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / f"{trusted}.pem"))
+    async with PooledTransport() as transport:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await transport.send("GET", server.url, {}, b"")
+
+    assert server.requests == 0
