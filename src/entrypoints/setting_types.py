@@ -44,8 +44,10 @@ def _check_address(url: str) -> None:
 
 
 def check_http_url(value: str) -> str:
-    """A URL whose host and port can be ones."""
+    """A URL whose host and port can be ones. A user name in it would be sent to nobody."""
     _check_address(value)
+    if urlsplit(value).username is not None:
+        raise ValueError("has a user name in it, which is not supported")
     return value
 
 

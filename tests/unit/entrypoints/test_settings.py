@@ -315,6 +315,7 @@ MALFORMED = {
         "https://h:99999",
         "https://two words",
         "https://[::1",
+        "https://user:password@h/",
     ],
     "wechat_timeout_seconds": ["0", "-1", "nan", "inf", "3s", "three"],
     "database_url": [
