@@ -18,6 +18,7 @@ from entrypoints.container import open_container
 from entrypoints.demo import DemoSettings
 from entrypoints.sandbox.app import create_sandbox
 from entrypoints.settings import Settings
+from support import plain_http
 from support.clock import Clock
 from support.processes import APPID, KEY, SECRET, Sandbox, Service, environment, sandbox, service
 from support.servers import wait_until
@@ -30,7 +31,7 @@ CALLS, PROCESSES = 40, 4
 def ask(service: Service, token: str) -> int:
     """The status of a call that needs an access token, on a connection of its own."""
     headers = {"Authorization": f"Bearer {token}"}
-    return httpx.get(f"{service.url}/v1/wechat/session-key", headers=headers, timeout=20).status_code
+    return plain_http.ask(f"{service.url}/v1/wechat/session-key", headers=headers).status_code
 
 
 @pytest.fixture(scope="module")

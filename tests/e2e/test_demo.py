@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from support.plain_http import ask
 from support.processes import Running, clean_environment, run, running
 from support.servers import wait_until
 
@@ -65,9 +65,9 @@ def by_httpx(demo: Demo, purpose: str) -> str:
     bearer = dict(re.findall(r"-H '(Authorization): ([^']+)'", command))
     if "$(curl" in command:
         ordered = re.search(r"(http://\S+/sandbox/codes) -d '([^']+)'", command)
-        code = httpx.post(ordered[1], content=ordered[2]).json()["code"]  # type: ignore[index]
-        return httpx.post(url, content=json.dumps({"code": code})).text
-    answer = httpx.request("DELETE" if "DELETE" in command else "GET", url, headers=bearer)
+        code = ask(ordered[1], "POST", content=ordered[2]).json()["code"]  # type: ignore[index]
+        return ask(url, "POST", content=json.dumps({"code": code})).text
+    answer = ask(url, "DELETE" if "DELETE" in command else "GET", headers=bearer)
     head = f"HTTP/1.1 {answer.status_code}\n" + "".join(f"{name}: {value}\n" for name, value in answer.headers.items())
     return head + answer.text if "curl -i" in command else answer.text
 
@@ -178,7 +178,7 @@ def test_the_log_out_command_works(demo: Demo, attempt: Any) -> None:
 
 def test_the_address_of_the_api_works(demo: Demo) -> None:
     """The printed address shows the API."""
-    assert httpx.get(f"{demo.url}/docs").status_code == 200
+    assert ask(f"{demo.url}/docs").status_code == 200
 
 
 @pytest.mark.parametrize(("signal_number", "statuses"), [(signal.SIGINT, {0, 130}), (signal.SIGTERM, {0, 143})])

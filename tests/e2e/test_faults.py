@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from support import plain_http
 from support.faults import workers_of
 from support.processes import Sandbox, Service, environment, service
 from support.servers import Server, postgres_server, wait_until
@@ -106,6 +107,6 @@ def _timed(ask: Callable[[], httpx.Response]) -> httpx.Response:
 
 def _answers(running: Service) -> bool:
     try:
-        return httpx.get(f"{running.url}/healthz").is_success
+        return plain_http.ask(f"{running.url}/healthz").is_success
     except httpx.TransportError:
         return False

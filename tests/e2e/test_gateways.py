@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from support import gateways
+from support import gateways, plain_http
 from support.gateways import Backend
 from support.processes import APPID, Sandbox, Service
 from support.servers import redis_server
@@ -94,6 +94,12 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def client_of(url: str) -> httpx.Client:
+    """A client of the gateway at this URL, with an address of its own."""
+    transport = httpx.HTTPTransport(verify=plain_http.NO_CERTIFICATES, local_address=CLIENT)
+    return plain_http.client(base_url=url, transport=transport)
+
+
 Before = Callable[[Service], AbstractContextManager[Front]]
 
 
@@ -106,7 +112,7 @@ def before(name: str, backend: Backend, tmp_path_factory: pytest.TempPathFactory
         port = httpx.URL(service.url).port or 0
         with (
             gateways.gateway(name, tmp_path_factory.mktemp(name), port, backend.port) as url,
-            httpx.Client(base_url=url, transport=httpx.HTTPTransport(local_address=CLIENT), timeout=20) as client,
+            client_of(url) as client,
         ):
             yield Front(name, service, backend, client)
 
@@ -346,7 +352,7 @@ def test_wxlogin_is_asked_briefly(name: str, backend: Backend, tmp_path: Path) -
     """/auth gets a GET without the body, with the token and the client's address; connections are used again."""
     with gateways.gateway(name, tmp_path, backend.port, backend.port) as url:
         before = len(backend.reached)
-        with httpx.Client(base_url=url, transport=httpx.HTTPTransport(local_address=CLIENT)) as client:
+        with client_of(url) as client:
             for _ in range(10):
                 client.post("/orders", content=b"x" * 1000, headers={"Authorization": "Bearer x"})
     asked = [request for request in backend.reached[before:] if request.path == "/auth"]
@@ -362,7 +368,7 @@ def test_wxlogin_is_asked_briefly(name: str, backend: Backend, tmp_path: Path) -
 def test_what_auth_does_not_say_nobody_says(name: str, backend: Backend, tmp_path: Path) -> None:
     """Of an /auth that lets everybody in and names nobody, the backend gets nothing that the client claims."""
     with gateways.gateway(name, tmp_path, backend.port, backend.port) as url:
-        answer = httpx.get(f"{url}/orders", headers=dict.fromkeys(VOUCHED_FOR, "forged"))
+        answer = plain_http.ask(f"{url}/orders", headers=dict.fromkeys(VOUCHED_FOR, "forged"))
 
     assert answer.json()["path"] == "/orders"
     assert "forged" not in answer.text

@@ -14,6 +14,7 @@ from domain.session import EndReason
 from entrypoints.metrics import METHODS
 from entrypoints.problems import DEFECT, OUTCOMES
 from support.jobs import run_job
+from support.plain_http import ask
 from support.processes import APPID, Sandbox, Service, environment, exchange, running, service
 from support.scrapes import Scrape, scrape
 from support.servers import wait_until
@@ -37,12 +38,6 @@ def several(sandbox: Sandbox, sqlite_url: str, redis_url: str) -> Iterator[Servi
     with service("--workers", "3", env=env) as three:
         yield three
         three.process.stop()
-
-
-def ask_anew(url: str, **options: object) -> httpx.Response:
-    """One request, on a connection of its own."""
-    with httpx.Client(timeout=20) as client:
-        return client.request(url=url, **{"method": "GET", **options})  # type: ignore[arg-type]  # httpx's own
 
 
 def pids(seen: Scrape) -> set[int]:
@@ -98,11 +93,10 @@ def test_the_pool_is_whole_again(own: Service, sandbox: Sandbox) -> None:
 def test_several_processes_tell_the_sum_whichever_answers(several: Service, sandbox: Sandbox) -> None:
     """Logins and checks of all processes add up, and every scrape says the same."""
     tokens = [
-        ask_anew(f"{several.url}/v1/sessions", method="POST", json={"code": sandbox.code()}).json()["token"]
-        for _ in range(6)
+        ask(f"{several.url}/v1/sessions", "POST", json={"code": sandbox.code()}).json()["token"] for _ in range(6)
     ]
     for token in tokens * 5:
-        ask_anew(f"{several.url}/auth", headers={"Authorization": f"Bearer {token}"})
+        ask(f"{several.url}/auth", headers={"Authorization": f"Bearer {token}"})
     seen = [scrape(several.url) for _ in range(SCRAPES)]
 
     assert {each.value("wxlogin_logins_total", app=APPID, outcome="ok") for each in seen} == {6}
@@ -117,8 +111,8 @@ def test_several_processes_tell_the_sum_whichever_answers(several: Service, sand
 def test_what_a_killed_process_counted_stays(several: Service, sandbox: Sandbox) -> None:
     """kill -9 of two of three: no count is lost, none counts twice, and what they had in use is forgotten."""
     for _ in range(12):
-        token = ask_anew(f"{several.url}/v1/sessions", method="POST", json={"code": sandbox.code()}).json()["token"]
-        ask_anew(f"{several.url}/auth", headers={"Authorization": f"Bearer {token}"})
+        token = ask(f"{several.url}/v1/sessions", "POST", json={"code": sandbox.code()}).json()["token"]
+        ask(f"{several.url}/auth", headers={"Authorization": f"Bearer {token}"})
     before = scrape(several.url)
     killed = sorted(pids(before))[:2]
     for pid in killed:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
 
-import httpx
 import pytest
 
-from support import processes
+from support import plain_http, processes
 from support.processes import SECRET, Sandbox
 from support.sdks import CO_WECHAT_API, EASYWECHAT, EASYWECHAT_STABLE, WECHATPY, open_sdk
 from support.sdks.python import Wechatpy
@@ -43,7 +42,7 @@ class MiniProgram:
 
     def order(self, what: str, **body: Any) -> Answer:
         """One of the sandbox's controls."""
-        answer = httpx.post(f"{self.sandbox.url}/sandbox/{what}", json={"appid": self.appid, **body})
+        answer = plain_http.ask(f"{self.sandbox.url}/sandbox/{what}", "POST", json={"appid": self.appid, **body})
         order: Answer = answer.raise_for_status().json()
         return order
 

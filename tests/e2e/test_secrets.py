@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from support import plain_http
 from support.processes import APPID, KEY, SECRET, Environment, Sandbox, environment, run, service
 from support.processes import sandbox as own_sandbox
 from support.servers import sqlite_url
@@ -64,7 +65,7 @@ class Wiretap:
         """Hand one call on; hang up when the sandbox does."""
         body = request.rfile.read(int(request.headers.get("content-length", 0)))
         with suppress(httpx.TransportError, OSError):
-            answer = httpx.request(method, self._upstream + request.path, content=body, timeout=10)
+            answer = plain_http.ask(self._upstream + request.path, method, content=body, timeout=10)
             with suppress(ValueError, KeyError):
                 self.session_keys.add(answer.json()["session_key"])
             with suppress(ValueError, KeyError):

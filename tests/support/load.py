@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from support import plain_http
 from support.processes import Sandbox
 
 LOG_IN, CHECK, CHECK_ENDED, LIST, LOG_OUT = STEPS = ("log in", "check", "check ended", "list", "log out")
@@ -93,7 +94,7 @@ class Client:
         self._sandbox = sandbox
         self._steps = cycle(steps)
         # connections of their own, which the system spreads over the service's processes
-        self._connections = [httpx.Client(base_url=url, timeout=20) for _ in range(4)]
+        self._connections = [plain_http.client(base_url=url) for _ in range(4)]
         self._users = [f"o{secrets.randbits(100):028x}" for _ in range(3)]
         self._does = {
             LOG_IN: self.log_in,

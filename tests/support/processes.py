@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import httpx
 
+from support import plain_http
 from support.servers import wait_until
 from support.zygote import zygote
 
@@ -172,7 +173,7 @@ def sandbox(*arguments: str) -> Iterator[Sandbox]:
         wait_until(lambda: "http://" in process.text() or process.process.poll() is not None, "sandbox")
         url = process.text().split("sandbox at ")[1].split(";")[0]
         wait_until(lambda: _answers(f"{url}/sandbox/calls"), "sandbox")
-        with httpx.Client(base_url=url) as client:
+        with plain_http.client(base_url=url) as client:
             yield Sandbox(url, client)
 
 
@@ -184,7 +185,7 @@ def service(*arguments: str, env: Mapping[str, str]) -> Iterator["Service"]:
     with running("serve", "--port", "0", *arguments, env=env) as process:
         url = process.event("serving")["url"]
         wait_until(lambda: _answers(f"{url}/healthz"), "serve")
-        with httpx.Client(base_url=url, timeout=20) as client:
+        with plain_http.client(base_url=url) as client:
             yield Service(process, client)
 
 
@@ -220,6 +221,6 @@ def exchange(service: Service, request: bytes) -> bytes:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=2).is_success
+        return plain_http.ask(url, timeout=2).is_success
     except httpx.TransportError:
         return False

@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
-import httpx
 from prometheus_client.parser import text_string_to_metric_families
+
+from support.plain_http import ask
 
 
 class Scrape(NamedTuple):
@@ -41,4 +42,4 @@ class Scrape(NamedTuple):
 
 def scrape(url: str) -> Scrape:
     """One scrape, on a connection of its own: any of several processes may answer."""
-    return Scrape.of(httpx.get(f"{url}/metrics", timeout=20).raise_for_status().text)
+    return Scrape.of(ask(f"{url}/metrics").raise_for_status().text)

@@ -13,6 +13,7 @@ import uvicorn
 from entrypoints.sandbox.app import create_sandbox
 from entrypoints.sandbox.clock import Clock
 from entrypoints.sandbox.wechat import WeChat
+from support import plain_http
 
 APPID = "wx0123456789abcdef"
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -83,7 +84,7 @@ def served() -> Iterator[httpx.Client]:
     thread.start()
     while not server.started and thread.is_alive():
         time.sleep(0.01)
-    with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", trust_env=False) as client:
+    with plain_http.client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", trust_env=False) as client:
         yield client
     server.should_exit = True
     thread.join()
