@@ -7,7 +7,8 @@ import secrets
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from itertools import cycle
 
 import httpx
 import pytest
@@ -72,9 +73,10 @@ def test_forty_calls_on_four_processes_fetch_one_token(
     """However many calls need the first access token at once, on however many processes, WeChat is asked once."""
     env = app.env | ({"WXLOGIN_REDIS_URL": own_redis_url} if store == "redis" else {})
     wechat.fail(path=TOKEN_PATH, delay_seconds=0.5)
-    with service("--workers", str(PROCESSES), env=env) as running, ThreadPoolExecutor(CALLS) as threads:
-        tokens = [app.log_in(running) for _ in range(CALLS)]
-        statuses = list(threads.map(lambda token: ask(running, token), tokens))
+    with ExitStack() as stack, ThreadPoolExecutor(CALLS) as threads:
+        services = [stack.enter_context(service(env=env)) for _ in range(PROCESSES)]
+        tokens = [app.log_in(services[0]) for _ in range(CALLS)]
+        statuses = list(threads.map(ask, cycle(services), tokens))
 
     assert statuses == [200] * CALLS
     assert app.fetches == 1

@@ -13,6 +13,7 @@ from adapters.wechat.errcodes import ERRCODES
 from domain.session import EndReason
 from entrypoints.metrics import METHODS
 from entrypoints.problems import DEFECT, OUTCOMES
+from support import servers
 from support.jobs import run_job
 from support.plain_http import ask
 from support.processes import APPID, Sandbox, Service, environment, exchange, running, service
@@ -31,10 +32,11 @@ def own(sandbox: Sandbox, sqlite_url: str, redis_url: str) -> Iterator[Service]:
         yield one
 
 
-@pytest.fixture
-def several(sandbox: Sandbox, sqlite_url: str, redis_url: str) -> Iterator[Service]:
+@pytest.fixture(scope="module")
+def several(sandbox: Sandbox, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service of three processes."""
-    env = environment(database_url=sqlite_url, wechat_url=sandbox.url, redis_url=redis_url)
+    url = servers.sqlite_url(tmp_path_factory.mktemp("several"))
+    env = environment(database_url=url, wechat_url=sandbox.url, redis_url=redis_url)
     with service("--workers", "3", env=env) as three:
         yield three
         three.process.stop()
@@ -92,6 +94,7 @@ def test_the_pool_is_whole_again(own: Service, sandbox: Sandbox) -> None:
 
 def test_several_processes_tell_the_sum_whichever_answers(several: Service, sandbox: Sandbox) -> None:
     """Logins and checks of all processes add up, and every scrape says the same."""
+    before = scrape(several.url)
     tokens = [
         ask(f"{several.url}/v1/sessions", "POST", json={"code": sandbox.code()}).json()["token"] for _ in range(6)
     ]
@@ -99,17 +102,20 @@ def test_several_processes_tell_the_sum_whichever_answers(several: Service, sand
         ask(f"{several.url}/auth", headers={"Authorization": f"Bearer {token}"})
     seen = [scrape(several.url) for _ in range(SCRAPES)]
 
-    assert {each.value("wxlogin_logins_total", app=APPID, outcome="ok") for each in seen} == {6}
-    assert {each.value("wxlogin_session_checks_total", outcome="ok") for each in seen} == {30}
-    assert {
-        each.value("wxlogin_wechat_request_duration_seconds_count", path="/sns/jscode2session") for each in seen
-    } == {6}
+    def since(name: str, **labels: str) -> list[float]:
+        return [each.value(name, **labels) - before.value(name, **labels) for each in seen]
+
+    assert set(since("wxlogin_logins_total", app=APPID, outcome="ok")) == {6}
+    assert set(since("wxlogin_session_checks_total", outcome="ok")) == {30}
+    assert set(since("wxlogin_wechat_request_duration_seconds_count", path="/sns/jscode2session")) == {6}
     assert {each.value("wxlogin_database_pool_size") for each in seen} == {3}
-    assert [each.total("wxlogin_http_requests_total", route="/metrics") for each in seen] == list(range(SCRAPES))
+    scrapes = since("wxlogin_http_requests_total", method="GET", route="/metrics", status="200")
+    assert scrapes == list(range(1, SCRAPES + 1))
 
 
 def test_what_a_killed_process_counted_stays(several: Service, sandbox: Sandbox) -> None:
     """kill -9 of two of three: no count is lost, none counts twice, and what they had in use is forgotten."""
+    first = scrape(several.url)
     for _ in range(12):
         token = ask(f"{several.url}/v1/sessions", "POST", json={"code": sandbox.code()}).json()["token"]
         ask(f"{several.url}/auth", headers={"Authorization": f"Bearer {token}"})
@@ -122,7 +128,7 @@ def test_what_a_killed_process_counted_stays(several: Service, sandbox: Sandbox)
 
     assert len(pids(before)) == 3
     for name in ("wxlogin_logins_total", "wxlogin_session_checks_total", "wxlogin_wechat_requests_total"):
-        assert {each.total(name) for each in [before, *after]} == {12}
+        assert {each.total(name) - first.total(name) for each in [before, *after]} == {12}
     assert {each.value("wxlogin_database_pool_size") for each in after} == {3}
     assert {each.total("wxlogin_build_info") for each in after} == {1}
 
@@ -135,12 +141,13 @@ def _replaced(several: Service, killed: list[int]) -> bool:
     return len(now) == 3 and not now & set(killed)
 
 
-def test_counts_leave_nothing_behind(several: Service) -> None:
+def test_counts_leave_nothing_behind(sandbox: Sandbox, sqlite_url: str) -> None:
     """The directory in which processes count is private, and gone when the service has stopped."""
-    supervisor = psutil.Process(several.process.process.pid)
-    directory = Path(supervisor.children()[-1].environ()["PROMETHEUS_MULTIPROC_DIR"])
-    mode = directory.stat().st_mode & 0o777
-    status = several.process.stop()
+    with service("--workers", "2", env=environment(database_url=sqlite_url, wechat_url=sandbox.url)) as two:
+        supervisor = psutil.Process(two.process.process.pid)
+        directory = Path(supervisor.children()[-1].environ()["PROMETHEUS_MULTIPROC_DIR"])
+        mode = directory.stat().st_mode & 0o777
+        status = two.process.stop()
 
     assert (mode, status) == (0o700, 0)
     assert not directory.exists()
