@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from adapters.sql.database import Database
 from adapters.sql.schema import migrate
 from support import gateways, processes, servers, topologies
 from support.clock import Clock
+
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")  # a busy machine fails no test
 
 DATABASES = ["sqlite", "postgresql", *(["mariadb"] if servers.find_mariadb() else [])]
 

@@ -34,7 +34,7 @@ FAULTS: list[dict[str, Any]] = [
     {"body": "<html>"},
     {"body": {"openid": 7, "session_key": "c2VjcmV0LXNlc3Npb24ta2V5"}},
     {"drop": True},
-    {"delay_seconds": 1},
+    {"delay_seconds": 2},
 ]
 
 
@@ -138,7 +138,7 @@ def settings(wiretap: Wiretap, directory: Path, **more: str) -> Environment:
     """The settings of an installation that logs all it can."""
     given = {
         "wechat_url": wiretap.url,
-        "wechat_timeout_seconds": "0.5",
+        "wechat_timeout_seconds": "1",
         "database_url": sqlite_url(directory),
         "log_level": "debug",
         "clients": json.dumps({"backend": CLIENT_SECRET}),

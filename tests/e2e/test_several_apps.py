@@ -150,7 +150,7 @@ async def take_all(
     return transport.errcodes
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, turns=st.lists(st.integers(0, 20), max_size=40))
 def test_no_app_reaches_into_another(
     three_apps: Settings, wechat: httpx.ASGITransport, steps: list[Step], turns: list[int]

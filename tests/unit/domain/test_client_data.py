@@ -23,7 +23,7 @@ def base64_of(data: bytes) -> str:
 
 
 @given(st.integers(1, 8).flatmap(lambda blocks: st.binary(min_size=16 * blocks, max_size=16 * blocks)))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_whole_blocks_are_parsed(ciphertext: bytes) -> None:
     """Base64 of one or more blocks, with an iv of one, becomes the bytes that it stands for."""
     assert EncryptedData.parse(base64_of(ciphertext), base64_of(IV)) == EncryptedData(ciphertext, IV)
@@ -69,7 +69,7 @@ def test_what_is_not_base64_is_refused(field: str, text: str) -> None:
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_text_is_parsed_or_refused(encrypted_data: str, iv: str) -> None:
     """Whatever a client sends is data or RequestInvalid, and never a defect."""
     try:

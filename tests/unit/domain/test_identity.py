@@ -31,7 +31,7 @@ def outcome(build: Callable[[str], AppId | LoginCode | PhoneCode], text: str) ->
 @example("0code code")
 @example("c" * 512)
 @example("c" * 513)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_text_is_a_code_or_refused(text: str) -> None:
     """One to 512 visible ASCII characters are a code, nothing is CodeMissing, all else is RequestInvalid."""
     is_code = 1 <= len(text) <= 512 and all("!" <= character <= "~" for character in text)
@@ -46,7 +46,7 @@ def test_any_text_is_a_code_or_refused(text: str) -> None:
 @example("wx\N{ARABIC-INDIC DIGIT ONE}")
 @example("a" * 64)
 @example("a" * 65)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_text_is_an_appid_or_refused(text: str) -> None:
     """One to 64 ASCII letters, digits, dashes and underscores are an appid, all else is RequestInvalid."""
     fits = all(character.isascii() and (character.isalnum() or character in "_-") for character in text)

@@ -61,7 +61,7 @@ def test_every_bit_of_a_token_is_random() -> None:
 @example("")
 @example(TOKEN.value)
 @example(TOKEN.value + "\n")
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_text_is_a_token_or_refused(text: str) -> None:
     """43 URL-safe characters may be a token, nothing is TokenMissing, all else is TokenInvalid."""
     fits = len(text) == 43 and all(c.isascii() and (c.isalnum() or c in "_-") for c in text)
@@ -157,7 +157,7 @@ def test_it_is_forgotten_after_a_week_that_a_session_expired() -> None:
 
 
 @given(st.lists(DURATIONS, min_size=1, max_size=8))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_touch_takes_a_session_beyond_its_greatest_age(pauses: list[timedelta]) -> None:
     """However often a session is touched, it ends at its greatest age, and nothing else of it changes."""
     session = first = start()
@@ -184,7 +184,7 @@ def test_an_ended_session_says_why_until_that_is_forgotten(reason: EndReason, er
 
 
 @given(age=DURATIONS, max_age=DURATIONS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_reason_is_kept_for_a_week_at_most_and_no_longer_than_the_session_would_have_lived(
     age: timedelta, max_age: timedelta
 ) -> None:
@@ -200,7 +200,7 @@ SESSIONS = st.lists(st.builds(start, st.builds(SessionPolicy, idle=DURATIONS), s
 
 
 @given(SESSIONS, st.integers(1, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_oldest_live_sessions_give_way(sessions: list[Session], limit: int) -> None:
     """What is left has no more than the limit of live sessions, and none that gave way is newer than one that stays."""
     gone = beyond_limit(sessions, limit, NOW)
@@ -214,7 +214,7 @@ def test_the_oldest_live_sessions_give_way(sessions: list[Session], limit: int) 
 
 
 @given(SESSIONS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_no_limit_is_no_limit(sessions: list[Session]) -> None:
     """With a limit of 0 no session gives way."""
 

@@ -54,7 +54,7 @@ def test_names_of_people_are_accepted(text: str) -> None:
 
 
 @given(st.sampled_from(list(PROFILE_LIMITS)), st.text(st.characters(exclude_categories=()), max_size=70))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_text_is_accepted_or_refused(name: str, text: str) -> None:
     """Text is refused if it is too long or has a control character or half a surrogate pair, and for nothing else."""
     fits = len(text) <= PROFILE_LIMITS[name] and not {"Cc", "Cs"} & {category(character) for character in text}

@@ -61,7 +61,7 @@ def test_wechats_own_sample_opens() -> None:
         st.integers(-(2**63), 2**63) | st.booleans() | st.none() | st.text(st.characters(exclude_categories=["Cs"])),
     )
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_object_opens(data: dict[str, Any]) -> None:
     """Whatever object WeChat encrypted comes back as it was, of any length and script."""
     assert WeChatDecryptor().decrypt(encrypted(json.dumps(data, ensure_ascii=False).encode()), SESSION_KEY) == data
@@ -78,7 +78,7 @@ def test_a_flipped_bit_in_the_last_block_opens_nothing(bit: int) -> None:
 
 
 @given(st.binary(min_size=16, max_size=16).filter(lambda key: key != KEY))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_wrong_key_opens_nothing(key: bytes) -> None:
     """Any other key is DataUndecryptable, whether it shows in the padding or in what comes out."""
     with pytest.raises(DataUndecryptable):
@@ -89,7 +89,7 @@ def test_a_wrong_key_opens_nothing(key: bytes) -> None:
     st.binary(min_size=16, max_size=16),
     st.integers(1, 4).flatmap(lambda n: st.binary(min_size=16 * n, max_size=16 * n)),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_bytes_are_undecryptable_and_no_defect(iv: bytes, ciphertext: bytes) -> None:
     """Whatever blocks a client makes up, there is one error for them."""
     with pytest.raises(DataUndecryptable):
