@@ -13,7 +13,7 @@ demo: install
 	@$(BIN)/wxlogin demo $(ARGS)
 
 test: $(VENV)/dev $(SDKS)/$(NODE_MODULES)
-	$(BIN)/pytest --numprocesses 4 $(ARGS)
+	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check .
