@@ -1,6 +1,5 @@
 """Servers that tests share: one of each kind a test process, started when the first test asks for it."""
 
-import asyncio
 import gc
 import os
 from collections.abc import Iterator
@@ -9,8 +8,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from adapters.sql.database import Database
-from adapters.sql.schema import migrate
 from support import gateways, processes, servers, topologies
 from support.clock import Clock
 
@@ -103,7 +100,7 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def database_url(empty_database_url: str) -> str:
     """A new, migrated database on each kind of server."""
-    asyncio.run(_migrate(empty_database_url))
+    servers.migrate_database(empty_database_url)
     return empty_database_url
 
 
@@ -111,7 +108,7 @@ def database_url(empty_database_url: str) -> str:
 def sqlite_url(tmp_path: Path) -> str:
     """A new, migrated SQLite database."""
     url = servers.sqlite_url(tmp_path)
-    asyncio.run(_migrate(url))
+    servers.migrate_database(url)
     return url
 
 
@@ -120,8 +117,3 @@ def sandbox() -> Iterator[processes.Sandbox]:
     """A WeChat sandbox in a process of its own."""
     with processes.sandbox() as running:
         yield running
-
-
-async def _migrate(url: str) -> None:
-    async with Database(url) as database:
-        await migrate(database)

@@ -1,6 +1,5 @@
 """Databases that contract tests share, one of each kind: they tell their users and sessions apart by name."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import pytest
 
 from adapters.memory.user_repository import MemoryUserRepository
 from adapters.sql.database import Database
-from adapters.sql.schema import migrate
 from adapters.sql.user_repository import SqlUserRepository
 from application.ports import UserRepository
 from support import servers
@@ -63,10 +61,5 @@ def _place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         url = servers.sqlite_url(tmp_path_factory.mktemp("contract"))
     else:
         url = servers.create_database(request.getfixturevalue(SERVER[kind]))
-    asyncio.run(_migrate(url))
+    servers.migrate_database(url)
     return url
-
-
-async def _migrate(url: str) -> None:
-    async with Database(url) as database:
-        await migrate(database)

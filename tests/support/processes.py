@@ -15,7 +15,7 @@ from typing import IO, Any
 import httpx
 
 from support import plain_http
-from support.servers import wait_until
+from support.servers import migrate_database, wait_until
 from support.zygote import zygote
 
 APPID = "wx0123456789abcdef"
@@ -180,8 +180,7 @@ def sandbox(*arguments: str) -> Iterator[Sandbox]:
 @contextmanager
 def service(*arguments: str, env: Mapping[str, str]) -> Iterator["Service"]:
     """A running `wxlogin serve` on a migrated database."""
-    migrated = run("migrate", env=env)
-    assert migrated.returncode == 0, migrated.stderr
+    migrate_database(env["WXLOGIN_DATABASE_URL"])
     with running("serve", "--port", "0", *arguments, env=env) as process:
         url = process.event("serving")["url"]
         wait_until(lambda: _answers(f"{url}/healthz"), "serve")

@@ -20,6 +20,9 @@ import psutil
 from sqlalchemy import URL, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from adapters.sql.database import Database
+from adapters.sql.schema import migrate
+
 START_SECONDS = 60.0
 NO_KEYS = ["--rename-command", "KEYS", ""]
 """A Redis that does not know KEYS: it stops all others for as long as it looks, and nothing of ours may need it."""
@@ -224,6 +227,16 @@ async def _execute(url: URL, statement: str) -> None:
     async with engine.connect() as connection:
         await connection.execute(text(statement))
     await engine.dispose()
+
+
+def migrate_database(url: str) -> None:
+    """Bring the database of this URL to the newest schema."""
+    asyncio.run(_migrate(url))
+
+
+async def _migrate(url: str) -> None:
+    async with Database(url) as database:
+        await migrate(database)
 
 
 def unique_name() -> str:
