@@ -194,15 +194,16 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every metric, without the times at which its counters were made: several processes have none in common."""
-        for source in (self._tallies, self._others(), Processes(self._directory)):
-            for metric in source.collect():
+        for source in (self._tallies.collect(), self._others(), Processes(self._directory).collect()):
+            for metric in source:
                 metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
                 yield metric
 
-    def _others(self) -> Collector:
+    def _others(self) -> Iterable[Metric]:
         if self._directory is None:
-            return self._registry
-        return MultiProcessCollector(None, path=str(self._directory))  # type: ignore[no-untyped-call]
+            return self._registry.collect()
+        files = [str(file) for file in self._directory.glob("*.db") if _is_made(file)]
+        return MultiProcessCollector.merge(files)  # type: ignore[no-any-return, no-untyped-call]
 
 
 CHECK_CODES = [
@@ -244,6 +245,14 @@ def forget_gauges(directory: Path, living: set[int | None]) -> None:
     """Drop what processes that are gone had in use. What they counted stays."""
     for pid in _living(directory) - living:
         mark_process_dead(pid, path=str(directory))  # type: ignore[no-untyped-call]
+
+
+def _is_made(file: Path) -> bool:
+    """Whether there is anything in it: one that is just being made is empty, and the library fails at it."""
+    try:
+        return file.stat().st_size > 0
+    except FileNotFoundError:  # its process is gone, and its gauges were forgotten meanwhile
+        return False
 
 
 def _living(directory: Path) -> set[int]:

@@ -20,7 +20,7 @@ from domain.identity import AppId, Identity
 from domain.rate_limit import RateLimit
 from domain.session import SessionPolicy
 from entrypoints.counted import CountedLogin, CountedRateLimiter, CountedSessions, CountedTokenIssuer
-from entrypoints.metrics import Metrics, forget_gauges
+from entrypoints.metrics import DIRECTORY, Metrics, forget_gauges
 from entrypoints.tallies import Tallies
 from support.clock import Clock
 from support.scrapes import Scrape
@@ -277,6 +277,16 @@ def test_tallies_of_another_process_are_added(tmp_path: Path) -> None:
     (family,) = tallies.collect()
 
     assert {sample.labels["kind"]: sample.value for sample in family.samples} == {"a": 0, "b": 4}
+
+
+def test_a_process_that_just_starts_hinders_no_scrape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process's file that is just being made, and empty, does not keep the others' numbers from being told."""
+    monkeypatch.setenv(DIRECTORY, str(tmp_path))
+    for name in ("counter_1.db", "gauge_livesum_1.db", "tallies_1"):
+        (tmp_path / name).touch()
+    body, _ = Metrics().expose("")
+
+    assert b"wxlogin_session_checks_total" in body
 
 
 def test_what_a_dead_process_had_in_use_is_forgotten(tmp_path: Path) -> None:
