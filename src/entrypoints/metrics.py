@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -19,6 +18,7 @@ from prometheus_client.registry import Collector
 from domain.errors import StoreUnavailable, Unauthenticated
 from domain.identity import AppId
 from domain.session import EndReason
+from entrypoints.held_directory import held_directory, hold
 from entrypoints.problems import DEFECT, OUTCOMES
 from entrypoints.tallies import Tallies
 
@@ -233,12 +233,17 @@ class Processes(Collector):
 @contextmanager
 def shared_by_processes() -> Iterator[Path]:
     """Where the processes that are started meanwhile count together; gone afterwards, with what they counted."""
-    with TemporaryDirectory(prefix="wxlogin-metrics-") as directory:
-        os.environ[DIRECTORY] = directory
+    with held_directory("wxlogin-metrics-") as directory:
+        os.environ[DIRECTORY] = str(directory)
         try:
-            yield Path(directory)
+            yield directory
         finally:
             del os.environ[DIRECTORY]
+
+
+def count_together() -> None:
+    """Keep the directory that this process was started with until it ends, though its supervisor be killed before."""
+    hold(Path(os.environ[DIRECTORY]))
 
 
 def forget_gauges(directory: Path, living: set[int | None]) -> None:

@@ -14,6 +14,7 @@ from domain.session import EndReason
 from entrypoints.metrics import METHODS
 from entrypoints.problems import DEFECT, OUTCOMES
 from support import servers
+from support.faults import workers_of
 from support.jobs import run_job
 from support.plain_http import ask
 from support.processes import APPID, Sandbox, Service, environment, exchange, running, service
@@ -151,6 +152,27 @@ def test_counts_leave_nothing_behind(sandbox: Sandbox, sqlite_url: str) -> None:
 
     assert (mode, status) == (0o700, 0)
     assert not directory.exists()
+
+
+def test_what_a_killed_service_counted_in_goes_at_the_next_start(tmp_path: Path, sqlite_url: str) -> None:
+    """The directory of a service whose supervisor was killed stays as long as one of its processes lives."""
+    env = environment(database_url=sqlite_url) | {"TMPDIR": str(tmp_path)}
+    with service("--workers", "2", env=env) as killed:
+        (directory,) = tmp_path.glob("wxlogin-metrics-*")
+        stuck, other = (psutil.Process(pid) for pid in workers_of(killed))
+        stuck.suspend()
+        try:
+            killed.process.stop(signal.SIGKILL)
+            other.wait(timeout=20)
+            with service("--workers", "2", env=env):
+                stayed = directory.exists()
+        finally:
+            stuck.resume()
+        stuck.wait(timeout=20)
+    with service("--workers", "2", env=env):
+        gone = not directory.exists()
+
+    assert (stayed, gone) == (True, True)
 
 
 @pytest.mark.parametrize(

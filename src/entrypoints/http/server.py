@@ -19,7 +19,7 @@ from entrypoints.container import open_container, require_migrated
 from entrypoints.http.app import create_app
 from entrypoints.http.protocol import HttpProtocol
 from entrypoints.log import configure_logging, log
-from entrypoints.metrics import forget_gauges, shared_by_processes
+from entrypoints.metrics import count_together, forget_gauges, shared_by_processes
 from entrypoints.settings import Settings, SettingsError, load_settings
 
 DRAIN_SECONDS = 10
@@ -31,6 +31,7 @@ def app_of_environment() -> Litestar:
     settings = load_settings()
     configure_logging(settings)
     if supervisor := multiprocessing.parent_process():
+        count_together()
         threading.Thread(target=_end_with, args=[supervisor], daemon=True).start()
     app = create_app(lambda: open_container(settings))
     gc.collect()
