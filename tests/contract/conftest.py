@@ -10,6 +10,9 @@ from adapters.sql.database import Database
 from adapters.sql.user_repository import SqlUserRepository
 from application.ports import UserRepository
 from support import servers
+from support.clock import Clock
+from support.sessions import World
+from support.stores import open_home
 
 DATABASES = ["sqlite", "postgresql", *(["mariadb"] if servers.find_mariadb() else [])]
 SERVER = {"postgresql": "postgres", "mariadb": "mariadb"}
@@ -49,6 +52,13 @@ async def users(user_place: str) -> AsyncIterator[UserRepository]:
         return
     async with Database(user_place) as database:
         yield SqlUserRepository(database)
+
+
+@pytest.fixture
+async def world(session_place: str, clock: Clock) -> AsyncIterator[World]:
+    """A session store under test."""
+    async with open_home(session_place) as home:
+        yield World(home, clock)
 
 
 def _place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:

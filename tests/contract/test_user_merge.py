@@ -12,16 +12,15 @@ from adapters.sql.database import Database
 from application.ports import UserRepository
 from domain.errors import NotFound, RequestInvalid
 from domain.identity import AppId
-from domain.user import PhoneNumber, Profile, ProfileChange, UnionIdConflict
+from domain.user import Profile, ProfileChange, UnionIdConflict
 from support.clock import Clock
 from support.servers import find_mariadb
 from support.stores import read_rows
-from support.users import APP, OTHER_APP, accounts_of, conflicts_of, made, somebody, unique
+from support.users import APP, NUMBER, OTHER_APP, OTHER_NUMBER, accounts_of, conflicts_of, made, somebody, unique
 
 pytestmark = pytest.mark.anyio
 
 NOTHING: frozenset[str] = frozenset()
-NUMBER, OTHER_NUMBER = PhoneNumber("+8613800000000"), PhoneNumber("+12025550123")
 DATABASES = ["sqlite", "postgresql", *(["mariadb"] if find_mariadb() else [])]
 durable = pytest.mark.parametrize("user_place", DATABASES, indirect=True)
 FAMILY = "👩\N{ZERO WIDTH JOINER}👩\N{ZERO WIDTH JOINER}👧"

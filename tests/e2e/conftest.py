@@ -1,6 +1,7 @@
 """One service a session store, a test process, shared by the tests that need no settings of their own."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from support import gateways, processes
+from support.devices import Device, LogIn
 from support.processes import Environment, Sandbox, Service, environment, run
 from support.servers import sqlite_url
 
@@ -92,3 +94,25 @@ def env(sandbox: Sandbox, directory: Path) -> Environment:
 def empty(sandbox: Sandbox, tmp_path: Path) -> Environment:
     """The settings of an installation whose database is not migrated."""
     return environment(wechat_url=sandbox.url, database_url=sqlite_url(tmp_path))
+
+
+@pytest.fixture
+def log_in(either_service: Service, sandbox: Sandbox) -> LogIn:
+    """Logs a device in: of the user with that openid, or of a new one."""
+
+    def log_in(openid: str = "", **headers: str) -> Device:
+        return Device(either_service, sandbox.code(**({"openid": openid} if openid else {})), **headers)
+
+    return log_in
+
+
+@pytest.fixture
+def user(request: pytest.FixtureRequest) -> str:
+    """The openid of a user of this test's own."""
+    return re.sub(r"[^A-Za-z0-9]", "-", request.node.name)[:100]
+
+
+@pytest.fixture
+def me(service: Service, sandbox: Sandbox) -> Device:
+    """A device of a new user."""
+    return Device(service, sandbox.code())

@@ -4,10 +4,11 @@ import uuid
 
 from application.ports import UserRepository
 from domain.identity import AppId, Identity
-from domain.user import UnionIdConflict, User
+from domain.user import PhoneNumber, UnionIdConflict, User
 from support.clock import Clock
 
 APP, OTHER_APP = AppId("wx0000000000000001"), AppId("wx0000000000000002")
+NUMBER, OTHER_NUMBER = PhoneNumber("+8613800000000"), PhoneNumber("+12025550123")
 
 
 def unique(prefix: str = "o") -> str:

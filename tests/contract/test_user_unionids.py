@@ -1,0 +1,153 @@
+"""Unionids, early, late and in conflict, on every UserRepository."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from application.ports import UserRepository
+from domain.user import UnionIdConflict
+from support.clock import Clock
+from support.users import APP, OTHER_APP, accounts_of, conflicts_of, somebody, unique
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_unionid_is_one_user_in_all_apps(users: UserRepository, clock: Clock) -> None:
+    """Accounts of two apps that show the same unionid are one user with both accounts."""
+    here = somebody(APP, unique("u"))
+    there = somebody(OTHER_APP, here.unionid)
+    first, _ = await users.find_or_create(here, clock.now)
+    second, is_new = await users.find_or_create(there, clock.advance(seconds=1))
+    user = await users.get(first.id)
+
+    assert not is_new
+    assert second.id == first.id
+    assert user.unionid == here.unionid
+    assert accounts_of(user) == [(APP, here.openid), (OTHER_APP, there.openid)]
+
+
+async def test_a_unionid_is_one_user_when_its_accounts_log_in_at_once(users: UserRepository, clock: Clock) -> None:
+    """First logins at once in two apps with the same unionid make one user, new to exactly one of them."""
+    here = somebody(APP, unique("u"))
+    there = somebody(OTHER_APP, here.unionid)
+
+    answers = await asyncio.gather(*(users.find_or_create(identity, clock.now) for identity in [here, there] * 5))
+    user = await users.get(answers[0][0].id)
+
+    assert {answer.id for answer, _ in answers} == {user.id}
+    assert sum(is_new for _, is_new in answers) == 1
+    assert set(accounts_of(user)) == {(APP, here.openid), (OTHER_APP, there.openid)}
+
+
+async def test_a_late_unionid_is_added(users: UserRepository, clock: Clock) -> None:
+    """A unionid that an account shows only later becomes the user's, and brings the accounts of other apps along."""
+    identity, unionid = somebody(), unique("u")
+    user, _ = await users.find_or_create(identity, clock.now)
+    now = clock.advance(days=1)
+
+    late, is_new = await users.find_or_create(replace(identity, unionid=unionid), now)
+    elsewhere, _ = await users.find_or_create(somebody(OTHER_APP, unionid), now)
+    kept = await users.get(user.id)
+
+    assert not is_new
+    assert late.id == elsewhere.id == user.id
+    assert late.unionid == kept.unionid == unionid
+    assert kept.updated_at == now
+    assert await conflicts_of(users, user) == []
+
+
+async def test_a_late_unionid_of_many_logins_at_once_is_added_once(users: UserRepository, clock: Clock) -> None:
+    """When many logins of an account show its late unionid at once, all succeed and it is no conflict."""
+    identity = somebody()
+    user, _ = await users.find_or_create(identity, clock.now)
+    late = replace(identity, unionid=unique("u"))
+
+    answers = await asyncio.gather(*(users.find_or_create(late, clock.now) for _ in range(10)))
+
+    assert {(answer.id, answer.unionid, is_new) for answer, is_new in answers} == {(user.id, late.unionid, False)}
+    assert await conflicts_of(users, user) == []
+
+
+async def test_a_unionid_stays_when_wechat_shows_none(users: UserRepository, clock: Clock) -> None:
+    """A login without a unionid takes none away."""
+    identity = somebody(unionid=unique("u"))
+    user, _ = await users.find_or_create(identity, clock.now)
+    again, _ = await users.find_or_create(replace(identity, unionid=None), clock.now)
+
+    assert again.id == user.id
+    assert (await users.get(user.id)).unionid == identity.unionid
+
+
+async def test_a_late_unionid_of_another_user_changes_nobody(users: UserRepository, clock: Clock) -> None:
+    """A late unionid that another user has lets the login succeed, changes neither, and is recorded once."""
+    unionid, identity = unique("u"), somebody()
+    owner, _ = await users.find_or_create(somebody(OTHER_APP, unionid), clock.now)
+    user, _ = await users.find_or_create(identity, clock.now)
+    before = [await users.get(owner.id), await users.get(user.id)]
+    late = replace(identity, unionid=unionid)
+
+    answers = [await users.find_or_create(late, clock.advance(days=1)) for _ in range(3)]
+    answers += await asyncio.gather(*(users.find_or_create(late, clock.now) for _ in range(5)))
+
+    assert {(answer.id, is_new) for answer, is_new in answers} == {(user.id, False)}
+    assert [await users.get(owner.id), await users.get(user.id)] == before
+    assert await conflicts_of(users, user) == [UnionIdConflict(user.id, unionid, owner.id)]
+    assert await conflicts_of(users, owner) == []
+
+
+async def test_a_conflict_seen_by_many_at_once_is_recorded_once(users: UserRepository, clock: Clock) -> None:
+    """When the first logins to show a conflict run at once, all succeed and one conflict is recorded."""
+    unionid, identity = unique("u"), somebody()
+    owner, _ = await users.find_or_create(somebody(OTHER_APP, unionid), clock.now)
+    user, _ = await users.find_or_create(identity, clock.now)
+    late = replace(identity, unionid=unionid)
+
+    answers = await asyncio.gather(*(users.find_or_create(late, clock.now) for _ in range(10)))
+
+    assert {answer.id for answer, _ in answers} == {user.id}
+    assert await conflicts_of(users, user) == [UnionIdConflict(user.id, unionid, owner.id)]
+
+
+async def test_a_late_unionid_that_two_users_show_at_once_is_one_users(users: UserRepository, clock: Clock) -> None:
+    """When two users show the same late unionid at once, one gets it, the other's conflict is recorded."""
+    unionid, identities = unique("u"), [somebody(APP), somebody(OTHER_APP)]
+    made = [(await users.find_or_create(identity, clock.now))[0] for identity in identities]
+    late = [replace(identity, unionid=unionid) for identity in identities]
+
+    await asyncio.gather(*(users.find_or_create(identity, clock.now) for identity in late))
+    kept = [await users.get(user.id) for user in made]
+    winner, loser = sorted(kept, key=lambda user: user.unionid is None)
+
+    assert (winner.unionid, loser.unionid) == (unionid, None)
+    assert await conflicts_of(users, winner) == []
+    assert await conflicts_of(users, loser) == [UnionIdConflict(loser.id, unionid, winner.id)]
+
+
+@pytest.mark.parametrize("is_anothers", [False, True], ids=["nobody's", "another user's"])
+async def test_a_changed_unionid_changes_nobody(users: UserRepository, clock: Clock, is_anothers: bool) -> None:
+    """An account that shows another unionid than before logs in, keeps the first, and is recorded once."""
+    changed, identity = unique("u"), somebody(unionid=unique("u"))
+    user, _ = await users.find_or_create(identity, clock.now)
+    owner = (await users.find_or_create(somebody(OTHER_APP, changed), clock.now))[0] if is_anothers else None
+    before = await users.get(user.id)
+
+    for _ in range(3):
+        answer, is_new = await users.find_or_create(replace(identity, unionid=changed), clock.advance(days=1))
+        assert (answer.id, is_new) == (user.id, False)
+
+    assert await users.get(user.id) == before
+    assert await conflicts_of(users, user) == [UnionIdConflict(user.id, changed, owner.id if owner else None)]
+
+
+async def test_a_conflict_is_recorded_once_though_its_unionid_finds_an_owner(
+    users: UserRepository, clock: Clock
+) -> None:
+    """A changed unionid that was nobody's stays one conflict when it becomes another user's."""
+    changed, identity = unique("u"), somebody(unionid=unique("u"))
+    user, _ = await users.find_or_create(identity, clock.now)
+    await users.find_or_create(replace(identity, unionid=changed), clock.now)
+    await users.find_or_create(somebody(OTHER_APP, changed), clock.now)
+    await users.find_or_create(replace(identity, unionid=changed), clock.now)
+
+    assert [conflict.unionid for conflict in await conflicts_of(users, user)] == [changed]

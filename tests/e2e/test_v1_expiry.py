@@ -1,0 +1,80 @@
+"""Sessions that give way or expire, as /v1 shows them."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from support.devices import Device, LogIn, time_of
+from support.processes import APPID, Sandbox, Service
+from support.servers import wait_until
+
+REFERER = {"Referer": f"https://servicewechat.com/{APPID}/0/page-frame.html"}
+
+
+@pytest.fixture(scope="module", params=["database", "redis"])
+def hasty_service(request: pytest.FixtureRequest, open_service: Any) -> Iterator[Service]:
+    """A service of short patience: sessions idle out after a second and end after two, and two are a user's limit."""
+    redis = {"redis_url": request.getfixturevalue("redis_url")} if request.param == "redis" else {}
+    with open_service(session_idle_seconds="1", session_max_seconds="2", sessions_per_user="2", **redis) as service:
+        yield service
+
+
+def test_the_oldest_session_gives_way(log_in: LogIn, user: str) -> None:
+    """The thirteenth login of a user ends the first, which is told so."""
+    devices = [log_in(user) for _ in range(13)]
+    reasons = [device.reason() for device in devices]
+
+    assert reasons == ["session_replaced", *[None] * 12]
+    assert len(devices[-1].sessions()) == 12
+
+
+def test_an_unused_session_expires(hasty_service: Service, sandbox: Sandbox) -> None:
+    """A session that is unused for too long is over, says that it expired, and is not listed."""
+    idle = Device(hasty_service, sandbox.code(openid="idle"))
+    wait_until(lambda: datetime.now(UTC) > time_of(idle.login["session"]["idle_expires_at"]), "a second of idling")
+    fresh = Device(hasty_service, sandbox.code(openid="idle"))
+
+    assert idle.reason() == "session_expired"
+    assert [session["id"] for session in fresh.sessions()] == [fresh.id]
+
+
+def test_a_used_session_lives_on(hasty_service: Service, sandbox: Sandbox) -> None:
+    """A session in use outlives its idle time, and its times move."""
+    device = Device(hasty_service, sandbox.code())
+    began = device.login["session"]
+    deadline = time_of(began["idle_expires_at"]) + timedelta(seconds=0.3)
+    wait_until(lambda: device.reason() is not None or datetime.now(UTC) > deadline, "longer than the idle time")
+    now = device.ask("GET", "/v1/sessions/current").json()
+
+    assert time_of(now["last_seen_at"]) > time_of(began["last_seen_at"])
+    assert time_of(now["idle_expires_at"]) > time_of(began["idle_expires_at"])
+    assert (now["created_at"], now["expires_at"]) == (began["created_at"], began["expires_at"])
+
+
+def test_expired_sessions_do_not_count(hasty_service: Service, sandbox: Sandbox) -> None:
+    """What has expired takes no place: the login that follows replaces nobody."""
+    old = [Device(hasty_service, sandbox.code(openid="cap")) for _ in range(2)]
+    wait_until(lambda: datetime.now(UTC) > time_of(old[1].login["session"]["idle_expires_at"]), "a second of idling")
+    new = [Device(hasty_service, sandbox.code(openid="cap")) for _ in range(2)]
+
+    assert [device.reason() for device in new] == [None, None]
+    assert {device.reason() for device in old} == {"session_expired"}
+
+
+def test_a_session_ends_at_its_greatest_age(hasty_service: Service, sandbox: Sandbox) -> None:
+    """A session that is in use all the time is over at its greatest age, and says that it expired."""
+    device = Device(hasty_service, sandbox.code())
+    wait_until(lambda: device.reason() is not None, "the end of the session")
+    ended = datetime.now(UTC)
+
+    assert device.reason() == "session_expired"
+    assert ended >= time_of(device.login["session"]["expires_at"])
+
+
+def test_a_limit_of_zero_is_no_limit(two_apps: Service, sandbox: Sandbox) -> None:
+    """With WXLOGIN_SESSIONS_PER_USER=0 no session gives way."""
+    devices = [Device(two_apps, sandbox.code(openid="many"), **REFERER) for _ in range(14)]
+
+    assert {device.reason() for device in devices} == {None}

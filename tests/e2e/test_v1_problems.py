@@ -1,0 +1,150 @@
+"""What goes wrong under /v1 is a problem that a program can act on."""
+
+import re
+from typing import Any
+
+import pytest
+
+from support.devices import problem_of
+from support.processes import Sandbox, Service
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/sessions"),
+        ("GET", "/v1/sessions/current"),
+        ("DELETE", "/v1/sessions"),
+        ("DELETE", "/v1/sessions/current"),
+        ("DELETE", "/v1/sessions/some-id"),
+        ("GET", "/v1/me"),
+        ("PATCH", "/v1/me"),
+        ("PUT", "/v1/me"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("headers", "code", "challenge"),
+    [
+        ({}, "token_missing", "Bearer"),
+        (
+            {"Authorization": "Bearer " + "x" * 43},
+            "token_invalid",
+            'Bearer error="invalid_token", error_description="token_invalid"',
+        ),
+    ],
+    ids=["no token", "unknown token"],
+)
+def test_nothing_works_without_a_session(
+    service: Service, method: str, path: str, headers: dict[str, str], code: str, challenge: str
+) -> None:
+    """Every call but the login is a 401 without a live session, with the reason and the challenge."""
+    body = {"json": {"name": "x"}} if method in ("PATCH", "PUT") else {}
+    answer = service.http.request(method, path, headers=headers, **body)
+
+    assert problem_of(answer) == (401, code, "new_code")
+    assert answer.headers["www-authenticate"] == challenge
+
+
+@pytest.mark.parametrize(
+    ("fault", "problem"),
+    [
+        ({"errcode": -1}, (503, "wechat_unavailable", "new_code")),
+        ({"errcode": 40013}, (500, "app_misconfigured", "never")),
+        ({"errcode": 40125}, (500, "app_misconfigured", "never")),
+        ({"errcode": 40164}, (500, "app_misconfigured", "never")),
+        ({"errcode": 40243}, (500, "app_misconfigured", "never")),
+        ({"errcode": 41002}, (500, "app_misconfigured", "never")),
+        ({"errcode": 41004}, (500, "app_misconfigured", "never")),
+        ({"errcode": 41008}, (400, "code_missing", "never")),
+        ({"errcode": 40029}, (400, "code_invalid", "new_code")),
+        ({"errcode": 40163}, (400, "code_used", "new_code")),
+        ({"errcode": 40226}, (403, "user_blocked_by_wechat", "never")),
+        ({"errcode": 45009}, (429, "rate_limited", "later")),
+        ({"errcode": 45011}, (429, "rate_limited", "later")),
+        ({"errcode": 99999}, (503, "wechat_unavailable", "new_code")),
+        ({"status": 500}, (503, "wechat_unavailable", "new_code")),
+        ({"drop": True}, (503, "wechat_unavailable", "new_code")),
+        ({"body": "<html>"}, (502, "wechat_bad_answer", "new_code")),
+        ({"body": {"session_key": "a2V5"}}, (502, "wechat_bad_answer", "new_code")),
+        ({"body": "x" * 100_000}, (502, "wechat_bad_answer", "new_code")),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_each_failure_of_wechat_has_its_problem(
+    service: Service, sandbox: Sandbox, fault: dict[str, Any], problem: tuple[int, str, str]
+) -> None:
+    """Status, code and retry of a failed login are those of the table, and WeChat's errcode is told."""
+    sandbox.fail(**fault)
+    answer = service.http.post("/v1/sessions", json={"code": sandbox.code()})
+    body = answer.json()
+
+    assert problem_of(answer) == problem
+    assert {"type", "title", "status", "detail", "code", "retry"} <= set(body)
+    assert body["status"] == answer.status_code
+    assert body.get("errcode") == fault.get("errcode")
+    assert ("retry-after" in answer.headers) == (problem[2] == "later")
+
+
+def test_wechats_request_id_is_told(service: Service) -> None:
+    """The rid that WeChat's support asks for is part of the problem."""
+    body = service.http.post("/v1/sessions", json={"code": "never-issued"}).json()
+
+    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}", body["rid"])
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ({}, (400, "code_missing", "never")),
+        ({"code": ""}, (400, "code_missing", "never")),
+        ({"code": None}, (400, "code_missing", "never")),
+        ({"code": 7}, (400, "request_invalid", "never")),
+        ({"code": "x", "appid": "wx-unknown"}, (400, "app_unknown", "never")),
+    ],
+    ids=str,
+)
+def test_what_the_client_does_wrong_has_its_problem(
+    service: Service, body: dict[str, Any], problem: tuple[int, str, str]
+) -> None:
+    """A login without a usable code or app is refused with the code of the table."""
+    assert problem_of(service.http.post("/v1/sessions", json=body)) == problem
+
+
+def test_a_code_works_once(either_service: Service, sandbox: Sandbox) -> None:
+    """The second use of a code is code_used."""
+    code = sandbox.code()
+    either_service.log_in(code)
+
+    assert problem_of(either_service.http.post("/v1/sessions", json={"code": code})) == (400, "code_used", "new_code")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/nothing", 404),
+        ("POST", "/v2/sessions", 404),
+        ("PUT", "/v1/sessions", 405),
+        ("POST", "/v1/me", 405),
+    ],
+)
+def test_a_path_or_method_that_is_not_there_is_a_problem(service: Service, method: str, path: str, status: int) -> None:
+    """404 and 405 are problems too, and 405 says what is allowed."""
+    answer = service.http.request(method, path)
+
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.status_code, answer.json()["status"]) == (status, status)
+    assert ("allow" in answer.headers) == (status == 405)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_the_service_says_that_it_works(either_service: Service, path: str) -> None:
+    """/healthz and /readyz answer 200 with status ok."""
+    answer = either_service.http.get(path)
+
+    assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+
+
+def test_readiness_names_what_it_checked(service: Service, redis_service: Service) -> None:
+    """/readyz names the database, and the session store where it is another."""
+    assert service.http.get("/readyz").json()["checks"] == {"database": "ok"}
+    assert redis_service.http.get("/readyz").json()["checks"] == {"database": "ok", "session store": "ok"}

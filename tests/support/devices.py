@@ -1,0 +1,63 @@
+"""Devices that users of /v1 are logged in on."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from support.processes import Service
+
+SESSION_FIELDS = {
+    "id",
+    "current",
+    "created_at",
+    "last_seen_at",
+    "idle_expires_at",
+    "expires_at",
+    "user_agent",
+    "ip",
+}
+RFC_3339_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+
+
+class Device:
+    """One login of one user, and what it may ask."""
+
+    def __init__(self, service: Service, code: str, **headers: str) -> None:
+        answer = service.http.post("/v1/sessions", json={"code": code}, headers=headers)
+        assert answer.status_code == 201, answer.text
+        self.login = answer.json()
+        self.id = self.login["session"]["id"]
+        self._http = service.http
+        self._bearer = {"Authorization": f"Bearer {self.login['token']}"}
+
+    def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """A request with this device's token."""
+        return self._http.request(method, path, headers=self._bearer, **request)
+
+    def reason(self) -> str | None:
+        """Why its session is over, or None while it lives."""
+        answer = self.ask("GET", "/v1/sessions/current")
+        return None if answer.status_code == 200 else str(answer.json()["code"])
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """Its user's sessions."""
+        sessions: list[dict[str, Any]] = self.ask("GET", "/v1/sessions").raise_for_status().json()["sessions"]
+        return sessions
+
+
+LogIn = Callable[..., Device]
+
+
+def time_of(text: str) -> datetime:
+    """The moment that the text names."""
+    return datetime.fromisoformat(text)
+
+
+def problem_of(answer: httpx.Response) -> tuple[int, str, str]:
+    """What a program goes by: status, code, retry."""
+    body = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    return answer.status_code, body["code"], body["retry"]

@@ -1,0 +1,71 @@
+"""A session store under test, and users whose sessions it keeps."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable
+from datetime import timedelta
+
+from cryptography.fernet import Fernet, MultiFernet
+
+from domain.identity import AppId, Identity
+from domain.session import Client, EndedSession, EndReason, Session, SessionPolicy, SessionToken
+from domain.session_key import SessionKey
+from support.clock import Clock
+from support.stores import Home
+
+APP = AppId("wx0000000000000001")
+POLICY = SessionPolicy(idle=timedelta(days=7), max_age=timedelta(days=30))
+CIPHER = MultiFernet([Fernet(Fernet.generate_key())])
+PHONE = Client("MicroMessenger/8.0 微信 👩\N{ZERO WIDTH JOINER}👧 Ünïcode", "2001:db8::1")
+
+
+class World:
+    """A store, and users whose sessions it keeps."""
+
+    def __init__(self, home: Home, clock: Clock) -> None:
+        self.home = home
+        self.clock = clock
+        self.store, self.vault = home.open(CIPHER)
+
+    async def user(self) -> str:
+        """The id of a new user."""
+        user, _ = await self.home.users.find_or_create(Identity(APP, f"o{uuid.uuid4().hex}"), self.clock.now)
+        return user.id
+
+    async def start(
+        self, user_id: str | None = None, *, limit: int = 0, client: Client = PHONE, policy: SessionPolicy = POLICY
+    ) -> Session:
+        """Start a session now, of a new user unless one is given."""
+        session = self.new(user_id or await self.user(), client, policy)
+        await self.store.start(session, SessionKey(f"key of {session.id}"), limit)
+        return session
+
+    def new(self, user_id: str, client: Client = PHONE, policy: SessionPolicy = POLICY) -> Session:
+        """A session that the store has not seen."""
+        identity = Identity(APP, f"o{user_id}", f"u{user_id}")
+        return Session.start(SessionToken.generate(), user_id, identity, client, policy, self.clock.now)
+
+    async def reason(self, session: Session) -> EndReason | None:
+        """Why the session is over, or None if it is not."""
+        found = await self.store.find(session.id)
+        return found.reason if isinstance(found, EndedSession) else None
+
+    async def ids_of(self, user_id: str) -> set[str]:
+        """The user's sessions that have not ended."""
+        return {session.id for session in await self.store.of_user(user_id)}
+
+
+async def after(pauses: int, call: Awaitable[None]) -> None:
+    """Call when other tasks had that many turns."""
+    for _ in range(pauses):
+        await asyncio.sleep(0)
+    await call
+
+
+async def start_some(world: World, user_id: str, number: int, limit: int) -> list[Session]:
+    """Start that many sessions of a user, a second apart."""
+    sessions = []
+    for _ in range(number):
+        sessions.append(await world.start(user_id, limit=limit))
+        world.clock.advance(seconds=1)
+    return sessions
