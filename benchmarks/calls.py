@@ -89,7 +89,7 @@ async def prepare() -> dict[str, tuple[Call, Call]]:
     now = datetime.now(UTC)
     vault, platform = MemoryKeyVault(), MemoryPlatform()
     session = Session.start(SessionToken.generate(), "ann", ANN, UNKNOWN_CLIENT, SessionPolicy(), now)
-    await vault.replace(ANN, SessionKey(SESSION_KEY), now, session.expires_at)
+    await vault.replace(session, SessionKey(SESSION_KEY), now)
     client_data = ClientData(vault, WeChatDecryptor(), platform, clock=lambda: datetime.now(UTC))
     tokens = AccessTokens(
         MemoryTokenIssuer(), MemoryTokenStore(), lease=timedelta(seconds=7), clock=lambda: datetime.now(UTC)

@@ -8,14 +8,15 @@ import time
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from cryptography.fernet import Fernet, MultiFernet
+from cryptography.fernet import Fernet
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 
 from adapters.redis.client import create_client
 from adapters.redis.key_vault import RedisKeyVault
-from adapters.redis.session_store import RedisSessionStore
+from adapters.redis.session_store import RedisSessionStore, name_of
 from adapters.redis.wire import open_wire
-from adapters.sealing import Sealer
+from adapters.sealing import DenseSealer
 from benchmarks.wechat import openid_of
 from domain.identity import AppId, Identity
 from domain.session import Client, Session, SessionPolicy, SessionToken
@@ -61,11 +62,10 @@ def write_wxlogin_sessions(redis_url: str, users: range) -> None:
     """One that wxlogin itself writes, and copies of it that the other tokens open: all are of one user."""
     written = asyncio.run(write_wxlogin_session(redis_url, users[0]))
     with Redis.from_url(redis_url) as redis:
-        (key,) = redis.keys(f"*{written}*")
         for first in range(1, len(users), CHUNK):
             pipeline = redis.pipeline(transaction=False)
             for user in users[first : first + CHUNK]:
-                pipeline.copy(key, key.decode().replace(written, SessionToken(token_of(user)).session_id))
+                pipeline.copy(name_of(written), name_of(SessionToken(token_of(user)).session_id))
             pipeline.execute()
 
 
@@ -75,7 +75,12 @@ async def write_wxlogin_session(redis_url: str, user: int) -> str:
     identity, client = Identity(AppId(APPID), openid_of(user)), Client(USER_AGENT, "203.0.113.7")
     session = Session.start(SessionToken(token_of(user)), str(uuid4()), identity, client, SessionPolicy(), begins)
     async with create_client(redis_url) as redis:
-        wire = open_wire(redis)
-        vault = RedisKeyVault(redis, wire, Sealer(MultiFernet([Fernet(Fernet.generate_key())])))
-        await RedisSessionStore(wire, vault).start(session, SessionKey("HyVFkGl5F5OQWJZZaNzBBg=="), limit=0)
+        await open_store(redis)[0].start(session, SessionKey("HyVFkGl5F5OQWJZZaNzBBg=="), limit=0)
     return session.id
+
+
+def open_store(redis: AsyncRedis) -> tuple[RedisSessionStore, RedisKeyVault]:
+    """As the service does, with an encryption key of its own."""
+    wire = open_wire(redis)
+    vault = RedisKeyVault(redis, wire, DenseSealer([Fernet.generate_key().decode()]))
+    return RedisSessionStore(wire, vault), vault

@@ -38,7 +38,7 @@ class ClientData:
     async def decrypt(self, session: Session, encrypted_data: str, iv: str) -> Decrypted:
         """The JSON object in the data. Raises RequestInvalid, DataUndecryptable and WatermarkMismatch."""
         encrypted = EncryptedData.parse(encrypted_data, iv)
-        ring = await self._vault.find(session.identity)
+        ring = await self._vault.find(session)
         for name, key in ring.usable(self._clock()):
             try:
                 decrypted = Decrypted(self._decryptor.decrypt(encrypted, key), name)
@@ -50,7 +50,7 @@ class ClientData:
 
     async def verify(self, session: Session, raw_data: str, signature: str) -> bool:
         """Whether WeChat signed `raw_data` for the session's user."""
-        ring = await self._vault.find(session.identity)
+        ring = await self._vault.find(session)
         return any(key.has_signed(raw_data, signature) for _, key in ring.usable(self._clock()))
 
     async def encrypted_at(self, session: Session, encrypted_data: str) -> datetime | None:

@@ -175,7 +175,7 @@ class SessionStore(Protocol):
 
     @abstractmethod
     async def move(self, from_id: str, into_id: str) -> int:
-        """Make the open sessions of one user another's, and say how many."""
+        """Make the open sessions of one user another's, with what the KeyVault has for them, and say how many."""
 
     @abstractmethod
     async def purge(self, now: datetime) -> int:
@@ -189,15 +189,18 @@ class KeyVault(Protocol):
     """
 
     @abstractmethod
-    async def find(self, identity: Identity) -> KeyRing:
-        """The keys of this openid in this app.
+    async def find(self, session: Session) -> KeyRing:
+        """The keys of the session's user in its app.
 
         Raises DataUndecryptable when there is none, or its encryption key is gone: logging in again helps.
         """
 
     @abstractmethod
-    async def replace(self, identity: Identity, key: SessionKey, now: datetime, until: datetime) -> None:
-        """Make `key` the newest, kept at least `until`. The same key again replaces nothing."""
+    async def replace(self, session: Session, key: SessionKey, now: datetime) -> None:
+        """Make `key` the newest, kept at least until the session's greatest age.
+
+        The same key again replaces nothing.
+        """
 
     @abstractmethod
     async def reencrypt(self) -> Reencrypted:

@@ -17,20 +17,20 @@ class SessionKeys:
     async def is_current(self, session: Session) -> bool:
         """Whether the key at hand is still WeChat's. One that is lost is not."""
         try:
-            ring = await self._vault.find(session.identity)
+            ring = await self._vault.find(session)
         except DataUndecryptable:
             return False
         return await self._platform.is_current(session.identity, ring.current)
 
     async def reset(self, session: Session) -> None:
         """Let WeChat make a new key, and keep it. Raises DataUndecryptable when the old one is void."""
-        ring = await self._vault.find(session.identity)
+        ring = await self._vault.find(session)
         key = await self._platform.renew(session.identity, ring.current)
-        await self._vault.replace(session.identity, key, self._clock(), session.expires_at)
+        await self._vault.replace(session, key, self._clock())
 
     async def encrypt_keys(self, session: Session) -> list[EncryptKey]:
         """The keys of wx.getUserCryptoManager(), newest first. Raises DataUndecryptable as `reset`."""
-        ring = await self._vault.find(session.identity)
+        ring = await self._vault.find(session)
         return await self._platform.encrypt_keys(session.identity, ring.current)
 
     async def reencrypt(self) -> Reencrypted:

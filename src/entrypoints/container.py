@@ -17,7 +17,7 @@ from adapters.redis.rate_limiter import RedisRateLimiter
 from adapters.redis.session_store import RedisSessionStore
 from adapters.redis.token_store import RedisTokenStore
 from adapters.redis.wire import Counters, open_wire
-from adapters.sealing import Sealer
+from adapters.sealing import DenseSealer, Sealer
 from adapters.sql.database import Database
 from adapters.sql.key_vault import SqlKeyVault
 from adapters.sql.probe import SqlProbe
@@ -57,6 +57,11 @@ def utc_now() -> datetime:
 def session_store_kind(settings: Settings) -> str:
     """Where sessions live: in Redis if there is one, else in the database."""
     return "redis" if settings.redis_url else "database"
+
+
+def dense_sealer(settings: Settings) -> DenseSealer:
+    """What encrypts session_keys in Redis, with the keys of the settings."""
+    return DenseSealer([key.get_secret_value() for key in settings.encryption_keys])
 
 
 def open_signers(settings: Settings, clock: Clock) -> dict[AppId, Signer]:
@@ -124,7 +129,7 @@ class Container(containers.DeclarativeContainer):
     sql_session_store = providers.Singleton(SqlSessionStore, database, sql_key_vault)
     key_vault = providers.Selector(
         kind,
-        redis=providers.Singleton(RedisKeyVault, redis, redis_wire, sealer),
+        redis=providers.Singleton(RedisKeyVault, redis, redis_wire, providers.Singleton(dense_sealer, settings)),
         database=sql_key_vault,
     )
     session_store = providers.Selector(

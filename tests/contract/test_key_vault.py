@@ -3,10 +3,12 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
-from cryptography.fernet import Fernet, MultiFernet
+from cryptography.fernet import Fernet
 
 from application.ports import KeyVault
 from domain.errors import DataUndecryptable, Retry, StoreUnavailable
@@ -20,28 +22,36 @@ from support.stores import Home, open_home
 pytestmark = pytest.mark.anyio
 
 APP, OTHER_APP = AppId("wx0000000000000001"), AppId("wx0000000000000002")
-OLD, NEW = Fernet(Fernet.generate_key()), Fernet(Fernet.generate_key())
+OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 A, B, C = SessionKey("a" * 22 + "=="), SessionKey("b" * 22 + "=="), SessionKey("c" * 22 + "==")
 DATABASES = ["sqlite", "postgresql", *(["mariadb"] if find_mariadb() else [])]
 durable = pytest.mark.parametrize("session_place", ["redis", "redis-cluster", *DATABASES], indirect=True)
+in_redis = pytest.mark.parametrize("session_place", ["redis", "redis-cluster"], indirect=True)
 
 
 class World:
-    """A vault, and accounts that nobody else has."""
+    """A vault, and sessions of accounts that nobody else has."""
 
     def __init__(self, home: Home, clock: Clock) -> None:
         self.home, self.clock = home, clock
-        self.store, self.vault = home.open(MultiFernet([OLD]))
+        self.store, self.vault = home.open([OLD])
 
-    def account(self, appid: AppId = APP) -> Identity:
-        """A new openid."""
-        return Identity(appid, f"o{secrets.token_hex(13)}")
+    def session(self, user_id: str = "", *, max_age: timedelta = timedelta(days=30)) -> Session:
+        """A session of a new account, and of a new user unless one is given."""
+        identity = Identity(APP, f"o{secrets.token_hex(13)}")
+        return session_of(user_id or str(uuid4()), identity, self.clock.now, max_age)
 
-    async def keep(self, identity: Identity, *keys: SessionKey, vault: KeyVault | None = None) -> None:
-        """Let the account have these keys, one after the other, a second apart."""
+    async def keep(self, session: Session, *keys: SessionKey, vault: KeyVault | None = None) -> None:
+        """Let the session's account have these keys, one after the other, a second apart."""
         for key in keys:
-            await (vault or self.vault).replace(identity, key, self.clock.now, self.clock.now + timedelta(days=30))
+            await (vault or self.vault).replace(session, key, self.clock.now)
             self.clock.advance(seconds=1)
+
+
+def session_of(user_id: str, identity: Identity, now: datetime, max_age: timedelta) -> Session:
+    """One that begins now."""
+    policy = SessionPolicy(idle=max_age, max_age=max_age)
+    return Session.start(SessionToken.generate(), user_id, identity, UNKNOWN_CLIENT, policy, now)
 
 
 @pytest.fixture
@@ -54,47 +64,47 @@ async def world(session_place: str, clock: Clock) -> AsyncIterator[World]:
 
 async def test_a_key_is_found_as_it_was_kept(world: World) -> None:
     """An account's first key is its newest, and replaced none."""
-    account = world.account()
-    await world.keep(account, A)
+    session = world.session()
+    await world.keep(session, A)
 
-    assert await world.vault.find(account) == KeyRing(A)
+    assert await world.vault.find(session) == KeyRing(A)
 
 
 async def test_a_login_keeps_the_key(world: World) -> None:
     """The key that a session starts with is its account's newest."""
-    account = world.account()
-    user, _ = await world.home.users.find_or_create(account, world.clock.now)
-    session = Session.start(SessionToken.generate(), user.id, account, UNKNOWN_CLIENT, SessionPolicy(), world.clock.now)
+    session = world.session()
+    user, _ = await world.home.users.find_or_create(session.identity, world.clock.now)
+    session = replace(session, user_id=user.id)
     await world.store.start(session, A, 0)
 
-    assert await world.vault.find(account) == KeyRing(A)
+    assert await world.vault.find(session) == KeyRing(A)
 
 
 async def test_the_key_before_is_known_beside_the_newest(world: World) -> None:
     """A key that is replaced stays known with the time of its replacement; the one before it does not."""
-    account = world.account()
-    await world.keep(account, A, B)
+    session = world.session()
+    await world.keep(session, A, B)
     replaced_at = world.clock.now
-    await world.keep(account, C)
+    await world.keep(session, C)
 
-    assert await world.vault.find(account) == KeyRing(C, B, replaced_at)
+    assert await world.vault.find(session) == KeyRing(C, B, replaced_at)
 
 
 async def test_the_same_key_again_replaces_nothing(world: World) -> None:
     """WeChat often gives the same key again: the one before it, and when it was replaced, stay as they are."""
-    account = world.account()
-    await world.keep(account, A)
+    session = world.session()
+    await world.keep(session, A)
     replaced_at = world.clock.now
-    await world.keep(account, B, B, B)
+    await world.keep(session, B, B, B)
 
-    assert await world.vault.find(account) == KeyRing(B, A, replaced_at)
+    assert await world.vault.find(session) == KeyRing(B, A, replaced_at)
 
 
 async def test_an_account_has_no_other_accounts_key(world: World) -> None:
-    """Keys are told apart by app and openid, both to the letter."""
-    one = world.account()
-    in_other_app = Identity(OTHER_APP, one.openid)
-    other = Identity(APP, one.openid.upper())
+    """Keys are told apart by app and openid, both to the letter, though one user has all."""
+    one = world.session()
+    in_other_app = replace(one, identity=Identity(OTHER_APP, one.identity.openid))
+    other = replace(one, identity=Identity(APP, one.identity.openid.upper()))
     await world.keep(one, A)
     await world.keep(in_other_app, B)
     await world.keep(other, C)
@@ -106,19 +116,18 @@ async def test_an_account_has_no_other_accounts_key(world: World) -> None:
 async def test_an_unknown_account_has_to_log_in(world: World, openid: str) -> None:
     """Without a key nothing can be decrypted, and only a new login helps."""
     with pytest.raises(DataUndecryptable) as refused:
-        await world.vault.find(Identity(APP, openid))
+        await world.vault.find(replace(world.session(), identity=Identity(APP, openid)))
 
     assert refused.value.retry is Retry.NEW_CODE
 
 
 async def test_logins_at_once_leave_two_of_their_keys(world: World) -> None:
     """However many logins of one account fall together, it has a newest key and the one before, both of theirs."""
-    account = world.account()
+    session = world.session()
     keys = [SessionKey(f"key {number}") for number in range(20)]
-    await world.keep(account, keys[0])
-    until = world.clock.now + timedelta(days=1)
-    await asyncio.gather(*(world.vault.replace(account, key, world.clock.now, until) for key in keys[1:]))
-    ring = await world.vault.find(account)
+    await world.keep(session, keys[0])
+    await asyncio.gather(*(world.vault.replace(session, key, world.clock.now) for key in keys[1:]))
+    ring = await world.vault.find(session)
 
     assert {ring.current, ring.previous} <= set(keys)
     assert ring.previous not in (None, ring.current)
@@ -127,91 +136,119 @@ async def test_logins_at_once_leave_two_of_their_keys(world: World) -> None:
 @durable
 async def test_keys_survive_a_restart(world: World) -> None:
     """Another vault on the same server has the same keys."""
-    account = world.account()
-    await world.keep(account, A, B)
-    _, restarted = world.home.open(MultiFernet([OLD]))
+    session = world.session()
+    await world.keep(session, A, B)
+    _, restarted = world.home.open([OLD])
 
-    assert await restarted.find(account) == await world.vault.find(account)
+    assert await restarted.find(session) == await world.vault.find(session)
 
 
 @durable
 async def test_encryption_keys_rotate(world: World) -> None:
     """With a new encryption key before the old one all is read, and after a re-encryption the old one can go."""
-    account = world.account()
-    await world.keep(account, A, B)
-    _, rotated = world.home.open(MultiFernet([NEW, OLD]))
-    _, rotated_out = world.home.open(MultiFernet([NEW]))
-    before = await rotated.find(account)
+    session = world.session()
+    await world.keep(session, A, B)
+    _, rotated = world.home.open([NEW, OLD])
+    _, rotated_out = world.home.open([NEW])
+    before = await rotated.find(session)
     with pytest.raises(DataUndecryptable):
-        await rotated_out.find(account)
+        await rotated_out.find(session)
 
     counted = await rotated.reencrypt()
 
     assert counted.done >= 2
-    assert await rotated_out.find(account) == before == await rotated.find(account)
+    assert await rotated_out.find(session) == before == await rotated.find(session)
 
 
 @durable
 async def test_reencryption_counts_what_is_lost_and_leaves_it(world: World) -> None:
     """What no encryption key opens is counted and left alone, should the key turn up again."""
-    account = world.account()
-    await world.keep(account, A)
-    _, rotated_out = world.home.open(MultiFernet([NEW]))
+    session = world.session()
+    await world.keep(session, A)
+    _, rotated_out = world.home.open([NEW])
 
     assert (await rotated_out.reencrypt()).lost >= 1
-    assert await world.vault.find(account) == KeyRing(A)
+    assert await world.vault.find(session) == KeyRing(A)
+
+
+@in_redis
+async def test_reencryption_gives_a_key_no_time(world: World) -> None:
+    """A key that was encrypted anew goes when it would have gone."""
+    session = world.session(max_age=timedelta(seconds=1))
+    await world.keep(session, A)
+    _, rotated = world.home.open([NEW, OLD])
+    await rotated.reencrypt()
+    found = await rotated.find(session)
+    await asyncio.sleep(1)
+
+    assert found == KeyRing(A)
+    with pytest.raises(DataUndecryptable):
+        await rotated.find(session)
 
 
 @durable
 async def test_a_lost_encryption_key_is_healed_by_a_login(world: World) -> None:
     """With the encryption key gone, the old key is DataUndecryptable, which says so; the next login's key is read."""
-    account = world.account()
-    await world.keep(account, A)
-    _, rotated_out = world.home.open(MultiFernet([NEW]))
+    session = world.session()
+    await world.keep(session, A)
+    _, rotated_out = world.home.open([NEW])
     with pytest.raises(DataUndecryptable, match="WXLOGIN_ENCRYPTION_KEYS"):
-        await rotated_out.find(account)
+        await rotated_out.find(session)
 
-    await world.keep(account, B, vault=rotated_out)
+    await world.keep(session, B, vault=rotated_out)
 
-    assert await rotated_out.find(account) == KeyRing(B)
+    assert await rotated_out.find(session) == KeyRing(B)
 
 
 async def test_a_key_is_kept_as_long_as_the_longest_session(world: World, session_place: str) -> None:
     """A key outlives no session, and the shorter life of a later one takes nothing away."""
-    account, short = world.account(), world.account()
-    now = world.clock.now
-    await world.vault.replace(account, A, now, now + timedelta(days=1))
-    await world.vault.replace(account, A, now, now + timedelta(seconds=1))
-    await world.vault.replace(short, A, now, now + timedelta(milliseconds=1))
+    session, short = world.session(), world.session(max_age=timedelta(milliseconds=1))
+    shorter = session_of(session.user_id, session.identity, world.clock.now, timedelta(seconds=1))
+    for each in (session, shorter, short):
+        await world.vault.replace(each, A, world.clock.now)
     await asyncio.sleep(0.05)
-    await world.store.purge(now + timedelta(seconds=2))
+    await world.store.purge(world.clock.now + timedelta(seconds=2))
 
-    assert await world.vault.find(account) == KeyRing(A)
+    assert await world.vault.find(session) == KeyRing(A)
     if session_place != "memory":
         with pytest.raises(DataUndecryptable):
             await world.vault.find(short)
+
+
+async def test_a_new_key_is_kept_as_long_as_the_one_it_replaced(world: World) -> None:
+    """A login for a short time does not take the key from a session that lives on."""
+    session = world.session()
+    shorter = session_of(session.user_id, session.identity, world.clock.now, timedelta(milliseconds=1))
+    await world.vault.replace(session, A, world.clock.now)
+    await world.vault.replace(shorter, B, world.clock.now)
+    world.clock.advance(hours=1)
+    await world.store.purge(world.clock.now)
+    await world.keep(world.session(session.user_id), C)
+
+    assert (await world.vault.find(session)).current == B
 
 
 @pytest.fixture
 async def unreachable(unreachable_place: str) -> AsyncIterator[KeyVault]:
     """A vault whose server is not there."""
     async with open_home(unreachable_place) as home:
-        yield home.open(MultiFernet([OLD]))[1]
+        yield home.open([OLD])[1]
 
 
 @pytest.mark.parametrize(
     "call",
     [
-        pytest.param(lambda vault, who, _: vault.find(who), id="find"),
-        pytest.param(lambda vault, who, now: vault.replace(who, A, now, now), id="replace"),
+        pytest.param(lambda vault, session, _: vault.find(session), id="find"),
+        pytest.param(lambda vault, session, now: vault.replace(session, A, now), id="replace"),
         pytest.param(lambda vault, *_: vault.reencrypt(), id="reencrypt"),
     ],
 )
 async def test_a_server_that_is_not_there_is_unavailable(
-    unreachable: KeyVault, clock: Clock, call: Callable[[KeyVault, Identity, datetime], Awaitable[object]]
+    unreachable: KeyVault, clock: Clock, call: Callable[[KeyVault, Session, datetime], Awaitable[object]]
 ) -> None:
     """Whatever is asked of a vault whose server does not answer, it is StoreUnavailable, which says to try later."""
+    session = session_of("ann", Identity(APP, "oAnn"), clock.now, timedelta(days=1))
     with pytest.raises(StoreUnavailable) as failed:
-        await call(unreachable, Identity(APP, "oAnn"), clock.now)
+        await call(unreachable, session, clock.now)
 
     assert failed.value.retry is Retry.LATER

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from cryptography.fernet import Fernet, MultiFernet
+from cryptography.fernet import Fernet
 
 from application.ports import SessionStore
 from domain.identity import AppId, Identity
@@ -16,7 +16,7 @@ from support.stores import Home, open_home
 
 pytestmark = pytest.mark.anyio
 
-CIPHER = MultiFernet([Fernet(Fernet.generate_key())])
+KEYS = [Fernet.generate_key().decode()]
 remembering = pytest.mark.parametrize("session_place", ["memory", "redis", "redis-sentinel"], indirect=True)
 
 
@@ -30,7 +30,7 @@ async def home(session_place: str) -> AsyncIterator[Home]:
 @pytest.fixture
 def store(home: Home) -> SessionStore:
     """The store under test."""
-    return home.open(CIPHER)[0]
+    return home.open(KEYS)[0]
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ async def test_what_was_found_is_at_hand(store: SessionStore, found: list[Sessio
 async def test_a_touch_is_recalled(home: Home, store: SessionStore, found: list[Session], clock: Clock) -> None:
     """Once another process has touched a session, nobody recalls it as it was."""
     touched = found[1].touch(SessionPolicy(), clock.now + timedelta(hours=1))
-    await home.open(CIPHER)[0].touch(touched)
+    await home.open(KEYS)[0].touch(touched)
 
     assert found[1] not in await store.recall(ids(found))
 
@@ -79,6 +79,6 @@ async def test_a_touch_is_recalled(home: Home, store: SessionStore, found: list[
 async def test_what_ended_is_not_at_hand(home: Home, store: SessionStore, found: list[Session], clock: Clock) -> None:
     """Once another process has ended a session, nobody recalls it; the others stay."""
     before = await store.recall(ids(found))
-    await home.open(CIPHER)[0].end([found[1]], EndReason.ENDED, clock.now)
+    await home.open(KEYS)[0].end([found[1]], EndReason.ENDED, clock.now)
 
     assert await store.recall(ids(found)) == [session for session in before if session != found[1]]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from adapters.redis.packing import short
 from domain.session import EndedSession, EndReason, Session, SessionPolicy
 from support.clock import Clock
 from support.sessions import POLICY, World, after
@@ -136,9 +137,10 @@ async def test_redis_drops_an_ended_session_by_itself(
 
 async def is_gone_soon(world: World, session: Session) -> bool:
     """Whether nothing is left of the session within a few seconds."""
+    session_id = bytes.fromhex(session.id)
     for _ in range(250):
         rest = await world.home.at_rest(session)
-        if session.id.encode() not in rest and f"wx:u:{session.user_id}".encode() not in rest:
+        if not any(name in rest for name in (short(session_id).encode(), session_id)):
             return True
         await asyncio.sleep(0.02)
     return False

@@ -2,11 +2,13 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from domain.errors import SessionExpired
-from domain.session import EndReason, Session
+from domain.session import EndReason, Session, SessionPolicy
+from domain.session_key import SessionKey
 from support.sessions import POLICY, World, after, start_some
 
 pytestmark = pytest.mark.anyio
@@ -26,6 +28,41 @@ async def test_sessions_follow_their_user(world: World) -> None:
     assert {session.user_id for session in await world.store.of_user(into)} == {into}
     assert await world.ids_of(one) == set()
     assert await world.store.find(bystander.id) == bystander
+
+
+async def test_session_keys_follow_their_sessions(world: World) -> None:
+    """Who was logged in as one user and is the other now has the session_key that they had."""
+    one, into = await world.user(), await world.user()
+    session = await world.start(one)
+    await world.store.move(one, into)
+    moved = await world.store.find(session.id)
+
+    assert isinstance(moved, Session)
+    assert (await world.vault.find(moved)).current == SessionKey(f"key of {session.id}")
+
+
+async def test_a_move_replaces_no_newer_key(world: World) -> None:
+    """The session_key of a login that came before its user's other sessions did stays the newest."""
+    one, into = await world.user(), await world.user()
+    session = await world.start(one)
+    newer = replace(world.new(into), identity=session.identity)
+    await world.store.start(newer, SessionKey("a newer key"), 0)
+    await world.store.move(one, into)
+
+    assert (await world.vault.find(newer)).current == SessionKey("a newer key")
+
+
+@pytest.mark.parametrize("session_place", ["redis", "redis-cluster"], indirect=True)
+async def test_a_move_shortens_no_life(world: World) -> None:
+    """A user's sessions stay theirs, however soon those end that come to them."""
+    world.clock.now = datetime.now(UTC)
+    one, into = await world.user(), await world.user()
+    await world.start(one, policy=SessionPolicy(max_age=timedelta(seconds=1)))
+    own = await world.start(into)
+    await world.store.move(one, into)
+    await asyncio.sleep(1)
+
+    assert own.id in await world.ids_of(into)
 
 
 @pytest.mark.parametrize("reason", EndReason)

@@ -15,7 +15,7 @@ from domain.session import Client, EndReason, Session, SessionToken
 from domain.session_key import SessionKey
 from support.clock import Clock
 from support.servers import find_mariadb
-from support.sessions import APP, CIPHER, PHONE, POLICY, World
+from support.sessions import APP, KEYS, PHONE, POLICY, World
 from support.stores import open_home
 
 pytestmark = pytest.mark.anyio
@@ -113,7 +113,7 @@ async def test_sessions_survive_a_restart(world: World) -> None:
     live, ended = await world.start(), await world.start()
     await world.store.end([ended], EndReason.ENDED, world.clock.now)
 
-    restarted, _ = world.home.open(CIPHER)
+    restarted, _ = world.home.open(KEYS)
 
     assert await restarted.find(live.id) == live
     assert await restarted.of_user(live.user_id) == [live]
@@ -130,7 +130,7 @@ async def test_no_secret_rests(world: World) -> None:
     kept = await world.home.at_rest(session)
 
     assert session.identity.openid.encode() in kept
-    assert (await world.vault.find(session.identity)).current == SessionKey(key)
+    assert (await world.vault.find(session)).current == SessionKey(key)
     for secret in (
         key.encode(),
         base64.b64decode(key),
@@ -145,7 +145,7 @@ async def test_no_secret_rests(world: World) -> None:
 async def unreachable(unreachable_place: str) -> AsyncIterator[SessionStore]:
     """A store whose server is not there."""
     async with open_home(unreachable_place) as home:
-        yield home.open(CIPHER)[0]
+        yield home.open(KEYS)[0]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Awaitable
 from datetime import timedelta
 
-from cryptography.fernet import Fernet, MultiFernet
+from cryptography.fernet import Fernet
 
 from domain.identity import AppId, Identity
 from domain.session import Client, EndedSession, EndReason, Session, SessionPolicy, SessionToken
@@ -15,7 +15,7 @@ from support.stores import Home
 
 APP = AppId("wx0000000000000001")
 POLICY = SessionPolicy(idle=timedelta(days=7), max_age=timedelta(days=30))
-CIPHER = MultiFernet([Fernet(Fernet.generate_key())])
+KEYS = [Fernet.generate_key().decode()]
 PHONE = Client("MicroMessenger/8.0 微信 👩\N{ZERO WIDTH JOINER}👧 Ünïcode", "2001:db8::1")
 
 
@@ -25,7 +25,7 @@ class World:
     def __init__(self, home: Home, clock: Clock) -> None:
         self.home = home
         self.clock = clock
-        self.store, self.vault = home.open(CIPHER)
+        self.store, self.vault = home.open(KEYS)
 
     async def user(self) -> str:
         """The id of a new user."""

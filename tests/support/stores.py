@@ -1,12 +1,12 @@
 """Where session stores and key vaults under test keep what they keep."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from cryptography.fernet import MultiFernet
+from cryptography.fernet import Fernet, MultiFernet
 from redis.asyncio import Redis
 from sqlalchemy import text
 
@@ -15,9 +15,11 @@ from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
 from adapters.redis.client import create_client
 from adapters.redis.key_vault import RedisKeyVault
+from adapters.redis.packing import short
 from adapters.redis.session_store import RedisSessionStore
+from adapters.redis.user_set import set_of
 from adapters.redis.wire import open_wire
-from adapters.sealing import Sealer
+from adapters.sealing import DenseSealer, Sealer
 from adapters.sql.database import Database
 from adapters.sql.key_vault import SqlKeyVault
 from adapters.sql.session_store import SqlSessionStore
@@ -30,7 +32,7 @@ from domain.session import Session
 class Home:
     """Where sessions are kept: what opens a store on it, whose sessions they can be, and what rests there."""
 
-    open: Callable[[MultiFernet], tuple[SessionStore, KeyVault]]
+    open: Callable[[Sequence[str]], tuple[SessionStore, KeyVault]]
     users: UserRepository
     at_rest: Callable[[Session], Awaitable[bytes]]
 
@@ -51,23 +53,23 @@ async def open_home(place: str) -> AsyncIterator[Home]:
             yield Home(partial(open_sql, database), users, partial(read_database, database))
 
 
-def open_redis(redis: Redis, cipher: MultiFernet) -> tuple[SessionStore, KeyVault]:
+def open_redis(redis: Redis, encryption_keys: Sequence[str]) -> tuple[SessionStore, KeyVault]:
     """A store and its vault in Redis."""
     wire = open_wire(redis)
-    vault = RedisKeyVault(redis, wire, Sealer(cipher))
+    vault = RedisKeyVault(redis, wire, DenseSealer(encryption_keys))
     return RedisSessionStore(wire, vault), vault
 
 
-def open_sql(database: Database, cipher: MultiFernet) -> tuple[SessionStore, KeyVault]:
+def open_sql(database: Database, encryption_keys: Sequence[str]) -> tuple[SessionStore, KeyVault]:
     """A store and its vault in a database."""
-    vault = SqlKeyVault(database, Sealer(cipher))
+    vault = SqlKeyVault(database, Sealer(MultiFernet([Fernet(key) for key in encryption_keys])))
     return SqlSessionStore(database, vault), vault
 
 
 async def read_redis(redis: Redis, session: Session) -> bytes:
-    """All that Redis keeps of the session, its user and their account."""
-    names = (session.id, session.user_id, session.identity.openid)
-    keys = [key async for key in redis.scan_iter("*") if any(name in str(key) for name in names)]
+    """All that Redis keeps of the session and its user."""
+    names = (short(bytes.fromhex(session.id)).encode(), set_of(session.user_id).encode())
+    keys = [key async for key in redis.scan_iter("*") if key.endswith(names)]
     values = [await read_key(redis, key) for key in keys]
     return b"\n".join([*keys, *(part for parts in values for part in parts)])
 
@@ -79,8 +81,6 @@ async def read_key(redis: Redis, key: bytes) -> list[bytes]:
             return [await redis.get(key) or b""]
         case b"zset":
             return list(await redis.zrange(key, 0, -1))
-        case b"hash":
-            return [part for field in (await redis.hgetall(key)).items() for part in field]
         case _:
             return []
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from application.ports import KeyVault
 from domain.errors import DataUndecryptable
 from domain.identity import Identity
+from domain.session import Session
 from domain.session_key import KeyRing, Reencrypted, SessionKey
 
 
@@ -14,16 +15,16 @@ class MemoryKeyVault(KeyVault):
     def __init__(self) -> None:
         self._rings: dict[tuple[str, str], KeyRing] = {}
 
-    async def find(self, identity: Identity) -> KeyRing:
+    async def find(self, session: Session) -> KeyRing:
         """See KeyVault."""
-        ring = self._rings.get((identity.appid.value, identity.openid))
+        ring = self._rings.get(_account(session.identity))
         if ring is None:
             raise DataUndecryptable("No session_key of this user is kept; log in again")
         return ring
 
-    async def replace(self, identity: Identity, key: SessionKey, now: datetime, until: datetime) -> None:  # noqa: ARG002  # memory keeps all
+    async def replace(self, session: Session, key: SessionKey, now: datetime) -> None:
         """See KeyVault."""
-        account = (identity.appid.value, identity.openid)
+        account = _account(session.identity)
         known = self._rings.get(account)
         if known is None:
             self._rings[account] = KeyRing(key)
@@ -33,3 +34,7 @@ class MemoryKeyVault(KeyVault):
     async def reencrypt(self) -> Reencrypted:
         """See KeyVault."""
         return Reencrypted()
+
+
+def _account(identity: Identity) -> tuple[str, str]:
+    return identity.appid.value, identity.openid

@@ -20,7 +20,7 @@ class MemorySessionStore(SessionStore):
     async def start(self, session: Session, key: SessionKey, limit: int) -> int:
         """See SessionStore."""
         self._sessions[session.id] = session
-        await self._vault.replace(session.identity, key, session.created_at, session.expires_at)
+        await self._vault.replace(session, key, session.created_at)
         excess = beyond_limit(await self.of_user(session.user_id), limit, session.created_at)
         await self.end(excess, EndReason.REPLACED, session.created_at)
         return len(excess)

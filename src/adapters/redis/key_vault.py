@@ -1,49 +1,76 @@
-"""Session_keys in Redis, encrypted: two keys an account, in one hash slot.
+"""Session_keys in Redis, encrypted, in the set of their user: adapters/redis/user_set.py.
 
-    wx:k:{<appid>:<openid>}  the newest: the 8 bytes of its fingerprint, and Fernet's token without its base64
-    wx:p:{<appid>:<openid>}  the one before: when it was replaced, in microseconds since 1970 of 8 bytes, and the same;
-                             gone as soon as nobody may try it any more
+    k <account> <sealed>                the newest of an account
+    p <account> <replaced at> <sealed>  the one before, until nobody may try it any more
 
-Strings, because a hash with values this long takes almost twice the memory.
+An account is the beginning of a hash, and the time has microseconds.
 """
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from datetime import datetime, timedelta
+import hashlib
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from redis.asyncio import Redis
 
 from adapters.redis.client import translated
 from adapters.redis.stream import Command
-from adapters.redis.times import micros, millis, time_of
+from adapters.redis.times import TIME_BYTES, millis, pack_time, second, unpack_time
+from adapters.redis.user_set import KEEP_UNTIL, set_of
 from adapters.redis.wire import Wire
-from adapters.sealing import Sealer
+from adapters.sealing import DenseSealer
 from application.ports import KeyVault
 from domain.errors import DataUndecryptable
 from domain.identity import Identity
+from domain.session import Session
 from domain.session_key import PREVIOUS_KEPT, KeyRing, Reencrypted, SessionKey
 
-REPLACE = """
-local key, id, sealed, now, until_ = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local known = redis.call('GET', key)
-if known and string.sub(known, 1, 8) ~= id then
-    redis.call('SET', KEYS[2], ARGV[5] .. string.sub(known, 9), 'PX', ARGV[6])
-end
-if redis.call('PTTL', key) < until_ - now then
-    redis.call('SET', key, id .. sealed, 'PXAT', until_)
-else
-    redis.call('SET', key, id .. sealed, 'KEEPTTL')
+KNOWN = """
+local function known(set, head)
+    for _, member in ipairs(redis.call('ZRANGEBYSCORE', set, '-inf', '(0')) do
+        if string.sub(member, 1, #head) == head then return member end
+    end
 end
 """
-"""Makes a key the newest; one with the id of the newest replaces nothing. Lives as long as a session."""
+"""For scripts: the member of a set's session_keys that begins so."""
+
+REPLACE = f"""{KEEP_UNTIL}{KNOWN}
+local set, newest, before, sealed, replaced_at, score, forget_before, millis = KEYS[1], unpack(ARGV)
+local replaced = known(set, newest)
+if replaced then score = math.min(score, redis.call('ZSCORE', set, replaced)) end
+redis.call('ZADD', set, score, newest .. sealed)
+if replaced and replaced ~= newest .. sealed then
+    redis.call('ZREM', set, replaced, known(set, before) or replaced)
+    redis.call('ZADD', set, forget_before, before .. replaced_at .. string.sub(replaced, #newest + 1))
+end
+keep_until(set, millis)
+"""
+"""Makes a key the newest of its account; the one that is it already replaces nothing."""
+
+ADOPT = f"""{KEEP_UNTIL}{KNOWN}
+local set, head, member, score = KEYS[1], unpack(ARGV)
+if known(set, head) then return end
+redis.call('ZADD', set, score, member)
+keep_until(set, -score * 1000)
+"""
+"""Adds a key of another user's, unless one of the account came here meanwhile."""
+
+KEYS_OF = "return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(0', 'WITHSCORES')"
+"""A script, because without one Redis answers scores in several ways."""
 
 SWAP = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL') end
+local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if score and ARGV[1] ~= ARGV[2] then
+    redis.call('ZADD', KEYS[1], score, ARGV[2])
+    redis.call('ZREM', KEYS[1], ARGV[1])
+end
 """
-"""Writes, unless a login wrote meanwhile."""
+"""Writes one member in the place of another, unless a login wrote meanwhile; a set that is empty in between is gone."""
 
+NEWEST, BEFORE = b"k", b"p"
 HEAD = 8
-"""How many bytes stand before what is sealed."""
+"""How long the letter and the account are."""
 
 SCANNED = 200
 """How many keys one step of a scan looks at: a tenth of a millisecond of Redis's time."""
@@ -52,55 +79,63 @@ SCANNED = 200
 class RedisKeyVault(KeyVault):
     """A KeyVault on Redis."""
 
-    def __init__(self, redis: Redis, wire: Wire, sealer: Sealer) -> None:
+    def __init__(self, redis: Redis, wire: Wire, sealer: DenseSealer) -> None:
         self._redis = redis
         self._ask = wire.ask
         self._sealer = sealer
 
-    async def find(self, identity: Identity) -> KeyRing:
+    async def find(self, session: Session) -> KeyRing:
         """See KeyVault."""
         with translated():
-            [[current, previous]] = await self._ask(("MGET", *_keys(identity)))
-        if current is None:
+            [members] = await self._ask(("ZRANGEBYSCORE", set_of(session.user_id), "-inf", "(0"))
+        account, kept = _account(session.identity), {member[:HEAD]: member[HEAD:] for member in members}
+        if (current := kept.get(NEWEST + account)) is None:
             raise DataUndecryptable("No session_key of this user is kept; log in again")
-        if previous is None:
-            return self._sealer.open_ring(_sealed(current), None, None)
-        replaced_at = time_of(int.from_bytes(previous[:HEAD], "big"))
-        return self._sealer.open_ring(_sealed(current), _sealed(previous), replaced_at)
+        ring = KeyRing(self._sealer.open(account, current))
+        if (previous := kept.get(BEFORE + account)) is None:
+            return ring
+        with suppress(DataUndecryptable):
+            key, replaced_at = self._sealer.open(account, previous[TIME_BYTES:]), unpack_time(previous[:TIME_BYTES])
+            return replace(ring, previous=key, replaced_at=replaced_at)
+        return ring
 
-    async def replace(self, identity: Identity, key: SessionKey, now: datetime, until: datetime) -> None:
+    async def replace(self, session: Session, key: SessionKey, now: datetime) -> None:
         """See KeyVault."""
         with translated():
-            await self._ask(self.replacing(identity, key, now, until))
+            await self._ask(self.replacing(session, key, now))
 
-    def replacing(self, identity: Identity, key: SessionKey, now: datetime, until: datetime) -> Command:
+    def replacing(self, session: Session, key: SessionKey, now: datetime) -> Command:
         """The command that does it: a login sends it along with others."""
-        sealed, replaced_at = urlsafe_b64decode(self._sealer.seal(key.value)), micros(now).to_bytes(HEAD, "big")
-        times = (millis(now), millis(until), replaced_at, PREVIOUS_KEPT // timedelta(milliseconds=1))
-        return ("EVAL", REPLACE, 2, *_keys(identity), bytes.fromhex(key.fingerprint), sealed, *times)
+        account = _account(session.identity)
+        sealed, replaced_at = self._sealer.seal(account, key), pack_time(now)
+        scores = (-second(session.expires_at), -second(now + PREVIOUS_KEPT))
+        arguments = (NEWEST + account, BEFORE + account, sealed, replaced_at, *scores, millis(session.expires_at))
+        return ("EVAL", REPLACE, 1, set_of(session.user_id), *arguments)
+
+    async def copy(self, from_id: str, into_id: str) -> None:
+        """Let one user have another's keys, too, but for accounts of which they have newer ones."""
+        with translated():
+            [flat] = await self._ask(("EVAL", KEYS_OF, 1, set_of(from_id)))
+            for member, score in zip(flat[::2], flat[1::2], strict=True):
+                await self._ask(("EVAL", ADOPT, 1, set_of(into_id), member[:HEAD], member, score))
 
     async def reencrypt(self) -> Reencrypted:
         """See KeyVault."""
         total = Reencrypted()
         with translated():
-            for kind in ("wx:k:*", "wx:p:*"):
-                async for key in self._redis.scan_iter(kind, count=SCANNED):
-                    total += await self._reencrypt(key)
+            async for name in self._redis.scan_iter("wx:u:*", count=SCANNED):
+                members: Any = await self._redis.zrangebyscore(name, "-inf", "(0")
+                for member in members:
+                    total += await self._reencrypt(name, member)
         return total
 
-    async def _reencrypt(self, key: bytes) -> Reencrypted:
-        value: Any = await self._redis.get(key)
-        if value is None:
-            return Reencrypted()
-        [sealed], counted = self._sealer.reseal(_sealed(value).decode())
-        await self._redis.eval(SWAP, 1, key, value, value[:HEAD] + urlsafe_b64decode(sealed))
+    async def _reencrypt(self, name: bytes, member: bytes) -> Reencrypted:
+        head = HEAD + (TIME_BYTES if member.startswith(BEFORE) else 0)
+        resealed, counted = self._sealer.reseal(member[len(NEWEST) : HEAD], member[head:])
+        await self._redis.eval(SWAP, 1, name, member, member[:head] + resealed)
         return counted
 
 
-def _keys(identity: Identity) -> tuple[str, str]:
-    account = f"{{{identity.appid.value}:{identity.openid}}}"
-    return f"wx:k:{account}", f"wx:p:{account}"
-
-
-def _sealed(value: bytes) -> bytes:
-    return urlsafe_b64encode(value[HEAD:])
+def _account(identity: Identity) -> bytes:
+    text = f"{identity.appid.value}:{identity.openid}"
+    return hashlib.sha256(text.encode()).digest()[: HEAD - len(NEWEST)]

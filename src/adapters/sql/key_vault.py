@@ -12,6 +12,7 @@ from adapters.sql.tables import session_keys
 from application.ports import KeyVault
 from domain.errors import DataUndecryptable
 from domain.identity import Identity
+from domain.session import Session
 from domain.session_key import KeyRing, Reencrypted, SessionKey
 
 Account = tuple[str, str]
@@ -28,21 +29,20 @@ class SqlKeyVault(KeyVault):
         self._database = database
         self._sealer = sealer
 
-    async def find(self, identity: Identity) -> KeyRing:
+    async def find(self, session: Session) -> KeyRing:
         """See KeyVault."""
-        row = await self._database.read(partial(_find, identity=identity))
+        row = await self._database.read(partial(_find, identity=session.identity))
         if row is None:
             raise DataUndecryptable("No session_key of this user is kept; log in again")
         return self._sealer.open_ring(row.current, row.previous, row.replaced_at)
 
-    async def replace(self, identity: Identity, key: SessionKey, now: datetime, until: datetime) -> None:
+    async def replace(self, session: Session, key: SessionKey, now: datetime) -> None:
         """See KeyVault."""
-        await self._database.write(partial(self.replace_in, identity=identity, key=key, now=now, until=until))
+        await self._database.write(partial(self.replace_in, session=session, key=key, now=now))
 
-    def replace_in(
-        self, connection: Connection, identity: Identity, key: SessionKey, now: datetime, until: datetime
-    ) -> None:
+    def replace_in(self, connection: Connection, session: Session, key: SessionKey, now: datetime) -> None:
         """The same, as part of a transaction."""
+        identity, until = session.identity, session.expires_at
         known = _find(connection, identity)
         values = {"current": self._sealer.seal(key.value), "key_id": key.fingerprint, "forget_at": until}
         if known is None:

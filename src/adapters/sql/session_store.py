@@ -33,7 +33,7 @@ class SqlSessionStore(SessionStore):
         # Logins of one user take turns here, so that two of them cannot both see room for one.
         connection.execute(select(users.c.id).where(users.c.id == session.user_id).with_for_update())
         connection.execute(insert(sessions).values(_row(session)))
-        self._vault.replace_in(connection, session.identity, key, session.created_at, session.expires_at)
+        self._vault.replace_in(connection, session, key, session.created_at)
         excess = beyond_limit(_of_user(connection, session.user_id), limit, session.created_at)
         _end(connection, excess, EndReason.REPLACED, session.created_at)
         return len(excess)

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import secrets
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -42,10 +43,10 @@ def session(clock: Clock) -> Session:
     return Session.start(SessionToken.generate(), "ann", ANN, UNKNOWN_CLIENT, SessionPolicy(), clock.now)
 
 
-async def keep(vault: MemoryKeyVault, now: datetime, *keys: SessionKey) -> None:
+async def keep(vault: MemoryKeyVault, session: Session, now: datetime, *keys: SessionKey) -> None:
     """Let Ann have these keys, one after the other."""
     for key in keys:
-        await vault.replace(ANN, key, now, now + timedelta(days=30))
+        await vault.replace(session, key, now)
 
 
 def encrypted(data: Any, key: SessionKey) -> tuple[str, str]:
@@ -65,7 +66,7 @@ async def test_data_is_opened_with_the_newest_key(
     client_data: ClientData, session: Session, vault: MemoryKeyVault, clock: Clock
 ) -> None:
     """Data under the user's key is the object in it, watermark included, and says that the newest key opened it."""
-    await keep(vault, clock.now, OLD, NEW)
+    await keep(vault, session, clock.now, OLD, NEW)
 
     assert await client_data.decrypt(session, *encrypted(DATA, NEW)) == Decrypted(DATA, "current")
 
@@ -74,7 +75,7 @@ async def test_data_that_was_under_way_is_opened_with_the_key_before(
     client_data: ClientData, session: Session, vault: MemoryKeyVault, clock: Clock
 ) -> None:
     """Within five minutes of a new login, data under the key before opens too, and says so."""
-    await keep(vault, clock.now, OLD, NEW)
+    await keep(vault, session, clock.now, OLD, NEW)
     clock.advance(seconds=FIVE_MINUTES.total_seconds() - 0.001)
 
     assert await client_data.decrypt(session, *encrypted(DATA, OLD)) == Decrypted(DATA, "previous")
@@ -84,7 +85,7 @@ async def test_the_key_before_is_not_tried_for_ever(
     client_data: ClientData, session: Session, vault: MemoryKeyVault, clock: Clock
 ) -> None:
     """Five minutes after a new login, data under the key before is DataUndecryptable, and a new login helps."""
-    await keep(vault, clock.now, OLD, NEW)
+    await keep(vault, session, clock.now, OLD, NEW)
     clock.advance(seconds=FIVE_MINUTES.total_seconds())
 
     with pytest.raises(DataUndecryptable) as refused:
@@ -107,7 +108,7 @@ async def test_data_of_another_app_is_refused(
     watermark: dict[str, Any],
 ) -> None:
     """Data that opens but does not say that it is for this app is WatermarkMismatch, whichever key opens it."""
-    await keep(vault, clock.now, OLD, NEW)
+    await keep(vault, session, clock.now, OLD, NEW)
 
     with pytest.raises(WatermarkMismatch):
         await client_data.decrypt(session, *encrypted({"phoneNumber": "13800000000", **watermark}, key))
@@ -127,7 +128,7 @@ async def test_whatever_keeps_data_from_opening_is_one_error(
     client_data: ClientData, session: Session, vault: MemoryKeyVault, clock: Clock, data: Any, key: SessionKey
 ) -> None:
     """A wrong key and a wrong content fail in the same words: nobody learns about the key from them."""
-    await keep(vault, clock.now, OLDEST, OLD, NEW)
+    await keep(vault, session, clock.now, OLDEST, OLD, NEW)
     with pytest.raises(DataUndecryptable) as refused:
         await client_data.decrypt(session, *encrypted(data, key))
     with pytest.raises(DataUndecryptable) as random:
@@ -156,7 +157,7 @@ async def test_a_key_is_one_accounts(
 ) -> None:
     """Data is never opened with the key of another user, or of the same openid in another app."""
     for other in (Identity(APP, "oBob"), Identity(OTHER_APP, "oAnn")):
-        await vault.replace(other, NEW, clock.now, clock.now + timedelta(days=30))
+        await vault.replace(replace(session, identity=other), NEW, clock.now)
 
     with pytest.raises(DataUndecryptable):
         await client_data.decrypt(session, *encrypted(DATA, NEW))
@@ -182,7 +183,7 @@ async def test_data_is_verified_under_both_keys(
     is_valid: bool,
 ) -> None:
     """A signature under the newest key, or for five minutes under the one before, is WeChat's, and no other is."""
-    await keep(vault, clock.now, OLDEST, OLD, NEW)
+    await keep(vault, session, clock.now, OLDEST, OLD, NEW)
     clock.advance(seconds=passed.total_seconds())
     raw_data = '{"nickName":"李雷"}'
 

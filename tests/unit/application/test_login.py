@@ -256,7 +256,7 @@ async def test_the_session_key_is_kept_for_its_account(clock: Clock) -> None:
     logged_in = await service.log_in(service.request())
 
     assert store.last_key
-    assert (await vault.find(logged_in.session.identity)).current == store.last_key
+    assert (await vault.find(logged_in.session)).current == store.last_key
 
 
 async def test_the_oldest_session_gives_way(service: Service, clock: Clock) -> None:

@@ -1,7 +1,5 @@
 """The session_key of a session's user: whether it is still WeChat's, and a new one."""
 
-from datetime import timedelta
-
 import pytest
 
 from adapters.memory.key_vault import MemoryKeyVault
@@ -31,9 +29,9 @@ def session(clock: Clock) -> Session:
     return Session.start(SessionToken.generate(), "ann", ANN, UNKNOWN_CLIENT, SessionPolicy(), clock.now)
 
 
-async def keep(vault: MemoryKeyVault, clock: Clock, key: SessionKey = OURS) -> None:
+async def keep(vault: MemoryKeyVault, session: Session, key: SessionKey = OURS) -> None:
     """Let Ann have this key."""
-    await vault.replace(ANN, key, clock.now, clock.now + timedelta(days=30))
+    await vault.replace(session, key, session.created_at)
 
 
 @pytest.mark.parametrize(("wechats", "is_current"), [(OURS, True), (THEIRS, False)], ids=["the same", "another"])
@@ -47,8 +45,8 @@ async def test_a_key_is_current_when_wechat_has_the_same(
     is_current: bool,
 ) -> None:
     """The newest key at hand is current exactly when WeChat says that it is the user's."""
-    await keep(vault, clock, THEIRS)
-    await keep(vault, clock, OURS)
+    await keep(vault, session, THEIRS)
+    await keep(vault, session, OURS)
     platform.keys[ANN.appid, ANN.openid] = wechats
 
     assert await session_keys.is_current(session) is is_current
@@ -65,14 +63,14 @@ async def test_a_reset_keeps_the_new_key_and_the_old_one_before_it(
     session_keys: SessionKeys, session: Session, vault: MemoryKeyVault, platform: MemoryPlatform, clock: Clock
 ) -> None:
     """After a reset WeChat's new key is the user's, and data that was under way still opens with the old one."""
-    await keep(vault, clock)
+    await keep(vault, session)
     platform.keys[ANN.appid, ANN.openid] = OURS
     now = clock.advance(hours=1)
     await session_keys.reset(session)
     new = platform.keys[ANN.appid, ANN.openid]
 
     assert new != OURS
-    assert await vault.find(ANN) == KeyRing(new, OURS, now)
+    assert await vault.find(session) == KeyRing(new, OURS, now)
     assert await session_keys.is_current(session)
 
 
@@ -88,20 +86,20 @@ async def test_a_key_that_is_void_cannot_be_reset(
     """Without the key that WeChat has, a reset is DataUndecryptable and changes nothing."""
     platform.keys[ANN.appid, ANN.openid] = THEIRS
     if is_kept:
-        await keep(vault, clock)
+        await keep(vault, session)
 
     with pytest.raises(DataUndecryptable):
         await session_keys.reset(session)
     assert platform.keys[ANN.appid, ANN.openid] == THEIRS
     if is_kept:
-        assert await vault.find(ANN) == KeyRing(OURS)
+        assert await vault.find(session) == KeyRing(OURS)
 
 
 async def test_the_clients_own_keys_need_the_session_key(
     session_keys: SessionKeys, session: Session, vault: MemoryKeyVault, platform: MemoryPlatform, clock: Clock
 ) -> None:
     """The keys for the user's own data are told for a key that is current, and are DataUndecryptable for any other."""
-    await keep(vault, clock)
+    await keep(vault, session)
     with pytest.raises(DataUndecryptable):
         await session_keys.encrypt_keys(session)
     platform.keys[ANN.appid, ANN.openid] = OURS
