@@ -53,7 +53,7 @@ MANY = 1_000
 
 TRIES = 100
 SECONDS_OF_REENCRYPTION = 5
-AT_ONCE = 1_200
+AT_ONCE = 240
 WITHOUT_TRACKING = "?protocol=2"
 """Without what Redis remembers of who read which key: a table of a million keys at most, whatever the sessions."""
 
