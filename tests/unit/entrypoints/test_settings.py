@@ -561,7 +561,7 @@ def test_no_repr_shows_a_secret(environment: Write) -> None:
 
 @pytest.mark.parametrize("source", ["variable", "secret file", "TOML"])
 @pytest.mark.parametrize("name", [*SECRET_VALUES, "encryption_keys"])
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_no_error_shows_a_secret(name: str, source: str, data: st.DataObject) -> None:
     """Whatever a secret setting is set to, by whichever source, its error tells nothing of it."""
