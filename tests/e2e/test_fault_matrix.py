@@ -23,6 +23,9 @@ READINESS = {REDIS: ["session store"], DATABASE: ["database"], WECHAT: []}
 
 CLIENTS = 4
 
+SILENT_SECONDS = 8.0
+"""Longer than uvicorn waits unless it is told to, and shorter than ours does."""
+
 
 @pytest.fixture(scope="module")
 def installed(redis_url: str, postgres: str, sandbox: Sandbox) -> Iterator[Installation]:
@@ -78,6 +81,16 @@ def test_a_process_that_ends_is_replaced(installed: Installation, working: Load,
     assert stop is signal.SIGKILL or not tally.broken
     assert other in installed.workers()
     assert tally.slowest < PATIENCE_SECONDS
+
+
+def test_a_process_that_is_silent_for_seconds_is_kept(installed: Installation) -> None:
+    """A busy machine lets a process wait, above all while it starts: nobody kills it for that, and starts another."""
+    before = installed.workers()
+    os.kill(before[0], signal.SIGSTOP)
+    time.sleep(SILENT_SECONDS)
+    os.kill(before[0], signal.SIGCONT)
+
+    assert installed.workers() == before
 
 
 def unready(answer: httpx.Response) -> list[str]:

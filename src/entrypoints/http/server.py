@@ -25,6 +25,9 @@ from entrypoints.settings import Settings, SettingsError, load_settings
 DRAIN_SECONDS = 10
 """How long requests in flight may take when the server is told to stop: longer than any of their time limits."""
 
+HUNG_SECONDS = 60
+"""How long a process may be silent until another takes its place. It is while it starts, longest on a busy machine."""
+
 
 def app_of_environment() -> Litestar:
     """The application of this process's settings: what each of several processes starts with."""
@@ -110,6 +113,7 @@ def server_config(app: str | ASGIApp, settings: Settings, host: str, port: int, 
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_worker_healthcheck=HUNG_SECONDS,
     )
 
 
