@@ -24,7 +24,17 @@ from adapters.redis.client import translated
 from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.packing import APPID, IPV4, IPV6, OPENID, UUID, pack, short, unpack
 from adapters.redis.stream import Command
-from adapters.redis.times import EPOCH, TIME_BYTES, millis, pack_time, second, time_of, unpack_time
+from adapters.redis.times import (
+    EPOCH,
+    TIME_BYTES,
+    millis,
+    pack_length,
+    pack_time,
+    second,
+    time_of,
+    unpack_length,
+    unpack_time,
+)
 from adapters.redis.user_set import KEEP_UNTIL, set_of
 from adapters.redis.wire import Wire
 from application.ports import SessionStore
@@ -43,7 +53,7 @@ return redis.call('ZRANGEBYSCORE', set, 0, '+inf')
 """Adds a session, drops what is over, and answers with all sessions if they are more than the limit."""
 
 MILLIS_BYTES = 6
-TEXTS_BEGIN, TEXTS = 4 * TIME_BYTES, 5
+TEXTS = 5
 REASONS = {EndReason.ENDED: b"e", EndReason.REPLACED: b"r"}
 REASON_OF = {letter: reason for reason, letter in REASONS.items()}
 
@@ -188,30 +198,43 @@ def _ending(user_id: str, member: bytes, ended: EndedSession) -> list[Command]:
 
 def _pack(session: Session) -> bytes:
     identity, client = session.identity, session.client
-    times = (session.created_at, session.last_seen_at, session.idle_expires_at, session.expires_at)
     return b"".join(
         (
-            *map(pack_time, times),
             pack(session.user_id, UUID),
             pack(identity.appid.value, APPID),
             pack(identity.openid, OPENID),
             pack(identity.unionid, OPENID),
             pack(client.ip, IPV4, IPV6),
+            pack_time(session.created_at),
+            pack_length(session.expires_at - session.created_at),
+            pack_length(session.last_seen_at - session.created_at),
+            pack_length(session.idle_expires_at - session.last_seen_at),
             b"" if client.user_agent is None else user_agent.pack(client.user_agent),
         )
     )
 
 
 def _unpack(session_id: str, record: bytes) -> Session:
-    times = [unpack_time(record[at : at + TIME_BYTES]) for at in range(0, TEXTS_BEGIN, TIME_BYTES)]
-    texts, at = unpack(record, TEXTS_BEGIN, TEXTS)
-    user_id, appid, openid, unionid, ip = texts
+    (user_id, appid, openid, unionid, ip), at = unpack(record, 0, TEXTS)
+    created_at, at = unpack_time(record[at : at + TIME_BYTES]), at + TIME_BYTES
+    age, at = unpack_length(record, at)
+    seen, at = unpack_length(record, at)
+    idle, at = unpack_length(record, at)
     name = user_agent.unpack(record[at:]) if at < len(record) else None
-    return Session(session_id, user_id, Identity(AppId(appid), openid, unionid), Client(name, ip), *times)
+    return Session(
+        id=session_id,
+        user_id=user_id,
+        identity=Identity(AppId(appid), openid, unionid),
+        client=Client(name, ip),
+        created_at=created_at,
+        last_seen_at=created_at + seen,
+        idle_expires_at=created_at + seen + idle,
+        expires_at=created_at + age,
+    )
 
 
 def _user_id(record: bytes) -> str:
-    [user_id], _ = unpack(record, TEXTS_BEGIN, 1)
+    [user_id], _ = unpack(record, 0, 1)
     return user_id  # type: ignore[no-any-return]  # texts are, or None
 
 
