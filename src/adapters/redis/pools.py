@@ -1,6 +1,7 @@
 """Pools of connections in which nobody waits for long."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Sentinel
@@ -77,22 +78,29 @@ def _limits(retries: int) -> dict[str, Any]:
     }
 
 
-class PatientRetry(Retry):
-    """A Retry that knows what uvloop says to who writes to a connection that was just reset.
+@contextmanager
+def resets_told() -> Iterator[None]:
+    """Turns what uvloop says to who writes to a connection that was just reset into BrokenConnection.
 
     asyncio keeps quiet there, so redis-py 8.1 expects nothing.
     """
+    try:
+        yield
+    except RuntimeError as error:
+        if "handler is closed" not in str(error):
+            raise
+        raise BrokenConnection("Redis reset the connection") from error
+
+
+class PatientRetry(Retry):
+    """A Retry that tries again after what uvloop says, too."""
 
     async def call_with_retry(self, do: Callable[[], Awaitable[T]], *args: Any, **options: Any) -> T:
         """See Retry."""
 
         async def done() -> T:
-            try:
+            with resets_told():
                 return await do()
-            except RuntimeError as error:
-                if "handler is closed" not in str(error):
-                    raise
-                raise BrokenConnection("Redis reset the connection") from error
 
         return await super().call_with_retry(done, *args, **options)
 

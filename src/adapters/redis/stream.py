@@ -47,7 +47,7 @@ class Stream(asyncio.Protocol):
         pending = self._pending = loop.create_future()
         self._answers, self._expected = [], len(commands)
         self._deadline = loop.call_later(ANSWER_SECONDS, self._end, TimeoutError())
-        if self.is_open:
+        if self.is_open and not self._transport.is_closing():  # before it tells so, uvloop raises RuntimeError
             self._transport.write(b"".join(map(pack_command, commands)))
         else:
             self._end(BrokenConnection("Redis closed the connection"))

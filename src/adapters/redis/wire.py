@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 
 from adapters.redis.cluster import ClusterClient
 from adapters.redis.memory import REMEMBERED, Count, Decode, Memory, Reader, TrackedReader, uncounted
-from adapters.redis.pools import ANSWER_SECONDS
+from adapters.redis.pools import ANSWER_SECONDS, resets_told
 from adapters.redis.stream import Command, Stream
 
 V = TypeVar("V")
@@ -109,7 +109,9 @@ class SharedConnection(Wire):
 
     async def _connect(self) -> Stream:
         """Have redis-py open a connection, with all that a URL may say, and take it over."""
-        connection = self._connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # upstream's
+        with resets_told():
+            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # upstream's
+        self._connection = connection
         stream = Stream(connection._writer.transport, self._memory.forget)  # noqa: SLF001  # there is no public way
         tracked = False
         if connection.protocol == 3:  # RESP2 has no place for what Redis tells, though CLIENT TRACKING is not refused

@@ -40,9 +40,12 @@ class Connection(asyncio.Protocol):
         self._head_is_whole = False
         self._body = b""
         self._received = 0
-        self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(request)
-        return self._answer
+        self._answer = answer = asyncio.get_running_loop().create_future()
+        if self.is_open:
+            self._transport.write(request)
+        else:
+            self._fail("closed the connection")
+        return answer
 
     @property
     def is_open(self) -> bool:
