@@ -55,8 +55,6 @@ REENCRYPTED = 10_000
 """Sessions while the scan is timed: its steps are as long among millions."""
 
 AT_ONCE = 240
-WITHOUT_TRACKING = "?protocol=2"
-"""Without what Redis remembers of who read which key: a table of a million keys at most, whatever the sessions."""
 
 
 def sessions(per_user: int, *, unionid: bool) -> Iterator[Session]:
@@ -97,7 +95,7 @@ async def bytes_a_session(url: str, per_user: int, number: int, *, unionid: bool
     with Redis.from_url(url) as redis:
         redis.flushdb()
         before = used_memory(redis)
-        async with create_client(url + WITHOUT_TRACKING) as client:
+        async with create_client(url) as client:
             await fill(open_store(client)[0], sessions(per_user, unionid=unionid), number)
         grown = (used_memory(redis) - before) / number
         redis.flushdb()

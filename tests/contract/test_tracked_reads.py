@@ -203,6 +203,18 @@ async def test_without_redis_nobody_gets_an_answer(open_process: type[Process]) 
             assert (before, await reads({"name"})) == ({"name": 1}, {})
 
 
+async def test_redis_notes_only_what_is_remembered() -> None:
+    """The table of who reads what has no key that a command or a script read: it would have every user's."""
+    with redis_server() as server:
+        async with create_client(f"redis://127.0.0.1:{server.port}/0") as redis:
+            reads = Process(redis)
+            await reads.wire.ask(("SET", "a", 1), ("EVAL", "return redis.call('GET', KEYS[1])", 1, "b"), ("GET", "c"))
+            before = (await redis.info("stats"))["tracking_total_keys"]
+            await reads({"a"})
+
+            assert (before, (await redis.info("stats"))["tracking_total_keys"]) == (0, 1)
+
+
 async def test_a_redis_that_cannot_tell_is_asked_each_time(
     redis_url: str, other: Redis, open_process: type[Process]
 ) -> None:

@@ -5,8 +5,13 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
+from adapters.redis.stream import Command
+
 V = TypeVar("V")
 Decode = Callable[[str, bytes], V]
+
+TRACK_NEXT: Command = ("CLIENT", "CACHING", "YES")
+"""Without it Redis would also note each key that a script reads: 150 bytes for each user who logs in."""
 
 REMEMBERED = 20_000
 """How many values a process remembers, of about a KiB each."""
@@ -29,6 +34,7 @@ class Memory(Generic[V]):
         self.values: OrderedDict[str, V] = OrderedDict()  # whose first is found at once
         self.hit = hit
         self.miss = miss
+        self.asking: tuple[Command, ...] = ()  # what precedes a GET, so that Redis tells of changes of its key
         self._readings: dict[str, object] = {}
         self._size = size
         self._limit = 0
@@ -36,7 +42,7 @@ class Memory(Generic[V]):
     def start(self, *, tracked: bool) -> None:
         """Forget all: there is a new connection, on which Redis tells of changes, or does not."""
         self.forget(None)
-        self._limit = self._size if tracked else 0
+        self._limit, self.asking = (self._size, (TRACK_NEXT,)) if tracked else (0, ())
 
     def forget(self, keys: Sequence[bytes] | None) -> None:
         """These keys changed; None: all did."""
@@ -108,7 +114,7 @@ class TrackedReader(Reader[V]):
         self._memory.miss()
         reading, value = self._memory.expect(key), None
         try:
-            [stored] = await self._ask(("GET", key))
+            *_, stored = await self._ask(*self._memory.asking, ("GET", key))
             value = None if stored is None else self._decode(key, stored)
         finally:
             self._memory.add(key, value, reading)

@@ -115,7 +115,7 @@ class SharedConnection(Wire):
         stream = Stream(connection._writer.transport, self._memory.forget)  # noqa: SLF001  # there is no public way
         tracked = False
         if connection.protocol == 3:  # RESP2 has no place for what Redis tells, though CLIENT TRACKING is not refused
-            [answer] = await stream.send([("CLIENT", "TRACKING", "ON")])
+            [answer] = await stream.send([("CLIENT", "TRACKING", "ON", "OPTIN")])
             tracked = not isinstance(answer, ResponseError)
         self._memory.start(tracked=tracked)
         return stream

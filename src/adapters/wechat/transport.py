@@ -17,8 +17,8 @@ from aiohappyeyeballs import start_connection
 
 from adapters.wechat.connection import LARGEST_ANSWER, Connection, Reply
 
-CONNECTIONS = 100
-"""A login holds one for as long as WeChat takes, 50 to 100 ms: enough for a thousand logins a second."""
+CONNECTIONS = 200
+"""A login holds one for as long as WeChat takes, 50 to 100 ms: enough for two thousand logins a second."""
 
 KEEPALIVE_SECONDS = 15.0
 """Shorter than servers keep an idle connection, so that a code is not sent on one that is just being closed."""
