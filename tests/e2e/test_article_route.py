@@ -8,7 +8,8 @@ import pytest
 
 from support.processes import APPID, Sandbox, Service
 
-PATHS = ["/login/", "/login"]
+PATHS = ["/login/", "/login", "/login//"]
+"""The last one goes the long way, through the framework's router."""
 OTHER_APPID = "wxfedcba9876543210"
 
 CODE_MISSING = {"status": 1, "msg": "缺少参数"}
