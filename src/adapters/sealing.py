@@ -1,10 +1,11 @@
 """Secrets at rest: what every store writes of them, and how it reads them back."""
 
 from base64 import b64decode, b64encode, urlsafe_b64decode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.fernet import InvalidToken, MultiFernet
@@ -14,6 +15,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from domain.errors import DataUndecryptable
 from domain.session_key import KeyRing, Reencrypted, SessionKey
+
+S = TypeVar("S")
 
 KEY_IS_GONE = "What is stored was encrypted with a key that is no longer in WXLOGIN_ENCRYPTION_KEYS; log in again"
 
@@ -35,16 +38,6 @@ class Sealer:
         except InvalidToken:
             raise DataUndecryptable(KEY_IS_GONE) from None
 
-    def open_ring(self, current: str | bytes, previous: str | bytes | None, replaced_at: datetime | None) -> KeyRing:
-        """The keys of an account. Raises DataUndecryptable for the newest one; the one before it may be lost."""
-        ring = KeyRing(SessionKey(self.open(current)))
-        if previous is None:
-            return ring
-        try:
-            return replace(ring, previous=SessionKey(self.open(previous)), replaced_at=replaced_at)
-        except DataUndecryptable:
-            return ring
-
     def reseal(self, *sealed: str) -> tuple[list[str], Reencrypted]:
         """The same secrets under the first key, those that no key opens as they were, and how many are which."""
         resealed, lost = [], 0
@@ -55,6 +48,17 @@ class Sealer:
                 resealed.append(each)
                 lost += 1
         return resealed, Reencrypted(len(sealed) - lost, lost)
+
+
+def open_ring(
+    open_key: Callable[[S], SessionKey], current: S, previous: S | None, replaced_at: datetime | None
+) -> KeyRing:
+    """The keys of an account. Raises DataUndecryptable for the newest one; the one before it may be lost."""
+    ring = KeyRing(open_key(current))
+    if previous is not None:
+        with suppress(DataUndecryptable):
+            return replace(ring, previous=open_key(previous), replaced_at=replaced_at)
+    return ring
 
 
 KEY_BYTES = 16

@@ -7,9 +7,8 @@ An account is the beginning of a hash, and the time has microseconds.
 """
 
 import hashlib
-from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from redis.asyncio import Redis
@@ -19,7 +18,7 @@ from adapters.redis.stream import Command
 from adapters.redis.times import TIME_BYTES, millis, pack_time, second, unpack_time
 from adapters.redis.user_set import KEEP_UNTIL, set_of
 from adapters.redis.wire import Wire
-from adapters.sealing import DenseSealer
+from adapters.sealing import DenseSealer, open_ring
 from application.ports import KeyVault
 from domain.errors import DataUndecryptable
 from domain.identity import Identity
@@ -91,13 +90,10 @@ class RedisKeyVault(KeyVault):
         account, kept = _account(session.identity), {member[:HEAD]: member[HEAD:] for member in members}
         if (current := kept.get(NEWEST + account)) is None:
             raise DataUndecryptable("No session_key of this user is kept; log in again")
-        ring = KeyRing(self._sealer.open(account, current))
+        opened = partial(self._sealer.open, account)
         if (previous := kept.get(BEFORE + account)) is None:
-            return ring
-        with suppress(DataUndecryptable):
-            key, replaced_at = self._sealer.open(account, previous[TIME_BYTES:]), unpack_time(previous[:TIME_BYTES])
-            return replace(ring, previous=key, replaced_at=replaced_at)
-        return ring
+            return open_ring(opened, current, None, None)
+        return open_ring(opened, current, previous[TIME_BYTES:], unpack_time(previous[:TIME_BYTES]))
 
     async def replace(self, session: Session, key: SessionKey, now: datetime) -> None:
         """See KeyVault."""

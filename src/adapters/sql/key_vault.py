@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, tuple_, update
 
-from adapters.sealing import Sealer
+from adapters.sealing import Sealer, open_ring
 from adapters.sql.database import BATCH, Database
 from adapters.sql.tables import session_keys
 from application.ports import KeyVault
@@ -34,7 +34,10 @@ class SqlKeyVault(KeyVault):
         row = await self._database.read(partial(_find, identity=session.identity))
         if row is None:
             raise DataUndecryptable("No session_key of this user is kept; log in again")
-        return self._sealer.open_ring(row.current, row.previous, row.replaced_at)
+        return open_ring(self._open, row.current, row.previous, row.replaced_at)
+
+    def _open(self, sealed: str) -> SessionKey:
+        return SessionKey(self._sealer.open(sealed))
 
     async def replace(self, session: Session, key: SessionKey, now: datetime) -> None:
         """See KeyVault."""

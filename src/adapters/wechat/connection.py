@@ -9,10 +9,11 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 LARGEST_ANSWER = 64 * 1024
 """The body, in bytes. Real answers are below one KiB."""
 
-INTERIM = (100, 102, 103)
+LARGEST_MESSAGE = 3 * LARGEST_ANSWER
+"""The head, the body and what is around its chunks, in bytes."""
 
-LARGEST_HEAD = 16 * 1024
-"""In bytes."""
+INTERIM = (100, 102, 103)
+"""The statuses of answers that another one follows (RFC 9110 section 15.2)."""
 
 
 class Reply(NamedTuple):
@@ -32,14 +33,13 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._answer: asyncio.Future[Reply] | None = None
+        self._ends_with_connection = False
 
     def ask(self, request: bytes) -> asyncio.Future[Reply]:
         """Send a request; its answer, or BrokenConnection."""
         self._parser = HttpResponseParser(self)
-        self._headers: dict[str, str] = {}
-        self._head_is_whole = False
-        self._body = b""
         self._received = 0
+        self._body = b""
         self._answer = answer = asyncio.get_running_loop().create_future()
         if self.is_open:
             self._transport.write(request)
@@ -72,19 +72,20 @@ class Connection(asyncio.Protocol):
             self._fail("does not speak HTTP/1.1")
         if len(self._body) > LARGEST_ANSWER:
             self._end(keep_alive=False)
-        elif self._received > LARGEST_HEAD + 2 * LARGEST_ANSWER:
+        elif self._received > LARGEST_MESSAGE:
             self._fail("sends no end of an answer")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """An answer that has no length ends here (RFC 9112 section 6.3)."""
-        has_length = "content-length" in self._headers or "transfer-encoding" in self._headers
-        if exc is None and self._answer and self._head_is_whole and not has_length:
+        if exc is None and self._ends_with_connection:
             self._end(keep_alive=False)
         else:
             self._fail("closed the connection")
 
     def on_message_begin(self) -> None:
         """See httptools."""
+        self._headers: dict[str, str] = {}
+        self._ends_with_connection = False
         if self._answer is None:
             self._fail("sent what nobody asked for")
 
@@ -94,17 +95,15 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """See httptools."""
-        self._head_is_whole = True
+        self._ends_with_connection = not {"content-length", "transfer-encoding"} & self._headers.keys()
 
     def on_body(self, body: bytes) -> None:
         """See httptools."""
         self._body += body
 
     def on_message_complete(self) -> None:
-        """See httptools. An interim answer is passed over: the real one follows (RFC 9110 section 15.2)."""
-        if self._parser.get_status_code() in INTERIM:
-            self._headers, self._head_is_whole = {}, False
-        else:
+        """See httptools."""
+        if self._parser.get_status_code() not in INTERIM:
             self._end(keep_alive=self._parser.should_keep_alive())
 
     def _end(self, *, keep_alive: bool) -> None:

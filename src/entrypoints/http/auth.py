@@ -20,8 +20,8 @@ from entrypoints.problems import DEFECT, NO_STORE, Problem, headers_of, outcome_
 
 PATHS = ("/auth", "/auth/")
 
-
 Answer = Callable[[PlainAnswer], None]
+"""Takes what is to be told to the one who asked."""
 
 
 def answered_before(app: ASGIApp) -> ASGIApp:

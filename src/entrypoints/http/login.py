@@ -35,7 +35,7 @@ from entrypoints.problems import NO_STORE, headers_of, outcome_of
 ROUTE = "/login"
 PATHS = ("/login", "/login/")
 
-decode = msgspec.json.Decoder(LoginRequest | None).decode
+_decoder = msgspec.json.Decoder(LoginRequest | None)
 
 
 class ArticleToken(msgspec.Struct, frozen=True):
@@ -127,7 +127,7 @@ async def _answer(scope: Scope, receive: Receive) -> Enveloped:
 
 def _decode(body: bytes) -> LoginRequest | None:
     try:
-        return decode(body.decode()) if body else None  # msgspec looks at no name that it does not know
+        return _decoder.decode(body.decode()) if body else None  # msgspec looks at no name that it does not know
     except (ValueError, RecursionError) as error:
         raise RequestInvalid(f"body: {error}") from None
 

@@ -10,9 +10,10 @@ from typing import Any
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from entrypoints.http.auth import PATHS
 from entrypoints.http.plain import PlainAnswer
 
-URLS = (b"/auth", b"/auth/")
+URLS = tuple(path.encode() for path in PATHS)
 """As gateways send them. What has a query goes the long way, to the same answer."""
 
 NOBODY_WAITS = asyncio.Event()
