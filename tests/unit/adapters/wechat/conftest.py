@@ -1,11 +1,14 @@
-"""Credentials that no source line has, so that a traceback that shows one has leaked it."""
+"""Credentials that no source line has, so that a traceback that shows one has leaked it; and a platform."""
 
 import secrets
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
 
 from domain.identity import AppId, LoginCode
+from support.clock import Clock
+from unit.adapters.wechat.platform_world import World
 
 
 @dataclass(frozen=True)
@@ -27,3 +30,11 @@ class Credentials:
 def login() -> Credentials:
     """One login's credentials, for all tests of a module."""
     return Credentials(AppId("wx0123456789abcdef"))
+
+
+@pytest.fixture
+async def world(clock: Clock) -> AsyncIterator[World]:
+    """A platform without signing."""
+    world = World(clock)
+    yield world
+    await world.tokens.aclose()

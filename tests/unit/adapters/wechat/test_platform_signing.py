@@ -1,0 +1,158 @@
+"""WeChat's calls of an app with API security on."""
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from adapters.wechat.signing import Signer, SigningKeys
+from domain.errors import (
+    AppMisconfigured,
+    CodeInvalid,
+    WeChatBadAnswer,
+)
+from domain.identity import AppId
+from domain.user import PhoneNumber
+from support.clock import Clock
+from unit.adapters.wechat import official_signing_vectors as official
+from unit.adapters.wechat.platform_world import (
+    A_RID,
+    ANN,
+    APP,
+    CODE,
+    KEY,
+    OK,
+    PHONE_INFO,
+    SIGNATURE,
+    URL,
+    World,
+    query,
+    refusals,
+    reply,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
+SIGNED_PATH = "/wxa/business/getuserphonenumber"
+
+
+class SigningWeChat:
+    """A WeChat with API security on: reads sealed requests, and seals its answers with a key of its own."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.read: list[dict[str, Any]] = []
+        self._clock = clock
+        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._cipher = AESGCM(base64.b64decode(official.SYM_KEY))
+
+    def signer(self) -> Signer:
+        """What the app has of it."""
+        public = self._key.public_key()
+        pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        keys = SigningKeys(official.SYM_KEY, official.SYM_KEY_SN, official.PRIVATE_KEY, pem.decode(), "ours")
+        return Signer(APP, keys, self._clock)
+
+    def seal(self, answer: dict[str, Any]) -> Callable[[httpx.Request], httpx.Response]:
+        """A signed answer."""
+
+        def respond(request: httpx.Request) -> httpx.Response:
+            url, timestamp = f"{URL}{request.url.path}", request.headers["wechatmp-timestamp"]
+            aad = f"{url}|{APP}|{timestamp}|{official.SYM_KEY_SN}".encode()
+            sent = {name: base64.b64decode(part) for name, part in json.loads(request.content).items()}
+            self.read.append(json.loads(self._cipher.decrypt(sent["iv"], sent["data"] + sent["authtag"], aad)))
+            plain = {"_n": "n", "_appid": APP.value, "_timestamp": int(timestamp), **answer}
+            sealed = self._cipher.encrypt(bytes(12), json.dumps(plain).encode(), aad)
+            parts = {"iv": bytes(12), "data": sealed[:-16], "authtag": sealed[-16:]}
+            body = json.dumps({name: base64.b64encode(part).decode() for name, part in parts.items()}).encode()
+            signature = self._key.sign(f"{url}\n{APP}\n{timestamp}\n".encode() + body, PSS, hashes.SHA256())
+            headers = {"timestamp": timestamp, "serial": "ours", "signature": base64.b64encode(signature).decode()}
+            return reply(body, **{f"wechatmp-{name}": value for name, value in headers.items()})
+
+        return respond
+
+
+@pytest.fixture
+def signing(world: World) -> SigningWeChat:
+    """A WeChat with API security on, and a platform that knows."""
+    wechat = SigningWeChat(world.clock)
+    world.platform = replace(world.platform, signers={APP: wechat.signer()})
+    return wechat
+
+
+async def test_a_signed_call_is_sealed_both_ways(world: World, signing: SigningWeChat) -> None:
+    """An app with signing keys sends the code sealed, with the access token alone in the URL, and reads the answer."""
+    world.answer(signing.seal(OK | {"phone_info": PHONE_INFO}))
+    number = await world.platform.phone_number(CODE, APP)
+    request = world.wechat.request
+
+    assert number == PhoneNumber("+8613800000000")
+    assert query(request) == {"access_token": world.issuer.issued[0].value}
+    assert signing.read[0]["code"] == CODE.value
+    assert CODE.value.encode() not in request.content
+    assert request.headers["content-type"] == "application/json"
+
+
+async def test_a_signed_refusal_is_the_error_that_it_means(world: World, signing: SigningWeChat) -> None:
+    """An errcode in a sealed answer is understood as one in the clear."""
+    world.answer(signing.seal({"errcode": 40029, "errmsg": f"invalid code rid: {A_RID}"}))
+    with pytest.raises(CodeInvalid) as raised:
+        await world.platform.phone_number(CODE, APP)
+
+    assert raised.value.rid == A_RID
+
+
+@pytest.mark.parametrize("errcode", [40230, 40231, 40232, 40233, 40234, 40235, 40236, 40237, 40238, 40239, 40240])
+async def test_a_request_that_wechat_cannot_verify_is_misconfigured(
+    world: World, signing: SigningWeChat, errcode: int
+) -> None:
+    """What WeChat says in the clear of a signature or a key is the operator's to mend."""
+    world.answer({"errcode": errcode, "errmsg": f"invalid signature rid: {A_RID}"})
+    with pytest.raises(AppMisconfigured) as raised:
+        await world.platform.phone_number(CODE, APP)
+
+    assert (raised.value.errcode, raised.value.rid) == (errcode, A_RID)
+
+
+@refusals
+async def test_a_signed_call_replaces_a_refused_token_too(world: World, signing: SigningWeChat, errcode: int) -> None:
+    """A refused token is answered in the clear, and the call is sealed anew with another one."""
+    world.answer({"errcode": errcode, "errmsg": "invalid credential"}, signing.seal(OK | {"phone_info": PHONE_INFO}))
+
+    assert await world.platform.phone_number(CODE, APP) == PhoneNumber("+8613800000000")
+    assert len(world.wechat.requests) == 2
+    assert world.wechat.requests[0].content != world.wechat.requests[1].content
+
+
+async def test_an_answer_in_the_clear_is_not_believed(world: World, signing: SigningWeChat) -> None:
+    """An app with signing keys takes no number that anybody on the way could have written."""
+    world.answer(OK | {"phone_info": PHONE_INFO})
+    with pytest.raises(WeChatBadAnswer, match="not signed"):
+        await world.platform.phone_number(CODE, APP)
+
+
+async def test_the_proof_of_a_session_key_is_sealed_with_the_rest(world: World, signing: SigningWeChat) -> None:
+    """A signed call that has parameters in its URL sends them sealed, all but the access token."""
+    world.answer(signing.seal(OK | {"key_info_list": []}))
+    await world.platform.encrypt_keys(ANN, KEY)
+
+    assert set(query(world.wechat.request)) == {"access_token"}
+    assert signing.read[0]["signature"] == SIGNATURE
+    assert signing.read[0]["openid"] == ANN.openid
+
+
+async def test_other_apps_are_not_signed(world: World, signing: SigningWeChat) -> None:
+    """Signing is one app's: another app's calls go in the clear, and answers in the clear are taken."""
+    other = AppId("wx0123456789abcdef")
+    world.answer(OK | {"phone_info": PHONE_INFO | {"watermark": {"appid": other.value}}})
+
+    assert await world.platform.phone_number(CODE, other) == PhoneNumber("+8613800000000")
+    assert json.loads(world.wechat.request.content) == {"code": CODE.value}
