@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from adapters.sql.database import CALL_SECONDS, CONNECTIONS, Database
+from adapters.sql.async_pool import CONNECTIONS
+from adapters.sql.connections import CALL_SECONDS
+from adapters.sql.database import Database
 from domain.errors import StoreUnavailable
 from support.faults import address_of_database
 from support.proxy import How, Proxy, proxy

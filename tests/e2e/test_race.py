@@ -4,7 +4,7 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 
-from adapters.sql.database import CONNECTIONS
+from adapters.sql.async_pool import CONNECTIONS
 from support.processes import Sandbox, environment, service
 
 LOGINS = 80

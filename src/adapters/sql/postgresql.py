@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from adapters.sql.database import CLOSE_SECONDS
+from adapters.sql.connections import CLOSE_SECONDS
 
 
 class SoonClosed(asyncpg.Connection):  # type: ignore[misc]  # asyncpg is untyped

@@ -1,0 +1,92 @@
+"""Connections to a SQLite file."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import QueuePool
+
+from adapters.sql.connections import CALL_SECONDS, Connections, T, Work
+
+
+class SqliteConnections(Connections):
+    """One connection that reads, on the event loop, and one that writes, in a thread of its own.
+
+    A row by its key is there in less time than a hop to a thread and back costs, and no writer is ever in its way
+    (https://www.sqlite.org/wal.html). SQLite lets one writer in at a time: a queue in front of one thread is fair,
+    which SQLite's own waiting is not.
+    """
+
+    reads_at_once = True
+
+    def __init__(self, url: str) -> None:
+        file = url.replace("+aiosqlite", "", 1)
+        self._reader = _sqlite_engine(file, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+        self._reading: Connection | None = None
+        self._writer = _sqlite_engine(file)
+        event.listen(self._writer, "begin", _begin_immediate)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
+        self.pools = [self._writer.pool]  # the reader's only connection is always out
+        self.size = len(self.pools)
+
+    async def read(self, work: Work[T]) -> T:
+        """See Connections."""
+        if self._reading is None:
+            self._reading = self._reader.connect()
+        try:
+            return work(self._reading)
+        except BaseException:
+            self._stop_reading()
+            raise
+
+    async def write(self, work: Work[T]) -> T:
+        """See Connections."""
+        return await self._in_thread(lambda: self._write(work))
+
+    def _write(self, work: Work[T]) -> T:
+        with self._writer.begin() as connection:
+            return work(connection)
+
+    async def close(self) -> None:
+        """Close each connection where it was opened, and end the thread."""
+        self._stop_reading()
+        self._reader.dispose()
+        await self._in_thread(self._writer.dispose)
+        self._thread.shutdown()
+
+    def _stop_reading(self) -> None:
+        reading, self._reading = self._reading, None
+        if reading:
+            reading.close()
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _sqlite_engine(url: str, **options: Any) -> Engine:
+    connect_args = {"timeout": CALL_SECONDS - 1}
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        connect_args=connect_args,
+        poolclass=QueuePool,
+        pool_size=1,
+        max_overflow=0,
+        **options,
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    """Let readers pass a writer (https://www.sqlite.org/wal.html), and leave BEGIN to us."""
+    connection.isolation_level = None
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    """Queue up for writing at once: a reader that turns writer half-way fails when another was faster."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
