@@ -2,7 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from functools import partial
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, make_url, text
@@ -14,7 +16,7 @@ from adapters.sql.database import Database
 from domain.errors import StoreUnavailable
 from support.faults import address_of_database
 from support.proxy import How, Proxy, proxy
-from support.servers import create_database, find_mariadb
+from support.servers import create_database, find_mariadb, sqlite_url
 
 pytestmark = pytest.mark.anyio
 
@@ -37,6 +39,14 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 @pytest.fixture(params=["postgres", *(["mariadb"] if find_mariadb() else [])])
 def url(request: pytest.FixtureRequest) -> str:
     """A new database on each kind of server."""
+    return create_database(request.getfixturevalue(request.param))
+
+
+@pytest.fixture(params=["sqlite", "postgres", *(["mariadb"] if find_mariadb() else [])])
+def any_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new database of each kind, without a server too."""
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path)
     return create_database(request.getfixturevalue(request.param))
 
 
@@ -86,22 +96,44 @@ async def test_a_silent_database_is_given_up_in_time(proxied: tuple[Database, Pr
     assert max(waits) < CALL_SECONDS + SLACK_SECONDS
 
 
-async def test_a_write_that_fails_leaves_nothing(url: str) -> None:
+def write_things(connection: Connection, numbers: Sequence[int]) -> None:
+    """One row each; none may be there twice."""
+    for number in numbers:
+        connection.execute(text("INSERT INTO things VALUES (:number)"), {"number": number})
+
+
+async def things(database: Database) -> set[int]:
+    """What has been written."""
+    return set(await database.read(lambda connection: connection.execute(text("SELECT id FROM things")).scalars()))
+
+
+@pytest.fixture
+async def database(any_url: str) -> AsyncIterator[Database]:
+    """With a table of things."""
+    async with Database(any_url) as database:
+        create = text("CREATE TABLE things (id INTEGER PRIMARY KEY)")
+        await database.write(lambda connection: connection.execute(create) and None)
+        yield database
+
+
+async def test_a_write_that_fails_leaves_nothing(database: Database) -> None:
     """Of a write that breaks off half-way nothing stays, and of one that ends all."""
+    await fail(database.write(lambda connection: write_things(connection, [1, 2, 1])))
+    await database.write(lambda connection: write_things(connection, [3, 4]))
 
-    def write(connection: Connection, numbers: list[int]) -> None:
-        for number in numbers:
-            connection.execute(text("INSERT INTO things VALUES (:number)"), {"number": number})
+    assert await things(database) == {3, 4}
 
-    async with Database(url) as database:
-        await database.write(
-            lambda connection: connection.execute(text("CREATE TABLE things (id INTEGER PRIMARY KEY)"))
-        )
-        await fail(database.write(lambda connection: write(connection, [1, 2, 1])))
-        await database.write(lambda connection: write(connection, [3, 4]))
-        kept = await database.read(lambda connection: connection.execute(text("SELECT id FROM things")).scalars().all())
 
-    assert set(kept) == {3, 4}
+async def test_writes_at_once_fail_each_for_itself(database: Database) -> None:
+    """Of many writes at once each is there as a whole or its caller knows that it is not, however they are grouped."""
+    writes = [(number, 100 + number, *([number] if number % 7 == 3 else [])) for number in range(50)]
+    told = await asyncio.gather(
+        *(database.write(partial(write_things, numbers=numbers)) for numbers in writes), return_exceptions=True
+    )
+    failed = [numbers for numbers, outcome in zip(writes, told, strict=True) if isinstance(outcome, StoreUnavailable)]
+
+    assert failed == [numbers for numbers in writes if len(numbers) > 2]
+    assert await things(database) == {number for numbers in writes if numbers not in failed for number in numbers}
 
 
 async def test_a_call_that_is_given_up_is_not_left_waiting(url: str) -> None:

@@ -50,7 +50,7 @@ class SqlKeyVault(KeyVault):
         values = {"current": self._sealer.seal(key.value), "key_id": key.fingerprint, "forget_at": until}
         if known is None:
             account = {"appid": identity.appid.value, "openid": identity.openid}
-            connection.execute(insert(session_keys).values(account | values))
+            connection.execute(insert(session_keys), account | values)
             return
         if known.key_id != key.fingerprint:
             values |= {"previous": known.current, "replaced_at": now}

@@ -32,7 +32,7 @@ class SqlSessionStore(SessionStore):
     def _start(self, connection: Connection, session: Session, key: SessionKey, limit: int) -> int:
         # Logins of one user take turns here, so that two of them cannot both see room for one.
         connection.execute(select(users.c.id).where(users.c.id == session.user_id).with_for_update())
-        connection.execute(insert(sessions).values(_row(session)))
+        connection.execute(insert(sessions), _row(session))
         self._vault.replace_in(connection, session, key, session.created_at)
         excess = beyond_limit(_of_user(connection, session.user_id), limit, session.created_at)
         _end(connection, excess, EndReason.REPLACED, session.created_at)

@@ -88,14 +88,14 @@ def _create(connection: Connection, identity: Identity, now: datetime) -> tuple[
     is_new = user is None
     if user is None:
         user = User(str(uuid7()), Profile(), created_at=now, updated_at=now, unionid=identity.unionid)
-        connection.execute(insert(users).values(_row(user)))
+        connection.execute(insert(users), _row(user))
     account = {
         "appid": identity.appid.value,
         "openid": identity.openid,
         "user_id": user.id,
         "created_at": now,
     }
-    connection.execute(insert(accounts).values(account))
+    connection.execute(insert(accounts), account)
     return user, is_new
 
 
@@ -126,7 +126,7 @@ def _record_conflict(connection: Connection, conflict: UnionIdConflict, now: dat
         connection.execute(update(unionid_conflicts).where(is_known).values(owner))
     else:
         row = {"user_id": conflict.user_id, "unionid": conflict.unionid, "created_at": now, **owner}
-        connection.execute(insert(unionid_conflicts).values(row))
+        connection.execute(insert(unionid_conflicts), row)
 
 
 def _get(connection: Connection, user_id: str) -> User:
