@@ -4,6 +4,7 @@ import os
 import re
 import runpy
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,8 +12,11 @@ from copy import copy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
+
+from support import plain_http
 from support.pages import ROOT
-from support.servers import Server, free_port
+from support.servers import Server, free_port, wait_until
 
 EXAMPLES = ROOT / "examples" / "gateways"
 WXLOGIN, BACKEND, GATEWAY, CADDYS_ADMIN = 8000, 9000, 8080, 2019
@@ -54,12 +58,25 @@ def haproxy(binary: str, directory: Path) -> list[str]:
     return [binary, "-db", "-f", f"{directory}/haproxy.cfg"]
 
 
-COMMANDS: dict[str, Callable[[str, Path], list[str]]] = {"nginx": nginx, "caddy": caddy, "haproxy": haproxy}
+def traefik(binary: str, directory: Path) -> list[str]:
+    """How to run Traefik, whose configuration names a second file relative to where it runs."""
+    return ["env", f"--chdir={directory}", binary, "--configFile=traefik.yml"]
+
+
+COMMANDS: dict[str, Callable[[str, Path], list[str]]] = {
+    "nginx": nginx,
+    "caddy": caddy,
+    "haproxy": haproxy,
+    "traefik": traefik,
+}
+WHEELS = str(Path(sys.executable).parent)
+"""Traefik, which Debian does not have, is a wheel."""
 
 
 def find_gateway(name: str) -> str | None:
     """The path of a gateway's binary, or None."""
-    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
+    places = [os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", WHEELS]
+    return shutil.which(name, path=os.pathsep.join(places))
 
 
 FOUND = [name for name in COMMANDS if find_gateway(name)]
@@ -78,7 +95,10 @@ def gateway(name: str, directory: Path, wxlogin: int, backend: int) -> Iterator[
     server = Server(COMMANDS[name](binary, directory), ports[GATEWAY])
     server.start()
     try:
-        yield f"http://127.0.0.1:{server.port}"
+        url = f"http://127.0.0.1:{server.port}"
+        # Traefik listens before it has read its routes, and knows no path until then.
+        wait_until(lambda: plain_http.ask(url).status_code != httpx.codes.NOT_FOUND, "the gateway's routes")
+        yield url
     finally:
         server.kill()
 
