@@ -74,6 +74,19 @@ def test_killing_the_supervisor_leaves_nobody_behind(sandbox: Sandbox, sqlite_ur
         assert not _answers(running)
 
 
+def test_a_silent_process_that_dies_is_replaced_at_once(sandbox: Sandbox, sqlite_url: str) -> None:
+    """One that is killed while its supervisor waits for a sign of life is missed at once, and not in a minute."""
+    env = environment(database_url=sqlite_url, wechat_url=sandbox.url)
+    with service("--workers", "2", env=env) as running:
+        victim, other = workers_of(running)
+        os.kill(victim, signal.SIGSTOP)
+        time.sleep(1.5)  # the supervisor looks twice a second
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: len(set(workers_of(running)) - {victim}) == 2, "another process", seconds=15)
+
+        assert other in workers_of(running)
+
+
 def _sees_it_is_away(fragile: Fragile, token: str) -> None:
     asked = _timed(lambda: fragile.service.auth(token))
     code = fragile.sandbox.code()

@@ -76,7 +76,13 @@ class Supervisor(Multiprocess):
         self._directory = directory
 
     def keep_subprocess_alive(self) -> None:
-        """See Multiprocess, which calls this twice a second."""
+        """See Multiprocess, which calls this twice a second.
+
+        Their ends of the pipes are closed here first. While one is open, a process that dies before it gives a sign of
+        life is waited for, and signals with it, for HUNG_SECONDS.
+        """
+        for process in self.processes:
+            process.child_conn.close()
         super().keep_subprocess_alive()
         forget_gauges(self._directory, {process.pid for process in self.processes})
 
