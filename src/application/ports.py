@@ -155,8 +155,11 @@ class SessionStore(Protocol):
         """The session, live or expired; what is left of it; or None when it is unknown or forgotten."""
 
     @abstractmethod
-    async def recall(self, session_ids: Sequence[str]) -> list[Session]:
-        """Those of the sessions that are at hand, none older than `find` gives it; a store may have none at hand."""
+    async def find_together(self, session_ids: Sequence[str]) -> list[Session]:
+        """Those of the sessions that are found in one go, each as `find` gives it, while none waits for another.
+
+        A store that has to look for each by itself finds none of them so.
+        """
 
     @abstractmethod
     async def touch(self, session: Session) -> None:

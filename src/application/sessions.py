@@ -32,11 +32,11 @@ class Sessions:
         await self._store.touch(touched)
         return touched
 
-    async def recall(self, tokens: Sequence[str]) -> list[Session | None]:
-        """For each token the session that `authenticate` gives, if it is at hand and was used a moment ago."""
+    async def authenticate_together(self, tokens: Sequence[str]) -> list[Session | None]:
+        """For each token the session that `authenticate` gives, if it is found in one go and was used a moment ago."""
         now, interval = self._clock(), self._touch_interval
         ids = [session_id_of(token) for token in tokens]
-        found = await self._store.recall(ids)
+        found = await self._store.find_together(ids)
         fresh = {s.id: s for s in found if s.is_live(now) and now - s.last_seen_at < interval}
         return [fresh.get(session_id) for session_id in ids]
 

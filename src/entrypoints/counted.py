@@ -65,10 +65,10 @@ class CountedSessions(Sessions):
         self._ok()
         return session
 
-    async def recall(self, tokens: Sequence[str]) -> list[Session | None]:
+    async def authenticate_together(self, tokens: Sequence[str]) -> list[Session | None]:
         """See Sessions."""
         try:
-            sessions = await super().recall(tokens)
+            sessions = await super().authenticate_together(tokens)
         except Exception as error:
             self._metrics.session_checked(code_of(error), len(tokens))
             raise

@@ -44,14 +44,19 @@ class Process:
         """What it has in memory."""
         return self.wire._memory.values
 
+    @property
+    def waited_for(self) -> int:
+        """How many keys are being read."""
+        return len(self.wire._memory._readings)
+
 
 class TogetherProcess(Process):
-    """One that recalls first what it remembers, all at once."""
+    """One that reads together what it can."""
 
     async def __call__(self, names: set[str]) -> dict[str, int]:
         """Those of the names that have a value."""
-        recalled = dict(await self.read.recall(list(names)))
-        return recalled | await super().__call__(names - recalled.keys())
+        found = dict(await self.read.together(list(names)))
+        return found | await super().__call__(names - found.keys())
 
 
 @pytest.fixture(params=[Process, TogetherProcess])
@@ -241,3 +246,27 @@ async def test_a_user_who_may_not_track_is_asked_each_time(open_process: type[Pr
             await other.set("name", 2)
 
             assert (before, await reads({"name"})) == ({"name": 1}, {"name": 2})
+
+
+async def test_a_value_that_cannot_be_read_is_its_readers_alone(redis: Redis, other: Redis) -> None:
+    """Of values that are read together the readable ones are given, and who reads the other one hears of it."""
+    reads, good, bad = TogetherProcess(redis), unique_name(), unique_name()
+    await other.mset({good: 1, bad: "no number"})
+
+    assert await reads.read.together([bad, good]) == [Named(good, 1)]
+    with pytest.raises(ValueError, match="no number"):
+        await reads.read(bad)
+
+
+async def test_who_gives_up_leaves_nothing_behind(redis: Redis, other: Redis, open_process: type[Process]) -> None:
+    """A reader that is cancelled while it waits for Redis is not waited for."""
+    reads, names = open_process(redis), {unique_name() for _ in range(3)}
+    await other.mset(dict.fromkeys(names, 1))
+    reading = asyncio.create_task(reads(names))
+    await asyncio.sleep(0)
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    before = reads.waited_for
+
+    assert await reads(names) == dict.fromkeys(names, 1)
+    assert (before, reads.waited_for) == (0, 0)

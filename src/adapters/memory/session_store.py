@@ -29,7 +29,7 @@ class MemorySessionStore(SessionStore):
         """See SessionStore."""
         return self._sessions.get(session_id)
 
-    async def recall(self, session_ids: Sequence[str]) -> list[Session]:
+    async def find_together(self, session_ids: Sequence[str]) -> list[Session]:
         """See SessionStore."""
         found = map(self._sessions.get, session_ids)
         return [session for session in found if isinstance(session, Session)]

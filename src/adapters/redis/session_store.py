@@ -84,10 +84,10 @@ class RedisSessionStore(SessionStore):
         with translated():
             return await self._read(name_of(session_id)) or await self._read(_ended_key(session_id))
 
-    async def recall(self, session_ids: Sequence[str]) -> list[Session]:
+    async def find_together(self, session_ids: Sequence[str]) -> list[Session]:
         """See SessionStore."""
         with translated():
-            found = await self._read.recall([name_of(session_id) for session_id in session_ids])
+            found = await self._read.together([name_of(session_id) for session_id in session_ids])
         return [session for session in found if isinstance(session, Session)]
 
     async def touch(self, session: Session) -> None:

@@ -42,7 +42,7 @@ class SqlSessionStore(SessionStore):
         """See SessionStore."""
         return await self._database.read(partial(_find, session_id=session_id))
 
-    async def recall(self, session_ids: Sequence[str]) -> list[Session]:  # noqa: ARG002  # nothing is at hand
+    async def find_together(self, session_ids: Sequence[str]) -> list[Session]:  # noqa: ARG002  # as slow as the slowest
         """See SessionStore."""
         return []
 

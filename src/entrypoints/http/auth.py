@@ -68,7 +68,7 @@ class Checks:
 
     async def _judge_together(self, waiting: Sequence[tuple[RawHeaders, Answer]]) -> None:
         try:
-            sessions = await self._sessions.recall([_only_token(headers) for headers, _ in waiting])
+            sessions = await self._sessions.authenticate_together([_only_token(headers) for headers, _ in waiting])
         except Exception as error:  # noqa: BLE001  # as above
             for _, answer in waiting:
                 answer(_refused(error))

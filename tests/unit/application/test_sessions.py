@@ -69,42 +69,42 @@ async def test_a_token_opens_its_session(sessions: Sessions, start: Start) -> No
     assert await sessions.authenticate(bob.token) == bob.session
 
 
-async def test_sessions_are_recalled_in_the_order_of_their_tokens(sessions: Sessions, start: Start) -> None:
+async def test_those_who_are_authenticated_together_get_their_own(sessions: Sessions, start: Start) -> None:
     """Whatever the tokens are, and however often one is among them, each gets what it would get alone."""
     ann, bob = await start("ann"), await start("bob")
 
-    recalled = await sessions.recall([bob.token, NEVER_ISSUED, ann.token, "", bob.token])
+    found = await sessions.authenticate_together([bob.token, NEVER_ISSUED, ann.token, "", bob.token])
 
-    assert recalled == [bob.session, None, ann.session, None, bob.session]
+    assert found == [bob.session, None, ann.session, None, bob.session]
 
 
-async def test_a_session_is_recalled_until_it_has_to_be_touched(sessions: Sessions, start: Start, clock: Clock) -> None:
-    """One that was not used for a touch's interval is left to `authenticate`, and is recalled again after that."""
+async def test_a_session_is_found_together_until_it_is_due(sessions: Sessions, start: Start, clock: Clock) -> None:
+    """One that was not used for a touch's interval is left to `authenticate`, and found again after that."""
     started = await start()
     clock.advance(seconds=INTERVAL - 0.001)
-    before = await sessions.recall([started.token])
+    before = await sessions.authenticate_together([started.token])
     clock.advance(seconds=0.001)
-    due = await sessions.recall([started.token])
+    due = await sessions.authenticate_together([started.token])
     touched = await sessions.authenticate(started.token)
 
     assert (before, due) == ([started.session], [None])
-    assert await sessions.recall([started.token]) == [touched]
+    assert await sessions.authenticate_together([started.token]) == [touched]
 
 
-async def test_what_is_over_is_not_recalled(store: MemorySessionStore, start: Start, clock: Clock) -> None:
+async def test_what_is_over_is_not_found_together(store: MemorySessionStore, start: Start, clock: Clock) -> None:
     """An ended session is not, nor one that has reached its end since it was used a moment ago."""
     sessions = Sessions(store, policy=POLICY, clock=clock)
     ended, expiring = await start("ann"), await start("bob")
     clock.advance(seconds=POLICY.idle.total_seconds() - 1)
     touched = await sessions.authenticate(ended.token)
     await store.touch(replace(expiring.session, last_seen_at=clock()))
-    before = await sessions.recall([ended.token, expiring.token])
+    before = await sessions.authenticate_together([ended.token, expiring.token])
     await sessions.end(ended.id)
     clock.advance(seconds=1)
 
     assert [bool(session) for session in before] == [True, True]
     assert touched.is_live(clock())
-    assert await sessions.recall([ended.token, expiring.token]) == [None, None]
+    assert await sessions.authenticate_together([ended.token, expiring.token]) == [None, None]
 
 
 @pytest.mark.parametrize(
