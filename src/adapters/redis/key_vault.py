@@ -7,9 +7,9 @@ An account is the beginning of a hash, and the time has microseconds.
 """
 
 import hashlib
+from collections.abc import AsyncIterator
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from redis.asyncio import Redis
 
@@ -72,7 +72,7 @@ HEAD = 8
 """How long the letter and the account are."""
 
 SCANNED = 200
-"""How many keys one step of a scan looks at: a tenth of a millisecond of Redis's time."""
+"""How many keys one step of a scan looks at, and of how many users keys are encrypted anew together."""
 
 
 class RedisKeyVault(KeyVault):
@@ -119,17 +119,32 @@ class RedisKeyVault(KeyVault):
         """See KeyVault."""
         total = Reencrypted()
         with translated():
-            async for name in self._redis.scan_iter("wx:u:*", count=SCANNED):
-                members: Any = await self._redis.zrangebyscore(name, "-inf", "(0")
-                for member in members:
-                    total += await self._reencrypt(name, member)
+            async for sets in _batches(self._redis.scan_iter("wx:u:*", count=SCANNED)):
+                found = await self._ask(*(("ZRANGEBYSCORE", name, "-inf", "(0") for name in sets))
+                swaps = []
+                for name, members in zip(sets, found, strict=True):
+                    for member in members:
+                        resealed, counted = self._resealed(member)
+                        swaps.append(("EVAL", SWAP, 1, name, member, resealed))
+                        total += counted
+                await self._ask(*swaps)
         return total
 
-    async def _reencrypt(self, name: bytes, member: bytes) -> Reencrypted:
+    def _resealed(self, member: bytes) -> tuple[bytes, Reencrypted]:
         head = HEAD + (TIME_BYTES if member.startswith(BEFORE) else 0)
         resealed, counted = self._sealer.reseal(member[len(NEWEST) : HEAD], member[head:])
-        await self._redis.eval(SWAP, 1, name, member, member[:head] + resealed)
-        return counted
+        return member[:head] + resealed, counted
+
+
+async def _batches(names: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
+    batch = []
+    async for name in names:
+        batch.append(name)
+        if len(batch) == SCANNED:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def _account(identity: Identity) -> bytes:
