@@ -26,7 +26,7 @@ def options() -> argparse.Namespace:
         "--concurrency",
         type=int,
         default=32,
-        help="connections, one request each (32; four times as many where WeChat is slow)",
+        help="connections, one request each (32; eight times as many where WeChat is slow)",
     )
     parser.add_argument("--only", choices=[each.name for each in scenarios.SCENARIOS], help="one scenario")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite", help="of all services")

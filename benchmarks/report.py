@@ -87,7 +87,7 @@ def conditions(options: dict[str, Any]) -> str:
     pinned = f"core {SERVER_CORE}, the rest on {OTHER_CORES}" if SERVER_CORE else "not pinned to a core"
     return (
         f"{options['rounds']} rounds of {options['seconds']:g} s, {options['concurrency']} connections "
-        f"(x4 in login-50ms), {options['database']}.\n"
+        f"(x8 in login-50ms), {options['database']}.\n"
         f"Services {pinned}. Other machines of this host took {options['stolen_cpu']:.0%} of the CPU.\n"
         "CPU µs: of the server, a request. ratio: to the first service of the scenario; of ceiling: to bare uvicorn;\n"
         "both are medians of the rounds' own ratios. server, generator: shares of a core; a server far below 100 %\n"

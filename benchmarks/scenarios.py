@@ -35,7 +35,7 @@ class Scenario:
 SCENARIOS = (
     Scenario("auth", (FASTIFY, WXLOGIN, UVICORN, ARTICLE, GENERATOR), tokens=True),
     Scenario("login", (ARTICLE, WXLOGIN, GENERATOR), users=range(1500)),
-    Scenario("login-50ms", (PATIENT_ARTICLE, WXLOGIN), users=range(1500, 3000), slow=True, times=4),
+    Scenario("login-50ms", (PATIENT_ARTICLE, WXLOGIN), users=range(1500, 3000), slow=True, times=8),
     Scenario("login-new", (ARTICLE, WXLOGIN)),
 )
 

@@ -14,8 +14,8 @@ from benchmarks.sessions import APPID, AUTH_USERS, write_fastify_sessions
 
 # The article's best case. gunicorn's default worker, sync, knows no keep-alive, and was slower with a new
 # connection for each request. gthread keeps them alive; of 1, 2, 4, 8 and 32 threads, 4 and 8 did most on
-# one core as long as WeChat answers at once. When it takes 50 ms, of 16, 32, 64 and 128 threads for 128
-# connections 64 did most.
+# one core as long as WeChat answers at once. When it takes 50 ms, of 32, 64 and 128 threads for 256
+# connections 64 and 128 did most.
 THREADS, PATIENT_THREADS = 4, 64
 ARTICLE, PATIENT_ARTICLE = "article (Django)", "article, 64 threads"
 WXLOGIN, FASTIFY = "wxlogin", "Fastify + ioredis"
