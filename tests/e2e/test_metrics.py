@@ -35,10 +35,11 @@ def own(sandbox: Sandbox, sqlite_url: str, redis_url: str) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def several(sandbox: Sandbox, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service of three processes."""
+    """A service of three processes, all of which have started."""
     url = servers.sqlite_url(tmp_path_factory.mktemp("several"))
     env = environment(database_url=url, wechat_url=sandbox.url, redis_url=redis_url)
     with service("--workers", "3", env=env) as three:
+        wait_until(lambda: len(pids(scrape(three.url))) == 3, "all processes")
         yield three
         three.process.stop()
 
