@@ -23,6 +23,8 @@ pytestmark = pytest.mark.anyio
 SLACK_SECONDS = 0.8
 """For a machine that is busy with other tests."""
 
+SERVERS = ["postgres", *(["mariadb"] if find_mariadb() else [])]
+
 WAITING = {
     "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
     "mysql": "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
@@ -36,13 +38,13 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
     return "asyncio", {"use_uvloop": True}
 
 
-@pytest.fixture(params=["postgres", *(["mariadb"] if find_mariadb() else [])])
+@pytest.fixture(params=SERVERS)
 def url(request: pytest.FixtureRequest) -> str:
     """A new database on each kind of server."""
     return create_database(request.getfixturevalue(request.param))
 
 
-@pytest.fixture(params=["sqlite", "postgres", *(["mariadb"] if find_mariadb() else [])])
+@pytest.fixture(params=["sqlite", *SERVERS])
 def any_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A new database of each kind, without a server too."""
     if request.param == "sqlite":

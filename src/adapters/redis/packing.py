@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import uuid_utils
+
 
 class Form(NamedTuple):
     """How texts of one kind become bytes, always as many, and texts again. `pack` may raise ValueError and OSError."""
@@ -25,16 +27,11 @@ class Form(NamedTuple):
         return packed if len(packed) == self.size and self.unpack(packed) == text else None
 
 
-def _dashed(packed: bytes) -> str:
-    digits = packed.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
-
 def _address(code: int, size: int, family: socket.AddressFamily) -> Form:
     return Form(code, size, partial(socket.inet_pton, family), partial(socket.inet_ntop, family))
 
 
-UUID = Form(0, 16, lambda text: bytes.fromhex(text.replace("-", "")), _dashed)
+UUID = Form(0, 16, lambda text: uuid_utils.UUID(text).bytes, lambda packed: str(uuid_utils.UUID(bytes=packed)))
 APPID = Form(1, 8, lambda text: bytes.fromhex(text[2:]), lambda packed: f"wx{packed.hex()}")
 OPENID = Form(2, 21, urlsafe_b64decode, lambda packed: urlsafe_b64encode(packed).decode())
 IPV4 = _address(3, 4, socket.AF_INET)

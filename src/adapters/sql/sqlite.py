@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -50,11 +49,11 @@ class SqliteConnections(Connections):
         return await self._group(work)
 
     async def _transact(self, works: Sequence[Work[Any]]) -> list[Any]:
-        return await self._in_thread(partial(self._run, works))
+        def run() -> list[Any]:
+            with self._writer.begin() as connection:
+                return [work(connection) for work in works]
 
-    def _run(self, works: Sequence[Work[Any]]) -> list[Any]:
-        with self._writer.begin() as connection:
-            return [work(connection) for work in works]
+        return await self._in_thread(run)
 
     async def close(self) -> None:
         """Close each connection where it was opened, and end the thread."""

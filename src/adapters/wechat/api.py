@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 import httpx
 import msgspec
@@ -86,8 +86,7 @@ class WeChatApi:
         return await self._exchange("POST", self._url(path, params), headers, content)
 
     def _url(self, path: str, params: Mapping[str, str]) -> str:
-        query = "&".join(f"{name}={quote(value, safe='')}" for name, value in params.items())
-        return f"{self._base_url}{path}?{query}"
+        return f"{self._base_url}{path}?{urlencode(params)}"
 
     async def _exchange(self, method: str, url: str, headers: Mapping[str, str], content: bytes = b"") -> Reply:
         try:
