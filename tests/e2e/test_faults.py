@@ -64,7 +64,7 @@ def test_a_database_that_hangs_is_503_within_seconds_and_heals(fragile: Fragile)
 def test_killing_the_supervisor_leaves_nobody_behind(sandbox: Sandbox, sqlite_url: str) -> None:
     """kill -9 of the process that supervises the others ends them, too: a restart finds the port free."""
     env = environment(database_url=sqlite_url, wechat_url=sandbox.url)
-    with service("--workers", "2", env=env) as running:
+    with service(workers=2, env=env) as running:
         children = [psutil.Process(pid) for pid in workers_of(running)]
         os.kill(running.process.process.pid, signal.SIGKILL)
         _, alive = psutil.wait_procs(children, timeout=20)
@@ -77,7 +77,7 @@ def test_killing_the_supervisor_leaves_nobody_behind(sandbox: Sandbox, sqlite_ur
 def test_a_silent_process_that_dies_is_replaced_at_once(sandbox: Sandbox, sqlite_url: str) -> None:
     """One that is killed while its supervisor waits for a sign of life is missed at once, and not in a minute."""
     env = environment(database_url=sqlite_url, wechat_url=sandbox.url)
-    with service("--workers", "2", env=env) as running:
+    with service(workers=2, env=env) as running:
         victim, other = workers_of(running)
         os.kill(victim, signal.SIGSTOP)
         time.sleep(1.5)  # the supervisor looks twice a second

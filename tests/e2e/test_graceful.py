@@ -11,17 +11,17 @@ from support.processes import Sandbox, environment, service
 from support.servers import accepts, wait_until
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_lets_requests_in_flight_finish(
-    sandbox: Sandbox, sqlite_url: str, workers: str, stop: signal.Signals
+    sandbox: Sandbox, sqlite_url: str, workers: int, stop: signal.Signals
 ) -> None:
     """A login that WeChat is slow to answer is still answered when the service is told to stop, which ends with 0."""
     code = sandbox.code()
     calls = sandbox.call_count()
     sandbox.fail(delay_seconds=1)
     env = environment(database_url=sqlite_url, wechat_url=sandbox.url)
-    with service("--workers", workers, env=env) as running, ThreadPoolExecutor() as threads:
+    with service(workers=workers, env=env) as running, ThreadPoolExecutor() as threads:
         login: Future[dict[str, object]] = threads.submit(running.log_in, code)
         wait_until(lambda: sandbox.call_count() > calls, "the login")
         status = running.process.stop(stop)

@@ -35,11 +35,10 @@ def own(sandbox: Sandbox, sqlite_url: str, redis_url: str) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def several(sandbox: Sandbox, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service of three processes, all of which have started."""
+    """A service of three processes."""
     url = servers.sqlite_url(tmp_path_factory.mktemp("several"))
     env = environment(database_url=url, wechat_url=sandbox.url, redis_url=redis_url)
-    with service("--workers", "3", env=env) as three:
-        wait_until(lambda: len(pids(scrape(three.url))) == 3, "all processes")
+    with service(workers=3, env=env) as three:
         yield three
         three.process.stop()
 
@@ -145,7 +144,7 @@ def _replaced(several: Service, killed: list[int]) -> bool:
 
 def test_counts_leave_nothing_behind(sandbox: Sandbox, sqlite_url: str) -> None:
     """The directory in which processes count is private, and gone when the service has stopped."""
-    with service("--workers", "2", env=environment(database_url=sqlite_url, wechat_url=sandbox.url)) as two:
+    with service(workers=2, env=environment(database_url=sqlite_url, wechat_url=sandbox.url)) as two:
         supervisor = psutil.Process(two.process.process.pid)
         directory = Path(supervisor.children()[-1].environ()["PROMETHEUS_MULTIPROC_DIR"])
         mode = directory.stat().st_mode & 0o777
@@ -158,19 +157,19 @@ def test_counts_leave_nothing_behind(sandbox: Sandbox, sqlite_url: str) -> None:
 def test_what_a_killed_service_counted_in_goes_at_the_next_start(tmp_path: Path, sqlite_url: str) -> None:
     """The directory of a service whose supervisor was killed stays as long as one of its processes lives."""
     env = environment(database_url=sqlite_url) | {"TMPDIR": str(tmp_path)}
-    with service("--workers", "2", env=env) as killed:
+    with service(workers=2, env=env) as killed:
         (directory,) = tmp_path.glob("wxlogin-metrics-*")
         stuck, other = (psutil.Process(pid) for pid in workers_of(killed))
         stuck.suspend()
         try:
             killed.process.stop(signal.SIGKILL)
             other.wait(timeout=20)
-            with service("--workers", "2", env=env):
+            with service(workers=2, env=env):
                 stayed = directory.exists()
         finally:
             stuck.resume()
         stuck.wait(timeout=20)
-    with service("--workers", "2", env=env):
+    with service(workers=2, env=env):
         gone = not directory.exists()
 
     assert (stayed, gone) == (True, True)

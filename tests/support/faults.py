@@ -87,7 +87,7 @@ def installation(redis_url: str, database_url: str, sandbox: Sandbox, **settings
             "wechat_url": f"http://{here[WECHAT]}",
         }
         env = environment(wechat_timeout_seconds="1", sessions_per_user="0", **urls, **settings)
-        yield Installation(stack.enter_context(service("--workers", "2", env=env)), sandbox, proxies)
+        yield Installation(stack.enter_context(service(workers=2, env=env)), sandbox, proxies)
 
 
 def address_of_database(url: str) -> Address:

@@ -15,6 +15,7 @@ from typing import IO, Any
 import httpx
 
 from support import plain_http
+from support.scrapes import scrape
 from support.servers import migrate_database, wait_until
 from support.zygote import zygote
 
@@ -178,12 +179,14 @@ def sandbox(*arguments: str) -> Iterator[Sandbox]:
 
 
 @contextmanager
-def service(*arguments: str, env: Mapping[str, str]) -> Iterator["Service"]:
-    """A running `wxlogin serve` on a migrated database."""
+def service(*, workers: int = 1, env: Mapping[str, str]) -> Iterator["Service"]:
+    """A running `wxlogin serve` on a migrated database, all of whose processes have started."""
     migrate_database(env["WXLOGIN_DATABASE_URL"])
-    with running("serve", "--port", "0", *arguments, env=env) as process:
+    with running("serve", "--port", "0", "--workers", str(workers), env=env) as process:
         url = process.event("serving")["url"]
         wait_until(lambda: _answers(f"{url}/healthz"), "serve")
+        if workers > 1:  # any of them may have answered
+            wait_until(lambda: len(scrape(url).values("pid")) == workers, "all processes")
         with plain_http.client(base_url=url) as client:
             yield Service(process, client)
 
