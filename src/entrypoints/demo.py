@@ -1,6 +1,7 @@
 """`wxlogin demo`: the service and a WeChat sandbox in one process, and one login through them, step by step."""
 
 import asyncio
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
+import uvloop
 from cryptography.fernet import Fernet
 from dependency_injector import providers
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -19,13 +20,15 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from entrypoints.container import Container, migrate_database, open_container
 from entrypoints.diagram import Diagram, Step
 from entrypoints.http.app import create_app
-from entrypoints.http.server import listen, server_config, stop_quietly
+from entrypoints.http.engine import Engine
+from entrypoints.http.listener import Listener
 from entrypoints.log import configure_logging
 from entrypoints.sandbox.app import create_sandbox
 from entrypoints.settings import Settings
 
 APPID = "wxdemo0123456789ab"
 HOST = "127.0.0.1"
+MOST_CONNECTIONS = 256
 
 
 class DemoSettings(Settings):
@@ -81,12 +84,11 @@ class Demo:
         self.steps: list[Step] = []
         self._settings = settings
         self._sandbox = create_sandbox()
-        self._service = create_app(self._open_container)
+        self.service = create_app(self._open_container)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the request to whom it is for."""
-        to_sandbox = scope["path"].startswith("/sandbox") if "path" in scope else False
-        app: ASGIApp = self._sandbox if to_sandbox else self._service
+        app: ASGIApp = self._sandbox if scope["path"].startswith("/sandbox") else self.service
         await app(scope, receive, send)
 
     @asynccontextmanager
@@ -99,22 +101,29 @@ class Demo:
             yield container
 
 
-async def run_demo(port: int, *, once: bool) -> None:
+def run_demo(port: int, *, once: bool) -> None:
     """Serve, log one user in, print how it went, and go on serving unless `once`. Raises SettingsError."""
-    listener = listen(HOST, port)
-    url = f"http://{HOST}:{listener.getsockname()[1]}"
-    with tempfile.TemporaryDirectory(prefix="wxlogin-demo-") as directory:
-        settings = demo_settings(Path(directory))
-        configure_logging(settings)
-        await migrate_database(settings)
-        demo = Demo(settings)
-        stop_quietly()
-        server = uvicorn.Server(server_config(demo, settings, HOST, port))
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started and not serving.done():  # noqa: ASYNC110  # uvicorn sets a flag, no event
-            await asyncio.sleep(0.01)
-        await _log_in(demo, url, once=once)
-        server.should_exit = once
+    listener = Listener.open(HOST, port)
+    listener.listen()
+    with (
+        tempfile.TemporaryDirectory(prefix="wxlogin-demo-") as directory,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(_run(listener, demo_settings(Path(directory)), once=once))
+
+
+async def _run(listener: Listener, settings: Settings, *, once: bool) -> None:
+    configure_logging(settings)
+    await migrate_database(settings)
+    demo = Demo(settings)
+    async with demo.service.lifespan():
+        engine = Engine(demo, listener, connections=MOST_CONNECTIONS)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, engine.stop)
+        serving = asyncio.create_task(engine.serve())
+        await _log_in(demo, listener.url, once=once)
+        if once:
+            engine.stop()  # type: ignore[no-untyped-call]
         await serving
 
 

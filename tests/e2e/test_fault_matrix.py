@@ -24,7 +24,7 @@ READINESS = {REDIS: ["session store"], DATABASE: ["database"], WECHAT: []}
 CLIENTS = 4
 
 SILENT_SECONDS = 8.0
-"""Longer than uvicorn waits unless it is told to, and shorter than ours does."""
+"""Longer than a worker is usually silent, and shorter than its supervisor waits."""
 
 
 @pytest.fixture(scope="module")

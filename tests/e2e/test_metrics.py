@@ -17,7 +17,8 @@ from support import servers
 from support.faults import workers_of
 from support.jobs import run_job
 from support.plain_http import ask
-from support.processes import APPID, Sandbox, Service, environment, exchange, running, service
+from support.processes import APPID, Sandbox, Service, environment, running, service
+from support.raw_http import exchange
 from support.scrapes import Scrape, scrape
 from support.servers import wait_until
 
@@ -66,7 +67,7 @@ def test_one_process_tells_what_happened(own: Service, sandbox: Sandbox) -> None
     assert seen.value("wxlogin_wechat_request_duration_seconds_count", path="/sns/jscode2session") == 1
     assert seen.value("wxlogin_http_requests_total", method="POST", route="/v1/sessions", status="201") == 1
     assert seen.value("wxlogin_http_request_duration_seconds_count", method="POST", route="/v1/sessions") == 1
-    assert pids(seen) == {own.process.process.pid}
+    assert pids(seen) == set(workers_of(own))
     assert seen.total("process_resident_memory_bytes") > 0
     assert seen.total("wxlogin_build_info") == 1
 
@@ -142,11 +143,11 @@ def _replaced(several: Service, killed: list[int]) -> bool:
     return len(now) == 3 and not now & set(killed)
 
 
-def test_counts_leave_nothing_behind(sandbox: Sandbox, sqlite_url: str) -> None:
+def test_counts_leave_nothing_behind(sandbox: Sandbox, sqlite_url: str, tmp_path: Path) -> None:
     """The directory in which processes count is private, and gone when the service has stopped."""
-    with service(workers=2, env=environment(database_url=sqlite_url, wechat_url=sandbox.url)) as two:
-        supervisor = psutil.Process(two.process.process.pid)
-        directory = Path(supervisor.children()[-1].environ()["PROMETHEUS_MULTIPROC_DIR"])
+    env = environment(database_url=sqlite_url, wechat_url=sandbox.url) | {"TMPDIR": str(tmp_path)}
+    with service(workers=2, env=env) as two:
+        (directory,) = tmp_path.glob("wxlogin-metrics-*")
         mode = directory.stat().st_mode & 0o777
         status = two.process.stop()
 
@@ -208,7 +209,7 @@ def junk(own: Service, code: Callable[[], str]) -> None:
         )
         own.http.get("/auth", headers={"Authorization": f"Bearer {number}{'x' * 42}"})
         own.http.get(f"/auth?{number}", headers={"Authorization": f"Basic {number}"})
-        exchange(own, f"GET /%{number}\xff HTTP/1.1\r\nHost: x\r\n\r\n".encode("latin-1"))
+        exchange(own.url, f"GET /%{number}\xff HTTP/1.1\r\nHost: x\r\n\r\n".encode("latin-1"))
 
 
 def test_labels_are_ours_whatever_clients_send(own: Service, sandbox: Sandbox) -> None:

@@ -99,11 +99,11 @@ def address_of_database(url: str) -> Address:
 
 def workers_of(service: Service) -> list[int]:
     """The processes of a service that answer requests."""
-    return [child.pid for child in psutil.Process(service.process.process.pid).children() if _is_worker(child)]
+    return [child.pid for child in psutil.Process(service.process.process.pid).children() if _is_alive(child)]
 
 
-def _is_worker(process: psutil.Process) -> bool:
+def _is_alive(process: psutil.Process) -> bool:
     try:
-        return process.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(process.cmdline())
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False

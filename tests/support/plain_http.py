@@ -8,7 +8,7 @@ import httpx
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 WELL_ALIVE = httpx.Limits(keepalive_expiry=2)
-"""A server hangs up after 5 idle seconds, and httpx's own limit is the same: a request may be sent as it does."""
+"""The sandbox closes a connection after 5 idle seconds, and httpx's own limit is the same: a request may cross that."""
 
 
 def client(**options: Any) -> httpx.Client:

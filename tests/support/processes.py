@@ -3,12 +3,11 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -209,16 +208,6 @@ class Service:
     def auth(self, token: str) -> httpx.Response:
         """GET /auth."""
         return self.http.get("/auth", headers={"Authorization": f"Bearer {token}"})
-
-
-def exchange(service: Service, request: bytes) -> bytes:
-    """What the service answers to these bytes before it hangs up."""
-    url = httpx.URL(service.url)
-    with socket.create_connection((url.host, url.port or 80), timeout=10) as wire, suppress(ConnectionResetError):
-        wire.sendall(request)
-        wire.shutdown(socket.SHUT_WR)
-        return b"".join(iter(lambda: wire.recv(65536), b""))
-    return b""
 
 
 def _answers(url: str) -> bool:

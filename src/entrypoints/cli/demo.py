@@ -1,6 +1,6 @@
 """`wxlogin demo` and `wxlogin sandbox`: the only commands that know the sandbox."""
 
-import asyncio
+import signal
 
 import rich_click as click
 
@@ -14,7 +14,7 @@ def demo(port: int, once: bool) -> None:
     from entrypoints.demo import run_demo
 
     with exit_statuses():
-        asyncio.run(run_demo(port, once=once))
+        run_demo(port, once=once)
 
 
 @click.command()
@@ -30,17 +30,21 @@ def sandbox(host: str, port: int, apps: tuple[str, ...]) -> None:
     import uvicorn
 
     from entrypoints.cli.running import exit_statuses
-    from entrypoints.http.server import listen, stop_quietly
+    from entrypoints.http.listener import Listener
     from entrypoints.sandbox.app import create_sandbox
 
     if wrong := [app for app in apps if not all(app.partition(":"))]:
         raise click.BadParameter(f"{wrong[0]!r} is not APPID:SECRET", param_hint="--app")
     with exit_statuses():
-        listener = listen(host, port)
-        address = f"http://{host}:{listener.getsockname()[1]}"
+        listener = Listener.open(host, port)
+        listener.listen()
+        address = listener.url
         click.echo(
             f"WeChat sandbox at {address}; get a code: POST {address}/sandbox/codes or open {address}/sandbox", err=True
         )
-        stop_quietly()
+        for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again when it has stopped
+            signal.signal(number, lambda _number, _frame: None)
         app = create_sandbox(dict(app.split(":", 1) for app in apps))
-        uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False)).run(sockets=[listener])
+        uvicorn.Server(uvicorn.Config(app, http="h11", ws="none", log_config=None, access_log=False)).run(
+            sockets=[listener.socket]
+        )

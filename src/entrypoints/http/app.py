@@ -1,11 +1,14 @@
 """The HTTP application: routes, what is injected into them, and how errors leave."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import msgspec
 from litestar import Litestar
 from litestar.datastructures import ResponseHeader, State
 from litestar.di import Provide
+from litestar.types import Scope
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from application.client_data import ClientData
 from application.login import LoginUseCase
@@ -13,23 +16,35 @@ from application.readiness import Readiness
 from application.session_keys import SessionKeys
 from application.sessions import Sessions
 from application.users import Users
+from domain.errors import RequestInvalid
 from entrypoints.container import OpenContainer
 from entrypoints.http import auth, docs, login, me, oauth, operations, sessions, wechat
 from entrypoints.http.auth import Checks
 from entrypoints.http.caller import CallerRequest, provide_session
+from entrypoints.http.contract import PROBLEM_JSON
+from entrypoints.http.edge import Lifecycle, bounded
 from entrypoints.http.errors import EXCEPTION_HANDLERS
-from entrypoints.http.plain import LARGEST_BODY
+from entrypoints.http.raw import RawResponse
 from entrypoints.http.traffic import counted
+from entrypoints.problems import NO_STORE, Problem
 from entrypoints.purge import purging
 
 
-def create_app(open_container: OpenContainer) -> Litestar:
-    """The application on the container that `open_container` opens: on start, until it stops."""
+def create_app(
+    open_container: OpenContainer, lifecycle: Lifecycle | None = None, trusted_proxies: Sequence[str] = ()
+) -> Litestar:
+    """Return the application on the container that `open_container` opens: on start, until it stops.
+
+    `lifecycle` says when the process is about to stop. The `X-Forwarded-For` of `trusted_proxies` (addresses and
+    networks) names the client.
+    """
+    lifecycle = lifecycle or Lifecycle()
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with open_container() as container:
             app.state.container = container
+            app.state.lifecycle = lifecycle
             app.state.checks = Checks(container.sessions())
             async with purging(container.database_sessions()):
                 yield
@@ -49,13 +64,23 @@ def create_app(open_container: OpenContainer) -> Litestar:
         exception_handlers=EXCEPTION_HANDLERS,
         openapi_config=docs.OPENAPI,
         request_class=CallerRequest,
-        request_max_body_size=LARGEST_BODY,
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
         logging_config=None,
     )
     docs.document_auth(app)
-    app.asgi_handler = auth.answered_before(counted(login.answered_before(app.asgi_handler)))
+    routes = counted(login.answered_before(app.asgi_handler))
+    if trusted_proxies:
+        routes = ProxyHeadersMiddleware(routes, list(trusted_proxies))  # type: ignore[arg-type, assignment]  # ASGI, typed twice
+    app.asgi_handler = bounded(auth.answered_before(routes), out_of_bounds, lifecycle)
     return app
+
+
+def out_of_bounds(scope: Scope, status: int, detail: str) -> RawResponse:
+    """Return the answer to a request that does not keep to the bounds of the edge, in the words of its route."""
+    if scope["path"] in login.PATHS:
+        return login.refusal(status)
+    problem = msgspec.structs.replace(Problem.of(RequestInvalid(detail)), status=status)
+    return RawResponse.json(status, problem, NO_STORE, PROBLEM_JSON)
 
 
 def provide_login(state: State) -> LoginUseCase:

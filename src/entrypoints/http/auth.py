@@ -4,32 +4,30 @@ The hottest path there is: plain ASGI, in front of the framework, whose routing 
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from application.sessions import Sessions
-from domain.errors import TokenInvalid, WxLoginError
+from domain.errors import WxLoginError
 from domain.session import Session
 from entrypoints.http.caller import bearer_token
 from entrypoints.http.contract import PROBLEM_JSON
-from entrypoints.http.plain import PlainAnswer, RawHeaders
+from entrypoints.http.raw import RawHeaders, RawResponse
 from entrypoints.log import log, log_error
 from entrypoints.problems import DEFECT, NO_STORE, Problem, headers_of, outcome_of
 
 PATHS = ("/auth", "/auth/")
 
-Answer = Callable[[PlainAnswer], None]
-"""Takes what is to be told to the one who asked."""
-
 
 def answered_before(app: ASGIApp) -> ASGIApp:
-    """`app`, with /auth answered before its router and middleware see the request."""
+    """Return `app`, with /auth answered before its router and middleware see the request."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in PATHS:
-            answer = await scope["litestar_app"].state.checks.judge(scope["headers"])
+            checks: Checks = scope["litestar_app"].state.checks
+            answer = await checks.check(scope["headers"])
             await answer.send(send)
         else:
             await app(scope, receive, send)
@@ -38,54 +36,59 @@ def answered_before(app: ASGIApp) -> ASGIApp:
 
 
 class Checks:
-    """Who is calling: the judge of all requests to /auth."""
+    """Answers requests to /auth; those that arrive together are checked together."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._waiting: list[tuple[RawHeaders, Answer]] = []
+        self._waiting: list[tuple[RawHeaders, asyncio.Future[RawResponse]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def judge(self, headers: RawHeaders) -> PlainAnswer:
-        """204 with the caller's identity in headers that a gateway copies, or the problem."""
-        try:
-            return _admitted(await self._sessions.authenticate(_token(headers)))
-        except Exception as error:  # noqa: BLE001  # there is nobody behind this to answer for a defect
-            return _refused(error)
+    async def check(self, headers: RawHeaders) -> RawResponse:
+        """Return 204 with the caller's identity in headers that a gateway copies, or the problem.
 
-    def add(self, headers: RawHeaders, answer: Answer) -> None:
-        """Have `answer` called with what `judge` says.
-
-        Those who come at once, and whose sessions are at hand, are answered together, at two thirds of the cost. The
-        others have a task each, so that nobody waits for another.
+        Requests of one turn of the event loop share a read of their sessions. A session that this read does not find
+        is read by itself, so that no request waits for the store of another.
         """
-        self._waiting.append((headers, answer))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[RawResponse] = loop.create_future()
+        self._waiting.append((headers, future))
         if len(self._waiting) == 1:
-            asyncio.get_running_loop().call_soon(self._start)  # after all requests that are here already
+            loop.call_soon(self._start)  # after all requests that are here already
+        return await future
 
     def _start(self) -> None:
         waiting, self._waiting = self._waiting, []
-        self._run(self._judge_together(waiting))
+        self._run(self._check_batch(waiting))
 
-    async def _judge_together(self, waiting: Sequence[tuple[RawHeaders, Answer]]) -> None:
+    async def _check_batch(self, waiting: Sequence[tuple[RawHeaders, asyncio.Future[RawResponse]]]) -> None:
         try:
             sessions = await self._sessions.authenticate_together([_only_token(headers) for headers, _ in waiting])
-        except Exception as error:  # noqa: BLE001  # as above
-            for _, answer in waiting:
-                answer(_refused(error))
+        except Exception as error:  # noqa: BLE001  # nothing behind this answers for a defect
+            for _, future in waiting:
+                _settle(future, _refused(error))
             return
-        for (headers, answer), session in zip(waiting, sessions, strict=True):
+        for (headers, future), session in zip(waiting, sessions, strict=True):
             if session:
-                answer(_admitted(session))
+                _settle(future, _admitted(session))
             else:
-                self._run(self._judge_alone(headers, answer))
+                self._run(self._check_one(headers, future))
 
-    async def _judge_alone(self, headers: RawHeaders, answer: Answer) -> None:
-        answer(await self.judge(headers))
+    async def _check_one(self, headers: RawHeaders, future: asyncio.Future[RawResponse]) -> None:
+        try:
+            answer = _admitted(await self._sessions.authenticate(_token(headers)))
+        except Exception as error:  # noqa: BLE001  # as above
+            answer = _refused(error)
+        _settle(future, answer)
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)  # the loop itself holds none
         task.add_done_callback(self._tasks.discard)
+
+
+def _settle(future: asyncio.Future[RawResponse], answer: RawResponse) -> None:
+    if not future.done():  # its request was cancelled
+        future.set_result(answer)
 
 
 def _token(headers: RawHeaders) -> str:
@@ -95,20 +98,20 @@ def _token(headers: RawHeaders) -> str:
 def _only_token(headers: RawHeaders) -> str:
     try:
         return _token(headers)
-    except TokenInvalid:  # opens nothing, as ""; `judge` says why
+    except WxLoginError:  # opens nothing, as ""; `_check_one` says why
         return ""
 
 
-def _admitted(session: Session) -> PlainAnswer:
-    return PlainAnswer(204, _identity(session))
+def _admitted(session: Session) -> RawResponse:
+    return RawResponse(204, _identity(session))
 
 
-def _refused(error: Exception) -> PlainAnswer:
+def _refused(error: Exception) -> RawResponse:
     if isinstance(error, WxLoginError):
         log_error(error, "/auth")
-        return PlainAnswer.json(outcome_of(error).http, Problem.of(error), headers_of(error), PROBLEM_JSON)
+        return RawResponse.json(outcome_of(error).http, Problem.of(error), headers_of(error), PROBLEM_JSON)
     log.error("defect", where="/auth", exc_info=error)
-    return PlainAnswer.json(500, DEFECT, NO_STORE, PROBLEM_JSON)
+    return RawResponse.json(500, DEFECT, NO_STORE, PROBLEM_JSON)
 
 
 def _identity(session: Session) -> RawHeaders:

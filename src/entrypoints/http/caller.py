@@ -14,7 +14,7 @@ from application.rate_limits import LoginQuota
 from application.sessions import Sessions
 from domain.errors import TokenInvalid
 from domain.session import Client, Session
-from entrypoints.http.plain import header_of
+from entrypoints.http.raw import header_of
 from entrypoints.problems import rate_limit_headers
 
 USER_AGENT_LENGTH = 256

@@ -28,7 +28,7 @@ from domain.errors import (
 from entrypoints.http.caller import CallerRequest, admit, client_of, hinted_appid
 from entrypoints.http.contract import RATE_LIMITED, codes_by_status
 from entrypoints.http.errors import AnyRequest, as_error, route_of
-from entrypoints.http.plain import PlainAnswer, body_of
+from entrypoints.http.raw import RawResponse, body_of
 from entrypoints.log import log, log_error, log_login
 from entrypoints.problems import NO_STORE, headers_of, outcome_of
 
@@ -96,6 +96,11 @@ def _other(error: WxLoginError, scope: Scope) -> Enveloped:
     return Enveloped(ArticleAnswer(3, message), outcome_of(error).http, headers_of(error))
 
 
+def refusal(status: int) -> RawResponse:
+    """Return the answer to a request that does not keep to HTTP's bounds, with their status."""
+    return RawResponse.json(status, ArticleAnswer(3, MESSAGES[RequestInvalid]), NO_STORE)
+
+
 async def _log_in(scope: Scope, asked: LoginRequest | None) -> Enveloped:
     headers = await admit(scope)
     login: LoginUseCase = scope["litestar_app"].state.container.login()
@@ -111,7 +116,7 @@ def answered_before(app: ASGIApp) -> ASGIApp:
         if scope["path"] in PATHS and scope.get("method") == "POST":
             scope["path_template"] = ROUTE
             answer, status, headers = await _answer(scope, receive)
-            await PlainAnswer.json(status, answer, headers).send(send)
+            await RawResponse.json(status, answer, headers).send(send)
         else:
             await app(scope, receive, send)
 

@@ -34,9 +34,11 @@ def show_health() -> Health:
 
 
 @get("/readyz", responses={503: ResponseSpec(Ready, description="Names what does not answer")})
-async def show_readiness(readiness: NamedDependency[Readiness]) -> Response[Ready]:
-    """Whether database and session store answer; 503 names which does not."""
+async def show_readiness(readiness: NamedDependency[Readiness], state: State) -> Response[Ready]:
+    """Return whether database and session store answer; 503 names which does not, or that the service is stopping."""
     checks = await readiness()
+    if state.lifecycle.stopping:
+        checks["service"] = "stopping"
     ok = not any(checks.values())
     answer = Ready("ok" if ok else "unavailable", {name: wrong or "ok" for name, wrong in checks.items()})
     return Response(answer, status_code=200 if ok else 503)

@@ -1,90 +1,165 @@
-"""The HTTP application in a server: uvicorn, in one process or several."""
+"""`wxlogin serve`: the HTTP application in worker processes."""
 
 import asyncio
 import gc
-import multiprocessing
 import os
+import resource
 import signal
-import socket
-import threading
-from multiprocessing.process import BaseProcess
-from pathlib import Path
+import sys
+from contextlib import nullcontext, suppress
+from multiprocessing.connection import Connection
 
-import uvicorn
-from litestar import Litestar
-from litestar.types import ASGIApp
-from uvicorn.supervisors import Multiprocess
+import uvloop
 
+from domain.errors import WxLoginError
 from entrypoints.container import open_container, require_migrated
 from entrypoints.http.app import create_app
-from entrypoints.http.protocol import HttpProtocol
+from entrypoints.http.edge import Lifecycle
+from entrypoints.http.engine import Engine
+from entrypoints.http.listener import Listener
+from entrypoints.http.supervisor import (
+    ALIVE,
+    CLOSE,
+    DRAIN,
+    FINISH_SECONDS,
+    LEAVING,
+    LINGER_SECONDS,
+    READY,
+    STOP,
+    StartFailed,
+    Supervisor,
+)
 from entrypoints.log import configure_logging, log
-from entrypoints.metrics import count_together, forget_gauges, shared_by_processes
+from entrypoints.metrics import counted_together, forget_gauges
+from entrypoints.problems import Exit, explained
 from entrypoints.settings import Settings, SettingsError, load_settings
 
-DRAIN_SECONDS = 10
-"""How long requests in flight may take when the server is told to stop: longer than any of their time limits."""
+MOST_CONNECTIONS = 2048
+"""How many connections of clients a worker has at most. Behind a gateway it has a few dozen."""
 
-HUNG_SECONDS = 60
-"""How long a process may be silent until another takes its place. It is while it starts, longest on a busy machine."""
+OWN_DESCRIPTORS = 64
+"""How many file descriptors are kept for files and for connections to stores and to WeChat."""
 
-
-def app_of_environment() -> Litestar:
-    """The application of this process's settings: what each of several processes starts with."""
-    settings = load_settings()
-    configure_logging(settings)
-    if supervisor := multiprocessing.parent_process():
-        count_together()
-        threading.Thread(target=_end_with, args=[supervisor], daemon=True).start()
-    app = create_app(lambda: open_container(settings))
-    gc.collect()
-    gc.freeze()  # what is loaded stays: to search it for garbage again and again takes 100 ms each time
-    return app
-
-
-def _end_with(supervisor: BaseProcess) -> None:
-    """Stop when the supervisor is gone: killed, it cannot stop its processes, and they would keep the port."""
-    supervisor.join()
-    log.error("stopping", cause="the supervising process was killed")
-    os.kill(os.getpid(), signal.SIGTERM)
+HEARTBEAT_SECONDS = 5.0
 
 
 def serve(host: str, port: int, workers: int) -> None:
-    """Run until SIGTERM. Raises SettingsError for what is not configured, StoreUnavailable without a database."""
-    settings = load_settings().require_app()
-    configure_logging(settings)
-    settings.cipher  # noqa: B018  # raises when there is no key
+    """Serve until SIGTERM. Raises SettingsError for what is not configured, StoreUnavailable without a database."""
+    settings = _settings()
     asyncio.run(_check(settings))
-    config = server_config("entrypoints.http.server:app_of_environment", settings, host, port, workers)
-    listener = listen(host, port)
-    host, port = listener.getsockname()[:2]
-    log.info("serving", url=f"http://{host}:{port}", workers=workers)
-    stop_quietly()
-    if workers == 1:
-        uvicorn.Server(config).run(sockets=[listener])
-    else:
-        with shared_by_processes() as directory:
-            Supervisor(config, [listener], directory).run()
+    listener = Listener.open(host, port)
+    connections = _connection_limit()
+
+    def on_serving() -> None:
+        listener.listen()
+        log.info("serving", url=listener.url, workers=workers)
+
+    with counted_together() if workers > 1 else nullcontext():
+        supervisor = Supervisor(
+            listener,
+            lambda channel: work(listener, channel, connections),
+            workers,
+            drain_seconds=settings.drain_seconds,
+            reload=_reload,
+            on_serving=on_serving,
+            on_end=forget_gauges,
+        )
+        gc.collect()
+        gc.freeze()  # what is loaded stays, and the workers share it as long as no one writes to it
+        try:
+            supervisor.run()
+        except StartFailed as error:
+            raise SystemExit(error.status) from None
     log.info("stopped")
 
 
-class Supervisor(Multiprocess):
-    """uvicorn's, whose processes count together in a directory."""
+def work(listener: Listener, channel: Connection, connections: int) -> None:
+    """Be a worker: serve on the listener until the supervisor, at the other end of the channel, orders to stop."""
+    for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all its processes
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_work(_settings(), listener, channel, connections))
+    except (SettingsError, WxLoginError) as error:
+        log.error("worker_failed", detail=str(error))
+        sys.exit(Exit.MISCONFIGURED)
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], directory: Path) -> None:
-        super().__init__(config, sockets)
-        self._directory = directory
 
-    def keep_subprocess_alive(self) -> None:
-        """See Multiprocess, which calls this twice a second.
+async def _work(settings: Settings, listener: Listener, channel: Connection, connections: int) -> None:
+    lifecycle = Lifecycle()
+    app = create_app(lambda: open_container(settings), lifecycle, settings.trusted_proxies)
+    async with app.lifespan():
+        gc.collect()
+        gc.freeze()
+        engine = Engine(app, listener, connections=connections)
+        serving = asyncio.create_task(engine.serve())
+        stop = asyncio.create_task(_ordered_to_stop(channel, listener, lifecycle).wait())
+        alive = asyncio.create_task(_report_alive(channel, connections))
+        channel.send_bytes(READY)
+        await asyncio.wait([serving, stop, alive], return_when=asyncio.FIRST_COMPLETED)
+        engine.stop()  # type: ignore[no-untyped-call]
+        with suppress(TimeoutError):
+            await asyncio.wait_for(serving, FINISH_SECONDS)
+        alive.cancel()
+        stop.cancel()
 
-        Their ends of the pipes are closed here first. While one is open, a process that dies before it gives a sign of
-        life is waited for, and signals with it, for HUNG_SECONDS.
-        """
-        for process in self.processes:
-            process.child_conn.close()
-        super().keep_subprocess_alive()
-        forget_gauges(self._directory, {process.pid for process in self.processes})
+
+def _ordered_to_stop(channel: Connection, listener: Listener, lifecycle: Lifecycle) -> asyncio.Event:
+    """Take the supervisor's orders from now on, and return what is set when it is time to stop."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+    def receive() -> None:
+        try:
+            obey(channel.recv_bytes())
+        except (EOFError, OSError):
+            log.error("stopping", cause="the supervising process was killed")
+            loop.remove_reader(channel.fileno())
+            obey(CLOSE)
+            loop.call_later(LINGER_SECONDS, obey, STOP)
+
+    def obey(order: bytes) -> None:
+        lifecycle.closing = True
+        if order == DRAIN:
+            lifecycle.stopping = True
+        elif order == CLOSE:
+            listener.stop_accepting()
+        else:
+            stop.set()
+
+    loop.add_reader(channel.fileno(), receive)
+    loop.add_signal_handler(signal.SIGTERM, channel.send_bytes, LEAVING)
+    return stop
+
+
+async def _report_alive(channel: Connection, connections: int) -> None:
+    """Report again and again that the event loop turns, and log when all connections are taken."""
+    while True:
+        with suppress(OSError):  # the supervisor is gone, which `obey` notices, too
+            channel.send_bytes(ALIVE)
+        descriptors = len(os.listdir("/dev/fd"))  # noqa: PTH208  # pathlib would open each
+        if descriptors >= connections:
+            log.warning("connections_exhausted", open=descriptors, limit=connections)
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+
+
+def _settings() -> Settings:
+    """Return this process's settings, and log as they say. Raises SettingsError when one that is needed is missing."""
+    settings = load_settings().require_app()
+    configure_logging(settings)
+    settings.cipher  # noqa: B018  # raises when there is no key
+    return settings
+
+
+def _reload() -> float:
+    """Read the settings anew, and return the seconds to drain. Raises SettingsError when nothing should change."""
+    try:
+        settings = _settings()
+        asyncio.run(_check(settings))
+    except WxLoginError as error:
+        raise SettingsError(explained(error)) from None
+    finally:
+        forget_gauges(os.getpid())  # the check has opened pools, and this process serves none
+    return settings.drain_seconds
 
 
 async def _check(settings: Settings) -> None:
@@ -96,44 +171,12 @@ async def _check(settings: Settings) -> None:
                 log.warning("store_unavailable", where="serve", store=store, detail=wrong)
 
 
-def stop_quietly() -> None:
-    """Let a stop that was asked for be no failure: uvicorn, when it is done, raises the signal again."""
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_number, lambda _signal, _frame: None)
-
-
-def server_config(app: str | ASGIApp, settings: Settings, host: str, port: int, workers: int = 1) -> uvicorn.Config:
-    """How uvicorn runs the application, which is one itself or the name of a function that makes create_app's."""
-    return uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        workers=workers,
-        factory=isinstance(app, str),
-        loop="uvloop",
-        http=HttpProtocol if isinstance(app, str) else "httptools",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=settings.trusted_proxies,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-        timeout_worker_healthcheck=HUNG_SECONDS,
-    )
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises SettingsError when the address is taken or not ours."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # IPPROTO_TCP by name: asyncio sets TCP_NODELAY on no other, and then an answer's second packet waits 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
-    except (OSError, OverflowError) as error:
-        listener.close()
-        raise SettingsError(f"Cannot listen on {host}:{port} ({error}).\n  mend it: choose another --port") from None
-    listener.set_inheritable(True)
-    return listener
+def _connection_limit() -> int:
+    """Return how many connections a worker may have, after raising the limit on descriptors as far as allowed."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # a system whose `unlimited` is less
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return min(max(allowed - OWN_DESCRIPTORS, allowed // 2), MOST_CONNECTIONS)

@@ -289,11 +289,12 @@ def test_a_process_that_just_starts_hinders_no_scrape(tmp_path: Path, monkeypatc
     assert b"wxlogin_session_checks_total" in body
 
 
-def test_what_a_dead_process_had_in_use_is_forgotten(tmp_path: Path) -> None:
+def test_what_a_dead_process_had_in_use_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The gauges of processes that are gone do not count, and their counters do."""
     names = ["gauge_livesum_7.db", "gauge_livemax_7.db", "gauge_livesum_8.db", "counter_7.db", "tallies_7"]
     for name in names:
         (tmp_path / name).touch()
-    forget_gauges(tmp_path, {8, None})
+    monkeypatch.setenv(DIRECTORY, str(tmp_path))
+    forget_gauges(7)
 
     assert {path.name for path in tmp_path.iterdir()} == {"gauge_livesum_8.db", "counter_7.db", "tallies_7"}

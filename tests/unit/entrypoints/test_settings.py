@@ -37,6 +37,7 @@ TOML_VALUES = {
     "login_rate_limit": '"20/second"',
     "app_login_rate_limit": '"5000/10 minutes"',
     "clients": '{ backend = "a-long-random-secret" }',
+    "drain_seconds": "15.0",
     "log_level": '"debug"',
     "log_format": '"console"',
 }
@@ -352,6 +353,7 @@ MALFORMED = {
     "login_rate_limit": BAD_LIMITS,
     "app_login_rate_limit": BAD_LIMITS,
     "clients": ["backend:secret", "[]", '"backend"', '{"backend":null}', '{"backend":5}', '{"backend":""}', '{"":"s"}'],
+    "drain_seconds": ["-1", "nan", "inf", "15s", "1e6"],
     "log_level": ["trace", "INFO", "20"],
     "log_format": ["xml", "JSON"],
 }

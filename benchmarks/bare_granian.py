@@ -1,14 +1,15 @@
-"""uvicorn's ceiling: an application that answers /auth at once, and asks no Redis; in the server of wxlogin."""
+"""Granian's ceiling: an application that answers /auth at once, and asks no Redis; in the server of wxlogin."""
 
+import asyncio
 import sys
 
-import uvicorn
+import uvloop
 
 from benchmarks.loop import HOST
 from benchmarks.sessions import APPID
 from benchmarks.wechat import openid_of
-from entrypoints.http.server import listen, server_config
-from entrypoints.settings import load_settings
+from entrypoints.http.engine import Engine
+from entrypoints.http.listener import Listener
 
 START = {
     "type": "http.response.start",
@@ -29,7 +30,12 @@ async def application(scope, receive, send) -> None:  # noqa: ARG001  # ASGI's s
     await send(BODY)
 
 
+async def serve(port: int) -> None:
+    listener = Listener.open(HOST, port)
+    listener.listen()
+    await Engine(application, listener, connections=2048).serve()
+
+
 if __name__ == "__main__":
-    port = int(sys.argv[1])
-    config = server_config(application, load_settings(), HOST, port)
-    uvicorn.Server(config).run(sockets=[listen(HOST, port)])
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(int(sys.argv[1])))

@@ -1,0 +1,168 @@
+"""The edge of the service: what every request has to keep to before a route sees it.
+
+The server (`entrypoints.http.engine`) splits connections into requests. Here each request is held to the bounds of the
+public interface, gets its body, and loses its connection when the process is about to stop.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from litestar.types import ASGIApp, HTTPRequestEvent, Message, Receive, Scope, Send
+
+from entrypoints.http.raw import RawHeaders, RawResponse
+
+HEAD_BYTES = 64 * 1024
+HEAD_FIELDS = 100
+HEAD_SECONDS = 15.0
+"""How long a head may take to arrive, and how long a connection may stay idle between two requests."""
+
+BODY_BYTES = 64 * 1024
+"""Real requests are below one KiB."""
+BODY_SECONDS = 30.0
+
+LINGER_BYTES = 4 * 1024 * 1024
+LINGER_SECONDS = 2.0
+"""How much of a refused body is read and dropped, and for how long: a client that is still sending when the connection
+closes loses the answer (RFC 9112 section 9.6)."""
+
+CLOSE = (b"connection", b"close")
+
+Refuse = Callable[[Scope, int, str], RawResponse]
+"""Returns the answer to a request that does not keep to the bounds: its scope, the status and the reason."""
+
+
+@dataclass
+class Lifecycle:
+    """Whether the process is about to stop. `stopping`: the whole service is, and `/readyz` is 503."""
+
+    closing: bool = False
+    stopping: bool = False
+
+
+class Head(NamedTuple):
+    """What the edge has to know of a request's header fields."""
+
+    size: int
+    fields: int
+    hosts: list[bytes]
+    has_body: bool
+
+
+class OutOfBounds(Exception):
+    """The request does not keep to the bounds; `status` and the text say in what."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+def bounded(app: ASGIApp, refuse: Refuse, lifecycle: Lifecycle) -> ASGIApp:
+    """Return `app` behind the edge: it sees only requests within the bounds, each with its whole body.
+
+    What is out of bounds gets the answer of `refuse`, and its connection closes. While the process is `closing`, every
+    answer closes its connection, so that the client's next request goes to another process.
+    """
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if lifecycle.closing:
+            send = _closing(send)
+        try:
+            receive = await _checked(scope, receive)
+        except OutOfBounds as error:
+            answer = refuse(scope, error.status, str(error))
+            await answer.send(_closing(send))
+            if error.status == 413:
+                await _linger(scope, receive)
+            return
+        await app(scope, receive, send)
+
+    return application
+
+
+async def _checked(scope: Scope, receive: Receive) -> Receive:
+    """Return what gives the request's body at once. Raises OutOfBounds."""
+    head = _head_of(scope["headers"])
+    if head.size + len(scope["raw_path"]) + len(scope["query_string"]) > HEAD_BYTES:
+        raise OutOfBounds(431, f"The request's head is larger than {HEAD_BYTES} bytes")
+    if head.fields > HEAD_FIELDS:
+        raise OutOfBounds(431, f"The request has more than {HEAD_FIELDS} header fields")
+    if len(head.hosts) != 1 or not head.hosts[0]:
+        _require_old_http(scope, head.hosts)
+    return await _body(scope, receive) if head.has_body else _given(b"")
+
+
+def _head_of(headers: RawHeaders) -> Head:
+    size, fields, hosts, has_body = 0, 0, [], False
+    for name, value in headers:
+        fields += 1
+        size += len(name) + len(value) + 4  # a colon, a blank and the end of the line
+        if name == b"host":
+            hosts.append(value)
+        elif name in (b"content-length", b"transfer-encoding"):
+            has_body = True
+    return Head(size, fields, hosts, has_body)
+
+
+def _require_old_http(scope: Scope, hosts: list[bytes]) -> None:
+    """Raise OutOfBounds unless the request is of HTTP/1.0, where Host may be missing (RFC 9112 section 3.2)."""
+    if len(hosts) > 1 or scope["http_version"] not in ("1", "1.0"):
+        raise OutOfBounds(400, "The request must have one Host header field")
+
+
+async def _body(scope: Scope, receive: Receive) -> Receive:
+    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    if len(declared.lstrip(b"0")) > 9 or int(declared) > BODY_BYTES:
+        raise OutOfBounds(413, f"The request's body is larger than {BODY_BYTES} bytes")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return _given(await _read(receive))
+    except TimeoutError:
+        raise OutOfBounds(408, f"The request's body did not arrive within {BODY_SECONDS:.0f} seconds") from None
+
+
+async def _read(receive: Receive) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise OutOfBounds(400, "The client closed the connection before the end of the request")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > BODY_BYTES:
+            raise OutOfBounds(413, f"The request's body is larger than {BODY_BYTES} bytes")
+    return body
+
+
+def _given(body: bytes) -> Receive:
+    async def receive() -> HTTPRequestEvent:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+def _closing(send: Send) -> Send:
+    """Return `send` for an answer that closes its connection."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], CLOSE]
+        await send(message)
+
+    return sending
+
+
+async def _linger(scope: Scope, receive: Receive) -> None:
+    """Drop what a client is still sending, for a while. One that waits for `100 Continue` sends nothing more."""
+    if any(name == b"expect" for name, _ in scope["headers"]):
+        return
+    dropped = 0
+    try:
+        async with asyncio.timeout(LINGER_SECONDS):
+            while dropped < LINGER_BYTES and (message := await receive())["type"] == "http.request":
+                dropped += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        return

@@ -1,0 +1,305 @@
+"""The processes of `wxlogin serve`: one that the operator signals, and the workers that it starts, watches, replaces.
+
+A worker is replaced by starting its successor first: it stops when that one is ready, so that no client notices. All of
+them accept connections from one listening socket. See docs/decisions/0019-processes.md.
+"""
+
+import multiprocessing
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+
+from entrypoints.http.listener import Listener
+from entrypoints.http.systemd import notify
+from entrypoints.log import log
+from entrypoints.settings import SettingsError
+
+LINGER_SECONDS = 1.0
+"""How long a worker that accepts no connection any more serves those it has: each closes with its next answer."""
+
+FINISH_SECONDS = 10.0
+"""How long requests in flight may take when a worker stops: longer than any of their time limits."""
+
+HUNG_SECONDS = 60.0
+"""How long a worker may be silent until it is killed. It is silent while it starts, longest on a busy machine."""
+
+PAUSE_SECONDS = 1.0
+"""How long to wait before a worker that died is replaced: one that dies at once should not keep the machine busy."""
+
+READY, ALIVE, LEAVING = b"ready", b"alive", b"leaving"
+"""What a worker reports: it serves; its event loop turns; a signal of its own asked it to stop."""
+
+DRAIN, CLOSE, STOP = b"drain", b"close", b"stop"
+"""What a worker is ordered to do: be unready, and close each connection with its next answer; accept no connection any
+more, and close those there are likewise; finish the requests in flight and end."""
+
+FORK = multiprocessing.get_context("fork")
+
+Work = Callable[[Connection], None]
+"""The whole life of a worker: it reports and takes orders on the connection, and returns when it has stopped."""
+
+
+class StartFailed(Exception):
+    """No worker came up. The worker has logged why; `status` is what it ended with."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the first process ended with status {status}")
+        self.status = status
+
+
+class Worker:
+    """One worker process, as its supervisor sees it. Times are in monotonic seconds."""
+
+    def __init__(self, work: Work, predecessor: "Worker | None" = None) -> None:
+        self.predecessor = predecessor
+        self.heard_at = time.monotonic()
+        self.is_ready = False
+        self.stop_at: float | None = None
+        self.kill_at: float | None = None
+        self.channel, theirs = FORK.Pipe()
+        self.process = FORK.Process(target=self._run, args=[work, theirs])
+        self.process.start()
+        theirs.close()
+
+    def _run(self, work: Work, channel: Connection) -> None:
+        self.channel.close()  # else the supervisor's death would go unnoticed
+        work(channel)
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it was ordered to go."""
+        return self.stop_at is not None or self.kill_at is not None
+
+    def leave(self) -> None:
+        """Order CLOSE now, and STOP LINGER_SECONDS later."""
+        if not self.is_leaving:
+            self.order(CLOSE)
+            self.stop_at = time.monotonic() + LINGER_SECONDS
+
+    def stop(self) -> None:
+        """Order STOP, and kill the process if it has not ended FINISH_SECONDS later."""
+        self.order(STOP)
+        self.stop_at, self.kill_at = None, time.monotonic() + FINISH_SECONDS
+
+    def kill(self, event: str) -> None:
+        """Kill the process, and log why."""
+        log.error(event, pid=self.process.pid)
+        self.process.kill()
+        self.heard_at, self.kill_at = time.monotonic(), None
+
+    def order(self, order: bytes) -> None:
+        """Give it an order, if it still runs."""
+        with suppress(OSError):  # it has just ended
+            self.channel.send_bytes(order)
+
+
+class Supervisor:
+    """Keeps `count` workers at work until SIGTERM or SIGINT; SIGHUP replaces them one by one.
+
+    `work` runs in each worker. `reload` reads the settings anew, raises SettingsError when they are wrong, and returns
+    the seconds to drain; `drain_seconds` are those to begin with. `on_serving` is called when the first worker is
+    ready, `on_end` with the process id of each that has ended.
+    """
+
+    def __init__(
+        self,
+        listener: Listener,
+        work: Work,
+        count: int,
+        *,
+        drain_seconds: float,
+        reload: Callable[[], float],
+        on_serving: Callable[[], None],
+        on_end: Callable[[int], None],
+    ) -> None:
+        self._listener = listener
+        self._work = work
+        self._count = count
+        self._drain_seconds = drain_seconds
+        self._reload_settings = reload
+        self._on_serving = on_serving
+        self._on_end = on_end
+        self._workers: list[Worker] = []
+        self._outdated: list[Worker] = []
+        self._restarts: list[float] = []
+        self._close_at: float | None = None
+        self._is_serving = self._is_stopping = self._is_reloading = False
+
+    def run(self) -> None:
+        """Return when all workers have stopped. Raises StartFailed when the first one does not come up."""
+        with _signals_of(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            try:
+                for _ in range(self._count):
+                    self._start()
+                while self._workers or self._restarts:
+                    self._turn(signals)
+            finally:
+                for worker in self._workers:
+                    worker.process.kill()
+
+    def _turn(self, signals: socket.socket) -> None:
+        channels = {worker.channel: worker for worker in self._workers}
+        for source in wait([signals, *channels], max(self._next_deadline() - time.monotonic(), 0)):
+            if isinstance(source, Connection):
+                self._hear(channels[source])
+            else:
+                self._obey(signals.recv(64))
+        self._meet_deadlines(time.monotonic())
+
+    def _start(self, predecessor: Worker | None = None) -> None:
+        self._workers.append(Worker(self._run_worker, predecessor))
+
+    def _run_worker(self, channel: Connection) -> None:
+        """In the new process: let go of what is the supervisor's, and work."""
+        signal.set_wakeup_fd(-1)
+        for sibling in self._workers:
+            sibling.channel.close()
+        self._work(channel)
+
+    def _hear(self, worker: Worker) -> None:
+        try:
+            report = worker.channel.recv_bytes()
+        except (EOFError, OSError):
+            self._bury(worker)
+            return
+        worker.heard_at = time.monotonic()
+        if report == READY:
+            self._welcome(worker)
+        elif report == LEAVING and not self._is_stopping and not worker.is_leaving:
+            self._start(worker)
+
+    def _welcome(self, worker: Worker) -> None:
+        worker.is_ready = True
+        if not self._is_serving:
+            self._is_serving = True
+            self._on_serving()
+            notify("READY=1")
+        if worker.predecessor in self._workers:
+            worker.predecessor.leave()
+
+    def _bury(self, worker: Worker) -> None:
+        """Take leave of a worker that has ended, and see that another one does its work."""
+        worker.process.join()
+        worker.channel.close()
+        self._workers.remove(worker)
+        self._on_end(worker.process.pid or 0)
+        status = worker.process.exitcode or 0
+        if self._is_stopping:
+            return
+        if worker.is_leaving:
+            self._replace_next()
+        elif not self._is_serving:
+            raise StartFailed(status)
+        elif worker.predecessor in self._workers and not worker.is_ready:
+            log.error("worker_failed", status=status, detail="the process that it was to replace goes on")
+            self._end_reload()
+        else:
+            log.error("worker_died", pid=worker.process.pid, status=status)
+            self._restarts.append(time.monotonic() + PAUSE_SECONDS)
+
+    def _obey(self, numbers: bytes) -> None:
+        for number in numbers:
+            if number == signal.SIGHUP:
+                self._reload()
+            elif not self._is_stopping:
+                self._stop()
+            elif number == signal.SIGINT:  # Ctrl-C twice
+                for worker in self._workers:
+                    worker.kill("worker_killed")
+
+    def _stop(self) -> None:
+        log.info("stopping", drain_seconds=self._drain_seconds)
+        notify("STOPPING=1")
+        self._is_stopping = True
+        self._restarts.clear()
+        self._close_at = time.monotonic() + self._drain_seconds
+        for worker in self._workers:
+            if worker.is_ready:
+                worker.order(DRAIN)
+            else:
+                worker.process.kill()
+
+    def _close(self) -> None:
+        """Close the listening socket, in all processes."""
+        self._listener.refuse_connections()
+        for worker in self._workers:
+            worker.leave()
+        self._listener.close()
+        self._close_at = None
+
+    def _reload(self) -> None:
+        if self._is_stopping or not self._is_serving:
+            return
+        try:
+            self._drain_seconds = self._reload_settings()
+        except SettingsError as error:
+            log.error("reload_failed", detail=str(error))
+            return
+        notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self._is_reloading = True
+        self._outdated = [worker for worker in self._workers if not worker.is_leaving]
+        self._replace_next()
+
+    def _replace_next(self) -> None:
+        """Start the successor of the next worker that a reload has to replace, when no other is being replaced."""
+        if any(worker.is_leaving or not worker.is_ready for worker in self._workers):
+            return
+        while self._outdated:
+            if (worker := self._outdated.pop(0)) in self._workers:
+                self._start(worker)
+                return
+        self._end_reload()
+
+    def _end_reload(self) -> None:
+        self._outdated.clear()
+        if self._is_reloading:
+            self._is_reloading = False
+            log.info("reloaded")
+            notify("READY=1")
+
+    def _next_deadline(self) -> float:
+        deadlines = [*self._restarts, self._close_at or time.monotonic() + HUNG_SECONDS]
+        for worker in self._workers:
+            own = (worker.stop_at, worker.kill_at, worker.heard_at + HUNG_SECONDS)
+            deadlines += [deadline for deadline in own if deadline is not None]
+        return min(deadlines)
+
+    def _meet_deadlines(self, now: float) -> None:
+        if self._close_at is not None and now >= self._close_at:
+            self._close()
+        for worker in self._workers:
+            if worker.stop_at is not None and now >= worker.stop_at:
+                worker.stop()
+            elif worker.kill_at is not None and now >= worker.kill_at:
+                worker.kill("worker_killed")
+            elif now >= worker.heard_at + HUNG_SECONDS:
+                worker.kill("worker_hung")
+        due = [restart for restart in self._restarts if now >= restart]
+        self._restarts = [restart for restart in self._restarts if now < restart]
+        for _ in due:
+            self._start()
+
+
+def _ignore(_number: int, _frame: object) -> None:
+    """Do nothing: what a signal means is read from the socket of `_signals_of`."""
+
+
+@contextmanager
+def _signals_of(*numbers: signal.Signals) -> Iterator[socket.socket]:
+    """Give a socket from which the numbers of the signals that arrive can be read, a byte each."""
+    reading, writing = socket.socketpair()
+    reading.setblocking(False)
+    writing.setblocking(False)
+    handlers = {number: signal.signal(number, _ignore) for number in numbers}
+    signal.set_wakeup_fd(writing.fileno())
+    try:
+        yield reading
+    finally:
+        signal.set_wakeup_fd(-1)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        reading.close()
+        writing.close()
