@@ -148,6 +148,8 @@ class Supervisor:
             else:
                 self._obey(signals.recv(64))
         self._meet_deadlines(time.monotonic())
+        if self._is_reloading:
+            self._replace_next()
 
     def _start(self, predecessor: Worker | None = None) -> None:
         self._workers.append(Worker(self._run_worker, predecessor))
@@ -187,15 +189,13 @@ class Supervisor:
         self._workers.remove(worker)
         self._on_end(worker.process.pid or 0)
         status = worker.process.exitcode or 0
-        if self._is_stopping:
+        if self._is_stopping or worker.is_leaving:
             return
-        if worker.is_leaving:
-            self._replace_next()
-        elif not self._is_serving:
+        if not self._is_serving:
             raise StartFailed(status)
-        elif worker.predecessor in self._workers and not worker.is_ready:
+        if worker.predecessor in self._workers and not worker.is_ready:
             log.error("worker_failed", status=status, detail="the process that it was to replace goes on")
-            self._end_reload()
+            self._outdated.clear()
         else:
             log.error("worker_died", pid=worker.process.pid, status=status)
             self._restarts.append(time.monotonic() + PAUSE_SECONDS)
@@ -241,7 +241,6 @@ class Supervisor:
         notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         self._is_reloading = True
         self._outdated = [worker for worker in self._workers if not worker.is_leaving]
-        self._replace_next()
 
     def _replace_next(self) -> None:
         """Start the successor of the next worker that a reload has to replace, when no other is being replaced."""
@@ -255,10 +254,9 @@ class Supervisor:
 
     def _end_reload(self) -> None:
         self._outdated.clear()
-        if self._is_reloading:
-            self._is_reloading = False
-            log.info("reloaded")
-            notify("READY=1")
+        self._is_reloading = False
+        log.info("reloaded")
+        notify("READY=1")
 
     def _next_deadline(self) -> float:
         deadlines = [*self._restarts, self._close_at or time.monotonic() + HUNG_SECONDS]
