@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from benchmarks.load import Load, Round
 from benchmarks.loop import HOST
 from benchmarks.servers import OTHER_CORES, ROOT, Server, environment, pin
-from benchmarks.services import ARTICLE, FASTIFY, GENERATOR, PATIENT_ARTICLE, GRANIAN, WXLOGIN
+from benchmarks.services import ARTICLE, FASTIFY, GENERATOR, GRANIAN, PATIENT_ARTICLE, WXLOGIN
 from benchmarks.sessions import AUTH_USERS, token_of
 from benchmarks.wechat import code_of, openid_of
 

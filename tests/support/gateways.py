@@ -19,7 +19,7 @@ from support.pages import ROOT
 from support.servers import Server, free_port, wait_until
 
 EXAMPLES = ROOT / "examples" / "gateways"
-WXLOGIN, BACKEND, GATEWAY, CADDYS_ADMIN = 8000, 9000, 8080, 2019
+WXLOGIN, OTHER_WXLOGIN, BACKEND, GATEWAY, AUTH, CADDYS_ADMIN = 8000, 8001, 9000, 8080, 8079, 2019
 """The ports that the examples name."""
 
 NGINX = """\
@@ -84,11 +84,19 @@ FOUND = [name for name in COMMANDS if find_gateway(name)]
 
 
 @contextmanager
-def gateway(name: str, directory: Path, wxlogin: int, backend: int) -> Iterator[str]:
-    """The URL of a running gateway before wxlogin and backend on these ports; `directory` is where its files go."""
+def gateway(name: str, directory: Path, wxlogin: int, backend: int, other: int | None = None) -> Iterator[str]:
+    """The URL of a running gateway before wxlogin and backend on these ports; `directory` is where its files go.
+
+    `other` is the port of a second instance of wxlogin; without it, both that the examples name are the one there is.
+    """
     binary = find_gateway(name)
     assert binary
-    ports = {WXLOGIN: wxlogin, BACKEND: backend, GATEWAY: free_port(), CADDYS_ADMIN: free_port()}
+    ports = {
+        WXLOGIN: wxlogin,
+        OTHER_WXLOGIN: other or wxlogin,
+        BACKEND: backend,
+        **{port: free_port() for port in (GATEWAY, AUTH, CADDYS_ADMIN)},
+    }
     for file in EXAMPLES.iterdir():
         if file.suffix != ".md":
             (directory / file.name).write_text(on_ports(file.read_text(encoding="utf-8"), ports), encoding="utf-8")
