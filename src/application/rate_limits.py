@@ -1,4 +1,6 @@
-"""Keep logins within what an address, or an app, may."""
+"""Keep logins, and failed authentications of OAuth clients, within their limits."""
+
+from datetime import timedelta
 
 from application.ports import IdentityProvider, RateLimiter
 from domain.errors import RateLimited, code_may_be_spent
@@ -6,28 +8,41 @@ from domain.identity import AppId, Identity, LoginCode
 from domain.rate_limit import Allowance, RateLimit
 from domain.session_key import SessionKey
 
+CLIENT_FAILURES = RateLimit("client-authentication", 10, timedelta(minutes=1))
+"""How often a client address may fail to authenticate as an OAuth client."""
 
-class LoginQuota:
-    """A limit on logins, or none. What it refuses goes no further: the code is as good as before."""
 
-    def __init__(self, limiter: RateLimiter, limit: RateLimit | None) -> None:
+class Quota:
+    """A limit, or none. `refusal` is the text for those who are beyond it."""
+
+    def __init__(self, limiter: RateLimiter, limit: RateLimit | None, refusal: str) -> None:
         self._limiter = limiter
         self._limit = limit
+        self._refusal = refusal
 
     async def take(self, who: str) -> Allowance | None:
-        """Take one of `who`'s logins, and say what is left; None where there is no limit.
+        """Take one of what `who` has left, and return the rest; None without a limit.
 
-        Raises RateLimited, and StoreUnavailable as any login does: with the advice to get a new code.
+        Raises RateLimited and StoreUnavailable.
         """
         if self._limit is None:
             return None
-        with code_may_be_spent():
-            allowance = await self._limiter.take(self._limit, who)
+        allowance = await self._limiter.take(self._limit, who)
         if not allowance.admitted:
-            raise RateLimited(
-                "Too many logins. The code is not spent: send it again after a while", allowance=allowance
-            )
+            raise RateLimited(self._refusal, allowance=allowance)
         return allowance
+
+
+class LoginQuota(Quota):
+    """A limit on logins, or none. What it refuses goes no further: the code is as good as before."""
+
+    def __init__(self, limiter: RateLimiter, limit: RateLimit | None) -> None:
+        super().__init__(limiter, limit, "Too many logins. The code is not spent: send it again after a while")
+
+    async def take(self, who: str) -> Allowance | None:
+        """See Quota. Without the store it advises a new code, as any login does."""
+        with code_may_be_spent():
+            return await super().take(who)
 
 
 class LimitedIdentityProvider(IdentityProvider):

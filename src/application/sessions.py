@@ -1,9 +1,10 @@
 """Who is calling, on which devices they are logged in, and logging them out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from application.ports import Clock, SessionStore
 from domain.errors import NotFound, TokenInvalid, Unauthenticated
+from domain.identity import AppId
 from domain.session import EndReason, Session, SessionPolicy, SessionToken, session_id_of
 
 
@@ -16,8 +17,8 @@ class Sessions:
         self._touch_interval = policy.touch_interval
         self._clock = clock
 
-    async def authenticate(self, token: str) -> Session:
-        """The live session that the token opens, which is thereby used.
+    async def authenticate(self, token: str, apps: Collection[AppId] | None = None) -> Session:
+        """The live session that the token opens, which is thereby used. One of another app than `apps` is not found.
 
         Raises TokenMissing, TokenInvalid, SessionExpired, SessionEnded and SessionReplaced.
         """
@@ -26,6 +27,8 @@ class Sessions:
         if found is None:
             raise TokenInvalid
         session = found.live(now)
+        if apps is not None and session.identity.appid not in apps:
+            raise TokenInvalid
         if now - session.last_seen_at < self._touch_interval:
             return session
         touched = session.touch(self._policy, now)
@@ -46,21 +49,31 @@ class Sessions:
         live = [session for session in await self._store.of_user(user_id) if session.is_live(now)]
         return sorted(live, key=lambda session: session.created_at, reverse=True)
 
-    async def end(self, session_id: str, *, user_id: str | None = None) -> None:
-        """Log one session out. Raises NotFound when there is no such live session, or not of `user_id`."""
+    async def end(
+        self, session_id: str, *, user_id: str | None = None, apps: Collection[AppId] | None = None
+    ) -> Session:
+        """Log one session out, and return what it was.
+
+        Raises NotFound when there is no such live session, or it is not of `user_id`, or of none of `apps`.
+        """
         now = self._clock()
         session = await self._store.find(session_id)
-        if not isinstance(session, Session) or not session.is_live(now) or user_id not in (None, session.user_id):
+        if (
+            not isinstance(session, Session)
+            or not session.is_live(now)
+            or user_id not in (None, session.user_id)
+            or (apps is not None and session.identity.appid not in apps)
+        ):
             raise NotFound("There is no such session")
         await self._store.end([session], EndReason.ENDED, now)
+        return session
 
-    async def revoke(self, token: str) -> bool:
-        """Log out the session that the token opens, and say whether there was one."""
+    async def revoke(self, token: str, apps: Collection[AppId] | None = None) -> Session | None:
+        """Log out the session that the token opens, and return what it was; None when it opens none of `apps`."""
         try:
-            await self.end(SessionToken(token).session_id)
+            return await self.end(SessionToken(token).session_id, apps=apps)
         except (Unauthenticated, NotFound):
-            return False
-        return True
+            return None
 
     async def end_all(self, user_id: str, reason: EndReason = EndReason.ENDED) -> int:
         """Log the user out everywhere, and say of how many sessions."""

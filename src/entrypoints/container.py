@@ -38,7 +38,7 @@ from application.block import BlockUsers
 from application.client_data import ClientData
 from application.merge import MergeUsers
 from application.ports import Clock
-from application.rate_limits import LimitedIdentityProvider, LoginQuota
+from application.rate_limits import CLIENT_FAILURES, LimitedIdentityProvider, LoginQuota, Quota
 from application.readiness import Readiness
 from application.session_keys import SessionKeys
 from application.sessions import Sessions
@@ -104,20 +104,20 @@ class Container(containers.DeclarativeContainer):
         settings.provided.wechat_timeout_seconds,
         metrics.provided.wechat_called,
     )
-    rate_limiter = providers.Singleton(
-        CountedRateLimiter,
-        providers.Selector(
-            kind,
-            redis=providers.Singleton(RedisRateLimiter, redis_wire),
-            database=providers.Singleton(MemoryRateLimiter, clock),
-        ),
-        metrics,
+    rate_limiter = providers.Selector(
+        kind,
+        redis=providers.Singleton(RedisRateLimiter, redis_wire),
+        database=providers.Singleton(MemoryRateLimiter, clock),
     )
-    login_quota = providers.Singleton(LoginQuota, rate_limiter, settings.provided.login_limit)
+    login_limiter = providers.Singleton(CountedRateLimiter, rate_limiter, metrics)
+    login_quota = providers.Singleton(LoginQuota, login_limiter, settings.provided.login_limit)
+    client_failures = providers.Singleton(
+        Quota, rate_limiter, CLIENT_FAILURES, "Too many failed authentications from this address"
+    )
     identities = providers.Singleton(
         LimitedIdentityProvider,
         providers.Singleton(WeChatIdentityProvider, wechat, settings.provided.credentials),
-        providers.Singleton(LoginQuota, rate_limiter, settings.provided.app_login_limit),
+        providers.Singleton(LoginQuota, login_limiter, settings.provided.app_login_limit),
     )
     issuer = providers.Singleton(
         CountedTokenIssuer, providers.Singleton(WeChatTokenIssuer, wechat, settings.provided.credentials), metrics

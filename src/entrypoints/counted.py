@@ -1,6 +1,6 @@
 """Use cases and ports, counted on their way: they themselves know nothing of it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -55,10 +55,10 @@ class CountedSessions(Sessions):
         self._metrics = metrics
         self._ok = metrics.session_checks[OK]
 
-    async def authenticate(self, token: str) -> Session:
+    async def authenticate(self, token: str, apps: Collection[AppId] | None = None) -> Session:
         """See Sessions."""
         try:
-            session = await Sessions.authenticate(self, token)  # the hottest path: super() costs a tenth of it
+            session = await Sessions.authenticate(self, token, apps)  # the hottest path: super() costs a tenth of it
         except Exception as error:
             self._metrics.session_checked(code_of(error))
             raise
@@ -75,10 +75,13 @@ class CountedSessions(Sessions):
         self._ok(sum(session is not None for session in sessions))
         return sessions
 
-    async def end(self, session_id: str, *, user_id: str | None = None) -> None:
+    async def end(
+        self, session_id: str, *, user_id: str | None = None, apps: Collection[AppId] | None = None
+    ) -> Session:
         """See Sessions."""
-        await super().end(session_id, user_id=user_id)
+        session = await super().end(session_id, user_id=user_id, apps=apps)
         self._metrics.sessions_ended[EndReason.ENDED]()
+        return session
 
     async def end_all(self, user_id: str, reason: EndReason = EndReason.ENDED) -> int:
         """See Sessions."""

@@ -51,6 +51,14 @@ def check_http_url(value: str) -> str:
     return value
 
 
+def is_loopback(host: str | None) -> bool:
+    """Return whether the host of a URL is this machine: localhost, 127.0.0.0/8 or ::1."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 

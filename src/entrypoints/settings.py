@@ -4,9 +4,20 @@ import os
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet, MultiFernet
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from domain.identity import AppId
@@ -24,9 +35,13 @@ from entrypoints.setting_types import (
     check_network,
     check_rate_limit,
     check_redis_url,
+    is_loopback,
     rate_limit_of,
     url_of,
 )
+
+CLIENT_SECRET_LENGTH = 32
+"""The least number of characters of an OAuth client's secret, except beside a WeChat on loopback, a sandbox."""
 
 
 class Signing(BaseModel):
@@ -49,6 +64,20 @@ class App(BaseModel):
     appid: Annotated[str, AfterValidator(check_appid)]
     secret: Annotated[SecretStr, Field(min_length=1)]
     signing: Signing | None = None
+
+
+class OAuthClient(BaseModel):
+    """A backend that introspects and revokes tokens: those of `apps`, or of all apps when `apps` is absent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    secret: Annotated[SecretStr, Field(min_length=1)]
+    apps: Annotated[list[Annotated[str, AfterValidator(check_appid)]], Field(min_length=1)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_secret(cls, value: object) -> object:
+        return {"secret": value} if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -89,8 +118,8 @@ class Settings(BaseSettings):
     )
     login_rate_limit: Annotated[str, AfterValidator(check_rate_limit)] = Field("600/minute", examples=["600/minute"])
     app_login_rate_limit: Annotated[str, AfterValidator(check_rate_limit)] = Field("off", examples=["5000/minute"])
-    clients: Annotated[dict[Annotated[str, Field(min_length=1)], Annotated[SecretStr, Field(min_length=1)]], *Json] = (
-        Field({}, examples=['{"backend":"a-long-random-secret"}'])
+    clients: Annotated[dict[Annotated[str, Field(min_length=1)], OAuthClient], *Json] = Field(
+        {}, examples=['{"backend":"a-random-secret-of-at-least-32-characters"}']
     )
     drain_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(0.0, examples=["15"])
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", examples=["info"])
@@ -107,6 +136,16 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over secrets, secrets over the file."""
         return init_settings, env_settings, SecretFiles(settings_cls), TomlFile(settings_cls)
+
+    @field_validator("clients")
+    @classmethod
+    def _check_clients(cls, clients: dict[str, OAuthClient], info: ValidationInfo) -> dict[str, OAuthClient]:
+        """Check what depends on other fields. pydantic leaves a malformed one out of `info.data`: it is said first."""
+        if info.data.keys() >= {"appid", "apps", "wechat_url"}:
+            wrong = [*_short_secrets(clients, info.data), *_unknown_apps(clients, info.data)]
+            if wrong:
+                raise ValueError("; ".join(wrong))
+        return clients
 
     @property
     def credentials(self) -> dict[AppId, str]:
@@ -157,6 +196,28 @@ class Settings(BaseSettings):
         if not self.credentials:
             raise missing("appid", "there is no app; set WXLOGIN_APPID and WXLOGIN_APP_SECRET, or WXLOGIN_APPS")
         return self
+
+
+def _short_secrets(clients: dict[str, OAuthClient], others: dict[str, Any]) -> list[str]:
+    """Return what is wrong with the lengths of the secrets. A sandbox on this machine guards nothing."""
+    if is_loopback(urlsplit(others["wechat_url"]).hostname):
+        return []
+    return [
+        f"the secret of {name} is shorter than {CLIENT_SECRET_LENGTH} characters"
+        for name, client in clients.items()
+        if len(client.secret.get_secret_value()) < CLIENT_SECRET_LENGTH
+    ]
+
+
+def _unknown_apps(clients: dict[str, OAuthClient], others: dict[str, Any]) -> list[str]:
+    """Return which apps of clients are not configured: a misspelt appid would make every token inactive, silently."""
+    configured = {app.appid for app in others["apps"]} | {others["appid"]} - {None}
+    return [
+        f"{name} names the app {app}, which is not configured; configured: {', '.join(sorted(configured))}"
+        for name, client in clients.items()
+        for app in client.apps or ()
+        if configured and app not in configured
+    ]
 
 
 def missing(field: str, why: str) -> SettingsError:

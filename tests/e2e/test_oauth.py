@@ -1,6 +1,8 @@
 """/oauth2: introspection and revocation, by a standard client library and by hand."""
 
 import json
+import re
+import secrets
 import time
 from base64 import b64encode
 from collections.abc import Iterator
@@ -9,26 +11,50 @@ from typing import Any
 import httpx
 import pytest
 from authlib.integrations.requests_client import OAuth2Session
+from redis import Redis
 
-from support.processes import APPID, Sandbox, Service
-from support.servers import wait_until
+from support.processes import APPID, SECRET, Sandbox, Service, environment, run
+from support.servers import free_port, wait_until
 
-CLIENTS = {"backend": "s3cret", "中文": "密钥"}
+OTHER_APPID = "wxfedcba9876543210"
+CLIENTS = {
+    "backend": "s3cret",
+    "中文": "密钥",
+    "shop": {"secret": "sh0p", "apps": [APPID]},
+    "cafe": {"secret": "caf3", "apps": [OTHER_APPID]},
+    "both": {"secret": "b0th", "apps": [OTHER_APPID, APPID]},
+}
 INACTIVE = {"active": False}
+BACKEND = json.dumps({"backend": "s3cret"})
 
 
 @pytest.fixture(scope="module", params=["database", "redis"])
 def provider(request: pytest.FixtureRequest, open_service: Any) -> Iterator[Service]:
-    """A service that backends may ask, with its sessions in either store."""
+    """A service of two apps behind a proxy here, that backends may ask, with its sessions in either store."""
     redis = {"redis_url": request.getfixturevalue("redis_url")} if request.param == "redis" else {}
-    with open_service(clients=json.dumps(CLIENTS), **redis) as running:
+    apps = json.dumps([{"appid": OTHER_APPID, "secret": SECRET}])
+    with open_service(clients=json.dumps(CLIENTS), apps=apps, trusted_proxies="127.0.0.1", **redis) as running:
         yield running
 
 
 @pytest.fixture
-def token(provider: Service, sandbox: Sandbox) -> str:
-    """The token of a user who has just logged in."""
-    return str(provider.log_in(sandbox.code())["token"])
+def address(provider: Service) -> str:
+    """An address of this test's own, which does not share its limit with other tests."""
+    address = f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1"
+    provider.http.headers["X-Forwarded-For"] = address
+    return address
+
+
+@pytest.fixture
+def token(provider: Service, sandbox: Sandbox, address: str) -> str:  # a failure counts for it alone
+    """The token of a user who has just logged in to the first app."""
+    return log_in(provider, sandbox, APPID)
+
+
+def log_in(provider: Service, sandbox: Sandbox, appid: str) -> str:
+    """Log a new user in to an app, and return the token."""
+    answer = provider.http.post("/v1/sessions", json={"code": sandbox.code(appid), "appid": appid})
+    return str(answer.raise_for_status().json()["token"])
 
 
 def ask(provider: Service, path: str, auth: Any = ("backend", "s3cret"), **request: Any) -> httpx.Response:
@@ -38,7 +64,8 @@ def ask(provider: Service, path: str, auth: Any = ("backend", "s3cret"), **reque
 
 def test_a_standard_client_introspects_and_revokes(provider: Service, sandbox: Sandbox) -> None:
     """Authlib, as it is, learns whose token it is, revokes it, and learns that it is not active any more."""
-    login = provider.log_in(sandbox.code(unionid="u-of-oauth"))
+    code = sandbox.code(unionid="u-of-oauth")
+    login = provider.http.post("/v1/sessions", json={"code": code, "appid": APPID}).json()
     with OAuth2Session("backend", "s3cret") as backend:
         backend.trust_env = False
         before = backend.introspect_token(f"{provider.url}/oauth2/introspect", token=login["token"]).json()
@@ -77,7 +104,7 @@ def test_an_ended_token_is_not_active(provider: Service, token: str) -> None:
 
 def test_an_expired_token_is_not_active(open_service: Any, sandbox: Sandbox) -> None:
     """A token whose session reached its greatest age is inactive, and says nothing of the session."""
-    with open_service(clients=json.dumps(CLIENTS), session_max_seconds="1") as hasty:
+    with open_service(clients=BACKEND, session_max_seconds="1") as hasty:
         token = hasty.log_in(sandbox.code())["token"]
         told = ask(hasty, "introspect", data={"token": token}).json()
         wait_until(lambda: hasty.auth(token).status_code == 401, "the end of the session")
@@ -176,3 +203,110 @@ def test_no_answer_is_cached(provider: Service, token: str) -> None:
     answers = [ask(provider, "introspect", data={"token": token}), ask(provider, "introspect", auth=None)]
 
     assert [answer.headers["cache-control"] for answer in answers] == ["no-store"] * 2
+
+
+SEEN = {"backend": [True, True], "shop": [True, False], "cafe": [False, True], "both": [True, True]}
+
+
+@pytest.mark.parametrize(("client", "seen"), SEEN.items(), ids=SEEN)
+def test_a_client_sees_the_tokens_of_its_apps(
+    provider: Service, sandbox: Sandbox, token: str, client: str, seen: list[bool]
+) -> None:
+    """Of another app's token a client learns what it learns of none; without `apps` it sees all."""
+    secret = CLIENTS[client]
+    auth = (client, secret["secret"] if isinstance(secret, dict) else secret)
+    tokens = [token, log_in(provider, sandbox, OTHER_APPID)]
+    answers = [ask(provider, "introspect", auth=auth, data={"token": each}).json() for each in tokens]
+
+    assert [answer["active"] for answer in answers] == seen
+    assert all(answer == INACTIVE for answer in answers if not answer["active"])
+
+
+def test_a_client_cannot_revoke_another_apps_token(provider: Service, token: str) -> None:
+    """It is answered as for a token that nobody has, and the session lives on; the app's own client can."""
+    answers = [ask(provider, "revoke", auth=("cafe", "caf3"), data={"token": each}) for each in (token, "x" * 43)]
+    after = provider.auth(token).status_code
+    own = ask(provider, "revoke", auth=("shop", "sh0p"), data={"token": token})
+
+    assert [(answer.status_code, answer.content) for answer in answers] == [(200, b"")] * 2
+    assert after == 204
+    assert (own.status_code, provider.auth(token).json()["code"]) == (200, "session_ended")
+
+
+def test_an_address_that_fails_too_often_is_limited(provider: Service, token: str) -> None:
+    """The eleventh failure in a minute is 429, in OAuth's words and with the time to wait; others are admitted."""
+    wrong = [ask(provider, "introspect", auth=("shop", "guess"), data={"token": token}) for _ in range(11)]
+    limited = wrong.pop()
+    seconds = int(limited.headers["retry-after"])
+    elsewhere = {"X-Forwarded-For": "192.0.2.7"}
+
+    assert {answer.status_code for answer in wrong} == {401}
+    assert (limited.status_code, limited.json()["error"]) == (429, "invalid_client")
+    assert 1 <= seconds <= 6
+    assert limited.headers["ratelimit"] == f'"client-authentication";r=0;t={seconds}'
+    assert "www-authenticate" not in limited.headers
+    assert limited.headers["cache-control"] == "no-store"
+    assert ask(provider, "revoke", auth=None, data={"token": token}).status_code == 429
+    assert ask(provider, "introspect", auth=None, data={"token": token}, headers=elsewhere).status_code == 401
+
+
+def test_a_client_that_succeeds_is_not_limited(provider: Service, token: str) -> None:
+    """Successes count for nothing, and an address that failed too often may still succeed: it may have many clients."""
+    answers = [ask(provider, "introspect", data={"token": token}).status_code for _ in range(12)]
+    failures = [ask(provider, "introspect", auth=("backend", "guess"), data={"token": token}) for _ in range(12)]
+
+    assert answers == [200] * 12
+    assert failures[-1].status_code == 429
+    assert ask(provider, "introspect", data={"token": token}).json()["active"]
+
+
+@pytest.mark.parametrize(
+    ("auth", "client"),
+    [(("shop", "gue55ed"), "shop"), (("中文", "gue55ed"), "中文"), (("m1ne", "gue55ed"), None), (None, None)],
+    ids=str,
+)
+def test_a_refused_client_is_in_the_log(provider: Service, address: str, auth: Any, client: str | None) -> None:
+    """A failure is one line with the address, and with the client if it is a configured one; no secret is there."""
+    ask(provider, "introspect", auth=tuple(map(str.encode, auth)) if auth else None, data={"token": "x"})
+    told = [event for event in provider.process.events() if event.get("ip") == address]
+
+    assert [(event["event"], event.get("client")) for event in told] == [("client_refused", client)]
+    assert not re.search("gue55ed|m1ne", provider.process.text())
+
+
+def test_a_failure_that_cannot_be_counted_is_unavailable(open_service: Any) -> None:
+    """Without its store nothing is counted, and a wrong secret is neither right nor wrong: 503."""
+    with open_service(clients=BACKEND, redis_url=f"redis://127.0.0.1:{free_port()}/0") as blind:
+        answer = ask(blind, "introspect", auth=("backend", "guess"), data={"token": "x"})
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+
+
+def test_a_success_asks_redis_nothing_more(open_service: Any, own_redis_url: str, sandbox: Sandbox) -> None:
+    """The limit costs those who authenticate no round trip: not one key of a limit is ever made for them."""
+    with open_service(clients=BACKEND, redis_url=own_redis_url) as own, Redis.from_url(own_redis_url) as redis:
+        token = own.log_in(sandbox.code())["token"]
+        before = redis.info("commandstats").get("cmdstat_eval", {}).get("calls", 0)
+        assert ask(own, "introspect", data={"token": token}).json()["active"]
+
+        assert redis.info("commandstats").get("cmdstat_eval", {}).get("calls", 0) == before
+        assert ask(own, "introspect", auth=("backend", "guess"), data={"token": token}).status_code == 401
+        assert list(redis.scan_iter("wxlogin:limit:*")) == [b"wxlogin:limit:client-authentication:10/60:127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("clients", "told"),
+    [
+        ({"shop": "gue55ed"}, "the secret of shop is shorter than 32 characters"),
+        ({"shop": {"secret": "gue55ed" * 5, "apps": ["wx1"]}}, "shop names the app wx1, which is not configured"),
+    ],
+    ids=["a short secret", "an unknown app"],
+)
+def test_the_service_refuses_to_start(clients: Any, told: str, sqlite_url: str) -> None:
+    """With clients that cannot be meant so `wxlogin serve` ends with status 5, the setting's name and an example."""
+    done = run("serve", "--port", "0", env=environment(clients=json.dumps(clients), database_url=sqlite_url))
+
+    assert done.returncode == 5
+    assert done.stderr.startswith(f"wxlogin: WXLOGIN_CLIENTS: {told}")
+    assert "\n  example: WXLOGIN_CLIENTS=" in done.stderr
+    assert "gue55ed" not in done.stderr

@@ -14,13 +14,15 @@ from litestar.openapi import ResponseSpec
 from litestar.params import URLEncodedBody
 
 from application.sessions import Sessions
-from domain.errors import StoreUnavailable, Unauthenticated
+from domain.errors import RateLimited, StoreUnavailable, Unauthenticated
+from domain.identity import AppId
 from domain.session import Session
-from entrypoints.http.caller import CallerRequest
+from entrypoints.container import Container
+from entrypoints.http.caller import CallerRequest, client_of, network_of
 from entrypoints.http.contract import CLIENT, problems
-from entrypoints.http.errors import AnyRequest, as_error
-from entrypoints.log import log
-from entrypoints.problems import NO_STORE
+from entrypoints.http.errors import AnyRequest, as_error, route_of
+from entrypoints.log import log, log_error
+from entrypoints.problems import NO_STORE, headers_of
 
 CHALLENGE = {"www-authenticate": 'Basic realm="wxlogin", charset="UTF-8"'}
 
@@ -77,33 +79,57 @@ class ClientUnknown(Exception):
 
 
 class Client(msgspec.Struct, frozen=True):
-    """A backend that may ask."""
+    """A backend that may ask about the tokens of `apps`; None: of all apps."""
 
     id: str
+    apps: frozenset[AppId] | None
 
 
-def provide_client(request: CallerRequest, state: State) -> Client:
-    """The client whose credentials the request brings by HTTP Basic. Raises ClientUnknown.
+async def provide_client(request: CallerRequest, state: State) -> Client:
+    """Return the client whose credentials the request brings by HTTP Basic.
+
+    A failure is logged and counted against the caller's address. Raises ClientUnknown, RateLimited and
+    StoreUnavailable.
+    """
+    container: Container = state.container
+    configured = container.settings().clients
+    pairs = _credentials(request.headers.get("authorization", ""))
+    for name, secret in pairs:
+        client = configured.get(name)
+        if client and hmac.compare_digest(client.secret.get_secret_value().encode(), secret.encode()):
+            return Client(name, frozenset(map(AppId, client.apps)) if client.apps else None)
+    if address := client_of(request.scope).ip:
+        await container.client_failures().take(network_of(address))
+    log.warning("client_refused", ip=address, client=next((name for name, _ in pairs if name in configured), None))
+    raise ClientUnknown
+
+
+def _credentials(authorization: str) -> list[tuple[str, str]]:
+    """Return the pairs of id and secret that the header can mean; none if it is not HTTP Basic.
 
     RFC 6749 section 2.3.1 wants both parts form-encoded, which not all clients do: either is right.
     """
-    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    scheme, _, encoded = authorization.partition(" ")
     try:
         given, _, secret = b64decode(encoded.strip(), validate=True).decode().partition(":")
     except ValueError:
-        raise ClientUnknown from None
-    if scheme.lower() == "basic":
-        for name, word in ((given, secret), (unquote_plus(given), unquote_plus(secret))):
-            expected = state.container.settings().clients.get(name)
-            if expected and hmac.compare_digest(expected.get_secret_value().encode(), word.encode()):
-                return Client(name)
-    raise ClientUnknown
+        return []
+    return [(given, secret), (unquote_plus(given), unquote_plus(secret))] if scheme.lower() == "basic" else []
 
 
 def client_unknown(_request: AnyRequest, _error: ClientUnknown) -> Response[OAuthError]:
     """401, and how to do it."""
     error = OAuthError("invalid_client", "Send the id and secret of one of WXLOGIN_CLIENTS by HTTP Basic")
     return Response(error, status_code=401, headers={**CHALLENGE, **NO_STORE})
+
+
+def client_limited(request: AnyRequest, error: RateLimited) -> Response[OAuthError]:
+    """Return 429 with Retry-After (RFC 6585 section 4).
+
+    RFC 6749 section 5.2 has no code for limits. The reason is that authentication failed, and so is the code.
+    """
+    log_error(error, route_of(request.scope))
+    return Response(OAuthError("invalid_client", error.detail), status_code=429, headers=headers_of(error))
 
 
 def request_invalid(_request: AnyRequest, error: HTTPException) -> Response[OAuthError]:
@@ -119,6 +145,7 @@ REFUSALS: dict[str, Any] = {
     "responses": {
         400: ResponseSpec(OAuthError, description="invalid_request", generate_examples=False),
         401: ResponseSpec(OAuthError, description="invalid_client", generate_examples=False),
+        429: ResponseSpec(OAuthError, description="invalid_client", generate_examples=False),
         **problems(StoreUnavailable),
     },
 }
@@ -126,13 +153,11 @@ REFUSALS: dict[str, Any] = {
 
 @post("/introspect", **REFUSALS)
 async def introspect(
-    data: URLEncodedBody[TokenRequest],
-    client: NamedDependency[Client],  # noqa: ARG001  # without one nobody gets here
-    sessions: NamedDependency[Sessions],
+    data: URLEncodedBody[TokenRequest], client: NamedDependency[Client], sessions: NamedDependency[Sessions]
 ) -> Introspection:
-    """Whose token it is. Asking uses the session, as /auth does."""
+    """Whose token it is. Asking uses the session, as /auth does. A token of an app that is not the client's is none."""
     try:
-        return Introspection.of(await sessions.authenticate(data.token))
+        return Introspection.of(await sessions.authenticate(data.token, client.apps))
     except Unauthenticated:
         return Introspection(active=False)
 
@@ -142,7 +167,7 @@ async def revoke(
     data: URLEncodedBody[TokenRequest], client: NamedDependency[Client], sessions: NamedDependency[Sessions]
 ) -> Response[bytes]:
     """Log out the session that the token opens. A token that opens none is as good as revoked."""
-    if await sessions.revoke(data.token):
+    if await sessions.revoke(data.token, client.apps):
         log.info("revoked", client=client.id)
     return Response(b"", media_type="text/plain")
 
@@ -151,6 +176,6 @@ router = Router(
     "/oauth2",
     tags=["OAuth"],
     route_handlers=[introspect, revoke],
-    dependencies={"client": Provide(provide_client, sync_to_thread=False)},
-    exception_handlers={ClientUnknown: client_unknown, HTTPException: request_invalid},
+    dependencies={"client": Provide(provide_client)},
+    exception_handlers={ClientUnknown: client_unknown, RateLimited: client_limited, HTTPException: request_invalid},
 )

@@ -9,7 +9,7 @@ from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.redis.client import create_client
 from adapters.redis.rate_limiter import RedisRateLimiter
 from adapters.redis.wire import open_wire
-from application.rate_limits import LimitedIdentityProvider, LoginQuota
+from application.rate_limits import LimitedIdentityProvider, LoginQuota, Quota
 from domain.errors import RateLimited, Retry, StoreUnavailable
 from domain.identity import AppId, Identity, LoginCode
 from domain.rate_limit import RateLimit
@@ -77,6 +77,19 @@ async def test_without_its_store_a_quota_lets_nobody_in() -> None:
             await LoginQuota(RedisRateLimiter(open_wire(redis)), TWO_A_MINUTE).take("192.0.2.1")
 
     assert failed.value.retry is Retry.NEW_CODE
+
+
+async def test_a_quota_without_a_code_asks_for_the_same_again(limiter: MemoryRateLimiter) -> None:
+    """A quota that no code depends on says its own text, and without its store that the same works later."""
+    quota = Quota(limiter, RateLimit("client", 1, timedelta(minutes=1)), "Too many of them")
+    await quota.take("192.0.2.1")
+
+    with pytest.raises(RateLimited, match="Too many of them"):
+        await quota.take("192.0.2.1")
+    async with create_client(f"redis://127.0.0.1:{free_port()}/0") as redis:
+        with pytest.raises(StoreUnavailable) as failed:
+            await Quota(RedisRateLimiter(open_wire(redis)), TWO_A_MINUTE, "").take("192.0.2.1")
+    assert failed.value.retry is Retry.LATER
 
 
 async def test_a_code_beyond_an_apps_quota_stays_good(

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.anyio
 
 POLICY = SessionPolicy(idle=timedelta(days=7), max_age=timedelta(days=30))
 INTERVAL = 60.0
+APP, OTHER_APP = AppId("wx0000000000000001"), AppId("wx0000000000000002")
 NEVER_ISSUED = "0123456789-_abcdefghijklmnopqrstuvwxyzABCDE"
 
 
@@ -51,9 +52,9 @@ def sessions(store: MemorySessionStore, clock: Clock) -> Sessions:
 def start(store: MemorySessionStore, clock: Clock) -> Start:
     """Start a session of a user now."""
 
-    async def start(user_id: str = "ann", limit: int = 0) -> Started:
+    async def start(user_id: str = "ann", limit: int = 0, appid: AppId = APP) -> Started:
         token = SessionToken.generate()
-        identity = Identity(AppId("wx0000000000000001"), f"o{user_id}")
+        identity = Identity(appid, f"o{user_id}")
         session = Session.start(token, user_id, identity, UNKNOWN_CLIENT, POLICY, clock())
         await store.start(session, SessionKey("a key"), limit)
         return Started(token, session)
@@ -271,3 +272,25 @@ async def test_a_user_is_logged_out_everywhere(
     for started in anns:
         with pytest.raises(error):
             await sessions.authenticate(started.token)
+
+
+async def test_a_session_of_another_app_is_not_found_nor_used(sessions: Sessions, start: Start, clock: Clock) -> None:
+    """Asked about some apps only, a session of another is as unknown, and lives no longer for it."""
+    mine, foreign = await start(appid=APP), await start(appid=OTHER_APP)
+    clock.advance(days=6)
+
+    assert (await sessions.authenticate(mine.token, {APP})).id == mine.id
+    with pytest.raises(TokenInvalid):
+        await sessions.authenticate(foreign.token, {APP})
+    clock.advance(days=1)
+    with pytest.raises(SessionExpired):
+        await sessions.authenticate(foreign.token)
+
+
+async def test_a_session_of_another_app_cannot_be_revoked(sessions: Sessions, start: Start) -> None:
+    """Revoking says what ended: nothing, where the token is of none of the apps."""
+    mine, foreign = await start(appid=APP), await start(appid=OTHER_APP)
+
+    assert await sessions.revoke(foreign.token, {APP}) is None
+    assert await sessions.revoke(mine.token, {APP}) == mine.session
+    assert await sessions.authenticate(foreign.token) == foreign.session

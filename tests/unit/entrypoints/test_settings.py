@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -36,7 +37,7 @@ TOML_VALUES = {
     "trusted_proxies": '["10.0.0.0/8", "192.168.1.4"]',
     "login_rate_limit": '"20/second"',
     "app_login_rate_limit": '"5000/10 minutes"',
-    "clients": '{ backend = "a-long-random-secret" }',
+    "clients": '{ backend = "0123456789abcdef0123456789abcdef" }',
     "drain_seconds": "15.0",
     "log_level": '"debug"',
     "log_format": '"console"',
@@ -45,7 +46,7 @@ TEXT_VALUES = {name: value.strip('"') for name, value in TOML_VALUES.items()} | 
     "apps": '[{"appid":"wx0123456789abcdef","secret":"0123456789abcdef0123456789abcdef"}]',
     "encryption_keys": KEY,
     "trusted_proxies": "10.0.0.0/8, 192.168.1.4",
-    "clients": '{"backend":"a-long-random-secret"}',
+    "clients": '{"backend":"0123456789abcdef0123456789abcdef"}',
 }
 """A good value of every setting, none of them its default, as TOML and as text."""
 
@@ -150,10 +151,10 @@ def test_the_environment_wins_over_secrets_and_secrets_over_the_file(
 def test_a_whole_value_wins(source: str, environment: Write, secret_files: Write, toml: Callable[[str], None]) -> None:
     """A list from one source replaces the list from another, so that no forgotten app or client lives on."""
     if source == "TOML":
-        toml('[[apps]]\nappid = "wxold"\nsecret = "s1"\n[clients]\nold = "s2"')
+        toml(f'[[apps]]\nappid = "wxold"\nsecret = "s1"\n[clients]\nold = "{"s2" * 16}"')
     else:
-        secret_files(apps='[{"appid":"wxold","secret":"s1"}]', clients='{"old":"s2"}')
-    environment(apps='[{"appid":"wxnew","secret":"s3"}]', clients='{"new":"s4"}')
+        secret_files(apps='[{"appid":"wxold","secret":"s1"}]', clients=f'{{"old":"{"s2" * 16}"}}')
+    environment(apps='[{"appid":"wxnew","secret":"s3"}]', clients=f'{{"new":"{"s4" * 16}"}}')
     loaded = load_settings()
 
     assert loaded.credentials == {AppId("wxnew"): "s3"}
@@ -352,7 +353,22 @@ MALFORMED = {
     "trusted_proxies": ["not an address", "10.0.0.0/99", "300.1.1.1", "192.168.1.4/24", "fd00::1/64"],
     "login_rate_limit": BAD_LIMITS,
     "app_login_rate_limit": BAD_LIMITS,
-    "clients": ["backend:secret", "[]", '"backend"', '{"backend":null}', '{"backend":5}', '{"backend":""}', '{"":"s"}'],
+    "clients": [
+        "backend:secret",
+        "[]",
+        '"backend"',
+        '{"backend":null}',
+        '{"backend":5}',
+        '{"backend":""}',
+        '{"":"0123456789abcdef0123456789abcdef"}',
+        '{"backend":"0123456789abcdef0123456789abcde"}',
+        '{"backend":{"secret":"0123456789abcdef0123456789abcde"}}',
+        '{"backend":{"apps":["wx1"]}}',
+        '{"backend":{"secret":"0123456789abcdef0123456789abcdef","apps":[]}}',
+        '{"backend":{"secret":"0123456789abcdef0123456789abcdef","apps":"wx1"}}',
+        '{"backend":{"secret":"0123456789abcdef0123456789abcdef","apps":["wx 1"]}}',
+        '{"backend":{"secret":"0123456789abcdef0123456789abcdef","app":["wx1"]}}',
+    ],
     "drain_seconds": ["-1", "nan", "inf", "15s", "1e6"],
     "log_level": ["trace", "INFO", "20"],
     "log_format": ["xml", "JSON"],
@@ -372,6 +388,55 @@ def test_a_malformed_value_is_named_with_an_example(name: str, value: str, envir
 
     assert text.startswith(f"WXLOGIN_{name.upper()}")
     assert f"example: WXLOGIN_{name.upper()}=" in text
+
+
+TWO_FORMS = {"backend": "s" * 32, "shop": {"secret": "t" * 32, "apps": ["wx1", "wx2"]}}
+
+
+def test_a_client_is_a_secret_or_has_apps_too(environment: Write) -> None:
+    """Both forms stand side by side; without `apps` a client is one of all apps, and no secret is shown."""
+    environment(appid="wx1", app_secret="s", apps='[{"appid":"wx2","secret":"s"}]', clients=json.dumps(TWO_FORMS))
+    clients = load_settings().clients
+
+    assert {name: (client.secret.get_secret_value(), client.apps) for name, client in clients.items()} == {
+        "backend": ("s" * 32, None),
+        "shop": ("t" * 32, ["wx1", "wx2"]),
+    }
+    assert not re.search("ssss|tttt", repr(load_settings()))
+
+
+@pytest.mark.parametrize("apps", ['["wx1","wx3"]', '["wx3"]'])
+def test_a_clients_app_has_to_be_configured(apps: str, environment: Write) -> None:
+    """A misspelt appid stops the start, with the client's name and what is configured: it would silence every token."""
+    environment(appid="wx1", app_secret="s", apps='[{"appid":"wx2","secret":"s"}]')
+    environment(clients=f'{{"shop":{{"secret":"{"s" * 32}","apps":{apps}}}}}')
+    text = refused()
+
+    assert "WXLOGIN_CLIENTS: shop names the app wx3, which is not configured; configured: wx1, wx2\n" in text
+    assert "example: WXLOGIN_CLIENTS=" in text
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8001", "http://127.200.0.9", "http://[::1]:8001", "https://localhost/wechat"]
+)
+def test_a_sandbox_takes_short_secrets(url: str, environment: Write) -> None:
+    """Beside a WeChat on this machine a client's secret may have any length."""
+    environment(clients='{"backend":"s"}', wechat_url=url)
+
+    assert load_settings().clients["backend"].secret.get_secret_value() == "s"
+
+
+@pytest.mark.parametrize(
+    "url", ["https://api.weixin.qq.com", "http://10.0.0.1", "http://localhost.example.com", "http://127.0.0.1.nip.io"]
+)
+def test_a_short_secret_is_refused(url: str, environment: Write) -> None:
+    """Anywhere else a secret that can be guessed stops the start, and is not shown."""
+    environment(clients=json.dumps({"backend": "s" * 32, "shop": "t0p5ecret"}), wechat_url=url)
+    text = refused()
+
+    assert "WXLOGIN_CLIENTS: the secret of shop is shorter than 32 characters\n" in text
+    assert "backend is" not in text
+    assert "t0p5ecret" not in text
 
 
 @pytest.mark.parametrize(
@@ -546,7 +611,7 @@ SECRET_VALUES = {
     "apps": '[{{"appid":"wx1","secret":"{}"}}]',
     "database_url": "postgresql+asyncpg://user:{}@host/wxlogin",
     "redis_url": "redis+sentinel://:{}@host:6379,host:6380/master",
-    "clients": '{{"backend":"{}"}}',
+    "clients": '{{"backend":"{}-and-what-makes-it-long-enough"}}',
 }
 MARK = "5ecretMark"
 
