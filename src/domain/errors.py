@@ -49,12 +49,18 @@ class Retry(StrEnum):
 
 
 class WxLoginError(Exception):
-    """An outcome that is not success. `errcode` and `rid` are WeChat's, where WeChat said so."""
+    """An outcome that is not success.
+
+    `errcode` and `rid` are WeChat's, where WeChat said so. `appid` and `user_id` say whose login it was, where that is
+    known.
+    """
 
     code: ClassVar[str]
     title: ClassVar[str]
     retry: Retry = Retry.NEVER
     retry_after: timedelta = timedelta(seconds=1)
+    appid: str | None = None
+    user_id: str | None = None
 
     def __init__(self, detail: str = "", *, errcode: int | None = None, rid: str | None = None) -> None:
         super().__init__(detail or self.title)
@@ -116,6 +122,12 @@ class UserBlocked(WxLoginError):
 
     code = "user_blocked"
     title = "This user is blocked"
+
+    def __init__(
+        self, detail: str = "", *, errcode: int | None = None, rid: str | None = None, user_id: str | None = None
+    ) -> None:
+        super().__init__(detail, errcode=errcode, rid=rid)
+        self.user_id = user_id
 
 
 class NotFound(WxLoginError):

@@ -95,7 +95,7 @@ class User:
     def require_admitted(self) -> None:
         """Raises UserBlocked."""
         if self.blocked_at:
-            raise UserBlocked
+            raise UserBlocked(user_id=self.id)
 
 
 MERGED_FIELDS = (*PROFILE_LIMITS, "phone", "unionid")

@@ -23,7 +23,7 @@ def code_of(error: Exception) -> str:
 
 
 class CountedLogin(LoginUseCase):
-    """LoginUseCase, counted by app and outcome."""
+    """LoginUseCase, counted by app and outcome; what it raises says which app it was."""
 
     def __init__(self, *ports: Any, metrics: Metrics, **values: Any) -> None:
         super().__init__(*ports, **values)
@@ -36,15 +36,18 @@ class CountedLogin(LoginUseCase):
         try:
             login = await super().__call__(request, client, hinted_appid)
         except Exception as error:
-            self._metrics.login_failed(self._app(request, hinted_appid), code_of(error))
+            app = self._app(request, hinted_appid)
+            self._metrics.login_failed(app or NO_APP, code_of(error))
+            if isinstance(error, WxLoginError):
+                error.appid = app
             raise
         self._metrics.logged_in(login.session.identity.appid.value, is_new=login.is_new, replaced=login.replaced)
         return login
 
-    def _app(self, request: LoginRequest, hinted_appid: str | None) -> str:
+    def _app(self, request: LoginRequest, hinted_appid: str | None) -> str | None:
         with suppress(AppUnknown):
             return choose_app(self._apps, request.appid, hinted_appid).value
-        return NO_APP
+        return None
 
 
 class CountedSessions(Sessions):

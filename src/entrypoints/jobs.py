@@ -9,7 +9,7 @@ from domain.errors import RequestInvalid, WxLoginError
 from domain.session import EndReason
 from entrypoints.answers import LoginAnswer
 from entrypoints.container import Container
-from entrypoints.log import log_error, log_login
+from entrypoints.log import log, log_error, log_failed_login, log_login
 from entrypoints.problems import Problem
 
 Body = dict[str, Any]
@@ -27,16 +27,20 @@ class Jobs:
         try:
             logged_in = await self._container.login()(_convert({"code": code, "appid": appid}, LoginRequest))
         except WxLoginError as error:
-            return _problem(error, "wxlogin.login")
+            log_failed_login(error, "wxlogin.login")
+            return _body(Problem.of(error))
         log_login(logged_in)
         return _body(LoginAnswer.of(logged_in))
 
     async def end_all_sessions(self, user_id: object, reason: object) -> Body:
         """`wxlogin.end_all_sessions`: log a user out everywhere, as `session_ended` or `session_replaced`."""
         try:
-            ended = await self._container.sessions().end_all(_convert(user_id, str), _convert(reason, EndReason))
+            user, why = _convert(user_id, str), _convert(reason, EndReason)
+            ended = await self._container.sessions().end_all(user, why)
         except WxLoginError as error:
-            return _problem(error, "wxlogin.end_all_sessions")
+            log_error(error, "wxlogin.end_all_sessions")
+            return _body(Problem.of(error))
+        log.info("logout_everywhere", user_id=user, sessions=ended, reason=why)
         return {"ended": ended}
 
 
@@ -45,11 +49,6 @@ def _convert(value: object, kind: type[T]) -> T:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise RequestInvalid(str(error)) from None
-
-
-def _problem(error: WxLoginError, where: str) -> Body:
-    log_error(error, where)
-    return _body(Problem.of(error))
 
 
 def _body(answer: msgspec.Struct) -> Body:

@@ -6,17 +6,25 @@ import sys
 import structlog
 
 from application.login import LoggedIn
-from domain.errors import WxLoginError
+from domain.errors import RateLimited, WxLoginError
+from domain.session import Session
 from entrypoints.problems import outcome_of
 from entrypoints.settings import Settings
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
+def _without_unknown(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Leave out the fields whose value is not known."""
+    return {name: value for name, value in event.items() if value is not None}
+
+
 def configure_logging(settings: Settings) -> None:
     """Log as the settings say; what libraries log goes the same way, from WARNING on."""
     console = settings.log_format == "console" or (settings.log_format is None and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        _without_unknown,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -41,25 +49,42 @@ def configure_logging(settings: Settings) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
 
+def log_session(event: str, session: Session, **known: object) -> None:
+    """Log what happened to a session or in it, with whose it is."""
+    log.info(event, appid=session.identity.appid.value, user_id=session.user_id, session_id=session.id, **known)
+
+
 def log_login(login: LoggedIn) -> None:
-    """Who logged in."""
-    log.info(
-        "login",
-        appid=login.session.identity.appid.value,
-        user_id=login.user.id,
-        session_id=login.session.id,
-        is_new=login.is_new,
+    """Log who logged in."""
+    log_session("login", login.session, ip=login.session.client.ip, is_new=login.is_new)
+
+
+def log_error(error: WxLoginError, where: str, *, event: str | None = None, ip: str | None = None) -> None:
+    """Log what was refused or failed: loudly when the operator has to act, at debug what is everyday.
+
+    The event is named as the error's code, or as `event` says; `limit_met` where a limit of our own was met, whatever
+    it refused.
+    """
+    status = outcome_of(error).http
+    tell = log.error if status >= 500 else log.debug if status in (401, 404) else log.info
+    limit = error.allowance.limit.name if isinstance(error, RateLimited) and error.allowance else None
+    name = "limit_met" if limit else event or error.code
+    cause = None if isinstance(error.__cause__, BaseExceptionGroup) else error.__cause__  # a group is Litestar's
+    tell(
+        name,
+        where=where,
+        code=error.code if name == event else None,
+        detail=error.detail,
+        limit=limit,
+        ip=ip,
+        appid=error.appid,
+        user_id=error.user_id,
+        errcode=error.errcode,
+        rid=error.rid,
+        cause=cause and str(cause)[:200],
     )
 
 
-def log_error(error: WxLoginError, where: str) -> None:
-    """What went wrong: loud when the operator has to know, a whisper when it is everyday (no token, no such path)."""
-    status = outcome_of(error).http
-    tell = log.error if status >= 500 else log.debug if status in (401, 404) else log.info
-    facts = {
-        "errcode": error.errcode,
-        "rid": error.rid,
-        "cause": error.__cause__ and str(error.__cause__)[:200],
-    }
-    known = {name: fact for name, fact in facts.items() if fact is not None}
-    tell(error.code, where=where, detail=error.detail, **known)
+def log_failed_login(error: WxLoginError, where: str, ip: str | None = None) -> None:
+    """Log that a login failed."""
+    log_error(error, where, event="login_failed", ip=ip)

@@ -11,5 +11,8 @@ def login(code: str, appid: str | None) -> None:
     from application.login import LoginRequest
     from entrypoints.answers import LoginAnswer
     from entrypoints.cli.running import run, show
+    from entrypoints.log import log_login
 
-    show(LoginAnswer.of(run(lambda container: container.login()(LoginRequest(code, appid)))))
+    logged_in = run(lambda container: container.login()(LoginRequest(code, appid)))
+    log_login(logged_in)
+    show(LoginAnswer.of(logged_in))

@@ -23,8 +23,9 @@ def list_sessions(user_id: str) -> None:
 def end(session_id: str) -> None:
     """Log one session out."""
     from entrypoints.cli.running import run, show
+    from entrypoints.log import log_session
 
-    run(lambda container: container.sessions().end(session_id))
+    log_session("logout", run(lambda container: container.sessions().end(session_id)))
     show({"ended": 1})
 
 
@@ -33,8 +34,11 @@ def end(session_id: str) -> None:
 def end_all(user_id: str) -> None:
     """Log a user out everywhere."""
     from entrypoints.cli.running import run, show
+    from entrypoints.log import log
 
-    show({"ended": run(lambda container: container.sessions().end_all(user_id))})
+    ended = run(lambda container: container.sessions().end_all(user_id))
+    log.info("logout_everywhere", user_id=user_id, sessions=ended)
+    show({"ended": ended})
 
 
 @click.group(no_args_is_help=False)
@@ -103,5 +107,5 @@ def merge(from_id: str, into_id: str, discard: tuple[str, ...]) -> None:
     from entrypoints.log import log
 
     merged = run(lambda container: container.merge_users()(from_id, into_id, frozenset(discard)))
-    log.info("users_merged", from_id=from_id, into_id=into_id, sessions=merged.sessions, discarded=list(discard))
+    log.info("users_merged", user_id=merged.user.id, from_id=from_id, sessions=merged.sessions, discarded=list(discard))
     show({"user": UserAnswer.of(merged.user), "sessions": merged.sessions})

@@ -9,8 +9,9 @@ from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
 from domain.errors import NotFound, RequestInvalid, WxLoginError
+from entrypoints.http.caller import client_of
 from entrypoints.http.contract import PROBLEM_JSON
-from entrypoints.log import log, log_error
+from entrypoints.log import log, log_error, log_failed_login
 from entrypoints.problems import DEFECT, NO_STORE, Problem, headers_of
 
 AnyRequest = Request[Any, Any, Any]
@@ -18,7 +19,23 @@ AnyRequest = Request[Any, Any, Any]
 
 def problem_response(request: AnyRequest, error: WxLoginError) -> Response[Problem]:
     """The answer to an error of ours."""
-    log_error(error, route_of(request.scope))
+    log_error(error, route_of(request.scope), ip=client_of(request.scope).ip)
+    return _respond(error)
+
+
+def login_problem_response(request: AnyRequest, error: WxLoginError) -> Response[Problem]:
+    """Return the answer to a login that failed."""
+    log_failed_login(error, route_of(request.scope), client_of(request.scope).ip)
+    return _respond(error)
+
+
+def login_refused_response(request: AnyRequest, error: HTTPException) -> Response[Problem]:
+    """Return the answer to a login that the framework refuses: its body cannot be read."""
+    log_failed_login(as_error(error), route_of(request.scope), client_of(request.scope).ip)
+    return refused_response(request, error)
+
+
+def _respond(error: WxLoginError) -> Response[Problem]:
     problem = Problem.of(error)
     return Response(problem, status_code=problem.status, media_type=PROBLEM_JSON, headers=headers_of(error))
 
@@ -58,6 +75,11 @@ def _complaint(message: str, key: str = "data", **_more: Any) -> str:
         return f"{key}: {message}"
     return "The request has no body" if message == "'data'" else f"body: {message}"
 
+
+LOGIN_EXCEPTION_HANDLERS: ExceptionHandlersMap = {
+    WxLoginError: login_problem_response,
+    HTTPException: login_refused_response,
+}
 
 EXCEPTION_HANDLERS: ExceptionHandlersMap = {
     WxLoginError: problem_response,

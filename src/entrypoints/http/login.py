@@ -29,7 +29,7 @@ from entrypoints.http.caller import CallerRequest, admit, client_of, hinted_appi
 from entrypoints.http.contract import RATE_LIMITED, codes_by_status
 from entrypoints.http.errors import AnyRequest, as_error, route_of
 from entrypoints.http.raw import RawResponse, body_of
-from entrypoints.log import log, log_error, log_login
+from entrypoints.log import log, log_failed_login, log_login
 from entrypoints.problems import NO_STORE, headers_of, outcome_of
 
 ROUTE = "/login"
@@ -76,22 +76,17 @@ class Enveloped(NamedTuple):
 
 def enveloped(error: Exception, scope: Scope) -> Enveloped:
     """Any error, in the article's shape."""
+    if isinstance(error, HTTPException):
+        error = as_error(error)
+    if not isinstance(error, WxLoginError):
+        log.error("defect", where=route_of(scope), exc_info=error)
+        return Enveloped(ArticleAnswer(3, "服务内部错误"), 500)
+    log_failed_login(error, route_of(scope), client_of(scope).ip)
     match error:
         case CodeMissing():
             return Enveloped(ArticleAnswer(1, "缺少参数"))
         case CodeInvalid() | CodeUsed():
-            log_error(error, route_of(scope))
             return Enveloped(ArticleAnswer(2, "无效的code", "无效的code"))
-        case WxLoginError():
-            return _other(error, scope)
-        case HTTPException():
-            return _other(as_error(error), scope)
-    log.error("defect", where=route_of(scope), exc_info=error)
-    return Enveloped(ArticleAnswer(3, "服务内部错误"), 500)
-
-
-def _other(error: WxLoginError, scope: Scope) -> Enveloped:
-    log_error(error, route_of(scope))
     message = next(MESSAGES[kind] for kind in type(error).__mro__ if kind in MESSAGES)
     return Enveloped(ArticleAnswer(3, message), outcome_of(error).http, headers_of(error))
 

@@ -10,7 +10,9 @@ from domain.errors import RequestInvalid
 from domain.session import Session
 from domain.user import Payment, ProfileChange
 from entrypoints.answers import UserAnswer
+from entrypoints.http.caller import CallerRequest, client_of
 from entrypoints.http.contract import PHONE_ERRORS, PLATFORM_ERRORS, signed_in
+from entrypoints.log import log_session
 
 
 @get(**signed_in())
@@ -35,10 +37,15 @@ class PhoneRequest(msgspec.Struct, frozen=True):
 
 @put("/phone", **signed_in(*PHONE_ERRORS))
 async def bind_phone(
-    data: JSONBody[PhoneRequest], session: NamedDependency[Session], users: NamedDependency[Users]
+    request: CallerRequest,
+    data: JSONBody[PhoneRequest],
+    session: NamedDependency[Session],
+    users: NamedDependency[Users],
 ) -> UserAnswer:
     """Bind the phone number behind a code of the phone button, which works once, for five minutes."""
-    return UserAnswer.of(await users.bind_phone(session, data.code or ""))
+    user = await users.bind_phone(session, data.code or "")
+    log_session("phone_bound", session, ip=client_of(request.scope).ip)
+    return UserAnswer.of(user)
 
 
 @put("/unionid", **signed_in(RequestInvalid, *PLATFORM_ERRORS))

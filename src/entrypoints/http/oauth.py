@@ -21,7 +21,7 @@ from entrypoints.container import Container
 from entrypoints.http.caller import CallerRequest, client_of, network_of
 from entrypoints.http.contract import CLIENT, problems
 from entrypoints.http.errors import AnyRequest, as_error, route_of
-from entrypoints.log import log, log_error
+from entrypoints.log import log, log_error, log_session
 from entrypoints.problems import NO_STORE, headers_of
 
 CHALLENGE = {"www-authenticate": 'Basic realm="wxlogin", charset="UTF-8"'}
@@ -98,9 +98,10 @@ async def provide_client(request: CallerRequest, state: State) -> Client:
         client = configured.get(name)
         if client and hmac.compare_digest(client.secret.get_secret_value().encode(), secret.encode()):
             return Client(name, frozenset(map(AppId, client.apps)) if client.apps else None)
-    if address := client_of(request.scope).ip:
-        await container.client_failures().take(network_of(address))
-    log.warning("client_refused", ip=address, client=next((name for name, _ in pairs if name in configured), None))
+    ip = client_of(request.scope).ip
+    if ip:
+        await container.client_failures().take(network_of(ip))
+    log.warning("client_refused", ip=ip, client=next((name for name, _ in pairs if name in configured), None))
     raise ClientUnknown
 
 
@@ -128,7 +129,7 @@ def client_limited(request: AnyRequest, error: RateLimited) -> Response[OAuthErr
 
     RFC 6749 section 5.2 has no code for limits. The reason is that authentication failed, and so is the code.
     """
-    log_error(error, route_of(request.scope))
+    log_error(error, route_of(request.scope), ip=client_of(request.scope).ip)
     return Response(OAuthError("invalid_client", error.detail), status_code=429, headers=headers_of(error))
 
 
@@ -164,11 +165,14 @@ async def introspect(
 
 @post("/revoke", **REFUSALS)
 async def revoke(
-    data: URLEncodedBody[TokenRequest], client: NamedDependency[Client], sessions: NamedDependency[Sessions]
+    request: CallerRequest,
+    data: URLEncodedBody[TokenRequest],
+    client: NamedDependency[Client],
+    sessions: NamedDependency[Sessions],
 ) -> Response[bytes]:
     """Log out the session that the token opens. A token that opens none is as good as revoked."""
-    if await sessions.revoke(data.token, client.apps):
-        log.info("revoked", client=client.id)
+    if revoked := await sessions.revoke(data.token, client.apps):
+        log_session("revoked", revoked, ip=client_of(request.scope).ip, client=client.id)
     return Response(b"", media_type="text/plain")
 
 

@@ -11,10 +11,11 @@ from domain.session import Session
 from entrypoints.answers import LoginAnswer, SessionAnswer, SessionList
 from entrypoints.http.caller import CallerRequest, admit, client_of, hinted_appid
 from entrypoints.http.contract import LOGIN_ERRORS, RATE_LIMITED, problems, signed_in
-from entrypoints.log import log_login
+from entrypoints.http.errors import LOGIN_EXCEPTION_HANDLERS
+from entrypoints.log import log_login, log_session
 
 
-@post(responses=problems(*LOGIN_ERRORS), response_headers=RATE_LIMITED)
+@post(responses=problems(*LOGIN_ERRORS), response_headers=RATE_LIMITED, exception_handlers=LOGIN_EXCEPTION_HANDLERS)
 async def log_in(
     data: JSONBody[LoginRequest],
     request: CallerRequest,
@@ -40,23 +41,32 @@ def show_current(session: NamedDependency[Session]) -> SessionAnswer:
 
 
 @delete("/current", **signed_in())
-async def log_out(session: NamedDependency[Session], sessions: NamedDependency[Sessions]) -> None:
+async def log_out(
+    request: CallerRequest, session: NamedDependency[Session], sessions: NamedDependency[Sessions]
+) -> None:
     """Log out here."""
-    await sessions.end(session.id)
+    log_session("logout", await sessions.end(session.id), ip=client_of(request.scope).ip)
 
 
 @delete("/{session_id:str}", **signed_in(RequestInvalid))
 async def log_out_device(
-    session_id: FromPath[str], session: NamedDependency[Session], sessions: NamedDependency[Sessions]
+    request: CallerRequest,
+    session_id: FromPath[str],
+    session: NamedDependency[Session],
+    sessions: NamedDependency[Sessions],
 ) -> None:
     """Log out on one device."""
-    await sessions.end(session_id, user_id=session.user_id)
+    ended = await sessions.end(session_id, user_id=session.user_id)
+    log_session("logout", ended, ip=client_of(request.scope).ip, by=session.id)
 
 
 @delete(**signed_in())
-async def log_out_everywhere(session: NamedDependency[Session], sessions: NamedDependency[Sessions]) -> None:
+async def log_out_everywhere(
+    request: CallerRequest, session: NamedDependency[Session], sessions: NamedDependency[Sessions]
+) -> None:
     """Log out on every device."""
-    await sessions.end_all(session.user_id)
+    ended = await sessions.end_all(session.user_id)
+    log_session("logout_everywhere", session, ip=client_of(request.scope).ip, sessions=ended)
 
 
 router = Router(

@@ -13,8 +13,9 @@ from application.session_keys import SessionKeys
 from domain.errors import DataUndecryptable, RequestInvalid
 from domain.session import Session
 from entrypoints.answers import EncryptKeyList
+from entrypoints.http.caller import CallerRequest, client_of
 from entrypoints.http.contract import DATA_ERRORS, PLATFORM_ERRORS, signed_in
-from entrypoints.log import log
+from entrypoints.log import log_session
 
 
 class Encrypted(msgspec.Struct, frozen=True, rename="camel"):
@@ -56,7 +57,7 @@ async def decrypt(
 ) -> dict[str, Any]:
     """Open `encryptedData` with the user's session_key: the JSON in it, which was made for this app."""
     decrypted = await client_data.decrypt(session, data.encrypted_data, data.iv)
-    log.info("decrypted", appid=session.identity.appid.value, session_id=session.id, key=decrypted.key)
+    log_session("decrypted", session, key=decrypted.key)
     return dict(decrypted.data)
 
 
@@ -84,9 +85,12 @@ async def check_session_key(session: NamedDependency[Session], session_keys: Nam
 
 
 @post("/session-key/reset", status_code=204, **signed_in(DataUndecryptable, *PLATFORM_ERRORS))
-async def reset_session_key(session: NamedDependency[Session], session_keys: NamedDependency[SessionKeys]) -> None:
+async def reset_session_key(
+    request: CallerRequest, session: NamedDependency[Session], session_keys: NamedDependency[SessionKeys]
+) -> None:
     """Let WeChat make a new session_key for this user, and keep it."""
     await session_keys.reset(session)
+    log_session("session_key_reset", session, ip=client_of(request.scope).ip)
 
 
 @get("/encrypt-keys", **signed_in(DataUndecryptable, *PLATFORM_ERRORS))

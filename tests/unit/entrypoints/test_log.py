@@ -82,6 +82,57 @@ def test_an_error_is_logged_with_what_is_known_of_it() -> None:
     assert not {"errcode", "rid", "cause"} & set(bare)
 
 
+def test_a_field_that_is_not_known_is_absent() -> None:
+    """What has no value has no field, in the lines of libraries too."""
+    (event,) = events("log.info('login', ip=None, is_new=False)")
+
+    assert set(event) == {"event", "level", "timestamp", "is_new"}
+
+
+def test_what_is_bound_to_a_request_is_in_its_lines() -> None:
+    """A value in structlog's context variables stands in every line, ours and a library's."""
+    work = (
+        "import structlog\n"
+        "structlog.contextvars.bind_contextvars(request_id='r7')\n"
+        "log.info('login')\n"
+        "logging.getLogger('sqlalchemy').warning('lost it')"
+    )
+
+    assert [event["request_id"] for event in events(work)] == ["r7", "r7"]
+
+
+def test_a_failed_login_says_which_error_it_was() -> None:
+    """It is an event of its own, as loud as its error, with whose login it was."""
+    work = (
+        "from entrypoints.log import log_failed_login\n"
+        "log_failed_login(UserBlocked(user_id='u1'), '/login', '192.0.2.1')\n"
+        "log_failed_login(AppMisconfigured('set it', errcode=40125), '/login')"
+    )
+    blocked, misconfigured = events(work)
+
+    assert (blocked["event"], blocked["level"], blocked["code"]) == ("login_failed", "info", "user_blocked")
+    assert (blocked["user_id"], blocked["ip"]) == ("u1", "192.0.2.1")
+    assert (misconfigured["event"], misconfigured["level"]) == ("login_failed", "error")
+    assert (misconfigured["detail"], misconfigured["errcode"]) == ("set it", 40125)
+
+
+def test_a_limit_that_is_met_says_which() -> None:
+    """A limit of our own is an event of its own, whatever it refused; a quota of WeChat's is not."""
+    work = (
+        "from datetime import timedelta\n"
+        "from domain.rate_limit import RateLimit\n"
+        "from entrypoints.log import log_failed_login\n"
+        "met = RateLimit('login', 1, timedelta(minutes=1)).take(timedelta(minutes=1))\n"
+        "log_failed_login(RateLimited(allowance=met), '/login')\n"
+        "log_error(RateLimited(errcode=45011), '/v1/me/phone')"
+    )
+    ours, wechats = events(work)
+
+    assert (ours["event"], ours["limit"]) == ("limit_met", "login")
+    assert "code" not in ours
+    assert (wechats["event"], wechats["errcode"]) == ("rate_limited", 45011)
+
+
 def test_the_console_is_for_people() -> None:
     """With log_format `console` an event is text."""
     text = logged("log.info('login')", log_format="console")

@@ -20,7 +20,7 @@ from domain.identity import AppId, Identity
 from domain.rate_limit import RateLimit
 from domain.session import SessionPolicy
 from entrypoints.counted import CountedLogin, CountedRateLimiter, CountedSessions, CountedTokenIssuer
-from entrypoints.metrics import DIRECTORY, Metrics, forget_gauges
+from entrypoints.metrics import DIRECTORY, NO_APP, Metrics, forget_gauges
 from entrypoints.tallies import Tallies
 from support.clock import Clock
 from support.scrapes import Scrape
@@ -108,10 +108,11 @@ async def test_logins_are_counted_by_app_and_outcome(counted: Counted) -> None:
 async def test_refused_logins_are_counted_by_code(
     counted: Counted, request_: LoginRequest, hint: str | None, app: str, outcome: str
 ) -> None:
-    """A login that fails counts for the app it was of, if that is configured, with the code of the error."""
-    with pytest.raises(WxLoginError):
+    """A login that fails counts with the error's code for the app it was of, if there is one, which the error knows."""
+    with pytest.raises(WxLoginError) as refused:
         await counted.log_in(request_, hinted_appid=hint)
 
+    assert (refused.value.appid or NO_APP) == app
     assert counted.scrape().value("wxlogin_logins_total", app=app, outcome=outcome) == 1
     assert counted.scrape().total("wxlogin_logins_total") == 1
 

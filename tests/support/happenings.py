@@ -1,0 +1,328 @@
+"""Everything that the log has a line for, made to happen to a real installation."""
+
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from support.jobs import run_job
+from support.processes import APPID, SECRET, Environment, Running, Sandbox, Service, environment, run, running, service
+from support.processes import sandbox as own_sandbox
+from support.servers import free_port, wait_until
+
+OTHER_APPID = "wxfedcba9876543210"
+APP_QUOTA = 40
+RID = r"[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}"
+
+Line = dict[str, Any]
+
+
+@dataclass
+class World:
+    """An installation to which things happen, over HTTP from the address `ip`. What prepares them comes from elsewhere.
+
+    The addresses are in networks of their own: no limit counts two of them together.
+    """
+
+    env: Environment
+    sandbox: Sandbox
+    service: Service
+    worker: Running
+    ip: str = ""
+    numbers: Iterator[int] = field(default_factory=count)
+
+    def elsewhere(self) -> str:
+        """Return an address that is not looked for in the log."""
+        return f"2001:db8:0:{next(self.numbers):x}::1"
+
+    def post(self, path: str, ip: str = "", token: str = "", **request: Any) -> Line:
+        """POST from `ip`, by default from this world's, and return what is answered, if it is JSON."""
+        return self.ask("POST", path, ip or self.ip, token, **request)
+
+    def ask(self, method: str, path: str, ip: str, token: str = "", **request: Any) -> Line:
+        """Ask the service."""
+        headers = {"X-Forwarded-For": ip} | ({"Authorization": f"Bearer {token}"} if token else {})
+        answer = self.service.http.request(method, path, headers=headers, **request)
+        return dict(answer.json()) if "json" in answer.headers.get("content-type", "") else {}
+
+    def log_in(self, openid: str = "", **more: str) -> Line:
+        """Log a user in to the first app from elsewhere."""
+        code = self.sandbox.code(openid=openid or f"o{secrets.token_hex(13)}", **more)
+        return self.post("/v1/sessions", self.elsewhere(), json={"code": code, "appid": APPID})
+
+    def lines(self) -> list[Line]:
+        """Return what the service has logged by now, and of what happened here; a last line is waited for."""
+        mark = self.elsewhere()
+        self.post("/oauth2/introspect", mark)
+        wait_until(lambda: mark in self.service.process.text(), "the log")
+        return [line for line in self.service.process.events() if not str(line.get("ip")).startswith("2001:db8:")]
+
+
+Happening = Callable[[World], list[Line]]
+"""Makes something happen, and returns what the log has to say of it; texts are regular expressions."""
+
+HAPPENINGS: dict[str, Happening] = {}
+
+
+def happening(what: Happening) -> Happening:
+    """Let it happen."""
+    HAPPENINGS[what.__name__] = what
+    return what
+
+
+def whose(login: Line) -> Line:
+    """What a line says of that login's session."""
+    return {"appid": APPID, "user_id": login["user"]["id"], "session_id": login["session"]["id"]}
+
+
+def refused_login(route: str, sent: Line | str, fault: Line | None = None, **told: Any) -> Happening:
+    """A login that fails. Without a code of its own the request has a good one."""
+
+    def fail(world: World) -> list[Line]:
+        if fault:
+            world.sandbox.fail(**fault)
+        body = {"content": sent} if isinstance(sent, str) else {"json": {"code": world.sandbox.code(), **sent}}
+        assert "token" not in world.post(route, **body)
+        return [{"event": "login_failed", "where": route.rstrip("/"), "ip": world.ip, **told}]
+
+    return fail
+
+
+NAMED = {"appid": APPID}
+REFUSED: dict[str, tuple[Line | str, Line | None, Line]] = {
+    "no code": (NAMED | {"code": ""}, None, {"code": "code_missing", **NAMED}),
+    "wrong code": (NAMED | {"code": "x"}, None, {"code": "code_invalid", "errcode": 40029, "rid": RID, **NAMED}),
+    "wrong app": ({"appid": "wx-unknown"}, None, {"code": "app_unknown"}),
+    "no JSON": ('{"code":', None, {"code": "request_invalid"}),
+    "no WeChat": (
+        NAMED,
+        {"drop": True},
+        {"code": "wechat_unavailable", "detail": ".*check WXLOGIN_WECHAT_URL", **NAMED},
+    ),
+    "wrong secret": (
+        NAMED,
+        {"errcode": 40125},
+        {"code": "app_misconfigured", "errcode": 40125, "rid": RID, "detail": "The AppSecret is wrong. Set ", **NAMED},
+    ),
+}
+for each, (sent, fault, told) in REFUSED.items():
+    for route in ("/v1/sessions", "/login/"):
+        HAPPENINGS[f"{each}, {route}"] = refused_login(route, sent, fault, **told)
+
+
+@happening
+def a_login(world: World) -> list[Line]:
+    """A login under /v1."""
+    login = world.post("/v1/sessions", json={"code": world.sandbox.code(), **NAMED})
+    return [{"event": "login", "ip": world.ip, "is_new": True, **whose(login)}]
+
+
+@happening
+def a_login_at_the_articles_route(world: World) -> list[Line]:
+    """A login of a known user at the article's route."""
+    known = world.log_in("o-known")
+    token = world.post("/login/", json={"code": world.sandbox.code(openid="o-known"), **NAMED})["data"]["token"]
+    session = world.ask("GET", "/v1/sessions/current", world.elsewhere(), token)
+    return [{"event": "login", "ip": world.ip, "is_new": False, **whose(known | {"session": session})}]
+
+
+@happening
+def a_blocked_user_logs_in(world: World) -> list[Line]:
+    """A login of a blocked user."""
+    user_id = world.log_in("o-blocked")["user"]["id"]
+    assert run("users", "block", user_id, env=world.env).returncode == 0
+    sent = NAMED | {"code": world.sandbox.code(openid="o-blocked")}
+    return refused_login("/v1/sessions", sent, code="user_blocked", user_id=user_id, **NAMED)(world)
+
+
+@happening
+def an_address_logs_in_too_often(world: World) -> list[Line]:
+    """Three logins from an address that may have two."""
+    for _ in range(3):
+        last = world.post("/v1/sessions", json={"code": ""})
+    assert last["code"] == "rate_limited"
+    failed = {"event": "login_failed", "where": "/v1/sessions", "ip": world.ip, "code": "code_missing"}
+    return [failed, failed, {"event": "limit_met", "where": "/v1/sessions", "ip": world.ip, "limit": "login"}]
+
+
+@happening
+def an_app_has_too_many_logins(world: World) -> list[Line]:
+    """One login too many of an app, each from another address."""
+    other = {"appid": OTHER_APPID, "code": "x"}
+    for _ in range(APP_QUOTA):
+        world.post("/v1/sessions", world.elsewhere(), json=other)
+    world.post("/login/", json=other)
+    return [{"event": "limit_met", "where": "/login", "ip": world.ip, "limit": "app-login", "appid": OTHER_APPID}]
+
+
+@happening
+def a_client_fails_too_often(world: World) -> list[Line]:
+    """Eleven wrong secrets of a client."""
+    for _ in range(11):
+        world.post("/oauth2/revoke", auth=("shop", "guess"))
+    refused = {"event": "client_refused", "level": "warning", "ip": world.ip, "client": "shop"}
+    return [refused] * 10 + [
+        {"event": "limit_met", "where": "/oauth2/revoke", "ip": world.ip, "limit": "client-authentication"}
+    ]
+
+
+@happening
+def a_logout_here(world: World) -> list[Line]:
+    """A log-out."""
+    login = world.log_in()
+    world.ask("DELETE", "/v1/sessions/current", world.ip, login["token"])
+    return [{"event": "logout", "ip": world.ip, **whose(login)}]
+
+
+@happening
+def a_logout_there(world: World) -> list[Line]:
+    """A log-out on the user's other device."""
+    here, there = world.log_in("o-two"), world.log_in("o-two")
+    world.ask("DELETE", f"/v1/sessions/{there['session']['id']}", world.ip, here["token"])
+    return [{"event": "logout", "ip": world.ip, "by": here["session"]["id"], **whose(there)}]
+
+
+@happening
+def a_logout_everywhere(world: World) -> list[Line]:
+    """A log-out on both devices."""
+    login, _ = world.log_in("o-many"), world.log_in("o-many")
+    world.ask("DELETE", "/v1/sessions", world.ip, login["token"])
+    return [{"event": "logout_everywhere", "ip": world.ip, "sessions": 2, **whose(login)}]
+
+
+@happening
+def a_client_revokes(world: World) -> list[Line]:
+    """A revocation, and one that comes too late."""
+    login = world.log_in()
+    for _ in range(2):
+        world.post("/oauth2/revoke", auth=("shop", "s3cret"), data={"token": login["token"]})
+    return [{"event": "revoked", "ip": world.ip, "client": "shop", **whose(login)}]
+
+
+@happening
+def a_phone_is_bound(world: World) -> list[Line]:
+    """A phone number is bound."""
+    login = world.log_in()
+    code = {"code": world.sandbox.phone_code()}
+    assert world.ask("PUT", "/v1/me/phone", world.ip, login["token"], json=code)["phone"]
+    return [{"event": "phone_bound", "ip": world.ip, **whose(login)}]
+
+
+@happening
+def a_session_key_is_reset(world: World) -> list[Line]:
+    """A new session_key."""
+    login = world.log_in()
+    world.post("/v1/wechat/session-key/reset", token=login["token"])
+    return [{"event": "session_key_reset", "ip": world.ip, **whose(login)}]
+
+
+@happening
+def data_is_decrypted(world: World) -> list[Line]:
+    """Encrypted data is opened."""
+    login = world.log_in("o-data")
+    assert world.post("/v1/wechat/decrypt", token=login["token"], json=world.sandbox.encrypt("o-data", {"a": 1}))["a"]
+    return [{"event": "decrypted", "key": "current", **whose(login)}]
+
+
+@happening
+def sessions_are_refused(world: World) -> list[Line]:
+    """Requests with tokens that open nothing."""
+    login = world.log_in()
+    world.ask("DELETE", "/v1/sessions/current", world.elsewhere(), login["token"])
+    for token in ("", "x", "x" * 43, login["token"]):
+        for path in ("/auth", "/v1/me", "/v1/sessions", "/nowhere"):
+            world.ask("GET", path, world.ip, token)
+    return []
+
+
+def by_hand(world: World, *command: str) -> list[Line]:
+    """Run a command, and return what it logs; it has to succeed."""
+    done = run(*command, env=world.env)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stderr.splitlines()]
+
+
+@dataclass
+class Told:
+    """What was logged, and what it had to be."""
+
+    lines: list[Line]
+    due: list[Line]
+
+
+def by_commands(world: World) -> Iterator[tuple[str, Told]]:
+    """What an operator does by hand."""
+    first, second, third = world.log_in(), world.log_in(), world.log_in("o-third")
+    done = run("login", world.sandbox.code(openid="o-third"), "--appid", APPID, env=world.env)
+    (login,) = [json.loads(line) for line in done.stderr.splitlines()]
+    yield "login", Told([login], [{"event": "login", **whose(third | json.loads(done.stdout)), "is_new": False}])
+    ended = by_hand(world, "sessions", "end", first["session"]["id"])
+    yield "end", Told(ended, [{"event": "logout", **whose(first)}])
+    user, other = second["user"]["id"], first["user"]["id"]
+    all_ended = by_hand(world, "sessions", "end-all", user)
+    yield "end-all", Told(all_ended, [{"event": "logout_everywhere", "user_id": user, "sessions": 1}])
+    blocked = by_hand(world, "users", "block", user)
+    yield "block", Told(blocked, [{"event": "user_blocked", "user_id": user, "sessions": 0}])
+    yield "unblock", Told(by_hand(world, "users", "unblock", user), [{"event": "user_unblocked", "user_id": user}])
+    merged = {"event": "users_merged", "user_id": user, "from_id": other, "sessions": 0, "discarded": []}
+    yield "merge", Told(by_hand(world, "users", "merge", other, user), [merged])
+
+
+def by_jobs(world: World) -> Iterator[tuple[str, Told]]:
+    """What the worker does."""
+    url = world.env["WXLOGIN_REDIS_URL"]
+    login = run_job(url, "wxlogin.login", code=world.sandbox.code(), appid=APPID)
+    run_job(url, "wxlogin.login", code="x", appid=APPID)
+    run_job(url, "wxlogin.end_all_sessions", user_id=login["user"]["id"], reason="session_replaced")
+    failed = {"where": "wxlogin.login", "code": "code_invalid", "errcode": 40029, "rid": RID, **NAMED}
+    user = {"user_id": login["user"]["id"]}
+    due = [
+        {"event": "login", "is_new": True, **whose(login)},
+        {"event": "login_failed", **failed},
+        {"event": "logout_everywhere", "sessions": 1, "reason": "session_replaced", **user},
+    ]
+    world.worker.event("logout_everywhere")
+    yield "jobs", Told([line for line in world.worker.events() if line["event"] != "working"], due)
+
+
+def without_a_store(env: Environment) -> Told:
+    """A login while Redis is away."""
+    with service(env=env | {"WXLOGIN_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}) as blind:
+        blind.http.post("/login/", json={"code": "x"})
+        blind.process.event("login_failed")
+        blind.process.stop()
+    lines = [line for line in blind.process.events() if line["event"] not in ("serving", "stopped")]
+    failed = {"event": "login_failed", "level": "error", "where": "/login", "code": "store_unavailable", "cause": ".+"}
+    return Told(lines, [{"event": "store_unavailable", "where": "serve"}, failed | {"ip": "127.0.0.1"}])
+
+
+def let_it_happen(redis_url: str, database_url: str) -> dict[str, Told]:
+    """Return what is logged of each of these, by name."""
+    told: dict[str, Told] = {}
+    with own_sandbox() as sandbox:
+        env = environment(
+            database_url=database_url,
+            redis_url=redis_url,
+            wechat_url=sandbox.url,
+            apps=json.dumps([{"appid": OTHER_APPID, "secret": SECRET}]),
+            clients=json.dumps({"shop": "s3cret"}),
+            trusted_proxies="127.0.0.1",
+            login_rate_limit="2/day",
+            app_login_rate_limit=f"{APP_QUOTA}/day",
+        )
+        with service(env=env) as http, running("worker", env=env) as worker:
+            worker.event("working")
+            world = World(env, sandbox, http, worker)
+            for number, (name, happen) in enumerate(HAPPENINGS.items(), 1):
+                world.ip = f"192.0.2.{number}"
+                before = len(world.lines())
+                due = happen(world)
+                told[name] = Told(world.lines()[before:], due)
+            told.update([*by_commands(world), *by_jobs(world)])
+        told["no store"] = without_a_store(env)
+    return told
+
+
+EVERYTHING = [*HAPPENINGS, "login", "end", "end-all", "block", "unblock", "merge", "jobs", "no store"]
