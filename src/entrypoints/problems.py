@@ -76,6 +76,16 @@ OUTCOMES: dict[type[WxLoginError], Outcome] = {
 }
 
 
+CLIENT_DETAILS: dict[type[WxLoginError], str] = {
+    AppMisconfigured: "The service is misconfigured; its operator has been informed",
+    WeChatBadAnswer: "WeChat answers with something that the service cannot use",
+    WeChatUnavailable: "WeChat does not answer the service, or says that it is busy",
+    StoreUnavailable: "The service's database or session store does not answer",
+}
+"""What a client reads of a fault that only the operator can act on. The error's own text is for the log and the shell.
+"""
+
+
 def outcome_of(error: WxLoginError) -> Outcome:
     """The row of `error`, or of what it is a kind of."""
     return next(OUTCOMES[kind] for kind in type(error).__mro__ if kind in OUTCOMES)
@@ -104,12 +114,13 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @classmethod
     def of(cls, error: WxLoginError) -> "Problem":
-        """The problem that `error` is."""
+        """Return the problem that `error` is to a client."""
+        detail = next((CLIENT_DETAILS[kind] for kind in type(error).__mro__ if kind in CLIENT_DETAILS), error.detail)
         return cls(
             f"urn:wxlogin:error:{error.code}",
             error.title,
             outcome_of(error).http,
-            error.detail,
+            detail,
             error.code,
             error.retry,
             error.errcode,

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from support.processes import SECRET, Sandbox, Service, environment, run, service
-from support.servers import sqlite_url
+from support.servers import sqlite_url, wait_until
 
 PRIVATE_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PUBLIC_PEM = (
@@ -114,20 +114,32 @@ def test_a_code_that_wechat_refuses_is_refused_when_signed(signed: Service, sand
 
 @pytest.mark.parametrize("name", WRONG_KEYS)
 def test_wrong_keys_are_explained(signed: Service, sandbox: Sandbox, name: str) -> None:
-    """A key that is not the console's is the operator's to mend; an answer not signed by WeChat is never believed."""
+    """The log says what to do about a key that is not the console's; what WeChat did not sign is never believed."""
     _, code, errcode = WRONG_KEYS[name]
     answer = Person(signed, sandbox, name).bind_phone()
 
     assert (answer["code"], answer.get("errcode")) == (code, errcode)
-    assert "WeChat console" in answer["detail"]
+    assert "WeChat console" not in answer["detail"]
+    assert "WeChat console" in told(signed, code, errcode)["detail"]
+
+
+def told(signed: Service, code: str, errcode: int | None) -> dict[str, Any]:
+    """The line of the log about this error; waits for it."""
+
+    def found() -> list[dict[str, Any]]:
+        events = signed.process.events()
+        return [event for event in events if (event["event"], event.get("errcode")) == (code, errcode)]
+
+    wait_until(lambda: bool(found()), "the log")
+    return found()[-1]
 
 
 def test_an_app_without_keys_is_told_what_it_lacks(signed: Service, sandbox: Sandbox) -> None:
-    """When the console wants signatures and the app has no keys here, the error names the setting."""
+    """When the console wants signatures and the app has no keys here, the log names the setting."""
     answer = Person(signed, sandbox, "without-keys").bind_phone()
 
     assert answer["code"] == "app_misconfigured"
-    assert "Add `signing`" in answer["detail"]
+    assert "Add `signing`" in told(signed, answer["code"], answer["errcode"])["detail"]
 
 
 def test_the_doctor_proves_the_keys(sandbox: Sandbox, tmp_path: Path) -> None:

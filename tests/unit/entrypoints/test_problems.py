@@ -33,7 +33,15 @@ from domain.errors import (
     WxLoginError,
 )
 from domain.rate_limit import Allowance, RateLimit
-from entrypoints.problems import OUTCOMES, Problem, headers_of, outcome_of, rate_limit_headers
+from entrypoints.problems import (
+    CLIENT_DETAILS,
+    OUTCOMES,
+    Problem,
+    explained,
+    headers_of,
+    outcome_of,
+    rate_limit_headers,
+)
 
 CONTRACT = [
     (RequestInvalid, "request_invalid", 400, 2, "never"),
@@ -113,15 +121,30 @@ def test_a_kind_that_an_adapter_adds_leaves_as_its_parent(kind: type[WxLoginErro
 def test_a_problem_is_the_error_in_rfc_9457(kind: type[WxLoginError]) -> None:
     """All members are there, `type` is a URN of the code, and nothing is told that WeChat did not say."""
     problem = msgspec.json.decode(msgspec.json.encode(Problem.of(kind("what happened"))))
+    client_detail = CLIENT_DETAILS.get(kind, "what happened")
 
     assert problem == {
         "type": f"urn:wxlogin:error:{kind.code}",
         "title": kind.title,
         "status": OUTCOMES[kind].http,
-        "detail": "what happened",
+        "detail": client_detail,
         "code": kind.code,
         "retry": kind.retry,
     }
+
+
+def test_what_only_an_operator_can_act_on_stays_with_the_operator() -> None:
+    """Of every error of the server's own a client reads one general sentence, of a kind that an adapter adds too."""
+    assert set(CLIENT_DETAILS) == {kind for kind, outcome in OUTCOMES.items() if outcome.http >= 500}
+    for kind, sentence in CLIENT_DETAILS.items():
+        assert Problem.of(type("Own", (kind,), {})("set WXLOGIN_APP_SECRET")).detail == sentence
+    assert Problem.of(AppMisconfigured()).detail == "The service is misconfigured; its operator has been informed"
+
+
+@pytest.mark.parametrize("kind", CLIENT_DETAILS)
+def test_the_shell_says_what_only_an_operator_can_act_on(kind: type[WxLoginError]) -> None:
+    """Whoever is at the terminal reads the error's own text, with what WeChat said."""
+    assert explained(kind("set WXLOGIN_APP_SECRET", errcode=40125)) == "set WXLOGIN_APP_SECRET (errcode 40125)"
 
 
 def test_a_problem_without_a_detail_has_its_title_for_one() -> None:
