@@ -24,12 +24,12 @@ Labels = dict[str, set[str]]
 
 
 @pytest.fixture(scope="module")
-def told(sandbox: Sandbox, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Labels:
+def told(sandbox: Sandbox, own_redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Labels:
     """By metric, the labels, when everything that is counted has happened."""
     env = environment(
         database_url=sqlite_url(tmp_path_factory.mktemp("operations")),
         wechat_url=sandbox.url,
-        redis_url=redis_url,
+        redis_url=own_redis_url,
         login_rate_limit="1/minute",
     )
     with service(env=env) as running:
