@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 from taskiq import AckableMessage, AsyncBroker, BrokerMessage, TaskiqResult
 from taskiq.receiver import Receiver
+from taskiq.serializers import JSONSerializer
 from taskiq_redis import RedisAsyncResultBackend
 
 from entrypoints.container import Container, open_container, require_migrated
@@ -69,10 +70,13 @@ class JobBroker(AsyncBroker):
 
 
 class JobResults(RedisAsyncResultBackend[Any]):
-    """Where taskiq's RedisAsyncResultBackend looks for results, on whichever kind of Redis."""
+    """Results as JSON where taskiq's RedisAsyncResultBackend looks for them, on whichever kind of Redis.
+
+    Upstream's default is pickle, with which whoever writes to Redis runs code in the program that reads the result.
+    """
 
     def __init__(self, redis: Redis) -> None:
-        super().__init__("redis://", result_ex_time=RESULT_SECONDS)
+        super().__init__("redis://", result_ex_time=RESULT_SECONDS, serializer=JSONSerializer())
         self._redis = redis
 
     async def set_result(self, task_id: str, result: TaskiqResult[Any]) -> None:

@@ -1,6 +1,7 @@
 """The worker loses no job, whatever happens to it or to Redis."""
 
 import asyncio
+import json
 import signal
 
 import pytest
@@ -121,6 +122,16 @@ async def test_a_worker_purges_what_sessions_left_in_the_database(
                 await asyncio.sleep(0.01)
         stop.set()
         await worker
+
+
+def test_a_result_is_json(env: Environment, sandbox: Sandbox, own_redis_url: str) -> None:
+    """What the worker leaves in Redis is JSON, which runs nothing in the program that reads it."""
+    with running("worker", env=env), Redis.from_url(own_redis_url) as redis:
+        job = queue_job(own_redis_url, "wxlogin.login", code=sandbox.code())
+        body = result_of_job(own_redis_url, job, seconds=20)
+
+        assert json.loads(redis.get(job))["return_value"] == body
+        assert 0 < redis.ttl(job) <= 60
 
 
 def test_a_worker_without_redis_says_what_is_missing(sqlite_url: str) -> None:

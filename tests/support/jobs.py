@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from redis.asyncio import Sentinel
 from taskiq import AsyncBroker
 from taskiq.kicker import AsyncKicker
+from taskiq.serializers import JSONSerializer
 from taskiq_redis import (
     RedisAsyncClusterResultBackend,
     RedisAsyncResultBackend,
@@ -41,14 +42,16 @@ def _broker(redis_url: str) -> AsyncBroker:
         case "redis+cluster":
             node = "redis://{}:{}".format(*hosts[0])
             cluster = RedisStreamClusterBroker(node, queue_name=QUEUE)
-            return cluster.with_result_backend(RedisAsyncClusterResultBackend(node))
+            return cluster.with_result_backend(RedisAsyncClusterResultBackend(node, serializer=JSONSerializer()))
         case "redis+sentinel":
             master = parts.path.strip("/")
             sentinel = RedisStreamSentinelBroker(hosts, master, queue_name=QUEUE)
-            return sentinel.with_result_backend(RedisAsyncSentinelResultBackend(hosts, master))
+            return sentinel.with_result_backend(
+                RedisAsyncSentinelResultBackend(hosts, master, serializer=JSONSerializer())
+            )
         case _:
             broker = RedisStreamBroker(redis_url, queue_name=QUEUE)
-            return broker.with_result_backend(RedisAsyncResultBackend(redis_url))
+            return broker.with_result_backend(RedisAsyncResultBackend(redis_url, serializer=JSONSerializer()))
 
 
 async def _close(broker: AsyncBroker) -> None:
