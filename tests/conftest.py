@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from support import gateways, processes, servers, topologies
+from support import browser, gateways, processes, servers, topologies
 from support.clock import Clock
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -18,11 +18,12 @@ DATABASES = ["sqlite", "postgresql", *(["mariadb"] if servers.find_mariadb() els
 
 
 def pytest_report_header() -> list[str]:
-    """Say which databases and gateways are tested, so that nobody takes two for three."""
+    """Say which databases, gateways and browser are tested, so that nobody takes two for three."""
     missing = [name for name in gateways.COMMANDS if name not in gateways.FOUND]
     return [
         f"databases: {', '.join(DATABASES)}" + ("" if "mariadb" in DATABASES else " (no MariaDB given or found)"),
         f"gateways: {', '.join(gateways.FOUND)}" + (f" (not found: {', '.join(missing)})" if missing else ""),
+        f"browser: {browser.FOUND or 'not found'}",
     ]
 
 

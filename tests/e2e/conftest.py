@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
-from support import gateways, processes
+from support import browser, gateways, processes
 from support.devices import Device, LogIn
 from support.processes import Environment, Sandbox, Service, environment, run
 from support.servers import sqlite_url
 
-collect_ignore = [] if gateways.FOUND else ["test_gateways.py", "test_rolling_restarts.py"]
+collect_ignore = [
+    *([] if gateways.FOUND else ["test_gateways.py", "test_rolling_restarts.py"]),
+    *([] if browser.FOUND else ["test_docs_browser.py"]),
+]
 
 OTHER_APPID = "wxfedcba9876543210"
 """The second app of `two_apps`."""

@@ -1,5 +1,8 @@
 """/docs: the API, browsable with no access to the internet."""
 
+import re
+from base64 import b64encode
+from hashlib import sha256
 from html.parser import HTMLParser
 
 import httpx
@@ -98,3 +101,38 @@ def test_the_page_shows_every_route(service: Service, page: httpx.Response) -> N
 
     assert paths
     assert [path for path in paths if f'"{path}"' not in page.text] == []
+
+
+def policy_of(page: httpx.Response) -> dict[str, list[str]]:
+    """The directives of the page's Content-Security-Policy."""
+    directives = [each.split() for each in page.headers["content-security-policy"].split(";")]
+    return {name: sources for name, *sources in directives}
+
+
+def test_the_page_allows_nothing_but_its_own(page: httpx.Response) -> None:
+    """Scripts and styles are this service's files and, by their hash, those in the page; no other host, no eval."""
+    inline = re.findall(r"<(script|style)\b[^>]*>([^<].*?)</\1>", page.text, re.DOTALL)
+    hashes = {f"{tag}-src": f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for tag, text in inline}
+
+    assert len(inline) == 2
+    assert policy_of(page) == {
+        "default-src": ["'none'"],
+        "script-src": ["'self'", hashes["script-src"]],
+        "style-src": ["'self'", hashes["style-src"]],
+        "img-src": ["data:"],
+        "connect-src": ["'self'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+
+
+@pytest.mark.parametrize("path", ["/docs/swagger", "/docs/no-such-page", "/docs/oauth2-redirect.html"])
+def test_every_page_has_a_policy(service: Service, path: str) -> None:
+    """Whatever is HTML under /docs runs no script of anybody else's, and no page waits for tokens there."""
+    answer = service.http.get(path)
+
+    assert answer.headers["content-type"].startswith("text/html")
+    assert policy_of(answer)["default-src"] == ["'none'"]
+    assert answer.status_code == (200 if path == "/docs/swagger" else 404)
+    assert "opener" not in answer.text

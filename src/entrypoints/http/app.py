@@ -25,6 +25,7 @@ from entrypoints.http.contract import PROBLEM_JSON
 from entrypoints.http.edge import Lifecycle, bounded
 from entrypoints.http.errors import EXCEPTION_HANDLERS
 from entrypoints.http.raw import RawResponse
+from entrypoints.http.security_headers import with_security_headers
 from entrypoints.http.traffic import counted
 from entrypoints.problems import NO_STORE, Problem
 from entrypoints.purge import purging
@@ -68,7 +69,7 @@ def create_app(
         logging_config=None,
     )
     docs.document_auth(app)
-    routes = counted(login.answered_before(app.asgi_handler))
+    routes = with_security_headers(counted(login.answered_before(app.asgi_handler)))
     if trusted_proxies:
         routes = ProxyHeadersMiddleware(routes, list(trusted_proxies))  # type: ignore[arg-type, assignment]  # ASGI, typed twice
     app.asgi_handler = bounded(auth.answered_before(routes), out_of_bounds, lifecycle)

@@ -1,8 +1,14 @@
 """/docs: the API, browsable with no access to the internet."""
 
+import re
+from base64 import b64encode
+from functools import lru_cache
+from hashlib import sha256
 from importlib import metadata, resources
+from operator import itemgetter
+from typing import Any
 
-from litestar import Litestar, Response, get
+from litestar import Litestar, MediaType, Response, Router, get
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import (
@@ -28,11 +34,41 @@ ASSETS = {
     "swagger_style.css": "text/css",
 }
 
+INLINE = re.compile(rb"<(script|style)\b[^>]*>(.*?)</\1>", re.DOTALL)
+"""A script or a style that stands in the page itself."""
+
+
+def with_policy(response: Response[Any]) -> Response[Any]:
+    """Return the response; a page gets a Content-Security-Policy that allows what stands in it and comes from here."""
+    if response.media_type == MediaType.HTML:
+        response.headers["content-security-policy"] = policy_of(response.content)
+    return response
+
+
+@lru_cache(maxsize=4)
+def policy_of(page: bytes) -> str:
+    """Return the policy of a page of Swagger UI. Its images are data: URLs; requests go to this service only."""
+    allowed: dict[bytes, list[str]] = {b"script": ["'self'"], b"style": ["'self'"]}
+    for tag, inline in filter(itemgetter(1), INLINE.findall(page)):
+        allowed[tag].append(f"'sha256-{b64encode(sha256(inline).digest()).decode()}'")
+    return (
+        f"default-src 'none'; script-src {' '.join(allowed[b'script'])}; style-src {' '.join(allowed[b'style'])};"
+        " img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+class Swagger(SwaggerRenderPlugin):
+    """Swagger UI without its page for OAuth redirects: no call of this API needs one."""
+
+    def receive_router(self, router: Router) -> None:
+        """Add nothing."""
+
+
 OPENAPI = OpenAPIConfig(
     title="wxlogin",
     version=metadata.version("wxlogin"),
     description="The login service of WeChat mini-programs. Errors are RFC 9457 problems; rely on `code` and `retry`.",
-    path="/docs",
+    openapi_router=Router("/docs", route_handlers=[], include_in_schema=False, after_request=with_policy),
     use_handler_docstrings=True,
     components=Components(
         security_schemes={
@@ -41,7 +77,7 @@ OPENAPI = OpenAPIConfig(
         }
     ),
     render_plugins=[
-        SwaggerRenderPlugin(
+        Swagger(
             js_url="/docs/assets/swagger_bundle.js",
             standalone_preset_js_url="/docs/assets/swagger_preset.js",
             css_url="/docs/assets/swagger_style.css",

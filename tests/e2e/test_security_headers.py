@@ -1,0 +1,30 @@
+"""Headers that tell a browser what not to do with an answer."""
+
+import pytest
+
+from support.processes import Service
+
+ASKED = [
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/metrics"),
+    ("GET", "/docs"),
+    ("GET", "/docs/openapi.json"),
+    ("GET", "/docs/assets/swagger_style.css"),
+    ("GET", "/v1/me"),
+    ("POST", "/v1/sessions"),
+    ("POST", "/login/"),
+    ("GET", "/login/"),
+    ("POST", "/oauth2/introspect"),
+    ("DELETE", "/healthz"),
+    ("GET", "/nowhere"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ASKED, ids=lambda part: part)
+def test_no_answer_is_guessed_at_or_told_of(service: Service, method: str, path: str) -> None:
+    """Every answer, a refusal too, forbids a browser to guess its type, and to send its address to others, once."""
+    answer = service.http.request(method, path)
+
+    assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
+    assert answer.headers.get_list("referrer-policy") == ["no-referrer"]
