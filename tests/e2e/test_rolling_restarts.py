@@ -19,7 +19,7 @@ def test_two_instances_behind_a_gateway_are_restarted_in_turn(
     stores = {"redis_url": redis_url, "database_url": sqlite_url}
     env = environment(**stores, wechat_url=sandbox.url, trusted_proxies="127.0.0.1", drain_seconds="3")
     ports = [free_port(), free_port()]
-    with gateways.backend() as backend, gateways.gateway(name, tmp_path, ports[0], backend.port, ports[1]) as url:
+    with gateways.backend() as backend, gateways.gateway(name, tmp_path, ports[0], backend.port, other=ports[1]) as url:
         instances = [_instance(env, port) for port in ports]
         try:
             token = plain_http.ask(f"{url}/v1/sessions", "POST", json={"code": sandbox.code()}).json()["token"]

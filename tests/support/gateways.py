@@ -14,7 +14,6 @@ from pathlib import Path
 
 import httpx
 
-from support import plain_http
 from support.pages import ROOT
 from support.servers import Server, free_port, wait_until
 
@@ -84,10 +83,19 @@ FOUND = [name for name in COMMANDS if find_gateway(name)]
 
 
 @contextmanager
-def gateway(name: str, directory: Path, wxlogin: int, backend: int, other: int | None = None) -> Iterator[str]:
+def gateway(
+    name: str,
+    directory: Path,
+    wxlogin: int,
+    backend: int,
+    edit: Callable[[str], str] = str,
+    scheme: str = "http",
+    other: int | None = None,
+) -> Iterator[str]:
     """The URL of a running gateway before wxlogin and backend on these ports; `directory` is where its files go.
 
-    `other` is the port of a second instance of wxlogin; without it, both that the examples name are the one there is.
+    `edit` changes the text of each file, as a user would, who has a certificate for one. `other` is the port of a
+    second instance of wxlogin; without it, both that the examples name are the one there is.
     """
     binary = find_gateway(name)
     assert binary
@@ -99,16 +107,24 @@ def gateway(name: str, directory: Path, wxlogin: int, backend: int, other: int |
     }
     for file in EXAMPLES.iterdir():
         if file.suffix != ".md":
-            (directory / file.name).write_text(on_ports(file.read_text(encoding="utf-8"), ports), encoding="utf-8")
+            text = edit(file.read_text(encoding="utf-8"))
+            (directory / file.name).write_text(on_ports(text, ports), encoding="utf-8")
     server = Server(COMMANDS[name](binary, directory), ports[GATEWAY])
     server.start()
     try:
-        url = f"http://127.0.0.1:{server.port}"
-        # Traefik listens before it has read its routes, and knows no path until then.
-        wait_until(lambda: plain_http.ask(url).status_code != httpx.codes.NOT_FOUND, "the gateway's routes")
+        url = f"{scheme}://127.0.0.1:{server.port}"
+        wait_until(lambda: _knows_its_routes(url), "the gateway's routes")
         yield url
     finally:
         server.kill()
+
+
+def _knows_its_routes(url: str) -> bool:
+    """Whether it answers for a path. Traefik listens before it has read its routes, and its certificate."""
+    try:
+        return httpx.get(url, verify=False).status_code != httpx.codes.NOT_FOUND  # noqa: S501  # a test's certificate
+    except httpx.TransportError:
+        return False
 
 
 def on_ports(text: str, ports: dict[int, int]) -> str:
