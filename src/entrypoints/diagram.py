@@ -70,7 +70,8 @@ class Diagram:
 
     def _show_next(self, console: Console, url: str, appid: str) -> None:
         bearer = f"-H 'Authorization: Bearer {self._token}'"
-        code = f"""$(curl -s {url}/sandbox/codes -d '{{"appid":"{appid}"}}' | sed 's/.*"code":"\\([^"]*\\)".*/\\1/')"""
+        ordered = f"""curl -s {url}/sandbox/codes -H Content-Type:application/json -d '{{"appid":"{appid}"}}'"""
+        code = f"""$({ordered} | sed 's/.*"code":"\\([^"]*\\)".*/\\1/')"""
         tries = {
             "who is calling, as a gateway asks": f"curl -i {url}/auth {bearer}",
             "the user": f"curl {url}/v1/me {bearer}",

@@ -31,6 +31,8 @@ SANDBOX_PAGES = {
 
 each_sandbox_page = pytest.mark.parametrize("page", SANDBOX_PAGES.values(), ids=SANDBOX_PAGES)
 
+JSON = {"Content-Type": "application/json"}
+
 FIRST_COLUMNS = {
     "controls": ("control", "接口"),
     "faults": ("field", "字段"),
@@ -54,7 +56,7 @@ def key_pair() -> tuple[str, str]:
 def in_process() -> httpx.AsyncClient:
     """A client of a sandbox of its own, without a network."""
     transport = httpx.ASGITransport(create_sandbox())  # type: ignore[arg-type]  # the same protocol, typed twice
-    return httpx.AsyncClient(transport=transport, base_url="http://sandbox")
+    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
 
 
 def sandbox_table(page: str, name: str) -> list[list[str]]:
@@ -80,9 +82,9 @@ def curls_in(page: str) -> dict[Operation, str | None]:
     for line in block.splitlines():
         program, url, *rest = shlex.split(re.sub(r"\$\(.*\)", "KEY", line))
         if program == "curl":
-            body = rest[1].replace("KEY", key_pair()[1].replace("\n", "\\n")) if rest else None
+            body = rest[-1].replace("KEY", key_pair()[1].replace("\n", "\\n")) if rest else None
             sent["POST" if rest else "GET", url.removeprefix("http://127.0.0.1:8000")] = body
-            assert rest[:1] in ([], ["-d"])
+            assert rest[:-1] in ([], ["-H", "Content-Type:application/json", "-d"])
     return sent
 
 
@@ -112,7 +114,7 @@ async def test_the_sandbox_pages_commands_work(page: str) -> None:
     async with in_process() as client:
         for name, _, told, *_ in sandbox_table(page, "controls"):
             method, path = name.strip("`").split(" ")
-            answer = await client.request(method, path, content=sent.pop((method, path)))
+            answer = await client.request(method, path, content=sent.pop((method, path)), headers=JSON)
 
             assert answer.status_code == int(told[:3]), answer.text
             if fields_in(told):
@@ -150,7 +152,7 @@ async def test_the_sandbox_pages_signing_script_makes_an_app_that_signs(
     files.mkdir()
     (files / "key.pem").write_text(key_pair()[0], encoding="utf-8")
     async with in_process() as client:
-        told = await client.post("/sandbox/signing", content=curls_in(page)["POST", "/sandbox/signing"])
+        told = await client.post("/sandbox/signing", content=curls_in(page)["POST", "/sandbox/signing"], headers=JSON)
     (files / "signing.json").write_bytes(told.content)
     ran = await anyio.run_process([sys.executable, "-c", script], cwd=files)
     (files / "wxlogin.toml").write_bytes(ran.stdout)

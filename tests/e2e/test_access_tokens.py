@@ -183,7 +183,7 @@ async def test_a_night_without_a_dead_token(sqlite_url: str, own_redis_url: str,
     wechat = httpx.ASGITransport(create_sandbox())  # type: ignore[arg-type]  # the same protocol, typed twice
     recorder = Recorder(wechat)
     settings = night_settings(sqlite_url, own_redis_url)
-    async with httpx.AsyncClient(transport=wechat, base_url="http://sandbox/sandbox") as controls:
+    async with httpx.AsyncClient(transport=wechat, base_url="http://127.0.0.1/sandbox") as controls:
         code = (await controls.post("/codes", json={"appid": APPID})).json()["code"]
         async with open_container(settings, transport=recorder, clock=clock) as container:
             session = (await container.login()(LoginRequest(code))).session

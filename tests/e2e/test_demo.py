@@ -64,8 +64,9 @@ def by_httpx(demo: Demo, purpose: str) -> str:
     url = re.search(r"curl (?:-\S+ )*(?:DELETE )?(http://\S+)", command)[1]  # type: ignore[index]
     bearer = dict(re.findall(r"-H '(Authorization): ([^']+)'", command))
     if "$(curl" in command:
-        ordered = re.search(r"(http://\S+/sandbox/codes) -d '([^']+)'", command)
-        code = ask(ordered[1], "POST", content=ordered[2]).json()["code"]  # type: ignore[index]
+        ordered = re.search(r"(http://\S+/sandbox/codes) -H Content-Type:application/json -d '([^']+)'", command)
+        json_type = {"Content-Type": "application/json"}
+        code = ask(ordered[1], "POST", content=ordered[2], headers=json_type).json()["code"]  # type: ignore[index]
         return ask(url, "POST", content=json.dumps({"code": code})).text
     answer = ask(url, "DELETE" if "DELETE" in command else "GET", headers=bearer)
     head = f"HTTP/1.1 {answer.status_code}\n" + "".join(f"{name}: {value}\n" for name, value in answer.headers.items())

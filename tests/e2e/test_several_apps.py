@@ -142,7 +142,7 @@ async def take_all(
     """Take all steps at once; WeChat's errcodes."""
     transport = Shuffling(wechat, iter(turns))
     async with (
-        httpx.AsyncClient(transport=wechat, base_url="http://sandbox/sandbox") as controls,
+        httpx.AsyncClient(transport=wechat, base_url="http://127.0.0.1/sandbox") as controls,
         open_container(installation, transport=transport) as container,
     ):
         world = World(container, controls)

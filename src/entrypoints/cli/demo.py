@@ -18,7 +18,7 @@ def demo(port: int, once: bool) -> None:
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="With another one, others may use the controls.")
 @click.option("--port", default=8001, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--app", "apps", multiple=True, metavar="APPID:SECRET", help="Accept this app and no other; repeatable.")
 def sandbox(host: str, port: int, apps: tuple[str, ...]) -> None:
@@ -32,6 +32,7 @@ def sandbox(host: str, port: int, apps: tuple[str, ...]) -> None:
     from entrypoints.cli.running import exit_statuses
     from entrypoints.http.listener import Listener
     from entrypoints.sandbox.app import create_sandbox
+    from entrypoints.setting_types import is_loopback
 
     if wrong := [app for app in apps if not all(app.partition(":"))]:
         raise click.BadParameter(f"{wrong[0]!r} is not APPID:SECRET", param_hint="--app")
@@ -44,7 +45,7 @@ def sandbox(host: str, port: int, apps: tuple[str, ...]) -> None:
         )
         for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again when it has stopped
             signal.signal(number, lambda _number, _frame: None)
-        app = create_sandbox(dict(app.split(":", 1) for app in apps))
-        uvicorn.Server(uvicorn.Config(app, http="h11", ws="none", log_config=None, access_log=False)).run(
-            sockets=[listener.socket]
-        )
+        given = dict(app.split(":", 1) for app in apps)
+        app = create_sandbox(given, any_host=not is_loopback(host))  # others ask by names that are not known here
+        config = uvicorn.Config(app, http="h11", ws="none", log_config=None, access_log=False)
+        uvicorn.Server(config).run(sockets=[listener.socket])

@@ -14,15 +14,16 @@ from entrypoints.sandbox.requests import MAX_BODY_BYTES
 from entrypoints.sandbox.wechat import WeChat
 
 
-def create_sandbox(apps: Mapping[str, str] | None = None) -> Litestar:
+def create_sandbox(apps: Mapping[str, str] | None = None, *, any_host: bool = False) -> Litestar:
     """A WeChat of its own, in memory, for httpx's ASGITransport or one uvicorn process.
 
-    `apps` maps appid to secret; without any, every appid is an app, with any secret of 32 hex digits.
+    `apps` maps appid to secret; without any, every appid is an app, with any secret of 32 hex digits. The controls are
+    for this machine, unless `any_host`.
     """
     clock, faults, calls = Clock(), Faults(), Calls()
     wechat = WeChat(clock, apps)
     app = Litestar(
-        route_handlers=[controls(wechat, clock, faults, calls)],
+        route_handlers=[controls(wechat, clock, faults, calls, any_host=any_host)],
         exception_handlers=PROBLEMS,
         openapi_config=None,
         logging_config=None,

@@ -10,6 +10,7 @@ from entrypoints.sandbox.calls import Calls
 from entrypoints.sandbox.clock import Clock, rfc3339
 from entrypoints.sandbox.errors import MisuseError
 from entrypoints.sandbox.faults import Fault, Faults
+from entrypoints.sandbox.guards import require_json, require_loopback
 from entrypoints.sandbox.orders import AccountOrder, Advance, CodeOrder, EncryptOrder, PaymentOrder, PhoneCodeOrder
 from entrypoints.sandbox.page import show_page
 from entrypoints.sandbox.quotas import Quota
@@ -94,14 +95,15 @@ def advance_clock(data: JSONBody[Advance], clock: NamedDependency[Clock]) -> dic
     return {"now": rfc3339(clock.now())}
 
 
-def controls(wechat: WeChat, clock: Clock, faults: Faults, calls: Calls) -> Router:
-    """The routes under `/sandbox`, for one sandbox."""
+def controls(wechat: WeChat, clock: Clock, faults: Faults, calls: Calls, *, any_host: bool) -> Router:
+    """The routes under `/sandbox`, for one sandbox; `any_host`: it is asked by whatever name."""
     parts = {"wechat": wechat, "clock": clock, "faults": faults, "calls": calls}
     wechats = [list_apps, issue_code, issue_phone_code, encrypt, show_user_key, pay, register_signing, set_quota]
     return Router(
         "/sandbox",
         route_handlers=[show_page, *wechats, add_fault, list_calls, advance_clock],
         dependencies={name: _always(part) for name, part in parts.items()},
+        guards=[require_json, *([] if any_host else [require_loopback])],
     )
 
 

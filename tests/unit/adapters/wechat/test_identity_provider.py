@@ -258,8 +258,8 @@ async def test_apps_are_never_mixed_up() -> None:
 async def test_the_sandbox_logs_in_as_wechat_does() -> None:
     """A code of the sandbox works once, with the user that it was issued for."""
     transport = httpx.ASGITransport(create_sandbox())
-    identities = WeChatIdentityProvider(WeChatApi(HttpxTransport(transport), "http://sandbox", 3.0), SECRETS)
-    async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as client:
+    identities = WeChatIdentityProvider(WeChatApi(HttpxTransport(transport), "http://127.0.0.1", 3.0), SECRETS)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         body = {"appid": APPID.value, "unionid": "u1"}
         issued = (await client.post("/sandbox/codes", json=body)).raise_for_status().json()
     identity, _ = await identities.exchange(LoginCode(issued["code"]), APPID)
@@ -274,11 +274,11 @@ async def test_the_sandbox_logs_in_as_wechat_does() -> None:
 async def test_the_sandboxs_errors_are_understood(errcode: int, error: type[WxLoginError]) -> None:
     """Every error that the sandbox can be told to answer is the one of the contract."""
     transport = httpx.ASGITransport(create_sandbox())
-    async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         fault = {"path": "/sns/jscode2session", "errcode": errcode}
         (await client.post("/sandbox/faults", json=fault)).raise_for_status()
 
-    api = WeChatApi(HttpxTransport(transport), "http://sandbox", 3.0)
+    api = WeChatApi(HttpxTransport(transport), "http://127.0.0.1", 3.0)
     with pytest.raises(error) as raised:
         await WeChatIdentityProvider(api, SECRETS).exchange(CODE, APPID)
     assert raised.value.errcode == errcode

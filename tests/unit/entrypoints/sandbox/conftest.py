@@ -42,7 +42,7 @@ def wechat(clock: Clock) -> WeChat:
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     """A client of a sandbox for any app, in this process."""
     transport = httpx.ASGITransport(create_sandbox())
-    async with httpx.AsyncClient(transport=transport, base_url="https://api.weixin.qq.com") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield client
 
 

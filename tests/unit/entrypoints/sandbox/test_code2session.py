@@ -106,7 +106,7 @@ async def test_two_sandboxes_share_nothing(client: httpx.AsyncClient) -> None:
     code = await new_code(client)
     transport = httpx.ASGITransport(create_sandbox({APPID: SECRET}))
 
-    async with httpx.AsyncClient(transport=transport, base_url="https://api.weixin.qq.com") as other:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as other:
         answer = await code2session(other, code)
 
     assert answer.json()["errcode"] == 40029
@@ -116,7 +116,7 @@ async def test_given_apps_are_the_only_ones() -> None:
     """A sandbox made for given apps knows no other, neither for a login nor for a code."""
     transport = httpx.ASGITransport(create_sandbox({APPID: SECRET}))
 
-    async with httpx.AsyncClient(transport=transport, base_url="https://api.weixin.qq.com") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         login = await code2session(client, "code", appid="wxother")
         user = {"appid": "wxother", "openid": "o-alice"}
         controls = [

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.anyio
 APPID = "wx0123456789abcdef"
 SECRET = "0123456789abcdef0123456789abcdef"
 PATH = "/sns/jscode2session"
+JSON = {"Content-Type": "application/json"}
 
 
 async def login(client: httpx.AsyncClient, code: str | None = None) -> httpx.Response:
@@ -211,7 +212,7 @@ async def test_bodies_are_among_the_calls(client: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize("path", [PATH, "/cgi-bin/stable_token", "/sandbox/codes"])
 async def test_a_large_body_is_refused(client: httpx.AsyncClient, path: str) -> None:
     """One byte more than a MiB is 413, a problem, for WeChat's calls as for the sandbox's own."""
-    answer = await client.post(path, content=b"x" * (1024 * 1024 + 1))
+    answer = await client.post(path, content=b"x" * (1024 * 1024 + 1), headers=JSON)
 
     assert answer.status_code == 413
     assert answer.headers["content-type"] == "application/problem+json"
@@ -266,7 +267,7 @@ async def test_the_clock_moves_on(client: httpx.AsyncClient) -> None:
 )
 async def test_a_wrong_order_is_explained(client: httpx.AsyncClient, path: str, body: str, reason: str) -> None:
     """A control that is used wrongly is a 400 problem that says what is wrong."""
-    answer = await client.post(path, content=body)
+    answer = await client.post(path, content=body, headers=JSON)
 
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"

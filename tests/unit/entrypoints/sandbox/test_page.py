@@ -68,7 +68,7 @@ async def test_the_apps_are_listed_without_their_secrets(client: httpx.AsyncClie
     """The page can choose among the apps that were given; there are none when every appid is one."""
     transport = httpx.ASGITransport(create_sandbox({"wx1": "a secret", "wx2": "another"}))
 
-    async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as other:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as other:
         given = await other.get("/sandbox/apps")
 
     assert given.json() == {"apps": ["wx1", "wx2"]}
