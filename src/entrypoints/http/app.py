@@ -20,13 +20,15 @@ from domain.errors import RequestInvalid
 from entrypoints.container import OpenContainer
 from entrypoints.http import auth, docs, login, me, oauth, operations, sessions, wechat
 from entrypoints.http.auth import Checks
-from entrypoints.http.caller import CallerRequest, provide_session
+from entrypoints.http.caller import CallerRequest, client_of, provide_session
 from entrypoints.http.contract import PROBLEM_JSON
 from entrypoints.http.edge import Lifecycle, bounded
 from entrypoints.http.errors import EXCEPTION_HANDLERS
 from entrypoints.http.raw import RawResponse
+from entrypoints.http.request_ids import HEADER, identified, request_id_of
 from entrypoints.http.security_headers import with_security_headers
 from entrypoints.http.traffic import counted
+from entrypoints.log import log
 from entrypoints.problems import NO_STORE, Problem
 from entrypoints.purge import purging
 
@@ -72,16 +74,19 @@ def create_app(
     routes = with_security_headers(counted(login.answered_before(app.asgi_handler)))
     if trusted_proxies:
         routes = ProxyHeadersMiddleware(routes, list(trusted_proxies))  # type: ignore[arg-type, assignment]  # ASGI, typed twice
-    app.asgi_handler = bounded(auth.answered_before(routes), out_of_bounds, lifecycle)
+    app.asgi_handler = bounded(auth.answered_before(identified(routes)), out_of_bounds, lifecycle)
     return app
 
 
 def out_of_bounds(scope: Scope, status: int, detail: str) -> RawResponse:
     """Return the answer to a request that does not keep to the bounds of the edge, in the words of its route."""
+    request_id = request_id_of(scope["headers"])
+    headers = NO_STORE | {HEADER.decode(): request_id}
+    log.info("request_refused", status=status, detail=detail, ip=client_of(scope).ip, request_id=request_id)
     if scope["path"] in login.PATHS:
-        return login.refusal(status)
+        return RawResponse.json(status, login.MALFORMED, headers)
     problem = msgspec.structs.replace(Problem.of(RequestInvalid(detail)), status=status)
-    return RawResponse.json(status, problem, NO_STORE, PROBLEM_JSON)
+    return RawResponse.json(status, problem, headers, PROBLEM_JSON)
 
 
 def provide_login(state: State) -> LoginUseCase:

@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from litestar.types import ASGIApp, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from application.sessions import Sessions
 from domain.errors import WxLoginError
@@ -15,6 +16,7 @@ from domain.session import Session
 from entrypoints.http.caller import bearer_token
 from entrypoints.http.contract import PROBLEM_JSON
 from entrypoints.http.raw import RawHeaders, RawResponse
+from entrypoints.http.request_ids import request_id_of
 from entrypoints.log import log, log_error
 from entrypoints.problems import DEFECT, NO_STORE, Problem, headers_of, outcome_of
 
@@ -64,8 +66,8 @@ class Checks:
         try:
             sessions = await self._sessions.authenticate_together([_only_token(headers) for headers, _ in waiting])
         except Exception as error:  # noqa: BLE001  # nothing behind this answers for a defect
-            for _, future in waiting:
-                _settle(future, _refused(error))
+            for headers, future in waiting:
+                _settle(future, _refused(error, headers))
             return
         for (headers, future), session in zip(waiting, sessions, strict=True):
             if session:
@@ -77,7 +79,7 @@ class Checks:
         try:
             answer = _admitted(await self._sessions.authenticate(_token(headers)))
         except Exception as error:  # noqa: BLE001  # as above
-            answer = _refused(error)
+            answer = _refused(error, headers)
         _settle(future, answer)
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -106,7 +108,12 @@ def _admitted(session: Session) -> RawResponse:
     return RawResponse(204, _identity(session))
 
 
-def _refused(error: Exception) -> RawResponse:
+def _refused(error: Exception, headers: RawHeaders) -> RawResponse:
+    with bound_contextvars(request_id=request_id_of(headers)):
+        return _logged(error)
+
+
+def _logged(error: Exception) -> RawResponse:
     if isinstance(error, WxLoginError):
         log_error(error, "/auth")
         return RawResponse.json(outcome_of(error).http, Problem.of(error), headers_of(error), PROBLEM_JSON)

@@ -91,9 +91,8 @@ def enveloped(error: Exception, scope: Scope) -> Enveloped:
     return Enveloped(ArticleAnswer(3, message), outcome_of(error).http, headers_of(error))
 
 
-def refusal(status: int) -> RawResponse:
-    """Return the answer to a request that does not keep to HTTP's bounds, with their status."""
-    return RawResponse.json(status, ArticleAnswer(3, MESSAGES[RequestInvalid]), NO_STORE)
+MALFORMED = ArticleAnswer(3, MESSAGES[RequestInvalid])
+"""The answer to a request that does not keep to the bounds of the edge."""
 
 
 async def _log_in(scope: Scope, asked: LoginRequest | None) -> Enveloped:

@@ -1,0 +1,111 @@
+"""Request ids: each line of the log says for which request it was written."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from support.processes import Sandbox, Service
+from support.raw_http import connect, request
+from support.servers import wait_until
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRACEPARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
+MADE = re.compile(r"[0-9a-f]{32}")
+
+
+def answered_id(service: Service, **headers: str) -> str:
+    """Return the X-Request-Id of an answer."""
+    return service.http.get(
+        "/healthz", headers={name.replace("_", "-"): value for name, value in headers.items()}
+    ).headers["x-request-id"]
+
+
+@pytest.mark.parametrize("given", ["a", "0af7651916cd43dd8448eb211c80319c", "req:1/2@host+3=x_y.z-", "x" * 128])
+def test_an_id_is_taken_over(service: Service, given: str) -> None:
+    """An X-Request-Id of a gateway or a client comes back as it is."""
+    assert answered_id(service, X_Request_Id=given) == given
+
+
+def test_a_trace_names_the_request(service: Service) -> None:
+    """Without an X-Request-Id, the trace id of a traceparent is the request's id."""
+    assert answered_id(service, traceparent=TRACEPARENT) == TRACE
+    assert answered_id(service, traceparent=TRACEPARENT, X_Request_Id="own") == "own"
+
+
+@pytest.mark.parametrize("given", ["", "x" * 129, "a b", "a\tb", '"', "a;b", "é", "{}"])
+def test_a_strange_id_is_not_taken_over(service: Service, given: str) -> None:
+    """What could break a log or a header is replaced by an id of our own."""
+    headers = {"X-Request-Id": given.encode()}
+    made = service.http.get("/healthz", headers=headers).headers["x-request-id"]
+
+    assert MADE.fullmatch(made)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", "00", TRACEPARENT.upper(), f"00-{'0' * 32}-00f067aa0ba902b7-01", f"00-{TRACE}-{'0' * 16}-01", "00-x-y-z"],
+)
+def test_a_strange_trace_is_not_taken_over(service: Service, given: str) -> None:
+    """A traceparent that is none names nothing."""
+    made = answered_id(service, traceparent=given)
+
+    assert MADE.fullmatch(made)
+    assert made != TRACE
+
+
+def test_each_request_without_an_id_gets_its_own(service: Service) -> None:
+    """Ids that we make are not used twice."""
+    assert len({answered_id(service) for _ in range(50)}) == 50
+
+
+def test_auth_answers_with_no_id(service: Service, bearer: dict[str, str]) -> None:
+    """A gateway copies headers of /auth: an id is not among them."""
+    answers = [service.http.get("/auth", headers={"X-Request-Id": "given", **more}) for more in (bearer, {})]
+
+    assert [answer.status_code for answer in answers] == [204, 401]
+    assert ["x-request-id" in answer.headers for answer in answers] == [False, False]
+
+
+def test_requests_at_once_keep_their_ids_apart(service: Service, sandbox: Sandbox) -> None:
+    """Of many logins at once, each line of the log has the id of its own request."""
+
+    def log_in(number: int) -> tuple[str, dict[str, Any]]:
+        given = f"login-{number}"
+        answer = service.http.post("/v1/sessions", json={"code": sandbox.code()}, headers={"X-Request-Id": given})
+        assert answer.headers["x-request-id"] == given
+        return given, answer.json()
+
+    with ThreadPoolExecutor(16) as clients:
+        logins = dict(clients.map(log_in, range(100)))
+
+    def logged() -> dict[str, str]:
+        events = [event for event in service.process.events() if event["event"] == "login"]
+        return {event["request_id"]: event["session_id"] for event in events if event["request_id"] in logins}
+
+    wait_until(lambda: len(logged()) == 100, "the log")
+    assert logged() == {given: login["session"]["id"] for given, login in logins.items()}
+
+
+def test_a_refusal_is_found_by_its_id(service: Service) -> None:
+    """A failed login, and a request that is out of bounds, are logged with the id that the client read."""
+    failed = service.http.post("/v1/sessions", json={"code": "x"}, headers={"X-Request-Id": "failed-login"})
+    with connect(service.url) as wire:
+        wire.send(request("/v1/sessions", "X-Request-Id: too-large", "Content-Length: 99999999", method="POST"))
+        (refused,) = wire.responses()
+
+    def events_of(request_id: str) -> list[str]:
+        return [event["event"] for event in service.process.events() if event.get("request_id") == request_id]
+
+    wait_until(lambda: bool(events_of("failed-login") and events_of("too-large")), "the log")
+    assert (failed.headers["x-request-id"], refused.headers["x-request-id"]) == ("failed-login", "too-large")
+    assert (events_of("failed-login"), events_of("too-large")) == (["login_failed"], ["request_refused"])
+
+
+def test_a_refused_check_is_logged_with_its_id(open_service: Any) -> None:
+    """At debug, a refusal of /auth has the id that the gateway sent."""
+    with open_service(log_level="debug") as service:
+        service.http.get("/auth", headers={"X-Request-Id": "check-7"})
+
+        assert service.process.event("token_missing")["request_id"] == "check-7"
