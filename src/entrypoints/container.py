@@ -86,7 +86,7 @@ class Container(containers.DeclarativeContainer):
 
     settings = providers.Dependency(instance_of=Settings)
     transport = providers.Dependency[Transport]()
-    database = providers.Dependency(instance_of=Database)
+    database = providers.Dependency[Database]()
     redis = providers.Dependency(instance_of=Redis)
     cipher = providers.Dependency(instance_of=MultiFernet)
     clock = providers.Dependency[Clock]()
@@ -182,12 +182,17 @@ OpenContainer = Callable[[], AbstractAsyncContextManager[Container]]
 
 @asynccontextmanager
 async def open_container(
-    settings: Settings, *, transport: httpx.AsyncBaseTransport | None = None, clock: Clock = utc_now
+    settings: Settings,
+    *,
+    transport: httpx.AsyncBaseTransport | None = None,
+    clock: Clock = utc_now,
+    prepare: Callable[[Container], None] | None = None,
 ) -> AsyncIterator[Container]:
     """The container of `settings`; leaving the block closes its pools.
 
     Raises SettingsError without encryption keys, and for signing keys that are none.
-    `transport` leads to another WeChat than the one behind `wechat_url`.
+    `transport` leads to another WeChat than the one behind `wechat_url`. `prepare` is called when the pools are open,
+    before anything is built on them.
     """
     async with AsyncExitStack() as stack:
         container = Container(settings=settings, cipher=settings.cipher, clock=providers.Object(clock))
@@ -199,6 +204,8 @@ async def open_container(
         if settings.redis_url:
             redis = await stack.enter_async_context(open_redis(settings.redis_url.get_secret_value()))
             container.redis.override(redis)
+        if prepare:
+            prepare(container)
         container.signers()  # wrong keys should stop the start, not a request
         stack.push_async_callback(container.access_tokens().aclose)
         yield container

@@ -31,15 +31,19 @@ from entrypoints.http.traffic import counted
 from entrypoints.log import log
 from entrypoints.problems import NO_STORE, Problem
 from entrypoints.purge import purging
+from entrypoints.tracing import Tracing
 
 
 def create_app(
-    open_container: OpenContainer, lifecycle: Lifecycle | None = None, trusted_proxies: Sequence[str] = ()
+    open_container: OpenContainer,
+    lifecycle: Lifecycle | None = None,
+    trusted_proxies: Sequence[str] = (),
+    tracing: Tracing | None = None,
 ) -> Litestar:
     """Return the application on the container that `open_container` opens: on start, until it stops.
 
     `lifecycle` says when the process is about to stop. The `X-Forwarded-For` of `trusted_proxies` (addresses and
-    networks) names the client.
+    networks) names the client. `tracing` traces each request.
     """
     lifecycle = lifecycle or Lifecycle()
 
@@ -74,7 +78,8 @@ def create_app(
     routes = with_security_headers(counted(login.answered_before(app.asgi_handler)))
     if trusted_proxies:
         routes = ProxyHeadersMiddleware(routes, list(trusted_proxies))  # type: ignore[arg-type, assignment]  # ASGI, typed twice
-    app.asgi_handler = bounded(auth.answered_before(identified(routes)), out_of_bounds, lifecycle)
+    routes = auth.answered_before(identified(routes))
+    app.asgi_handler = bounded(tracing.requests(routes) if tracing else routes, out_of_bounds, lifecycle)
     return app
 
 

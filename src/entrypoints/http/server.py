@@ -33,6 +33,7 @@ from entrypoints.log import configure_logging, log
 from entrypoints.metrics import counted_together, forget_gauges
 from entrypoints.problems import Exit, explained
 from entrypoints.settings import Settings, SettingsError, load_settings
+from entrypoints.tracing import start_tracing
 
 MOST_CONNECTIONS = 2048
 """How many connections of clients a worker has at most. Behind a gateway it has a few dozen."""
@@ -87,7 +88,9 @@ def work(listener: Listener, channel: Connection, connections: int) -> None:
 
 async def _work(settings: Settings, listener: Listener, channel: Connection, connections: int) -> None:
     lifecycle = Lifecycle()
-    app = create_app(lambda: open_container(settings), lifecycle, settings.trusted_proxies)
+    tracing = start_tracing()
+    prepare = tracing.watch if tracing else None
+    app = create_app(lambda: open_container(settings, prepare=prepare), lifecycle, settings.trusted_proxies, tracing)
     async with app.lifespan():
         gc.collect()
         gc.freeze()
@@ -102,6 +105,8 @@ async def _work(settings: Settings, listener: Listener, channel: Connection, con
             await asyncio.wait_for(serving, FINISH_SECONDS)
         alive.cancel()
         stop.cancel()
+    if tracing:
+        tracing.close()
 
 
 def _ordered_to_stop(channel: Connection, listener: Listener, lifecycle: Lifecycle) -> asyncio.Event:

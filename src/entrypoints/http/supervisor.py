@@ -1,7 +1,7 @@
 """The processes of `wxlogin serve`: one that the operator signals, and the workers that it starts, watches, replaces.
 
 A worker is replaced by starting its successor first: it stops when that one is ready, so that no client notices. All of
-them accept connections from one listening socket. See docs/decisions/0019-processes.md.
+them accept connections from one listening socket. See docs/decisions/0020-processes.md.
 """
 
 import multiprocessing
