@@ -18,11 +18,13 @@ from rich.table import Table
 
 from adapters.memory.key_vault import MemoryKeyVault
 from adapters.memory.platform import MemoryPlatform
+from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.memory.token_issuer import MemoryTokenIssuer
 from adapters.memory.token_store import MemoryTokenStore
 from adapters.wechat.decryptor import WeChatDecryptor
 from application.access_tokens import AccessTokens
 from application.client_data import ClientData
+from application.rate_limits import Quota
 from domain.identity import AppId, Identity
 from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
@@ -90,7 +92,8 @@ async def prepare() -> dict[str, tuple[Call, Call]]:
     vault, platform = MemoryKeyVault(), MemoryPlatform()
     session = Session.start(SessionToken.generate(), "ann", ANN, UNKNOWN_CLIENT, SessionPolicy(), now)
     await vault.replace(session, SessionKey(SESSION_KEY), now)
-    client_data = ClientData(vault, WeChatDecryptor(), platform, clock=lambda: datetime.now(UTC))
+    quota = Quota(MemoryRateLimiter(lambda: datetime.now(UTC)), None, "")
+    client_data = ClientData(vault, WeChatDecryptor(), platform, quota, clock=lambda: datetime.now(UTC))
     tokens = AccessTokens(
         MemoryTokenIssuer(), MemoryTokenStore(), lease=timedelta(seconds=7), clock=lambda: datetime.now(UTC)
     )

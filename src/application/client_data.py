@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from application.ports import Clock, Decryptor, KeyVault, Platform
-from domain.client_data import EncryptedData, check_watermark
+from application.rate_limits import Quota
+from domain.client_data import EncryptedData, check_openid, check_watermark
 from domain.errors import DataUndecryptable
 from domain.session import Session
 
@@ -23,21 +24,28 @@ class ClientData:
     """Opens and verifies a client's data with the session_key of the session's user, which nobody else sees.
 
     - After a fresh wx.login() the data may be under the key before: for a short while both are tried.
-    - Data that was made for another app is refused, though it opens.
+    - Data that was made for another app, or names another user, is refused, though it opens.
     - Whatever keeps data from opening, it is one and the same error: nobody learns about the key from it.
 
     Every method raises StoreUnavailable, and DataUndecryptable when there is no key to try.
     """
 
-    def __init__(self, vault: KeyVault, decryptor: Decryptor, platform: Platform, *, clock: Clock) -> None:
+    def __init__(
+        self, vault: KeyVault, decryptor: Decryptor, platform: Platform, quota: Quota, *, clock: Clock
+    ) -> None:
         self._vault = vault
         self._decryptor = decryptor
         self._platform = platform
+        self._quota = quota
         self._clock = clock
 
     async def decrypt(self, session: Session, encrypted_data: str, iv: str) -> Decrypted:
-        """The JSON object in the data. Raises RequestInvalid, DataUndecryptable and WatermarkMismatch."""
+        """The JSON object in the data.
+
+        Raises RequestInvalid, DataUndecryptable, WatermarkMismatch and, beyond the session's quota, RateLimited.
+        """
         encrypted = EncryptedData.parse(encrypted_data, iv)
+        await self._quota.take(session.id)
         ring = await self._vault.find(session)
         for name, key in ring.usable(self._clock()):
             try:
@@ -45,6 +53,7 @@ class ClientData:
             except DataUndecryptable:
                 continue
             check_watermark(decrypted.data, session.identity.appid)
+            check_openid(decrypted.data, session.identity)
             return decrypted
         raise DataUndecryptable("No session_key of this user opens the data; call wx.login() and ask the user again")
 

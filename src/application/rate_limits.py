@@ -1,4 +1,4 @@
-"""Keep logins, and failed authentications of OAuth clients, within their limits."""
+"""Keep logins, decryptions and failed authentications of OAuth clients within their limits."""
 
 from datetime import timedelta
 
@@ -10,6 +10,10 @@ from domain.session_key import SessionKey
 
 CLIENT_FAILURES = RateLimit("client-authentication", 10, timedelta(minutes=1))
 """How often a client address may fail to authenticate as an OAuth client."""
+
+
+DECRYPTIONS = RateLimit("decrypt", 120, timedelta(minutes=1))
+"""How often a session may have data decrypted: no client needs more, and no one should try ciphertexts."""
 
 
 class Quota:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from domain.errors import RequestInvalid, WatermarkMismatch
-from domain.identity import AppId
+from domain.errors import DataUndecryptable, RequestInvalid, WatermarkMismatch
+from domain.identity import AppId, Identity
 
 BLOCK = 16
 """Bytes in a block of AES."""
@@ -49,3 +49,13 @@ def check_watermark(data: Mapping[str, Any], appid: AppId) -> None:
     made_for = watermark.get("appid") if isinstance(watermark, Mapping) else None
     if made_for != appid.value:
         raise WatermarkMismatch(f"The data's watermark is not of this session's app, {appid}; refuse it")
+
+
+def check_openid(data: Mapping[str, Any], identity: Identity) -> None:
+    """Raise DataUndecryptable if the decrypted data names another user than this one.
+
+    AES-CBC proves nothing about who made the data: whoever holds it can change its first block by changing the iv, and
+    `openId` stands there. Phone numbers and run data name no user.
+    """
+    if data.get("openId", identity.openid) != identity.openid:
+        raise DataUndecryptable("The data names another user than this session's; send it as WeChat gave it")

@@ -38,7 +38,7 @@ from application.block import BlockUsers
 from application.client_data import ClientData
 from application.merge import MergeUsers
 from application.ports import Clock
-from application.rate_limits import CLIENT_FAILURES, LimitedIdentityProvider, LoginQuota, Quota
+from application.rate_limits import CLIENT_FAILURES, DECRYPTIONS, LimitedIdentityProvider, LoginQuota, Quota
 from application.readiness import Readiness
 from application.session_keys import SessionKeys
 from application.sessions import Sessions
@@ -171,7 +171,8 @@ class Container(containers.DeclarativeContainer):
     users = providers.Singleton(Users, user_repository, platform, clock=clock)
     block_users = providers.Singleton(BlockUsers, user_repository, sessions, clock=clock)
     merge_users = providers.Singleton(MergeUsers, user_repository, session_store, clock=clock)
-    client_data = providers.Singleton(ClientData, key_vault, decryptor, platform, clock=clock)
+    decryptions = providers.Singleton(Quota, rate_limiter, DECRYPTIONS, "Too many decryptions in this session")
+    client_data = providers.Singleton(ClientData, key_vault, decryptor, platform, decryptions, clock=clock)
     session_keys = providers.Singleton(SessionKeys, key_vault, platform, clock=clock)
     readiness = providers.Singleton(Readiness, probes)
 

@@ -10,29 +10,29 @@ from litestar.params import JSONBody
 
 from application.client_data import ClientData
 from application.session_keys import SessionKeys
-from domain.errors import DataUndecryptable, RequestInvalid
+from domain.errors import DataUndecryptable, RateLimited, RequestInvalid
 from domain.session import Session
-from entrypoints.answers import EncryptKeyList
+from entrypoints.answers import EncryptKeyList, SecretStruct
 from entrypoints.http.caller import CallerRequest, client_of
 from entrypoints.http.contract import DATA_ERRORS, PLATFORM_ERRORS, signed_in
 from entrypoints.log import log_session
 
 
-class Encrypted(msgspec.Struct, frozen=True, rename="camel"):
+class Encrypted(SecretStruct, frozen=True, rename="camel"):
     """What wx.getUserInfo() and its kin give, as it came: both fields base64."""
 
     encrypted_data: str
     iv: str
 
 
-class Signed(msgspec.Struct, frozen=True, rename="camel"):
+class Signed(SecretStruct, frozen=True, rename="camel"):
     """What wx.getUserInfo() gives, as it came: `rawData` is text, not an object."""
 
     raw_data: str
     signature: str
 
 
-class Questioned(msgspec.Struct, frozen=True, rename="camel"):
+class Questioned(SecretStruct, frozen=True, rename="camel"):
     """Encrypted data, as it came."""
 
     encrypted_data: str
@@ -51,11 +51,11 @@ class Genuineness(msgspec.Struct, frozen=True):
     created_at: datetime | None
 
 
-@post("/decrypt", status_code=200, **signed_in(*DATA_ERRORS))
+@post("/decrypt", status_code=200, **signed_in(*DATA_ERRORS, RateLimited))
 async def decrypt(
     data: JSONBody[Encrypted], session: NamedDependency[Session], client_data: NamedDependency[ClientData]
 ) -> dict[str, Any]:
-    """Open `encryptedData` with the user's session_key: the JSON in it, which was made for this app."""
+    """Return the JSON in `encryptedData`, opened with the user's session_key and made for this app and user."""
     decrypted = await client_data.decrypt(session, data.encrypted_data, data.iv)
     log_session("decrypted", session, key=decrypted.key)
     return dict(decrypted.data)

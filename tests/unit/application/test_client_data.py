@@ -14,9 +14,11 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 from adapters.memory.key_vault import MemoryKeyVault
 from adapters.memory.platform import MemoryPlatform
+from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.wechat.decryptor import WeChatDecryptor
 from application.client_data import ClientData, Decrypted
-from domain.errors import DataUndecryptable, RequestInvalid, Retry, WatermarkMismatch
+from application.rate_limits import DECRYPTIONS, Quota
+from domain.errors import DataUndecryptable, RateLimited, RequestInvalid, Retry, WatermarkMismatch
 from domain.identity import AppId, Identity
 from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
@@ -34,7 +36,8 @@ FIVE_MINUTES = timedelta(minutes=5)
 @pytest.fixture
 def client_data(vault: MemoryKeyVault, platform: MemoryPlatform, clock: Clock) -> ClientData:
     """The use case, with WeChat's real encryption."""
-    return ClientData(vault, WeChatDecryptor(), platform, clock=clock)
+    quota = Quota(MemoryRateLimiter(clock), DECRYPTIONS, "too many")
+    return ClientData(vault, WeChatDecryptor(), platform, quota, clock=clock)
 
 
 @pytest.fixture
@@ -200,3 +203,44 @@ async def test_wechat_tells_when_it_made_the_data(
 
     assert await client_data.encrypted_at(session, "AAAA") == clock.now
     assert await client_data.encrypted_at(session, "BBBB") is None
+
+
+@pytest.mark.parametrize("key", [OLD, NEW], ids=["previous", "current"])
+async def test_data_of_another_user_is_refused(
+    client_data: ClientData, session: Session, vault: MemoryKeyVault, clock: Clock, key: SessionKey
+) -> None:
+    """Data that opens and names another user than the session's is DataUndecryptable, whichever key opens it."""
+    await keep(vault, session, clock.now, OLD, NEW)
+
+    with pytest.raises(DataUndecryptable, match="another user"):
+        await client_data.decrypt(session, *encrypted(DATA | {"openId": "o-of-another"}, key))
+
+
+async def test_changing_the_iv_changes_no_user(
+    client_data: ClientData, session: Session, vault: MemoryKeyVault, clock: Clock
+) -> None:
+    """CBC has no MAC: who changes the iv changes the first block, where openId stands, and gets nothing for it."""
+    await keep(vault, session, clock.now, NEW)
+    own = {"openId": session.identity.openid} | DATA
+    ciphertext, iv = encrypted(own, NEW)
+    bits = bytearray(base64.b64decode(iv))
+    bits[len('{"openId":"')] ^= 1  # the first letter of the openid
+
+    with pytest.raises(DataUndecryptable):
+        await client_data.decrypt(session, ciphertext, base64.b64encode(bits).decode())
+
+
+async def test_a_session_may_decrypt_so_often(
+    client_data: ClientData, session: Session, vault: MemoryKeyVault, clock: Clock
+) -> None:
+    """The 121st call in a minute is RateLimited, whether data opens or not; another session is not held back."""
+    await keep(vault, session, clock.now, NEW)
+    for _ in range(DECRYPTIONS.quota - 1):
+        await client_data.decrypt(session, *encrypted(DATA, NEW))
+    with pytest.raises(DataUndecryptable):
+        await client_data.decrypt(session, *encrypted(DATA, OLDEST))
+    with pytest.raises(RateLimited) as refused:
+        await client_data.decrypt(session, *encrypted(DATA, NEW))
+
+    assert refused.value.retry_after.total_seconds() <= 1
+    assert await client_data.decrypt(replace(session, id="other"), *encrypted(DATA, NEW))
