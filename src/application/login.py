@@ -1,11 +1,22 @@
 """Log a mini-program's user in."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from application.ports import Clock, IdentityProvider, SessionStore, UserRepository
-from domain.errors import code_may_be_spent
+from domain.errors import StoreUnavailable, code_may_be_spent
 from domain.identity import AppId, LoginCode, choose_app
-from domain.session import UNKNOWN_CLIENT, Client, Session, SessionPolicy, SessionToken
+from domain.session import (
+    TOKEN,
+    UNKNOWN_CLIENT,
+    Client,
+    EndReason,
+    Session,
+    SessionPolicy,
+    SessionToken,
+    session_id_of,
+)
 from domain.user import User
 
 
@@ -37,6 +48,7 @@ class LoginUseCase:
     - Whom an operator blocked gets no session.
     - A session tells the unionid that WeChat tells now, or else told before.
     - Every login opens a session of its own, with a new random token; the oldest gives way when there are too many.
+    - The session that the client had until now, if it is this user's, ends with it.
     - When something fails after the code was sent, the code may be spent: only a new one can help.
 
     Raises what the domain calls an error, and nothing else.
@@ -60,15 +72,15 @@ class LoginUseCase:
         self._clock = clock
 
     async def __call__(
-        self, request: LoginRequest, client: Client = UNKNOWN_CLIENT, hinted_appid: str | None = None
+        self, request: LoginRequest, client: Client = UNKNOWN_CLIENT, hinted_appid: str | None = None, token: str = ""
     ) -> LoggedIn:
-        """Log in with `request.code`, from the device that `client` describes."""
+        """Log in with `request.code`, from the device that `client` describes and that has held `token` until now."""
         code = LoginCode(request.code or "")
         appid = choose_app(self._apps, request.appid, hinted_appid)
         with code_may_be_spent():
-            return await self._log_in(code, appid, client)
+            return await self._log_in(code, appid, client, token)
 
-    async def _log_in(self, code: LoginCode, appid: AppId, client: Client) -> LoggedIn:
+    async def _log_in(self, code: LoginCode, appid: AppId, client: Client, held: str) -> LoggedIn:
         identity, session_key = await self._identities.exchange(code, appid)
         now = self._clock()
         user, is_new = await self._users.find_or_create(identity, now)
@@ -76,5 +88,16 @@ class LoginUseCase:
         token = SessionToken.generate()
         known = replace(identity, unionid=identity.unionid or user.unionid)
         session = Session.start(token, user.id, known, client, self._policy, now)
-        replaced = await self._sessions.start(session, session_key, self._policy.per_user)
-        return LoggedIn(token, session, user, is_new, replaced)
+        previous = await self._live_sessions(held, user.id, now)
+        limit = self._policy.per_user and self._policy.per_user + len(previous)
+        replaced = await self._sessions.start(session, session_key, limit)
+        with suppress(StoreUnavailable):  # the new session stands, and the previous one ends by itself
+            await self._sessions.end(previous, EndReason.REPLACED, now)
+        return LoggedIn(token, session, user, is_new, replaced + len(previous))
+
+    async def _live_sessions(self, token: str, user_id: str, now: datetime) -> list[Session]:
+        """Return the user's live session that the token opens: one, or none."""
+        if not TOKEN.fullmatch(token):
+            return []
+        found = await self._sessions.find(session_id_of(token))
+        return [found] if isinstance(found, Session) and found.user_id == user_id and found.is_live(now) else []

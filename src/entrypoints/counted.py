@@ -30,11 +30,11 @@ class CountedLogin(LoginUseCase):
         self._metrics = metrics
 
     async def __call__(
-        self, request: LoginRequest, client: Client = UNKNOWN_CLIENT, hinted_appid: str | None = None
+        self, request: LoginRequest, client: Client = UNKNOWN_CLIENT, hinted_appid: str | None = None, token: str = ""
     ) -> LoggedIn:
         """See LoginUseCase."""
         try:
-            login = await super().__call__(request, client, hinted_appid)
+            login = await super().__call__(request, client, hinted_appid, token)
         except Exception as error:
             app = self._app(request, hinted_appid)
             self._metrics.login_failed(app or NO_APP, code_of(error))

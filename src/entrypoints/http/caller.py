@@ -18,6 +18,8 @@ from entrypoints.http.raw import header_of
 from entrypoints.problems import rate_limit_headers
 
 USER_AGENT_LENGTH = 256
+ADDRESS_LENGTH = 45
+"""The longest text of an IP address, in characters: an IPv4 address in an IPv6 one."""
 
 REFERER = re.compile(r"https://servicewechat\.com/([A-Za-z0-9_-]{1,64})/")
 """What WeChat sends with every request of a mini-program: a hint at the app, never proof."""
@@ -49,16 +51,42 @@ async def provide_session(request: CallerRequest, sessions: NamedDependency[Sess
     return await sessions.authenticate(bearer_token(request.headers.getall("authorization", [])))
 
 
+def token_of(scope: Scope) -> str:
+    """Return the token that a request carries; "" when it carries none. Raises as `bearer_token`."""
+    return bearer_token([value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"])
+
+
 def client_of(scope: Scope) -> Client:
     """The device of a login."""
     user_agent = header_of(scope, b"user-agent")[:USER_AGENT_LENGTH]
-    return Client(user_agent or None, scope["client"][0] if scope["client"] else None)
+    return Client(user_agent or None, address_of(scope))
+
+
+def address_of(scope: Scope) -> str | None:
+    """Return the client's IP address; None when a proxy names something else, or it came through a UNIX socket."""
+    address = scope["client"][0] if scope["client"] else ""
+    try:
+        ip_address(address)
+    except ValueError:
+        return None
+    return address if len(address) <= ADDRESS_LENGTH else None  # an IPv6 address may have a zone of any length
 
 
 async def admit(scope: Scope) -> dict[str, str]:
     """Count a login of the caller's address, and say in headers what it has left. Raises RateLimited."""
     quota: LoginQuota = scope["litestar_app"].state.container.login_quota()
-    return rate_limit_headers(await quota.take(network_of(scope["client"][0])) if scope["client"] else None)
+    network = counted_as(scope)
+    return rate_limit_headers(await quota.take(network) if network else None)
+
+
+def counted_as(scope: Scope) -> str | None:
+    """Return what limits take for one client: its network, or "unknown" for all whom a proxy gives no IP address.
+
+    None: the request came through a UNIX socket without a proxy that names its client.
+    """
+    if not scope["client"] or not scope["client"][0]:
+        return None
+    return network_of(address_of(scope) or "unknown")
 
 
 def network_of(address: str) -> str:

@@ -25,7 +25,8 @@ from domain.errors import (
     WeChatUnavailable,
     WxLoginError,
 )
-from entrypoints.http.caller import CallerRequest, admit, client_of, hinted_appid
+from entrypoints.answers import SecretStruct
+from entrypoints.http.caller import CallerRequest, admit, client_of, hinted_appid, token_of
 from entrypoints.http.contract import RATE_LIMITED, codes_by_status
 from entrypoints.http.errors import AnyRequest, as_error, route_of
 from entrypoints.http.raw import RawResponse, body_of
@@ -38,7 +39,7 @@ PATHS = ("/login", "/login/")
 _decoder = msgspec.json.Decoder(LoginRequest | None)
 
 
-class ArticleToken(msgspec.Struct, frozen=True):
+class ArticleToken(SecretStruct, frozen=True):
     """What a login gives."""
 
     token: str
@@ -96,9 +97,10 @@ MALFORMED = ArticleAnswer(3, MESSAGES[RequestInvalid])
 
 
 async def _log_in(scope: Scope, asked: LoginRequest | None) -> Enveloped:
+    held = token_of(scope)
     headers = await admit(scope)
     login: LoginUseCase = scope["litestar_app"].state.container.login()
-    logged_in = await login(asked or LoginRequest(), client_of(scope), hinted_appid(scope))
+    logged_in = await login(asked or LoginRequest(), client_of(scope), hinted_appid(scope), held)
     log_login(logged_in)
     return Enveloped(ArticleAnswer(0, "ok", ArticleToken(logged_in.token.value)), headers=NO_STORE | headers)
 

@@ -17,8 +17,9 @@ from application.sessions import Sessions
 from domain.errors import RateLimited, StoreUnavailable, Unauthenticated
 from domain.identity import AppId
 from domain.session import Session
+from entrypoints.answers import SecretStruct
 from entrypoints.container import Container
-from entrypoints.http.caller import CallerRequest, client_of, network_of
+from entrypoints.http.caller import CallerRequest, address_of, counted_as
 from entrypoints.http.contract import CLIENT, problems
 from entrypoints.http.errors import AnyRequest, as_error, route_of
 from entrypoints.log import log, log_error, log_session
@@ -27,7 +28,7 @@ from entrypoints.problems import NO_STORE, headers_of
 CHALLENGE = {"www-authenticate": 'Basic realm="wxlogin", charset="UTF-8"'}
 
 
-class TokenRequest(msgspec.Struct, frozen=True):
+class TokenRequest(SecretStruct, frozen=True):
     """The token in question. There is one kind of token: a hint changes nothing."""
 
     token: str
@@ -98,9 +99,9 @@ async def provide_client(request: CallerRequest, state: State) -> Client:
         client = configured.get(name)
         if client and hmac.compare_digest(client.secret.get_secret_value().encode(), secret.encode()):
             return Client(name, frozenset(map(AppId, client.apps)) if client.apps else None)
-    ip = client_of(request.scope).ip
-    if ip:
-        await container.client_failures().take(network_of(ip))
+    ip = address_of(request.scope)
+    if network := counted_as(request.scope):
+        await container.client_failures().take(network)
     log.warning("client_refused", ip=ip, client=next((name for name, _ in pairs if name in configured), None))
     raise ClientUnknown
 
@@ -129,7 +130,7 @@ def client_limited(request: AnyRequest, error: RateLimited) -> Response[OAuthErr
 
     RFC 6749 section 5.2 has no code for limits. The reason is that authentication failed, and so is the code.
     """
-    log_error(error, route_of(request.scope), ip=client_of(request.scope).ip)
+    log_error(error, route_of(request.scope), ip=address_of(request.scope))
     return Response(OAuthError("invalid_client", error.detail), status_code=429, headers=headers_of(error))
 
 
@@ -172,7 +173,7 @@ async def revoke(
 ) -> Response[bytes]:
     """Log out the session that the token opens. A token that opens none is as good as revoked."""
     if revoked := await sessions.revoke(data.token, client.apps):
-        log_session("revoked", revoked, ip=client_of(request.scope).ip, client=client.id)
+        log_session("revoked", revoked, ip=address_of(request.scope), client=client.id)
     return Response(b"", media_type="text/plain")
 
 

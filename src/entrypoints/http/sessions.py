@@ -9,7 +9,7 @@ from application.sessions import Sessions
 from domain.errors import RequestInvalid
 from domain.session import Session
 from entrypoints.answers import LoginAnswer, SessionAnswer, SessionList
-from entrypoints.http.caller import CallerRequest, admit, client_of, hinted_appid
+from entrypoints.http.caller import CallerRequest, admit, client_of, hinted_appid, token_of
 from entrypoints.http.contract import LOGIN_ERRORS, RATE_LIMITED, problems, signed_in
 from entrypoints.http.errors import LOGIN_EXCEPTION_HANDLERS
 from entrypoints.log import log_login, log_session
@@ -22,8 +22,9 @@ async def log_in(
     login: NamedDependency[LoginUseCase],
 ) -> Response[LoginAnswer]:
     """Log in with the code of wx.login(). Keep the token: it is shown once."""
+    held = token_of(request.scope)
     headers = await admit(request.scope)
-    logged_in = await login(data, client_of(request.scope), hinted_appid(request.scope))
+    logged_in = await login(data, client_of(request.scope), hinted_appid(request.scope), held)
     log_login(logged_in)
     return Response(LoginAnswer.of(logged_in), headers=headers)
 

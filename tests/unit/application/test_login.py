@@ -1,6 +1,6 @@
 """The login use case: each rule of its docstring."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from adapters.memory.identity_provider import MemoryIdentityProvider
 from adapters.memory.key_vault import MemoryKeyVault
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
-from application.login import LoginRequest, LoginUseCase
+from application.login import LoggedIn, LoginRequest, LoginUseCase
 from application.ports import IdentityProvider, SessionStore, UserRepository
 from domain.errors import (
     AppMisconfigured,
@@ -345,3 +345,72 @@ async def test_a_blocked_user_gets_no_session(service: Service, clock: Clock) ->
     assert await service.store.of_user(user.id) == before
     await service.users.block(user.id, None)
     assert (await service.log_in(service.request())).user.id == user.id
+
+
+async def end_of(service: Service, login: LoggedIn) -> EndReason | None:
+    """Return why the login's session is over, or None while it is not."""
+    found = await service.store.find(login.session.id)
+    return found.reason if isinstance(found, EndedSession) else None
+
+
+async def test_a_login_ends_the_session_that_the_client_held(service: Service) -> None:
+    """A login with a live token starts a session in place of that one, which says that it was replaced."""
+    first = await service.log_in(service.request())
+    second = await service.log_in(service.request(), token=first.token.value)
+
+    assert second.replaced == 1
+    assert await end_of(service, first) is EndReason.REPLACED
+    assert await end_of(service, second) is None
+
+
+async def test_at_the_limit_the_held_session_alone_gives_way(service: Service) -> None:
+    """A user who has as many sessions as allowed and logs in again on one device stays logged in on the others."""
+    logins = [await service.log_in(service.request()) for _ in range(POLICY.per_user)]
+    again = await service.log_in(service.request(), token=logins[-1].token.value)
+
+    assert again.replaced == 1
+    assert [await end_of(service, login) for login in logins] == [None, None, EndReason.REPLACED]
+
+
+@pytest.mark.parametrize("token", ["", "x", "x" * 43, "令牌", "x" * 8000], ids=lambda token: token[:5])
+async def test_a_token_that_opens_nothing_changes_nothing(service: Service, token: str) -> None:
+    """A malformed or unknown token fails no login."""
+    first = await service.log_in(service.request())
+    second = await service.log_in(service.request(), token=token)
+
+    assert (second.replaced, await end_of(service, first)) == (0, None)
+
+
+async def test_the_session_of_another_user_stays(service: Service) -> None:
+    """Two users on one device: the second one's login does not log the first one out."""
+    bob = await service.log_in(service.request(BOB))
+    ann = await service.log_in(service.request(), token=bob.token.value)
+
+    assert (ann.replaced, await end_of(service, bob)) == (0, None)
+
+
+async def test_a_session_that_ended_keeps_its_reason(service: Service, clock: Clock) -> None:
+    """A token whose session was logged out is as good as none."""
+    first = await service.log_in(service.request())
+    await service.store.end([first.session], EndReason.ENDED, clock())
+    second = await service.log_in(service.request(), token=first.token.value)
+
+    assert (second.replaced, await end_of(service, first)) == (0, EndReason.ENDED)
+
+
+class EndlessSessionStore(MemorySessionStore):
+    """A session store that fails as soon as a session is to end."""
+
+    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:  # noqa: ARG002  # fails whatever it is given
+        """See SessionStore."""
+        if sessions:
+            raise StoreUnavailable
+
+
+async def test_a_login_stands_though_the_held_session_cannot_be_ended(clock: Clock) -> None:
+    """When the store fails after the new session was started, its token is not lost."""
+    service = Service(clock, store=EndlessSessionStore())
+    first = await service.log_in(service.request())
+    second = await service.log_in(service.request(), token=first.token.value)
+
+    assert await end_of(service, second) is None

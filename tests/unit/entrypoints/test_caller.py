@@ -10,7 +10,7 @@ from litestar.types import Scope
 
 from domain.errors import TokenInvalid
 from domain.session import Client
-from entrypoints.http.caller import bearer_token, client_of, hinted_appid, network_of
+from entrypoints.http.caller import bearer_token, client_of, counted_as, hinted_appid, network_of
 
 TOKEN = "x" * 43
 
@@ -125,3 +125,25 @@ def test_a_long_user_agent_is_cut(client_with: Callable[[dict[str, str]], Client
 def test_an_address_counts_as_its_network(address: str, network: str) -> None:
     """IPv4 counts by address, however it is written, IPv6 by /64, and what is no address as it stands."""
     assert network_of(address) == network
+
+
+@pytest.mark.parametrize(
+    ("address", "known", "counted"),
+    [
+        ("192.0.2.7", "192.0.2.7", "192.0.2.7"),
+        ("2001:db8::7", "2001:db8::7", "2001:db8::/64"),
+        ("unknown", None, "unknown"),
+        ("_hidden", None, "unknown"),
+        ("192.0.2.7:80", None, "unknown"),
+        ("x" * 8000, None, "unknown"),
+        ("fe80::1%" + "x" * 8000, None, "unknown"),
+        ("", None, None),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_what_is_no_address_is_none(address: str, known: str | None, counted: str | None) -> None:
+    """What a proxy names that is no IP address, or longer than one can be, is not kept, and counts as one client."""
+    scope = asked({})
+    scope["client"] = (address, 0)
+
+    assert (client_of(scope).ip, counted_as(scope)) == (known, counted)
