@@ -64,8 +64,11 @@ class Platform(Protocol):
     """
 
     @abstractmethod
-    async def phone_number(self, code: PhoneCode, appid: AppId) -> PhoneNumber:
-        """The number behind a phone-button code, which is spent. Raises CodeInvalid and WatermarkMismatch."""
+    async def phone_number(self, code: PhoneCode, identity: Identity) -> PhoneNumber:
+        """Return the number behind a phone-button code, which is spent.
+
+        Raises CodeInvalid, also for the code of another user than `identity`, and WatermarkMismatch.
+        """
 
     @abstractmethod
     async def is_current(self, identity: Identity, key: SessionKey) -> bool:

@@ -34,7 +34,7 @@ class Users:
         """
         phone_code = PhoneCode(code)
         with code_may_be_spent():
-            number = await self._platform.phone_number(phone_code, session.identity.appid)
+            number = await self._platform.phone_number(phone_code, session.identity)
             return await self._users.bind_phone(session.user_id, number, self._clock())
 
     async def add_unionid(self, session: Session, payment: Payment) -> User:

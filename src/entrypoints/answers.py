@@ -11,6 +11,13 @@ from domain.session_key import EncryptKey
 from domain.user import UnionIdConflict, User
 
 
+class SecretStruct(msgspec.Struct, frozen=True):
+    """A body that holds a secret. Its `repr` is its name alone."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
 class SessionAnswer(msgspec.Struct, frozen=True):
     """One session, as its user may see it."""
 
@@ -58,7 +65,7 @@ class LoggedInUser(msgspec.Struct, frozen=True):
     avatar: str
 
 
-class LoginAnswer(msgspec.Struct, frozen=True):
+class LoginAnswer(SecretStruct, frozen=True):
     """What a login gives. The token is in no other answer."""
 
     token: str
@@ -117,7 +124,7 @@ class UserAnswer(msgspec.Struct, frozen=True):
         )
 
 
-class EncryptKeyAnswer(msgspec.Struct, frozen=True):
+class EncryptKeyAnswer(SecretStruct, frozen=True):
     """One key of a user's own data: `encrypt_key` is base64, `iv` the text that the client uses as it is."""
 
     version: int

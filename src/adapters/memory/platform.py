@@ -28,10 +28,10 @@ class MemoryPlatform(Platform):
         self._phones[appid, code.value] = number
         return code
 
-    async def phone_number(self, code: PhoneCode, appid: AppId) -> PhoneNumber:
-        """See Platform."""
+    async def phone_number(self, code: PhoneCode, identity: Identity) -> PhoneNumber:
+        """See Platform. Its codes are of no user."""
         try:
-            return self._phones.pop((appid, code.value))
+            return self._phones.pop((identity.appid, code.value))
         except KeyError:
             raise CodeInvalid from None
 

@@ -50,18 +50,23 @@ class WeChatPlatform(Platform):
     signers: Mapping[AppId, Signer]
     clock: Clock
 
-    async def phone_number(self, code: PhoneCode, appid: AppId) -> PhoneNumber:
-        """See Platform."""
+    async def phone_number(self, code: PhoneCode, identity: Identity) -> PhoneNumber:
+        """See Platform. Sent the openid, which its page calls optional, WeChat refuses a code of another user:
+
+        https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-info/phone-number/getPhoneNumber.html.
+        """
         looks_like_login = len(code.value) == LOGIN_CODE_LENGTH
         meanings = {
+            40003: (CodeInvalid, "The code is of another user than the session"),
             40013: (CodeInvalid, "The code is of another mini-program than the session; check the client's appid"),
             40029: (CodeInvalid, LOGIN_CODE_SENT if looks_like_login else PHONE_CODE_UNKNOWN),
         }
-        answer = await self._post(appid, "/wxa/business/getuserphonenumber", {}, {"code": code.value}, meanings)
+        sent = {"code": code.value, "openid": identity.openid}
+        answer = await self._post(identity.appid, "/wxa/business/getuserphonenumber", {}, sent, meanings)
         info = answer.get("phone_info")
         if not isinstance(info, dict):
             raise WeChatBadAnswer("WeChat's answer has no usable phone_info")
-        check_watermark(info, appid)
+        check_watermark(info, identity.appid)
         return _phone_number(info)
 
     async def is_current(self, identity: Identity, key: SessionKey) -> bool:

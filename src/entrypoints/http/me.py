@@ -1,6 +1,5 @@
 """/v1/me: the user, as they see themselves."""
 
-import msgspec
 from litestar import HttpMethod, Router, get, put, route
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
@@ -9,7 +8,7 @@ from application.users import Users
 from domain.errors import RequestInvalid
 from domain.session import Session
 from domain.user import Payment, ProfileChange
-from entrypoints.answers import UserAnswer
+from entrypoints.answers import SecretStruct, UserAnswer
 from entrypoints.http.caller import CallerRequest, client_of
 from entrypoints.http.contract import PHONE_ERRORS, PLATFORM_ERRORS, signed_in
 from entrypoints.log import log_session
@@ -29,7 +28,7 @@ async def change_me(
     return UserAnswer.of(await users.change_profile(session.user_id, data))
 
 
-class PhoneRequest(msgspec.Struct, frozen=True):
+class PhoneRequest(SecretStruct, frozen=True):
     """The code of the phone button's getPhoneNumber event; not the one of wx.login()."""
 
     code: str | None = None

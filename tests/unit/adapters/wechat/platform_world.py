@@ -95,7 +95,7 @@ class World:
 Call = Callable[[WeChatPlatform], Awaitable[object]]
 
 CALLS: dict[str, tuple[Call, dict[str, Any]]] = {
-    "phone_number": (lambda platform: platform.phone_number(CODE, APP), OK | {"phone_info": PHONE_INFO}),
+    "phone_number": (lambda platform: platform.phone_number(CODE, ANN), OK | {"phone_info": PHONE_INFO}),
     "is_current": (lambda platform: platform.is_current(ANN, KEY), OK),
     "renew": (lambda platform: platform.renew(ANN, KEY), OK | {"openid": ANN.openid, "session_key": "bmV3"}),
     "encrypt_keys": (lambda platform: platform.encrypt_keys(ANN, KEY), OK | {"key_info_list": []}),

@@ -39,13 +39,13 @@ pytestmark = pytest.mark.anyio
 async def test_a_phone_code_is_worth_its_number(world: World) -> None:
     """WeChat is asked with the code in a JSON body and the access token in the URL, and its number is in E.164."""
     world.answer(OK | {"phone_info": PHONE_INFO})
-    number = await world.platform.phone_number(CODE, APP)
+    number = await world.platform.phone_number(CODE, ANN)
     request = world.wechat.request
 
     assert number == PhoneNumber("+8613800000000")
     assert (request.method, request.url.path) == ("POST", "/wxa/business/getuserphonenumber")
     assert query(request) == {"access_token": world.issuer.issued[0].value}
-    assert json.loads(request.content) == {"code": CODE.value}
+    assert json.loads(request.content) == {"code": CODE.value, "openid": ANN.openid}
     assert request.headers["content-type"] == "application/json"
 
 
@@ -64,7 +64,7 @@ async def test_a_country_code_may_be_a_number_or_text(world: World, told: dict[s
     """However WeChat writes the country code, and whether or not it repeats it, the number is the same."""
     world.answer(OK | {"phone_info": PHONE_INFO | told})
 
-    assert await world.platform.phone_number(CODE, APP) == PhoneNumber(understood)
+    assert await world.platform.phone_number(CODE, ANN) == PhoneNumber(understood)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ async def test_a_number_that_is_none_is_a_bad_answer(world: World, changes: dict
     """Nothing is bound that could not be called, and the error does not repeat it."""
     world.answer(OK | {"phone_info": PHONE_INFO | changes})
     with pytest.raises(WeChatBadAnswer, match="phone number") as raised:
-        await world.platform.phone_number(CODE, APP)
+        await world.platform.phone_number(CODE, ANN)
 
     assert "138" not in raised.value.detail
 
@@ -98,7 +98,7 @@ async def test_an_answer_without_phone_info_is_a_bad_answer(world: World, info: 
     """An answer that has no number in it is WeChat's fault."""
     world.answer(OK | {"phone_info": info})
     with pytest.raises(WeChatBadAnswer, match="phone_info"):
-        await world.platform.phone_number(CODE, APP)
+        await world.platform.phone_number(CODE, ANN)
 
 
 @pytest.mark.parametrize("watermark", [None, {}, {"appid": "wx0123456789abcdef"}, APP.value], ids=str)
@@ -106,7 +106,7 @@ async def test_a_number_for_another_app_is_refused(world: World, watermark: obje
     """A number whose watermark is missing or another app's is WatermarkMismatch."""
     world.answer(OK | {"phone_info": PHONE_INFO | {"watermark": watermark}})
     with pytest.raises(WatermarkMismatch):
-        await world.platform.phone_number(CODE, APP)
+        await world.platform.phone_number(CODE, ANN)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ async def test_an_invalid_code_says_which_kind_it_looks_like(world: World, code:
     """40029 is CodeInvalid with errcode and rid; a code as long as wx.login()'s is told to be one."""
     world.answer({"errcode": 40029, "errmsg": f"invalid code hint: [xxx] rid: {A_RID}"})
     with pytest.raises(CodeInvalid, match=hint) as raised:
-        await world.platform.phone_number(code, APP)
+        await world.platform.phone_number(code, ANN)
 
     assert (raised.value.errcode, raised.value.rid) == (40029, A_RID)
     assert code.value not in raised.value.detail
@@ -128,7 +128,7 @@ async def test_a_code_of_another_app_is_invalid(world: World) -> None:
     """40013 to a phone code means that another mini-program gave it: the client's mistake, not the operator's."""
     world.answer({"errcode": 40013, "errmsg": f"invalid appid hint: [xxx] rid: {A_RID}"})
     with pytest.raises(CodeInvalid, match="another mini-program") as raised:
-        await world.platform.phone_number(CODE, APP)
+        await world.platform.phone_number(CODE, ANN)
 
     assert (raised.value.errcode, raised.value.rid) == (40013, A_RID)
 
@@ -137,7 +137,7 @@ async def test_an_app_that_wechat_does_not_know_is_misconfigured(world: World) -
     """40013 to the request for an access token is the operator's mistake, whatever the token is for."""
     world.issuer.error = AppMisconfigured("WeChat does not know the appid", errcode=40013)
     with pytest.raises(AppMisconfigured):
-        await world.platform.phone_number(CODE, APP)
+        await world.platform.phone_number(CODE, ANN)
 
     assert world.wechat.requests == []
 

@@ -18,7 +18,7 @@ from domain.errors import (
     CodeInvalid,
     WeChatBadAnswer,
 )
-from domain.identity import AppId
+from domain.identity import AppId, Identity
 from domain.user import PhoneNumber
 from support.clock import Clock
 from unit.adapters.wechat import official_signing_vectors as official
@@ -91,7 +91,7 @@ def signing(world: World) -> SigningWeChat:
 async def test_a_signed_call_is_sealed_both_ways(world: World, signing: SigningWeChat) -> None:
     """An app with signing keys sends the code sealed, with the access token alone in the URL, and reads the answer."""
     world.answer(signing.seal(OK | {"phone_info": PHONE_INFO}))
-    number = await world.platform.phone_number(CODE, APP)
+    number = await world.platform.phone_number(CODE, ANN)
     request = world.wechat.request
 
     assert number == PhoneNumber("+8613800000000")
@@ -105,7 +105,7 @@ async def test_a_signed_refusal_is_the_error_that_it_means(world: World, signing
     """An errcode in a sealed answer is understood as one in the clear."""
     world.answer(signing.seal({"errcode": 40029, "errmsg": f"invalid code rid: {A_RID}"}))
     with pytest.raises(CodeInvalid) as raised:
-        await world.platform.phone_number(CODE, APP)
+        await world.platform.phone_number(CODE, ANN)
 
     assert raised.value.rid == A_RID
 
@@ -117,7 +117,7 @@ async def test_a_request_that_wechat_cannot_verify_is_misconfigured(
     """What WeChat says in the clear of a signature or a key is the operator's to mend."""
     world.answer({"errcode": errcode, "errmsg": f"invalid signature rid: {A_RID}"})
     with pytest.raises(AppMisconfigured) as raised:
-        await world.platform.phone_number(CODE, APP)
+        await world.platform.phone_number(CODE, ANN)
 
     assert (raised.value.errcode, raised.value.rid) == (errcode, A_RID)
 
@@ -127,7 +127,7 @@ async def test_a_signed_call_replaces_a_refused_token_too(world: World, signing:
     """A refused token is answered in the clear, and the call is sealed anew with another one."""
     world.answer({"errcode": errcode, "errmsg": "invalid credential"}, signing.seal(OK | {"phone_info": PHONE_INFO}))
 
-    assert await world.platform.phone_number(CODE, APP) == PhoneNumber("+8613800000000")
+    assert await world.platform.phone_number(CODE, ANN) == PhoneNumber("+8613800000000")
     assert len(world.wechat.requests) == 2
     assert world.wechat.requests[0].content != world.wechat.requests[1].content
 
@@ -136,7 +136,7 @@ async def test_an_answer_in_the_clear_is_not_believed(world: World, signing: Sig
     """An app with signing keys takes no number that anybody on the way could have written."""
     world.answer(OK | {"phone_info": PHONE_INFO})
     with pytest.raises(WeChatBadAnswer, match="not signed"):
-        await world.platform.phone_number(CODE, APP)
+        await world.platform.phone_number(CODE, ANN)
 
 
 async def test_the_proof_of_a_session_key_is_sealed_with_the_rest(world: World, signing: SigningWeChat) -> None:
@@ -154,5 +154,5 @@ async def test_other_apps_are_not_signed(world: World, signing: SigningWeChat) -
     other = AppId("wx0123456789abcdef")
     world.answer(OK | {"phone_info": PHONE_INFO | {"watermark": {"appid": other.value}}})
 
-    assert await world.platform.phone_number(CODE, other) == PhoneNumber("+8613800000000")
-    assert json.loads(world.wechat.request.content) == {"code": CODE.value}
+    assert await world.platform.phone_number(CODE, Identity(other, "o1")) == PhoneNumber("+8613800000000")
+    assert json.loads(world.wechat.request.content) == {"code": CODE.value, "openid": "o1"}

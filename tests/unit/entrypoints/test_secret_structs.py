@@ -1,0 +1,69 @@
+"""Bodies that hold a secret: none of them shows it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from application.login import LoggedIn, LoginRequest
+from domain.client_data import EncryptedData
+from domain.identity import AppId, Identity, LoginCode, PhoneCode
+from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken
+from domain.session_key import EncryptKey, KeyRing, SessionKey
+from domain.user import Profile, User
+from entrypoints.answers import LoginAnswer, SecretStruct
+from entrypoints.http import login, me, oauth, wechat
+
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
+TOKEN = SessionToken.generate()
+SECRET = TOKEN.value
+
+
+def logged_in() -> LoggedIn:
+    """Return what a login gives."""
+    session = Session.start(TOKEN, "u", Identity(AppId("wx1"), "o1"), UNKNOWN_CLIENT, SessionPolicy(), NOW)
+    return LoggedIn(TOKEN, session, User("u", Profile(), NOW, NOW), is_new=True, replaced=0)
+
+
+def below(kind: type) -> Iterator[type]:
+    """Return a class and all that are derived from it."""
+    yield kind
+    for each in kind.__subclasses__():
+        yield from below(each)
+
+
+HOLDERS = [
+    TOKEN,
+    logged_in(),
+    LoginAnswer.of(logged_in()),
+    login.ArticleAnswer(0, "ok", login.ArticleToken(SECRET)),
+    LoginRequest(SECRET),
+    LoginCode(SECRET),
+    PhoneCode(SECRET),
+    me.PhoneRequest(SECRET),
+    oauth.TokenRequest(SECRET),
+    wechat.Encrypted(SECRET, SECRET),
+    wechat.Signed(SECRET, SECRET),
+    wechat.Questioned(SECRET),
+    SessionKey(SECRET),
+    KeyRing(SessionKey(SECRET), SessionKey(SECRET), NOW),
+    EncryptKey(1, SECRET, SECRET, NOW, NOW),
+    EncryptedData(SECRET.encode(), SECRET.encode()),
+]
+
+
+@pytest.mark.parametrize("holder", HOLDERS, ids=lambda holder: type(holder).__name__)
+def test_a_secret_is_not_shown(holder: object) -> None:
+    """What logs and tracebacks show of an object has neither a token nor a code, a session_key or a user's data."""
+    assert SECRET not in repr(holder)
+    assert SECRET not in str(holder)
+    assert SECRET not in f"{[holder]}"
+
+
+@pytest.mark.parametrize("kind", [*below(SecretStruct)][1:], ids=lambda kind: kind.__name__)
+def test_each_body_with_a_secret_is_only_a_name(kind: type[msgspec.Struct]) -> None:
+    """Whatever is in it, it shows its name."""
+    values = [None] * len(kind.__struct_fields__)
+
+    assert repr(kind(*values)) == f"{kind.__name__}()"
