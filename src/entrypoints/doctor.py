@@ -5,6 +5,7 @@ from collections.abc import Callable
 from domain.errors import StoreUnavailable, WxLoginError
 from domain.identity import AppId
 from entrypoints.container import Container, open_container, require_migrated, session_store_kind
+from entrypoints.exposure import exposures
 from entrypoints.problems import Exit, explained, outcome_of
 from entrypoints.settings import Settings, SettingsError, load_settings
 
@@ -12,12 +13,17 @@ Write = Callable[[str], object]
 
 
 async def examine(write: Write, *, wechat: bool = False) -> Exit:
-    """Write one line a check, and say with which status to exit. `wechat`: ask WeChat about the credentials, too."""
+    """Write one line a check, and say with which status to exit. `wechat`: ask WeChat about the credentials, too.
+
+    What is exposed is warned of, and changes no status: a private network may be trusted.
+    """
     try:
         settings = load_settings().require_app()
         async with open_container(settings) as container:
             apps = ", ".join(sorted(map(str, settings.credentials)))
             _report(write, "settings", None, Exit.DONE, f"apps {apps}; WeChat at {settings.wechat_url}")
+            for check, exposed in exposures(settings):
+                write(f"{'warn':<5} {check:<14} {exposed}\n")
             status = await _examine_stores(settings, container, write)
             return max(status, await _examine_wechat(settings, container, write)) if wechat else status
     except SettingsError as error:

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +31,23 @@ def test_the_doctor_finds_nothing(env: Environment, redis_url: str) -> None:
     assert APPID in done.stdout
     assert KEY not in done.stdout
     assert SECRET not in done.stdout
+
+
+def test_the_doctor_warns_of_what_is_exposed(empty: Environment, tmp_path: Path) -> None:
+    """What crosses the network in the clear, or anyone can read, is a line with a hint, and changes no status."""
+    config = tmp_path / "wxlogin.toml"
+    config.write_text('app_secret = "s"', encoding="utf-8")
+    config.chmod(0o604)
+    sound = run("doctor", env=empty)
+    exposed = run("doctor", env={**empty, "WXLOGIN_WECHAT_URL": "http://192.0.2.1", "WXLOGIN_CONFIG": str(config)})
+    told = re.findall(r"^warn +(\w+) .*\n  hint: (.*)", exposed.stdout, re.MULTILINE)
+
+    assert "warn" not in sound.stdout
+    assert told == [
+        ("WeChat", "WXLOGIN_WECHAT_URL with https:// in place of http://"),
+        ("secrets", f"chmod o-r {config}"),
+    ]
+    assert (checks(exposed), exposed.returncode) == (checks(sound), sound.returncode)
 
 
 @pytest.mark.parametrize(
