@@ -122,6 +122,8 @@ class Settings(BaseSettings):
         {}, examples=['{"backend":"a-random-secret-of-at-least-32-characters"}']
     )
     drain_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(0.0, examples=["15"])
+    docs: bool = Field(True, examples=["true"])
+    metrics: bool = Field(True, examples=["true"])
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", examples=["info"])
     log_format: Literal["json", "console"] | None = Field(None, examples=["json"])
 

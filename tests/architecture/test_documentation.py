@@ -45,6 +45,7 @@ def default_of(name: str) -> str:
     """A setting's default, as the documentation writes it."""
     default = Settings.model_fields[name].default
     value = default.get_secret_value() if isinstance(default, SecretStr) else default
+    value = str(value).lower() if isinstance(value, bool) else value
     return "none" if value in (None, [], {}) else f"`{value}`"
 
 

@@ -1,12 +1,18 @@
 """What goes wrong under /v1 is a problem that a program can act on."""
 
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.devices import problem_of
 from support.processes import Sandbox, Service
+from support.servers import free_port, sqlite_url, wait_until
+
+Open = Callable[..., AbstractContextManager[Service]]
 
 
 @pytest.mark.parametrize(
@@ -148,3 +154,38 @@ def test_readiness_names_what_it_checked(service: Service, redis_service: Servic
     """/readyz names the database, and the session store where it is another."""
     assert service.http.get("/readyz").json()["checks"] == {"database": "ok"}
     assert redis_service.http.get("/readyz").json()["checks"] == {"database": "ok", "session store": "ok"}
+
+
+def test_readiness_says_no_more_than_which(open_service: Open, tmp_path: Path) -> None:
+    """Whoever may ask /readyz learns which store is away, and not from what driver; the log says that."""
+    redis_url = f"redis://127.0.0.1:{free_port()}/0"
+    with open_service(redis_url=redis_url, database_url=sqlite_url(tmp_path)) as blind:
+        for path in tmp_path.iterdir():
+            path.write_bytes(b"")
+        answer = blind.http.get("/readyz")
+
+        assert (answer.status_code, answer.json()) == (
+            503,
+            {"status": "unavailable", "checks": {"database": "unavailable", "session store": "unavailable"}},
+        )
+        wait_until(lambda: blind.process.text().count('"/readyz"') == 2, "the log")
+        told = {line["store"]: line["detail"] for line in blind.process.events() if line.get("where") == "/readyz"}
+        assert re.fullmatch(r"The database does not answer as it should \(\w+Error\)", told["database"])
+        assert told["session store"] == "Redis does not answer as it should (ConnectionError)"
+
+
+OPTIONAL = {"docs": ["/docs", "/docs/openapi.json", "/docs/assets/swagger_style.css"], "metrics": ["/metrics"]}
+
+
+@pytest.mark.parametrize("setting", OPTIONAL)
+def test_what_is_switched_off_is_not_there(open_service: Open, setting: str) -> None:
+    """Off, a path is answered as one that never was, whatever the method; the other one is there."""
+    (other,) = set(OPTIONAL) - {setting}
+    with open_service(**{setting: "false"}) as service:
+        nowhere = {method: service.http.request(method, "/nowhere") for method in ("GET", "POST")}
+        for path in OPTIONAL[setting]:
+            for method, unknown in nowhere.items():
+                answer = service.http.request(method, path)
+
+                assert (answer.status_code, answer.content) == (404, unknown.content)
+        assert [service.http.get(path).status_code for path in OPTIONAL[other]] == [200] * len(OPTIONAL[other])

@@ -39,13 +39,18 @@ def create_app(
     lifecycle: Lifecycle | None = None,
     trusted_proxies: Sequence[str] = (),
     tracing: Tracing | None = None,
+    *,
+    with_docs: bool = True,
+    with_metrics: bool = True,
 ) -> Litestar:
     """Return the application on the container that `open_container` opens: on start, until it stops.
 
     `lifecycle` says when the process is about to stop. The `X-Forwarded-For` of `trusted_proxies` (addresses and
-    networks) names the client. `tracing` traces each request.
+    networks) names the client. `tracing` traces each request. Without them, /docs and /metrics are paths like any that
+    are not there.
     """
     lifecycle = lifecycle or Lifecycle()
+    optional = [*([docs.show_asset] if with_docs else []), *([operations.show_metrics] if with_metrics else [])]
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -57,7 +62,7 @@ def create_app(
                 yield
 
     app = Litestar(
-        [login.log_in, sessions.router, me.router, wechat.router, oauth.router, operations.router, docs.show_asset],
+        [login.log_in, sessions.router, me.router, wechat.router, oauth.router, operations.router, *optional],
         lifespan=[lifespan],
         dependencies={
             "login": Provide(provide_login, sync_to_thread=False),
@@ -69,12 +74,13 @@ def create_app(
             "session": Provide(provide_session),
         },
         exception_handlers=EXCEPTION_HANDLERS,
-        openapi_config=docs.OPENAPI,
+        openapi_config=docs.openapi_config() if with_docs else None,
         request_class=CallerRequest,
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
         logging_config=None,
     )
-    docs.document_auth(app)
+    if with_docs:
+        docs.document_auth(app)
     routes = with_security_headers(counted(login.answered_before(app.asgi_handler)))
     if trusted_proxies:
         routes = ProxyHeadersMiddleware(routes, list(trusted_proxies))  # type: ignore[arg-type, assignment]  # ASGI, typed twice

@@ -64,27 +64,32 @@ class Swagger(SwaggerRenderPlugin):
         """Add nothing."""
 
 
-OPENAPI = OpenAPIConfig(
-    title="wxlogin",
-    version=metadata.version("wxlogin"),
-    description="The login service of WeChat mini-programs. Errors are RFC 9457 problems; rely on `code` and `retry`.",
-    openapi_router=Router("/docs", route_handlers=[], include_in_schema=False, after_request=with_policy),
-    use_handler_docstrings=True,
-    components=Components(
-        security_schemes={
-            "token": SecurityScheme(type="http", scheme="bearer"),
-            "client": SecurityScheme(type="http", scheme="basic"),
-        }
-    ),
-    render_plugins=[
-        Swagger(
-            js_url="/docs/assets/swagger_bundle.js",
-            standalone_preset_js_url="/docs/assets/swagger_preset.js",
-            css_url="/docs/assets/swagger_style.css",
-            favicon="<link rel='icon' href='data:,'>",
-        )
-    ],
-)
+DESCRIPTION = "The login service of WeChat mini-programs. Errors are RFC 9457 problems; rely on `code` and `retry`."
+
+
+def openapi_config() -> OpenAPIConfig:
+    """Return how the API is described, with routes of its own: each application has to have them anew."""
+    return OpenAPIConfig(
+        title="wxlogin",
+        version=metadata.version("wxlogin"),
+        description=DESCRIPTION,
+        openapi_router=Router("/docs", route_handlers=[], include_in_schema=False, after_request=with_policy),
+        use_handler_docstrings=True,
+        components=Components(
+            security_schemes={
+                "token": SecurityScheme(type="http", scheme="bearer"),
+                "client": SecurityScheme(type="http", scheme="basic"),
+            }
+        ),
+        render_plugins=[
+            Swagger(
+                js_url="/docs/assets/swagger_bundle.js",
+                standalone_preset_js_url="/docs/assets/swagger_preset.js",
+                css_url="/docs/assets/swagger_style.css",
+                favicon="<link rel='icon' href='data:,'>",
+            )
+        ],
+    )
 
 
 @get("/docs/assets/{name:str}", include_in_schema=False, sync_to_thread=True)

@@ -12,6 +12,7 @@ from litestar.openapi.spec import OpenAPIResponse, Operation
 
 from application.readiness import Readiness
 from entrypoints.http.caller import CallerRequest
+from entrypoints.log import log
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -20,11 +21,14 @@ class Health(msgspec.Struct, frozen=True):
     status: Literal["ok"] = "ok"
 
 
+Status = Literal["ok", "unavailable", "stopping"]
+
+
 class Ready(msgspec.Struct, frozen=True):
-    """What the service needs; each is "ok" or what is wrong with it."""
+    """What the service needs, and whether it answers."""
 
     status: Literal["ok", "unavailable"]
-    checks: dict[str, str]
+    checks: dict[str, Status]
 
 
 @get("/healthz", sync_to_thread=False)
@@ -35,13 +39,18 @@ def show_health() -> Health:
 
 @get("/readyz", responses={503: ResponseSpec(Ready, description="Names what does not answer")})
 async def show_readiness(readiness: NamedDependency[Readiness], state: State) -> Response[Ready]:
-    """Return whether database and session store answer; 503 names which does not, or that the service is stopping."""
-    checks = await readiness()
-    if state.lifecycle.stopping:
-        checks["service"] = "stopping"
-    ok = not any(checks.values())
-    answer = Ready("ok" if ok else "unavailable", {name: wrong or "ok" for name, wrong in checks.items()})
-    return Response(answer, status_code=200 if ok else 503)
+    """Return whether database and session store answer; 503 names which does not, or that the service is stopping.
+
+    The log says why.
+    """
+    checks: dict[str, Status] = {"service": "stopping"} if state.lifecycle.stopping else {}
+    for store, wrong in (await readiness()).items():
+        checks[store] = "unavailable" if wrong else "ok"
+        if wrong:
+            log.warning("store_unavailable", where="/readyz", store=store, detail=wrong)
+    if {"unavailable", "stopping"} & set(checks.values()):
+        return Response(Ready("unavailable", checks), status_code=503)
+    return Response(Ready("ok", checks))
 
 
 @dataclass
@@ -55,11 +64,11 @@ class Scrape(Operation):
 
 
 # in a thread: it reads files, and requests should not wait for that
-@get("/metrics", media_type="text/plain", operation_class=Scrape, sync_to_thread=True)
+@get("/metrics", media_type="text/plain", operation_class=Scrape, tags=["Operations"], sync_to_thread=True)
 def show_metrics(request: CallerRequest, state: State) -> Response[bytes]:
     """The metrics of all processes, in the format of Prometheus, or of OpenMetrics for who accepts it."""
     body, content_type = state.container.metrics().expose(request.headers.get("accept", ""))
     return Response(body, headers={"content-type": content_type})
 
 
-router = Router("/", tags=["Operations"], route_handlers=[show_health, show_readiness, show_metrics])
+router = Router("/", tags=["Operations"], route_handlers=[show_health, show_readiness])

@@ -39,6 +39,8 @@ TOML_VALUES = {
     "app_login_rate_limit": '"5000/10 minutes"',
     "clients": '{ backend = "0123456789abcdef0123456789abcdef" }',
     "drain_seconds": "15.0",
+    "docs": "false",
+    "metrics": "false",
     "log_level": '"debug"',
     "log_format": '"console"',
 }
@@ -370,6 +372,8 @@ MALFORMED = {
         '{"backend":{"secret":"0123456789abcdef0123456789abcdef","app":["wx1"]}}',
     ],
     "drain_seconds": ["-1", "nan", "inf", "15s", "1e6"],
+    "docs": ["nope", "2", "[]"],
+    "metrics": ["nope", "2", "[]"],
     "log_level": ["trace", "INFO", "20"],
     "log_format": ["xml", "JSON"],
 }
