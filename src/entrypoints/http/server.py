@@ -90,7 +90,14 @@ async def _work(settings: Settings, listener: Listener, channel: Connection, con
     lifecycle = Lifecycle()
     tracing = start_tracing()
     prepare = tracing.watch if tracing else None
-    app = create_app(lambda: open_container(settings, prepare=prepare), lifecycle, settings.trusted_proxies, tracing)
+    app = create_app(
+        lambda: open_container(settings, prepare=prepare),
+        lifecycle,
+        settings.trusted_proxies,
+        tracing,
+        with_docs=settings.docs,
+        with_metrics=settings.metrics,
+    )
     async with app.lifespan():
         gc.collect()
         gc.freeze()
