@@ -11,7 +11,7 @@ from support.pages import ROOT, section, table
 from support.servers import sqlite_url
 
 PAGE = section((ROOT / "docs/operations.md").read_text(encoding="utf-8"), "Log")
-COMMON = {"timestamp", "level", "event"}
+COMMON = {"timestamp", "level", "event", "request_id"}
 
 
 @pytest.fixture(scope="module")

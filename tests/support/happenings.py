@@ -293,7 +293,7 @@ def without_a_store(env: Environment) -> Told:
         blind.http.post("/login/", json={"code": "x"})
         blind.process.event("login_failed")
         blind.process.stop()
-    lines = [line for line in blind.process.events() if line["event"] not in ("serving", "stopped")]
+    lines = [line for line in blind.process.events() if line["event"] not in ("serving", "stopping", "stopped")]
     failed = {"event": "login_failed", "level": "error", "where": "/login", "code": "store_unavailable", "cause": ".+"}
     return Told(lines, [{"event": "store_unavailable", "where": "serve"}, failed | {"ip": "127.0.0.1"}])
 
