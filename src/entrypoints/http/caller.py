@@ -12,7 +12,7 @@ from litestar.types import Scope
 
 from application.rate_limits import LoginQuota
 from application.sessions import Sessions
-from domain.errors import TokenInvalid
+from domain.errors import RequestInvalid
 from domain.session import Client, Session
 from entrypoints.http.raw import header_of
 from entrypoints.problems import rate_limit_headers
@@ -39,9 +39,9 @@ class CallerRequest(Request[Any, Any, State]):
 
 
 def bearer_token(authorizations: list[str]) -> str:
-    """The token of the Authorization headers, or "" when there is none. Raises TokenInvalid when there are several."""
+    """The token of the Authorization headers, or "" when there is none. Raises RequestInvalid if there are several."""
     if len(authorizations) > 1:
-        raise TokenInvalid("The request has several Authorization headers")
+        raise RequestInvalid("The request has several Authorization headers")
     scheme, _, token = authorizations[0].strip().partition(" ") if authorizations else ("", "", "")
     return token.strip() if scheme.lower() == "bearer" else ""
 
@@ -73,7 +73,11 @@ def address_of(scope: Scope) -> str | None:
 
 
 async def admit(scope: Scope) -> dict[str, str]:
-    """Count a login of the caller's address, and say in headers what it has left. Raises RateLimited."""
+    """Count a login of the caller's address, and say in headers what it has left.
+
+    Raises RateLimited, and RequestInvalid for a request with several Authorization headers.
+    """
+    bearer_token([value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"])
     quota: LoginQuota = scope["litestar_app"].state.container.login_quota()
     network = counted_as(scope)
     return rate_limit_headers(await quota.take(network) if network else None)

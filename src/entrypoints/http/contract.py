@@ -60,6 +60,7 @@ LOGIN_ERRORS: tuple[type[WxLoginError], ...] = (
     StoreUnavailable,
 )
 SESSION_ERRORS: tuple[type[WxLoginError], ...] = (
+    RequestInvalid,
     TokenMissing,
     TokenInvalid,
     SessionExpired,

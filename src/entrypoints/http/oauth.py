@@ -9,7 +9,7 @@ import msgspec
 from litestar import Response, Router, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
-from litestar.exceptions import HTTPException
+from litestar.exceptions import ClientException, HTTPException
 from litestar.openapi import ResponseSpec
 from litestar.params import URLEncodedBody
 
@@ -90,11 +90,14 @@ async def provide_client(request: CallerRequest, state: State) -> Client:
     """Return the client whose credentials the request brings by HTTP Basic.
 
     A failure is logged and counted against the caller's address. Raises ClientUnknown, RateLimited and
-    StoreUnavailable.
+    StoreUnavailable, and ClientException for a request with several Authorization headers.
     """
     container: Container = state.container
     configured = container.settings().clients
-    pairs = _credentials(request.headers.get("authorization", ""))
+    authorizations = request.headers.getall("authorization", [])
+    if len(authorizations) > 1:
+        raise ClientException("The request has several Authorization headers")
+    pairs = _credentials("".join(authorizations))
     for name, secret in pairs:
         client = configured.get(name)
         if client and hmac.compare_digest(client.secret.get_secret_value().encode(), secret.encode()):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from litestar.testing import RequestFactory
 from litestar.types import Scope
 
-from domain.errors import TokenInvalid
+from domain.errors import RequestInvalid
 from domain.session import Client
 from entrypoints.http.caller import bearer_token, client_of, counted_as, hinted_appid, network_of
 
@@ -41,7 +41,7 @@ def test_a_request_without_a_bearer_token_has_none(headers: list[str]) -> None:
 
 def test_two_authorizations_are_refused() -> None:
     """Nobody guesses which of two headers the gateway before us believed."""
-    with pytest.raises(TokenInvalid, match="several"):
+    with pytest.raises(RequestInvalid, match="several"):
         bearer_token([f"Bearer {TOKEN}", f"Bearer {TOKEN}"])
 
 
