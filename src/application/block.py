@@ -29,9 +29,13 @@ class BlockUsers:
     async def block(self, user_id: str) -> int:
         """Keep the user out, and say how many sessions ended."""
         user = await self._users.block(user_id, self._clock())
-        ended = await self._sessions.end_all(user.id)
+        return await self.log_out(user.id)
+
+    async def log_out(self, user_id: str) -> int:
+        """Log a blocked user out everywhere, and return how many sessions ended."""
+        ended = await self._sessions.end_all(user_id)
         await asyncio.sleep(self._patience)
-        return ended + await self._sessions.end_all(user.id)
+        return ended + await self._sessions.end_all(user_id)
 
     async def unblock(self, user_id: str) -> User:
         """Let the user log in again."""

@@ -45,7 +45,7 @@ class LoginUseCase:
     - The app is the one the request names; else the one its Referer hints at; else the only one there is.
     - WeChat alone says who the user is. A code is sent to it once: a code works once.
     - An (appid, openid) is one user for ever, and a unionid is one user across apps.
-    - Whom an operator blocked gets no session.
+    - Whom an operator blocked gets no session, nor does an account that shows the unionid of a blocked user.
     - A session tells the unionid that WeChat tells now, or else told before.
     - Every login opens a session of its own, with a new random token; the oldest gives way when there are too many.
     - The session that the client had until now, if it is this user's, ends with it.

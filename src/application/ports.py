@@ -108,7 +108,7 @@ class UserRepository(Protocol):
 
         However many calls run at once, an (appid, openid) has one user, and so have accounts that share a unionid. A
         unionid that arrives late is added; one that another user has already is recorded as a conflict and changes
-        nobody.
+        nobody. If that other user is blocked, the returned user is, too: they are one person.
         """
 
     @abstractmethod

@@ -40,8 +40,10 @@ class Users:
     async def add_unionid(self, session: Session, payment: Payment) -> User:
         """The user with the unionid that WeChat tells of somebody who just paid; one that is another's is a conflict.
 
-        Raises NotFound when WeChat knows no such payment of theirs in the last five minutes, and what Platform raises.
+        Raises NotFound when WeChat knows no such payment of theirs in the last five minutes, UserBlocked when the
+        unionid is a blocked user's, and what Platform raises.
         """
         unionid = await self._platform.unionid_of(session.identity, payment)
-        await self._users.find_or_create(replace(session.identity, unionid=unionid), self._clock())
+        user, _ = await self._users.find_or_create(replace(session.identity, unionid=unionid), self._clock())
+        user.require_admitted()
         return await self._users.get(session.user_id)

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Self
 
 from domain.errors import RequestInvalid, UserBlocked
 from domain.identity import Identity
@@ -91,6 +92,10 @@ class User:
     phone: str | None = None
     accounts: tuple[Identity, ...] = ()
     blocked_at: datetime | None = None
+
+    def as_blocked_as(self, other: "User | None") -> Self:
+        """Return this user, blocked if the other one is, who is the same person by their unionid."""
+        return replace(self, blocked_at=self.blocked_at or other.blocked_at) if other else self
 
     def require_admitted(self) -> None:
         """Raises UserBlocked."""

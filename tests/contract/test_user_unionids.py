@@ -151,3 +151,30 @@ async def test_a_conflict_is_recorded_once_though_its_unionid_finds_an_owner(
     await users.find_or_create(replace(identity, unionid=changed), clock.now)
 
     assert [conflict.unionid for conflict in await conflicts_of(users, user)] == [changed]
+
+
+@pytest.mark.parametrize("has_own", [False, True], ids=["no unionid yet", "another unionid"])
+async def test_a_unionid_of_a_blocked_user_blocks(users: UserRepository, clock: Clock, has_own: bool) -> None:
+    """A login that shows a blocked user's unionid is of a blocked user; the account's own user is not changed."""
+    blocked, _ = await users.find_or_create(somebody(APP, unique("u")), clock.now)
+    other = somebody(OTHER_APP, unique("v") if has_own else None)
+    user, _ = await users.find_or_create(other, clock.now)
+    await users.block(blocked.id, clock.now)
+    shown, is_new = await users.find_or_create(replace(other, unionid=blocked.unionid), clock.now)
+    kept = await users.get(user.id)
+
+    assert (shown.id, is_new, shown.blocked_at) == (user.id, False, clock.now)
+    assert kept.blocked_at is None
+    assert await conflicts_of(users, user) == [UnionIdConflict(user.id, str(blocked.unionid), blocked.id)]
+
+
+async def test_a_unionid_of_an_admitted_user_blocks_no_one(users: UserRepository, clock: Clock) -> None:
+    """A conflict with a user who is not blocked, or not any more, keeps no one out."""
+    first, _ = await users.find_or_create(somebody(APP, unique("u")), clock.now)
+    other = somebody(OTHER_APP)
+    await users.find_or_create(other, clock.now)
+    await users.block(first.id, clock.now)
+    await users.block(first.id, None)
+    shown, _ = await users.find_or_create(replace(other, unionid=first.unionid), clock.now)
+
+    assert shown.blocked_at is None

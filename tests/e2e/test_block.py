@@ -3,7 +3,18 @@
 import json
 import secrets
 
-from support.processes import Sandbox, environment, run, service
+import pytest
+
+from support.processes import APPID, SECRET, Environment, Sandbox, environment, run, service
+
+OTHER_APPID = "wxfedcba9876543210"
+
+
+@pytest.fixture
+def two_apps_env(sandbox: Sandbox, sqlite_url: str) -> Environment:
+    """The settings of a service of two mini-programs."""
+    apps = json.dumps([{"appid": OTHER_APPID, "secret": SECRET}])
+    return environment(database_url=sqlite_url, wechat_url=sandbox.url, apps=apps)
 
 
 def test_a_blocked_user_is_out_until_unblocked(sandbox: Sandbox, redis_url: str, sqlite_url: str) -> None:
@@ -38,3 +49,49 @@ def test_nobody_cannot_be_blocked(sandbox: Sandbox, sqlite_url: str) -> None:
     run("migrate", env=env)
 
     assert [run("users", command, "nobody", env=env).returncode for command in ("block", "unblock")] == [3, 3]
+
+
+def test_a_merge_with_a_blocked_user_logs_everyone_out(sandbox: Sandbox, redis_url: str, sqlite_url: str) -> None:
+    """Whichever of two merged users is blocked, all sessions of both end, and neither logs in again."""
+    for store in ({}, {"redis_url": redis_url}):
+        env = environment(database_url=sqlite_url, wechat_url=sandbox.url, **store)
+        with service(env=env) as running:
+            for is_target in (False, True):
+                openids = [f"o{secrets.token_hex(13)}" for _ in range(2)]
+                good, bad = (running.log_in(sandbox.code(openid=openid)) for openid in openids)
+                ids = [good["user"]["id"], bad["user"]["id"]]
+                run("users", "block", ids[1], env=env)
+                merged = run("users", "merge", *(ids if is_target else reversed(ids)), env=env)
+                codes = [running.auth(login["token"]).json()["code"] for login in (good, bad)]
+                again = [
+                    running.http.post("/v1/sessions", json={"code": sandbox.code(openid=each)}) for each in openids
+                ]
+
+                assert merged.returncode == 0, merged.stderr
+                assert json.loads(merged.stdout)["ended"] == 1
+                assert codes == ["session_ended", "session_ended"]
+                assert [answer.json()["code"] for answer in again] == ["user_blocked"] * 2
+
+
+def test_a_unionid_of_a_blocked_user_is_refused(sandbox: Sandbox, two_apps_env: Environment) -> None:
+    """In another app the same person is refused by their unionid, also where their account is another user's."""
+    env, unionid = two_apps_env, f"u{secrets.token_hex(13)}"
+    with service(env=env) as running:
+        first = running.http.post("/v1/sessions", json={"code": sandbox.code(unionid=unionid), "appid": APPID})
+        user = first.json()["user"]["id"]
+        known = f"o{secrets.token_hex(13)}"
+        elsewhere = {"appid": OTHER_APPID}
+        logged_in = running.http.post(
+            "/v1/sessions", json={"code": sandbox.code(OTHER_APPID, openid=known), **elsewhere}
+        ).status_code
+        run("users", "block", user, env=env)
+        answers = [
+            running.http.post("/v1/sessions", json={"code": code, **elsewhere})
+            for code in (
+                sandbox.code(OTHER_APPID, openid=known, unionid=unionid),
+                sandbox.code(OTHER_APPID, unionid=unionid),
+            )
+        ]
+
+    assert logged_in == 201
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(403, "user_blocked")] * 2

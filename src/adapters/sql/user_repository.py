@@ -116,7 +116,7 @@ def _add_unionid(connection: Connection, user: User, identity: Identity, now: da
             raise ConstraintViolated("Another login of this account was faster")
     else:
         _record_conflict(connection, UnionIdConflict(user.id, identity.unionid, other.id if other else None), now)
-    return _get(connection, user.id)
+    return _get(connection, user.id).as_blocked_as(other)
 
 
 def _record_conflict(connection: Connection, conflict: UnionIdConflict, now: datetime) -> None:

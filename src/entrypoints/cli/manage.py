@@ -100,7 +100,8 @@ def conflicts() -> None:
 def merge(from_id: str, into_id: str, discard: tuple[str, ...]) -> None:
     """Give everything of the user FROM to the user INTO: accounts, sessions, phone, profile.
 
-    Refuses where the two differ. What FROM was stays on record, and its id finds INTO from then on.
+    Refuses where the two differ. What FROM was stays on record, and its id finds INTO from then on. If either is
+    blocked, the user is blocked from now on, and logged out everywhere.
     """
     from entrypoints.answers import UserAnswer
     from entrypoints.cli.running import run, show
@@ -108,4 +109,5 @@ def merge(from_id: str, into_id: str, discard: tuple[str, ...]) -> None:
 
     merged = run(lambda container: container.merge_users()(from_id, into_id, frozenset(discard)))
     log.info("users_merged", user_id=merged.user.id, from_id=from_id, sessions=merged.sessions, discarded=list(discard))
-    show({"user": UserAnswer.of(merged.user), "sessions": merged.sessions})
+    ended = {"ended": merged.ended} if merged.user.blocked_at else {}
+    show({"user": UserAnswer.of(merged.user), "sessions": merged.sessions, **ended})

@@ -5,7 +5,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from application.users import Users
-from domain.errors import RequestInvalid
+from domain.errors import RequestInvalid, UserBlocked
 from domain.session import Session
 from domain.user import Payment, ProfileChange
 from entrypoints.answers import SecretStruct, UserAnswer
@@ -47,7 +47,7 @@ async def bind_phone(
     return UserAnswer.of(user)
 
 
-@put("/unionid", **signed_in(RequestInvalid, *PLATFORM_ERRORS))
+@put("/unionid", **signed_in(RequestInvalid, UserBlocked, *PLATFORM_ERRORS))
 async def add_unionid(
     data: JSONBody[Payment], session: NamedDependency[Session], users: NamedDependency[Users]
 ) -> UserAnswer:

@@ -6,6 +6,7 @@ import pytest
 
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
+from application.block import BlockUsers
 from application.merge import MergeUsers
 from application.sessions import Sessions
 from domain.errors import NotFound, RequestInvalid, SessionEnded
@@ -26,8 +27,9 @@ class World:
 
     def __init__(self, users: MemoryUserRepository, store: MemorySessionStore, clock: Clock) -> None:
         self.users, self.store, self.clock = users, store, clock
-        self.merge = MergeUsers(users, store, clock=clock)
         self.sessions = Sessions(store, policy=SessionPolicy(), clock=clock)
+        blocking = BlockUsers(users, self.sessions, clock=clock, patience=0.01)
+        self.merge = MergeUsers(users, store, blocking, clock=clock)
 
     async def log_in(self, identity: Identity) -> tuple[User, str]:
         """The user, and the token of a new session."""
@@ -167,3 +169,20 @@ async def test_a_session_that_ended_meanwhile_is_not_counted(world: World) -> No
     await world.store.end([found], EndReason.REPLACED, world.clock.now)
 
     assert (await world.merge(one.id, into.id)).sessions == 0
+
+
+@pytest.mark.parametrize("blocked", [HERE, THERE], ids=["from", "into"])
+async def test_a_merge_with_a_blocked_user_ends_all_sessions(world: World, blocked: Identity) -> None:
+    """Whichever of the two is blocked, no session of either is left; nor when the merge is repeated after a failure."""
+    one, first = await world.log_in(HERE)
+    into, second = await world.log_in(THERE)
+    await world.users.block((one if blocked is HERE else into).id, world.clock.now)
+    merged = await world.merge(one.id, into.id)
+    late = await world.log_in(replace(HERE, openid="oLate"))
+    repeated = await world.merge(one.id, into.id)
+
+    for token in (first, second):
+        with pytest.raises(SessionEnded):
+            await world.whose(token)
+    assert (merged.user.blocked_at, merged.ended, repeated.ended) == (world.clock.now, 2, 0)
+    assert await world.whose(late[1]) == late[0].id
