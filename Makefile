@@ -20,7 +20,7 @@ check: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pip-audit --requirement requirements/runtime.txt --disable-pip --progress-spinner off
+	$(BIN)/pip-audit --requirement requirements/pip.txt --requirement requirements/runtime.txt --disable-pip --progress-spinner off
 
 bench: $(VENV)/bench $(FASTIFY)/$(NODE_MODULES)
 	$(BIN)/python -m benchmarks.calls
@@ -28,9 +28,10 @@ bench: $(VENV)/bench $(FASTIFY)/$(NODE_MODULES)
 
 install: $(VENV)/runtime
 
-$(VENV)/runtime: requirements/runtime.txt pyproject.toml
+$(VENV)/runtime: requirements/pip.txt requirements/runtime.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) ..." >&2
+	@$(PIP) --require-hashes --requirement requirements/pip.txt
 	@$(PIP) --require-hashes --requirement requirements/runtime.txt
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -47,10 +48,12 @@ $(FASTIFY)/$(NODE_MODULES): | $(VENV)/bench
 
 # Rewrites the hash-locked requirements from pyproject.toml and package.json; needs uv.
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header $(UPGRADE)
+LOCKED = --constraint requirements/pip.txt --constraint requirements/runtime.txt
 lock: | $(VENV)/dev
-	$(LOCK) pyproject.toml --group build --output-file requirements/runtime.txt
-	$(LOCK) --group dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
-	$(LOCK) --group bench --constraint requirements/runtime.txt --output-file requirements/bench.txt
+	$(LOCK) --group pip --output-file requirements/pip.txt
+	$(LOCK) pyproject.toml --group build --constraint requirements/pip.txt --output-file requirements/runtime.txt
+	$(LOCK) --group dev $(LOCKED) --output-file requirements/dev.txt
+	$(LOCK) --group bench $(LOCKED) --output-file requirements/bench.txt
 	$(BIN)/npm install --package-lock-only --prefix $(SDKS)
 	$(BIN)/npm install --package-lock-only --prefix $(FASTIFY)
 
