@@ -1,8 +1,10 @@
 """Connections to a SQLite file."""
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -82,8 +84,17 @@ def _sqlite_engine(url: str, **options: Any) -> Engine:
         max_overflow=0,
         **options,
     )
+    event.listen(engine, "do_connect", _create_private)
     event.listen(engine, "connect", _prepare_sqlite)
     return engine
+
+
+def _create_private(_dialect: object, _record: object, arguments: Sequence[Any], _options: object) -> None:
+    """Create a database file that is not there yet for its owner alone; the files beside it take over its mode."""
+    if arguments[0] == ":memory:":
+        return
+    with suppress(OSError):  # SQLite says better what is wrong
+        os.close(os.open(arguments[0], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
