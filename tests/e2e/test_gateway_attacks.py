@@ -1,0 +1,119 @@
+"""The attacks on the edge through each gateway: no user gets another's answer, and none forges an address."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from time import sleep
+from typing import Any
+
+import pytest
+
+from support import gateways, plain_http
+from support.processes import Sandbox, Service
+from support.raw_http import connect, exchange, parse, request
+
+PROXY, CLIENT, FORGED = "127.0.0.1", "127.0.0.2", "203.0.113.66"
+ROUNDS = 6
+
+
+class Front:
+    """A gateway before a service that believes it."""
+
+    def __init__(self, url: str, service: Service) -> None:
+        self.url = url
+        self.service = service
+
+
+@pytest.fixture(scope="module")
+def believing(open_service: Any) -> Iterator[Service]:
+    """A service that believes the gateways."""
+    with open_service(trusted_proxies=PROXY) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=gateways.FOUND)
+def front(
+    request: pytest.FixtureRequest, believing: Service, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Front]:
+    """Each gateway of this machine, before a service and a backend."""
+    port = int(believing.url.rpartition(":")[2])
+    with (
+        gateways.backend() as backend,
+        gateways.gateway(request.param, tmp_path_factory.mktemp(request.param), port, backend.port) as url,
+    ):
+        yield Front(url, believing)
+
+
+@contextmanager
+def slow_wechat(sandbox: Sandbox, path: str, calls: int) -> Iterator[None]:
+    """WeChat takes a moment for so many calls of a path."""
+    sandbox.fail(path=path, delay_seconds=0.2, times=calls)
+    yield
+
+
+@pytest.mark.parametrize("path", ["/v1/wechat/session-key", "/v1/sessions", "/orders"])
+def test_no_user_gets_the_answer_of_another(front: Front, sandbox: Sandbox, path: str) -> None:
+    """An attacker hides a request in the body behind an upgrade; a user who logs in meanwhile gets their own token."""
+    attacker = front.service.log_in(sandbox.code())
+    hidden = request("/v1/me", f"Authorization: Bearer {attacker['token']}")
+    head = request(
+        path,
+        f"Authorization: Bearer {attacker['token']}",
+        "Upgrade: foo",
+        "Connection: Upgrade",
+        f"Content-Length: {len(hidden)}",
+        method="GET" if path == "/v1/wechat/session-key" else "POST",
+    )
+
+    def attack() -> bytes:
+        with connect(front.url) as wire:
+            wire.send(head)
+            sleep(0.1)
+            wire.send(hidden, request("/healthz", "Connection: close"))
+            return wire.rest()
+
+    def log_in(number: int) -> tuple[str, str]:
+        openid = f"o-victim-{number}"
+        code = sandbox.code(openid=openid)
+        answer = plain_http.ask(f"{front.url}/v1/sessions", "POST", json={"code": code})
+        assert answer.status_code == 201, answer.text
+        me = front.service.http.get("/v1/me", headers={"Authorization": f"Bearer {answer.json()['token']}"}).json()
+        return openid, me["accounts"][0]["openid"]
+
+    for attempt in range(ROUNDS):
+        with slow_wechat(sandbox, "/wxa/checksession", 1), ThreadPoolExecutor(4) as clients:
+            attacking = clients.submit(attack)
+            victims = list(clients.map(log_in, range(attempt * 3, attempt * 3 + 3)))
+            stolen = attacking.result()
+
+        assert [expected == got for expected, got in victims] == [True] * 3
+        assert b'"token"' not in stolen
+        assert b"o-victim-" not in stolen
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "Authorization"])
+def test_no_trailer_is_believed(front: Front, sandbox: Sandbox, name: str) -> None:
+    """What follows a chunked login through a gateway forges no address, and authenticates no one."""
+    user = front.service.log_in(sandbox.code())
+    value = {"X-Forwarded-For": FORGED, "Authorization": f"Bearer {user['token']}"}[name]
+    body = f'{{"code":"{sandbox.code()}"}}'.encode()
+    chunked = request("/v1/sessions", "Transfer-Encoding: chunked", f"Trailer: {name}", method="POST")
+    chunks = f"{len(body):x}\r\n".encode() + body + f"\r\n0\r\n{name}: {value}\r\n\r\n".encode()
+    answers = exchange(front.url, chunked.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), chunks)
+    found = parse(answers)
+
+    assert FORGED.encode() not in answers
+    assert [answer.status for answer in found] in ([201], [400], [411], [501])
+    assert front.service.auth(user["token"]).status_code == 204
+
+
+def test_an_upgrade_loses_no_login(front: Front, sandbox: Sandbox) -> None:
+    """Java's HttpClient offers h2c with every POST: its login works through each gateway."""
+    body = f'{{"code":"{sandbox.code()}"}}'.encode()
+    offer = ["Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABkAAQAAP__"]
+    with connect(front.url) as wire:
+        wire.send(request("/login/", *offer, f"Content-Length: {len(body)}", method="POST"))
+        sleep(0.1)
+        wire.send(body)
+
+        assert b'"status":0' in wire.receive()
