@@ -91,8 +91,9 @@ class LoginUseCase:
         previous = await self._live_sessions(held, user.id, now)
         limit = self._policy.per_user and self._policy.per_user + len(previous)
         replaced = await self._sessions.start(session, session_key, limit)
-        with suppress(StoreUnavailable):  # the new session stands, and the previous one ends by itself
-            await self._sessions.end(previous, EndReason.REPLACED, now)
+        if previous:
+            with suppress(StoreUnavailable):  # the new session stands, and the previous one ends by itself
+                await self._sessions.end(previous, EndReason.REPLACED, now)
         return LoggedIn(token, session, user, is_new, replaced + len(previous))
 
     async def _live_sessions(self, token: str, user_id: str, now: datetime) -> list[Session]:

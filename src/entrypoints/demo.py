@@ -116,12 +116,13 @@ async def _run(listener: Listener, settings: Settings, *, once: bool) -> None:
     configure_logging(settings)
     await migrate_database(settings)
     demo = Demo(settings)
+    url = listener.url
     async with demo.service.lifespan():
         engine = Engine(demo, listener, connections=MOST_CONNECTIONS)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, engine.stop)
         serving = asyncio.create_task(engine.serve())
-        await _log_in(demo, listener.url, once=once)
+        await _log_in(demo, url, once=once)
         if once:
             engine.stop()  # type: ignore[no-untyped-call]
         await serving

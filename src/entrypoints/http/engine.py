@@ -4,8 +4,6 @@ Granian's parser and connections are hyper's. See docs/decisions/0008-server.md 
 of it here.
 """
 
-import socket
-
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
@@ -40,10 +38,9 @@ class Engine(Server):
             log_level=LogLevels.error,
             log_dictconfig=LOGGING,
         )
-        self._listener = listener.socket
+        self._listener = listener
 
     def _init_shared_socket(self) -> None:
         """See AbstractServer. Granian would open a socket of its own in each process, and lose what waits in it."""
-        is_unix = self._listener.family == socket.AF_UNIX
         self._ssp = None
-        self._shd = SocketHolder(self._listener.fileno(), is_unix, BACKLOG)  # type: ignore[call-arg, assignment]  # its stub is Windows'
+        self._shd = SocketHolder(self._listener.lend(), self._listener.is_unix, BACKLOG)  # type: ignore[call-arg, assignment]  # its stub is Windows'

@@ -35,7 +35,9 @@ class Listener:
 
     def __init__(self, listener: socket.socket, *, activated: bool = False) -> None:
         self.socket = listener
+        self.is_unix = listener.family == socket.AF_UNIX
         self._activated = activated
+        self._lent = -1
 
     @classmethod
     def open(cls, host: str, port: int) -> Self:
@@ -49,7 +51,7 @@ class Listener:
     @property
     def url(self) -> str:
         """Where clients find it."""
-        if self.socket.family == socket.AF_UNIX:
+        if self.is_unix:
             return f"unix:{self.socket.getsockname()}"
         host, port = self.socket.getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -60,6 +62,11 @@ class Listener:
             self.socket.listen(BACKLOG)
         except OSError as error:
             raise _taken(self.url, error) from None
+
+    def lend(self) -> int:
+        """Return the descriptor for the server of this process, which closes it when it has stopped."""
+        self._lent = self.socket.detach()
+        return self._lent
 
     def refuse_connections(self) -> None:
         """Let no new connection begin, and wait until those that have begun are accepted; on Linux.
@@ -85,7 +92,7 @@ class Listener:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as nowhere:
                 nowhere.bind("")  # a random name that no one knows
                 nowhere.listen(1)
-                os.dup2(nowhere.fileno(), self.socket.fileno(), inheritable=False)
+                os.dup2(nowhere.fileno(), self._lent, inheritable=False)
 
     def close(self) -> None:
         """Close it in this process."""

@@ -1,0 +1,49 @@
+"""The engine: what of Granian's is relied on that it does not promise."""
+
+import asyncio
+import socket
+from importlib import metadata
+
+import pytest
+from granian.server.common import AbstractServer
+
+from entrypoints.http.engine import Engine
+from entrypoints.http.listener import Listener
+from support.raw_http import exchange, request, statuses
+
+pytestmark = pytest.mark.anyio
+
+
+async def application(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+    """Answer 204."""
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def test_the_version_has_an_upper_bound() -> None:
+    """A release that may have changed what is overridden is not installed without a look at this file."""
+    (required,) = [each for each in metadata.requires("wxlogin") or [] if each.startswith("granian")]
+
+    assert ">=2.8.9" in required
+    assert "<2.9" in required
+
+
+def test_what_is_overridden_is_there() -> None:
+    """Granian still opens its socket in the method that the engine overrides."""
+    assert "_init_shared_socket" in vars(AbstractServer)
+    assert "_init_shared_socket" in vars(Engine)
+
+
+async def test_the_given_socket_is_served() -> None:
+    """The engine accepts connections from the socket that it is given, and opens none of its own."""
+    listener = Listener(socket.create_server(("127.0.0.1", 0)))
+    url = listener.url
+    engine = Engine(application, listener, connections=8)
+    serving = asyncio.create_task(engine.serve())
+    answer = await asyncio.to_thread(exchange, url, request("/", "Connection: close"))
+    engine.stop()  # type: ignore[no-untyped-call]
+    await serving
+
+    assert statuses(answer) == [204]
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.to_thread(exchange, url, b"")
