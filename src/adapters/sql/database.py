@@ -14,7 +14,7 @@ from adapters.sql.sqlite import SqliteConnections
 from domain.errors import StoreUnavailable
 
 ATTEMPTS = 3
-"""How often work is tried when the database undid it to solve a deadlock, or hung up before it."""
+"""How often work is tried when another transaction was in its way, or the database hung up before it."""
 
 UNDONE = {"40001", "40P01", "1205", "1213"}
 """SQLSTATE of PostgreSQL and error number of MySQL: serialization failure, deadlock, lock wait timeout."""
@@ -23,8 +23,8 @@ BATCH = 500
 """How many rows one transaction of a long job takes: who wants one of them waits for milliseconds."""
 
 
-class ConstraintViolated(StoreUnavailable):
-    """A constraint said no: somebody else was faster."""
+class Overtaken(Exception):
+    """Raised by work to be run again in a new transaction: another one changed what it had read."""
 
 
 class Database:
@@ -54,11 +54,11 @@ class Database:
         return await self._bounded(self._connections.read, work)
 
     async def write(self, work: Work[T]) -> T:
-        """Run one transaction; the work may run several times. Raises StoreUnavailable and ConstraintViolated."""
+        """Run one transaction; the work may run several times. Raises StoreUnavailable."""
         return await self._bounded(self._connections.write, work)
 
     async def write_slowly(self, work: Work[T]) -> T:
-        """Run one transaction, once, however long it takes. Raises StoreUnavailable and ConstraintViolated."""
+        """Run one transaction, once, however long it takes. Raises StoreUnavailable."""
         with translated():
             return await self._connections.write(work)
 
@@ -68,7 +68,7 @@ class Database:
                 for _ in range(ATTEMPTS - 1):
                     try:
                         return await run(work)  # type: ignore[no-any-return]  # mypy has no generic callables
-                    except DBAPIError as error:
+                    except (DBAPIError, Overtaken) as error:
                         if not _may_be_repeated(error):
                             raise
                 return await run(work)  # type: ignore[no-any-return]  # as above
@@ -79,8 +79,8 @@ def translated() -> Iterator[None]:
     """Turns what SQLAlchemy and its drivers raise into StoreUnavailable."""
     try:
         yield
-    except IntegrityError as error:
-        raise ConstraintViolated("Two requests wrote the same at once; try again") from error
+    except (IntegrityError, Overtaken) as error:
+        raise StoreUnavailable("Two requests wrote the same at once; try again") from error
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         raise StoreUnavailable(f"The database does not answer as it should ({_kind(error)})") from error
 
@@ -91,6 +91,8 @@ def _kind(error: Exception) -> str:
     return type(original.__cause__ or original).__name__
 
 
-def _may_be_repeated(error: DBAPIError) -> bool:
+def _may_be_repeated(error: DBAPIError | Overtaken) -> bool:
+    if isinstance(error, (IntegrityError, Overtaken)) or error.connection_invalidated:
+        return True
     number = str(error.orig.args[0]) if error.orig and error.orig.args else ""
-    return error.connection_invalidated or {str(getattr(error.orig, "sqlstate", "")), number} & UNDONE != set()
+    return {str(getattr(error.orig, "sqlstate", "")), number} & UNDONE != set()

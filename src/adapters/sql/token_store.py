@@ -6,7 +6,7 @@ from functools import partial
 from sqlalchemy import Connection, insert, select, update
 
 from adapters.sealing import Sealer
-from adapters.sql.database import ConstraintViolated, Database
+from adapters.sql.database import Database
 from adapters.sql.tables import access_tokens
 from adapters.token_format import seal, unseal
 from application.ports import TokenStore
@@ -27,10 +27,7 @@ class SqlTokenStore(TokenStore):
 
     async def acquire(self, appid: AppId, holder: str, now: datetime, lease: timedelta) -> bool:
         """See TokenStore."""
-        try:
-            return await self._database.write(partial(_acquire, appid=appid, holder=holder, now=now, until=now + lease))
-        except ConstraintViolated:  # another process made the row
-            return False
+        return await self._database.write(partial(_acquire, appid=appid, holder=holder, now=now, until=now + lease))
 
     async def release(self, appid: AppId, holder: str, state: TokenState) -> None:
         """See TokenStore."""

@@ -1,24 +1,23 @@
 """Users in a database. Its constraints, not this code, keep an account to one user."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, update
 from uuid_utils import uuid7
 
-from adapters.sql.database import ConstraintViolated, Database
+from adapters.sql.database import Database, Overtaken
 from adapters.sql.tables import accounts, unionid_conflicts, users
+from adapters.sql.upsert import insert_new, upsert
 from adapters.sql.user_merge import lock, merge_rows, merged_into
 from application.ports import UserRepository
-from domain.errors import NotFound, StoreUnavailable
+from domain.errors import NotFound
 from domain.identity import AppId, Identity
 from domain.user import PROFILE_LIMITS, PhoneNumber, Profile, ProfileChange, UnionIdConflict, User, was_merged
-
-RACES = 10
-"""How often a login that lost a race looks again. The winner has committed by then, so one look is the rule."""
 
 
 class SqlUserRepository(UserRepository):
@@ -29,17 +28,12 @@ class SqlUserRepository(UserRepository):
 
     async def find_or_create(self, identity: Identity, now: datetime) -> tuple[User, bool]:
         """See UserRepository."""
-        for _ in range(RACES):
-            user = await self._database.read(partial(_owner_of_account, identity=identity))
-            if user is not None and identity.unionid in (None, user.unionid):
-                return user, False
-            try:
-                if user is None:
-                    return await self._database.write(partial(_create, identity=identity, now=now))
-                return await self._database.write(partial(_add_unionid, user=user, identity=identity, now=now)), False
-            except ConstraintViolated:
-                continue  # another login of the same account or unionid was faster
-        raise StoreUnavailable("Too many logins of one account at once")
+        user = await self._database.read(partial(_owner_of_account, identity=identity))
+        if user is None:
+            return await self._database.write(partial(_create, identity=identity, now=now))
+        if identity.unionid not in (None, user.unionid):
+            user = await self._database.write(partial(_add_unionid, identity=identity, now=now))
+        return user, False
 
     async def get(self, user_id: str) -> User:
         """See UserRepository."""
@@ -78,55 +72,60 @@ OWNER_OF_ACCOUNT = (
 
 
 def _owner_of_account(connection: Connection, identity: Identity) -> User | None:
-    account = {"appid": identity.appid.value, "openid": identity.openid}
-    row = connection.execute(OWNER_OF_ACCOUNT, account).first()
+    row = connection.execute(OWNER_OF_ACCOUNT, _account(identity)).first()
+    return _user(row) if row else None
+
+
+def _owner_of_unionid(connection: Connection, unionid: str | None) -> User | None:
+    row = connection.execute(select(users).where(users.c.unionid == unionid)).first()
     return _user(row) if row else None
 
 
 def _create(connection: Connection, identity: Identity, now: datetime) -> tuple[User, bool]:
-    user = _owner_of_unionid(connection, identity.unionid) if identity.unionid else None
-    is_new = user is None
+    """Add the account to the user who has the unionid, or to a new one; return the user, and whether they are new."""
+    user = User(str(uuid7()), Profile(), created_at=now, updated_at=now, unionid=identity.unionid)
+    is_new = insert_new(connection, users, _row(user))
+    owner = user if is_new else _owner_of_unionid(connection, identity.unionid)
+    if owner is None:
+        raise Overtaken
+    if insert_new(connection, accounts, {**_account(identity), "user_id": owner.id, "created_at": now}):
+        return owner, is_new
+    if is_new:  # another login of this account was faster
+        connection.execute(delete(users).where(users.c.id == user.id))
+    return _add_unionid(connection, identity, now), False
+
+
+def _add_unionid(connection: Connection, identity: Identity, now: datetime) -> User:
+    """Return the account's user, with the unionid; if they cannot have it, record the conflict."""
+    user = _owner_of_account(connection, identity)
     if user is None:
-        user = User(str(uuid7()), Profile(), created_at=now, updated_at=now, unionid=identity.unionid)
-        connection.execute(insert(users), _row(user))
-    account = {
-        "appid": identity.appid.value,
-        "openid": identity.openid,
-        "user_id": user.id,
-        "created_at": now,
-    }
-    connection.execute(insert(accounts), account)
-    return user, is_new
-
-
-def _owner_of_unionid(connection: Connection, unionid: str) -> User | None:
-    row = (connection.execute(select(users).where(users.c.unionid == unionid))).first()
-    return _user(row) if row else None
-
-
-def _add_unionid(connection: Connection, user: User, identity: Identity, now: datetime) -> User:
-    assert identity.unionid  # noqa: S101  # the caller looked
-    other = _owner_of_unionid(connection, identity.unionid)
-    if other is not None and other.id == user.id:
-        return _get(connection, user.id)  # another login of this account was faster
-    if user.unionid is None and other is None:
-        late = {"unionid": identity.unionid, "updated_at": now}
-        nameless = update(users).where(users.c.id == user.id, users.c.unionid.is_(None))
-        if not connection.execute(nameless.values(late)).rowcount:
-            raise ConstraintViolated("Another login of this account was faster")
-    else:
-        _record_conflict(connection, UnionIdConflict(user.id, identity.unionid, other.id if other else None), now)
-    return _get(connection, user.id).as_blocked_as(other)
+        raise Overtaken
+    if identity.unionid in (None, user.unionid):
+        return user
+    owner = _owner_of_unionid(connection, identity.unionid)
+    if owner and owner.id == user.id:  # another login of this account was faster
+        return owner
+    if user.unionid or owner:
+        _record_conflict(connection, UnionIdConflict(user.id, identity.unionid, owner.id if owner else None), now)
+        return user.as_blocked_as(owner)
+    nameless = update(users).where(users.c.id == user.id, users.c.unionid.is_(None))
+    if not connection.execute(nameless.values(unionid=identity.unionid, updated_at=now)).rowcount:
+        raise Overtaken
+    return replace(user, unionid=identity.unionid, updated_at=now)
 
 
 def _record_conflict(connection: Connection, conflict: UnionIdConflict, now: datetime) -> None:
-    is_known = (unionid_conflicts.c.user_id == conflict.user_id) & (unionid_conflicts.c.unionid == conflict.unionid)
-    owner = {"other_user_id": conflict.other_user_id}
-    if connection.execute(select(unionid_conflicts).where(is_known)).first():
-        connection.execute(update(unionid_conflicts).where(is_known).values(owner))
-    else:
-        row = {"user_id": conflict.user_id, "unionid": conflict.unionid, "created_at": now, **owner}
-        connection.execute(insert(unionid_conflicts), row)
+    row = {
+        "user_id": conflict.user_id,
+        "unionid": conflict.unionid,
+        "other_user_id": conflict.other_user_id,
+        "created_at": now,
+    }
+    upsert(connection, unionid_conflicts, row, _new_owner)
+
+
+def _new_owner(new: Any) -> list[tuple[str, Any]]:
+    return [("other_user_id", new.other_user_id)]
 
 
 def _get(connection: Connection, user_id: str) -> User:
@@ -158,6 +157,10 @@ def _merge(connection: Connection, from_id: str, into_id: str, discard: frozense
 def _conflicts(connection: Connection) -> list[UnionIdConflict]:
     rows = connection.execute(select(unionid_conflicts).order_by(unionid_conflicts.c.created_at))
     return [UnionIdConflict(row.user_id, row.unionid, row.other_user_id) for row in rows]
+
+
+def _account(identity: Identity) -> dict[str, str]:
+    return {"appid": identity.appid.value, "openid": identity.openid}
 
 
 def _user(row: Row[Any], owned: Sequence[Row[Any]] = ()) -> User:
