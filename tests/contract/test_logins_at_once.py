@@ -1,22 +1,32 @@
-"""Logins of one account at once, on every database."""
+"""Logins of one account at once, on every database: none is undone, and none waits for another."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, insert, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from adapters.sql.connections import T, Work
 from adapters.sql.database import Database
+from adapters.sql.session_store import row_of
+from adapters.sql.tables import sessions
 from adapters.sql.user_repository import SqlUserRepository
+from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken
+from domain.session_key import SessionKey
+from domain.user import User
 from support.clock import Clock
 from support.servers import find_mariadb
-from support.users import OTHER_APP, somebody, unique
+from support.sessions import KEYS
+from support.stores import open_sql
+from support.users import OTHER_APP, made, somebody, unique
 
 pytestmark = pytest.mark.anyio
 
-DATABASES = ["sqlite", "postgresql", *(["mariadb"] if find_mariadb() else [])]
-on_databases = pytest.mark.parametrize("user_place", DATABASES, indirect=True)
+SERVERS = ["postgresql", *(["mariadb"] if find_mariadb() else [])]
+on_databases = pytest.mark.parametrize("user_place", ["sqlite", *SERVERS], indirect=True)
+on_servers = pytest.mark.parametrize("user_place", SERVERS, indirect=True)
 
 
 class CountingDatabase(Database):
@@ -69,3 +79,27 @@ async def test_a_lost_race_leaves_no_user_without_an_account(database: CountingD
     orphans = text("SELECT count(*) FROM users WHERE id NOT IN (SELECT user_id FROM accounts)")
 
     assert await database.read(lambda connection: connection.scalar(orphans)) == 0
+
+
+@on_servers
+async def test_a_login_does_not_wait_for_another_of_the_same_user(
+    database: CountingDatabase, user_place: str, clock: Clock
+) -> None:
+    """While one login's session is being written, another login of the user starts one and ends the oldest."""
+    user = await made(SqlUserRepository(database), clock)
+    store, _ = open_sql(database, KEYS)
+    oldest, newest = [start(user, clock.advance(seconds=1)) for _ in range(2)]
+    await store.start(oldest, SessionKey("a key"), 1)
+    engine = create_async_engine(user_place)
+    async with engine.connect() as other:
+        await other.execute(insert(sessions), row_of(start(user, clock.now)))  # a login that has not come to its end
+        replaced = await store.start(newest, SessionKey("a key"), 1)
+    await engine.dispose()
+
+    assert replaced == 1
+    assert await store.of_user(user.id) == [newest]
+
+
+def start(user: User, now: datetime) -> Session:
+    """A new session of the user."""
+    return Session.start(SessionToken.generate(), user.id, user.accounts[0], UNKNOWN_CLIENT, SessionPolicy(), now)

@@ -47,6 +47,10 @@ class AsyncPool(Connections):
         async with self._writer.begin() as connection:
             return await connection.run_sync(work)
 
+    async def write_one(self, work: Work[T]) -> T:
+        """See Connections."""
+        return await self.read(work)
+
     async def close(self) -> None:
         """See Connections."""
         await self._engine.dispose()

@@ -35,5 +35,9 @@ class Connections(Protocol):
         """Run it in a transaction."""
 
     @abstractmethod
+    async def write_one(self, work: Work[T]) -> T:
+        """Run it, one statement, which is a transaction by itself."""
+
+    @abstractmethod
     async def close(self) -> None:
         """Close the pool."""

@@ -4,11 +4,12 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, case, select, tuple_, update
 
 from adapters.sealing import Sealer, open_ring
 from adapters.sql.database import BATCH, Database
-from adapters.sql.tables import session_keys
+from adapters.sql.tables import UtcDateTime, session_keys
+from adapters.sql.upsert import upsert
 from application.ports import KeyVault
 from domain.errors import DataUndecryptable
 from domain.identity import Identity
@@ -41,21 +42,15 @@ class SqlKeyVault(KeyVault):
 
     async def replace(self, session: Session, key: SessionKey, now: datetime) -> None:
         """See KeyVault."""
-        await self._database.write(partial(self.replace_in, session=session, key=key, now=now))
-
-    def replace_in(self, connection: Connection, session: Session, key: SessionKey, now: datetime) -> None:
-        """The same, as part of a transaction."""
-        identity, until = session.identity, session.expires_at
-        known = _find(connection, identity)
-        values = {"current": self._sealer.seal(key.value), "key_id": key.fingerprint, "forget_at": until}
-        if known is None:
-            account = {"appid": identity.appid.value, "openid": identity.openid}
-            connection.execute(insert(session_keys), account | values)
-            return
-        if known.key_id != key.fingerprint:
-            values |= {"previous": known.current, "replaced_at": now}
-        values["forget_at"] = max(until, known.forget_at)
-        connection.execute(update(session_keys).where(_is_of(identity)).values(values))
+        row = {
+            "appid": session.identity.appid.value,
+            "openid": session.identity.openid,
+            "key_id": key.fingerprint,
+            "current": self._sealer.seal(key.value),
+            "forget_at": session.expires_at,
+            "now": now,
+        }
+        await self._database.write_one(partial(upsert, table=session_keys, row=row, changes=_replacing))
 
     async def reencrypt(self) -> Reencrypted:
         """See KeyVault."""
@@ -79,6 +74,19 @@ class SqlKeyVault(KeyVault):
             connection.execute(update(session_keys).where(account == last).values(values))
             total += counted
         return total, last
+
+
+def _replacing(new: Any) -> list[tuple[str, Any]]:
+    """Return what a newer key changes. `key_id` is last: MySQL sees each change in those after it."""
+    old = session_keys.c
+    is_same = old.key_id == new.key_id
+    return [
+        ("previous", case((is_same, old.previous), else_=old.current)),
+        ("replaced_at", case((is_same, old.replaced_at), else_=bindparam("now", type_=UtcDateTime))),
+        ("current", new.current),
+        ("forget_at", case((old.forget_at > new.forget_at, old.forget_at), else_=new.forget_at)),
+        ("key_id", new.key_id),
+    ]
 
 
 def _find(connection: Connection, identity: Identity) -> Row[Any] | None:

@@ -1,6 +1,7 @@
 """Sessions in a database: nothing else to run, and they survive a restart."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -9,11 +10,14 @@ from sqlalchemy import Connection, Row, Table, delete, insert, select, update
 
 from adapters.sql.database import BATCH, Database
 from adapters.sql.key_vault import SqlKeyVault
-from adapters.sql.tables import session_keys, sessions, users
+from adapters.sql.tables import session_keys, sessions
 from application.ports import SessionStore
+from domain.errors import StoreUnavailable
 from domain.identity import AppId, Identity
 from domain.session import Client, EndedSession, EndReason, Session, beyond_limit
 from domain.session_key import SessionKey
+
+INSERT = insert(sessions)
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -26,17 +30,19 @@ class SqlSessionStore(SessionStore):
         self._vault = vault
 
     async def start(self, session: Session, key: SessionKey, limit: int) -> int:
-        """See SessionStore."""
-        return await self._database.write(partial(self._start, session=session, key=key, limit=limit))
+        """See SessionStore.
 
-    def _start(self, connection: Connection, session: Session, key: SessionKey, limit: int) -> int:
-        # Logins of one user take turns here, so that two of them cannot both see room for one.
-        connection.execute(select(users.c.id).where(users.c.id == session.user_id).with_for_update())
-        connection.execute(insert(sessions), _row(session))
-        self._vault.replace_in(connection, session, key, session.created_at)
-        excess = beyond_limit(_of_user(connection, session.user_id), limit, session.created_at)
-        _end(connection, excess, EndReason.REPLACED, session.created_at)
-        return len(excess)
+        The oldest give way when the new session is there for all to see. So of logins at once the last to look sees all
+        others, and none waits for another.
+        """
+        await self._vault.replace(session, key, session.created_at)
+        await self._database.write_one(partial(_insert, session=session))
+        if not limit:
+            return 0
+        with suppress(StoreUnavailable):  # the user is logged in: what is too much gives way to the next login
+            excess = beyond_limit(await self.of_user(session.user_id), limit, session.created_at)
+            return await self._end(excess, EndReason.REPLACED, session.created_at)
+        return 0
 
     async def find(self, session_id: str) -> Session | EndedSession | None:
         """See SessionStore."""
@@ -56,7 +62,11 @@ class SqlSessionStore(SessionStore):
 
     async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:
         """See SessionStore."""
-        await self._database.write(partial(_end, ending=sessions, reason=reason, now=now))
+        await self._end(sessions, reason, now)
+
+    async def _end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> int:
+        """End them, and return how many had not ended before."""
+        return await self._database.write(partial(_end, ending=sessions, reason=reason, now=now)) if sessions else 0
 
     async def move(self, from_id: str, into_id: str) -> int:
         """See SessionStore."""
@@ -74,6 +84,10 @@ class SqlSessionStore(SessionStore):
             dropped, until = await self._database.write(batch)
             purged += dropped
         return purged
+
+
+def _insert(connection: Connection, session: Session) -> None:
+    connection.execute(INSERT, row_of(session))
 
 
 def _find(connection: Connection, session_id: str) -> Session | EndedSession | None:
@@ -97,10 +111,12 @@ def _of_user(connection: Connection, user_id: str) -> list[Session]:
     return [_session(row) for row in connection.execute(open_ones)]
 
 
-def _end(connection: Connection, ending: Sequence[Session], reason: EndReason, now: datetime) -> None:
+def _end(connection: Connection, ending: Sequence[Session], reason: EndReason, now: datetime) -> int:
+    ended = 0
     for session in ending:
-        ended = {"end_reason": reason.value, "forget_at": session.end(reason, now).forget_at}
-        connection.execute(update(sessions).where(_is_open(session)).values(ended))
+        values = {"end_reason": reason.value, "forget_at": session.end(reason, now).forget_at}
+        ended += connection.execute(update(sessions).where(_is_open(session)).values(values)).rowcount
+    return ended
 
 
 def _move(connection: Connection, from_id: str, into_id: str) -> int:
@@ -133,7 +149,8 @@ def _session(row: Row[Any]) -> Session:
     )
 
 
-def _row(session: Session) -> dict[str, Any]:
+def row_of(session: Session) -> dict[str, Any]:
+    """Return the row of a session that has not ended."""
     return {
         "id": session.id,
         "user_id": session.user_id,

@@ -50,6 +50,10 @@ class SqliteConnections(Connections):
         """See Connections."""
         return await self._group(work)
 
+    async def write_one(self, work: Work[T]) -> T:
+        """See Connections."""
+        return await self.write(work)
+
     async def _transact(self, works: Sequence[Work[Any]]) -> list[Any]:
         def run() -> list[Any]:
             with self._writer.begin() as connection:
