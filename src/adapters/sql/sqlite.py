@@ -94,11 +94,14 @@ def _sqlite_engine(url: str, **options: Any) -> Engine:
 
 
 def _create_private(_dialect: object, _record: object, arguments: Sequence[Any], _options: object) -> None:
-    """Create a database file that is not there yet for its owner alone; the files beside it take over its mode."""
-    if arguments[0] == ":memory:":
-        return
-    with suppress(OSError):  # SQLite says better what is wrong
-        os.close(os.open(arguments[0], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    """Create a database file that is not there yet for its owner alone; the files beside it take over its mode.
+
+    It is not opened for that: to close any descriptor of the file would drop the locks of all of this process's
+    connections to it (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+    """
+    if arguments[0] != ":memory:":
+        with suppress(OSError):  # it is there already, or SQLite says better what is wrong
+            os.mknod(arguments[0], 0o600)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
