@@ -426,3 +426,15 @@ def test_no_answer_is_anothers(either_service: Service, sandbox: Sandbox, seed: 
         wrong = [each for found in clients.map(play, pipelines) for each in found]
 
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "forwarded", ["x" * 46, "x" * 8000, "unknown", "_obfuscated", "fe80::1%" + "z" * 4000, "9" * 45]
+)
+def test_an_address_that_is_none_fails_no_login(open_service: Any, sandbox: Sandbox, forwarded: str) -> None:
+    """Whatever a trusted proxy passes on for the client's address, the login succeeds, and the address is unknown."""
+    with open_service(trusted_proxies="127.0.0.1") as service:
+        headers = {"X-Forwarded-For": forwarded}
+        login = service.http.post("/v1/sessions", json={"code": sandbox.code()}, headers=headers)
+
+    assert (login.status_code, login.json()["session"]["ip"]) == (201, None)
