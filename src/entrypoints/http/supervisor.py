@@ -56,7 +56,7 @@ class Worker:
     def __init__(self, work: Work, predecessor: "Worker | None" = None) -> None:
         self.predecessor = predecessor
         self.heard_at = time.monotonic()
-        self.is_ready = False
+        self.is_ready = self.is_leaving = False
         self.stop_at: float | None = None
         self.kill_at: float | None = None
         self.channel, theirs = FORK.Pipe()
@@ -68,21 +68,17 @@ class Worker:
         self.channel.close()  # else the supervisor's death would go unnoticed
         work(channel)
 
-    @property
-    def is_leaving(self) -> bool:
-        """Whether it was ordered to go."""
-        return self.stop_at is not None or self.kill_at is not None
-
     def leave(self) -> None:
         """Order CLOSE now, and STOP LINGER_SECONDS later."""
         if not self.is_leaving:
+            self.is_leaving = True
             self.order(CLOSE)
             self.stop_at = time.monotonic() + LINGER_SECONDS
 
     def stop(self) -> None:
-        """Order STOP, and kill the process if it has not ended FINISH_SECONDS later."""
+        """Order STOP, and kill the process if it has not ended a second after FINISH_SECONDS."""
         self.order(STOP)
-        self.stop_at, self.kill_at = None, time.monotonic() + FINISH_SECONDS
+        self.stop_at, self.kill_at = None, time.monotonic() + FINISH_SECONDS + 1
 
     def kill(self, event: str) -> None:
         """Kill the process, and log why."""
@@ -142,7 +138,7 @@ class Supervisor:
 
     def _turn(self, signals: socket.socket) -> None:
         channels = {worker.channel: worker for worker in self._workers}
-        for source in wait([signals, *channels], max(self._next_deadline() - time.monotonic(), 0)):
+        for source in wait([*channels, signals], max(self._next_deadline() - time.monotonic(), 0)):
             if isinstance(source, Connection):
                 self._hear(channels[source])
             else:

@@ -1,0 +1,259 @@
+"""The supervisor, on processes that do as a test says, without a server in them."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from support.servers import wait_until
+
+HEAD = """
+import os, signal, sys, time
+from entrypoints.http import supervisor
+from entrypoints.http.listener import Listener
+from entrypoints.http.supervisor import ALIVE, CLOSE, DRAIN, LEAVING, READY, STOP, Supervisor
+
+supervisor.LINGER_SECONDS = supervisor.PAUSE_SECONDS = 0.05
+supervisor.FINISH_SECONDS = -0.9
+
+def say(*words):
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+
+def obey(channel):
+    channel.send_bytes(READY)
+    say("ready", os.getpid())
+    while True:
+        order = channel.recv_bytes()
+        say(order.decode(), os.getpid())
+        if order == STOP:
+            return
+
+def run(work, count=1, reload=lambda: 0.0, drain=0.0):
+    listener = Listener.open("127.0.0.1", 0)
+    Supervisor(listener, work, count, drain_seconds=drain, reload=reload,
+               on_serving=lambda: say("serving"), on_end=lambda pid: say("ended", pid)).run()
+    say("stopped")
+"""
+
+
+class Supervised:
+    """A running supervisor, and what it and its workers have said."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.pid = process.pid
+        self.lines: list[str] = []
+
+    def until(self, line: str, times: int = 1) -> list[str]:
+        """Return all lines, when one that begins so has come so often."""
+        assert self.process.stdout
+        while sum(each.startswith(line) for each in self.lines) < times:
+            said = self.process.stdout.readline()
+            assert said, f"{line} x {times} is not among {self.lines}"
+            self.lines.append(said.strip())
+        return self.lines
+
+    def pids(self, line: str) -> list[int]:
+        """Return the processes that have said so."""
+        return [int(each.split()[1]) for each in self.lines if each.startswith(line)]
+
+
+@contextmanager
+def supervised(program: str) -> Iterator[Supervised]:
+    """A program with a supervisor, which is killed when the block ends."""
+    script = HEAD + textwrap.dedent(program)
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            yield Supervised(process)
+        finally:
+            process.kill()
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_stop_orders_drain_close_and_stop(count: int) -> None:
+    """Each worker hears all three in this order, and the supervisor returns when the last has ended."""
+    with supervised(f"run(obey, {count}, drain=0.1)") as running:
+        running.until("ready", count)
+        running.until("serving")
+        os.kill(running.pid, signal.SIGTERM)
+        lines = running.until("stopped")
+
+        for pid in running.pids("ready"):
+            heard = [line.split()[0] for line in lines if line.endswith(f" {pid}")]
+            assert heard == ["ready", "drain", "close", "stop", "ended"]
+        assert running.process.wait(10) == 0
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_reload_starts_each_successor_first(count: int) -> None:
+    """One worker after the other is told to close when another is ready; none hears drain, and as many are left."""
+    with supervised(f"run(obey, {count})") as running:
+        running.until("ready", count)
+        running.until("serving")
+        os.kill(running.pid, signal.SIGHUP)
+        lines = running.until("ended", count)
+        order = [line.split()[0] for line in lines if line.split()[0] in ("ready", "close", "ended")]
+
+        assert order == ["ready"] * count + ["ready", "close", "ended"] * count
+        assert not [line for line in lines if line.startswith("drain")]
+        assert len(set(running.pids("ready"))) == 2 * count
+
+
+def test_settings_that_are_wrong_replace_no_one() -> None:
+    """When the settings cannot be read, the workers are those of before."""
+    program = """
+    from entrypoints.settings import SettingsError
+    def wrong():
+        say("refused")
+        raise SettingsError("wrong")
+    run(obey, 1, wrong)
+    """
+    with supervised(program) as running:
+        running.until("serving")
+        os.kill(running.pid, signal.SIGHUP)
+        running.until("refused")
+        os.kill(running.pid, signal.SIGTERM)
+
+        assert len([line for line in running.until("stopped") if line.startswith("ready")]) == 1
+
+
+def test_a_successor_that_fails_replaces_no_one() -> None:
+    """A new worker that does not come up leaves the old one at work, and the next reload is obeyed."""
+    program = """
+    starts = []
+    def work(channel):
+        if len(starts) == 2:
+            say("failing", os.getpid())
+            sys.exit(3)
+        obey(channel)
+    def reload():
+        starts.append(1)
+        return 0.0
+    starts.append(1)
+    run(work, 1, reload)
+    """
+    with supervised(program) as running:
+        running.until("serving")
+        os.kill(running.pid, signal.SIGHUP)
+        running.until("failing")
+        running.until("ended")
+        assert not [line for line in running.lines if line.startswith(("close", "stop"))]
+        os.kill(running.pid, signal.SIGHUP)
+        running.until("ready", 2)
+        running.until("ended", 2)
+
+        assert running.pids("stop") == running.pids("ready")[:1]
+
+
+def test_a_worker_that_dies_is_replaced() -> None:
+    """kill -9 of a worker starts another one, and no other is touched."""
+    with supervised("run(obey, 2)") as running:
+        running.until("ready", 2)
+        running.until("serving")
+        victim = running.pids("ready")[0]
+        os.kill(victim, signal.SIGKILL)
+        running.until("ready", 3)
+
+        assert running.pids("ended") == [victim]
+
+
+def test_a_worker_that_is_asked_to_stop_is_replaced_first() -> None:
+    """A worker that reports that it is leaving gets a successor before it is told to close."""
+    program = """
+    def work(channel):
+        signal.signal(signal.SIGTERM, lambda *_: channel.send_bytes(LEAVING))
+        obey(channel)
+    run(work)
+    """
+    with supervised(program) as running:
+        running.until("serving")
+        os.kill(running.pids("ready")[0], signal.SIGTERM)
+        lines = running.until("ended")
+
+        assert [line.split()[0] for line in lines] == ["ready", "serving", "ready", "close", "stop", "ended"]
+
+
+def test_a_worker_that_does_not_stop_is_killed() -> None:
+    """A worker that ignores STOP is killed, its successor stays, and no third one is started."""
+    program = """
+    def work(channel):
+        say("ready", os.getpid())
+        channel.send_bytes(READY)
+        time.sleep(60)
+    run(work)
+    """
+    with supervised(program) as running:
+        running.until("serving")
+        os.kill(running.pid, signal.SIGHUP)
+        running.until("ended")
+        time.sleep(0.3)  # as long as a third one would take
+        os.kill(running.pid, signal.SIGTERM)
+        running.until("stopped")
+
+        assert len(running.pids("ready")) == 2
+
+
+def test_a_first_worker_that_fails_ends_the_service() -> None:
+    """When no worker ever came up, the supervisor raises with the worker's status, and leaves no process behind."""
+    program = """
+    from entrypoints.http.supervisor import StartFailed
+    try:
+        run(lambda channel: sys.exit(5))
+    except StartFailed as error:
+        say("failed", error.status)
+    """
+    with supervised(program) as running:
+        assert running.until("failed")[-1] == "failed 5"
+
+
+def test_the_workers_of_a_killed_supervisor_notice() -> None:
+    """When the supervisor is killed, each worker's channel ends, though workers were forked after it."""
+    program = """
+    def work(channel):
+        say("ready", os.getpid())
+        channel.send_bytes(READY)
+        try:
+            channel.recv_bytes()
+        except (EOFError, OSError):
+            say("orphaned", os.getpid())
+    run(work, 3)
+    """
+    with supervised(program) as running:
+        running.until("ready", 3)
+        running.process.kill()
+        running.until("orphaned", 3)
+
+        wait_until(lambda: all(map(is_gone, running.pids("ready"))), "the workers' end")
+
+
+def test_nothing_listens_before_a_worker_is_ready() -> None:
+    """The address is taken from the start, and accepts connections only when it is told to listen."""
+    from entrypoints.http.listener import Listener
+
+    listener = Listener.open("127.0.0.1", 0)
+    address = listener.socket.getsockname()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address, timeout=5)
+    listener.listen()
+
+    socket.create_connection(address, timeout=5).close()
+    listener.close()
