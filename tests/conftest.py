@@ -18,7 +18,7 @@ DATABASES = ["sqlite", "postgresql", *(["mariadb"] if servers.find_mariadb() els
 
 
 def pytest_report_header() -> list[str]:
-    """Say which databases, gateways and browser are tested, so that nobody takes two for three."""
+    """Say which databases, gateways and browser are tested, so that two are not taken for three."""
     missing = [name for name in gateways.COMMANDS if name not in gateways.FOUND]
     return [
         f"databases: {', '.join(DATABASES)}" + ("" if "mariadb" in DATABASES else " (no MariaDB given or found)"),

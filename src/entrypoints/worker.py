@@ -72,7 +72,7 @@ class JobBroker(AsyncBroker):
 class JobResults(RedisAsyncResultBackend[Any]):
     """Results as JSON where taskiq's RedisAsyncResultBackend looks for them, on whichever kind of Redis.
 
-    Upstream's default is pickle, with which whoever writes to Redis runs code in the program that reads the result.
+    Upstream's default is pickle, which runs the code of anyone who can write to Redis in the program that reads.
     """
 
     def __init__(self, redis: Redis) -> None:

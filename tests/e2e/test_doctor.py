@@ -40,10 +40,10 @@ def test_the_doctor_warns_of_what_is_exposed(empty: Environment, tmp_path: Path)
     config.chmod(0o604)
     sound = run("doctor", env=empty)
     exposed = run("doctor", env={**empty, "WXLOGIN_WECHAT_URL": "http://192.0.2.1", "WXLOGIN_CONFIG": str(config)})
-    told = re.findall(r"^warn +(\w+) .*\n  hint: (.*)", exposed.stdout, re.MULTILINE)
+    warnings = re.findall(r"^warn +(\w+) .*\n  hint: (.*)", exposed.stdout, re.MULTILINE)
 
     assert "warn" not in sound.stdout
-    assert told == [
+    assert warnings == [
         ("WeChat", "WXLOGIN_WECHAT_URL with https:// in place of http://"),
         ("secrets", f"chmod o-r {config}"),
     ]

@@ -47,7 +47,7 @@ each_gateway = pytest.mark.parametrize("name", gateways.FOUND)
 
 @pytest.fixture(scope="module")
 def backend() -> Iterator[Backend]:
-    """A backend that also lets everybody in, as an /auth that names nobody."""
+    """A backend that is also an /auth that lets every request in and names no user."""
     with gateways.backend() as running:
         yield running
 
@@ -110,15 +110,15 @@ def statuses(url: str) -> dict[int, list[str]]:
 
 @each_gateway
 def test_every_answer_over_tls_asks_for_tls(name: str, backend: Backend, certificate: Path, tmp_path: Path) -> None:
-    """A browser that was here once comes back over TLS only, whoever answers: wxlogin, the backend, or the gateway."""
-    nobody = free_port()
+    """A browser that was here once comes back over TLS only; wxlogin, the backend and the gateway ask for it."""
+    unused = free_port()
 
     def edit(text: str) -> str:
         return with_tls(text, certificate)
 
     with gateways.gateway(name, tmp_path, backend.port, backend.port, edit, "https") as url:
         answered = statuses(url)
-    with gateways.gateway(name, tmp_path, nobody, backend.port, edit, "https") as url:
+    with gateways.gateway(name, tmp_path, unused, backend.port, edit, "https") as url:
         refused = statuses(url)
 
     assert answered == {200: [HSTS]}

@@ -223,7 +223,7 @@ def test_a_client_sees_the_tokens_of_its_apps(
 
 
 def test_a_client_cannot_revoke_another_apps_token(provider: Service, token: str) -> None:
-    """It is answered as for a token that nobody has, and the session lives on; the app's own client can."""
+    """It is answered as for a token that does not exist, and the session lives on; the app's own client can."""
     answers = [ask(provider, "revoke", auth=("cafe", "caf3"), data={"token": each}) for each in (token, "x" * 43)]
     after = provider.auth(token).status_code
     own = ask(provider, "revoke", auth=("shop", "sh0p"), data={"token": token})
@@ -269,9 +269,9 @@ def test_a_refused_client_is_in_the_log(provider: Service, address: str, auth: A
     """A failure is one line with the address, and with the client if it is a configured one; no secret is there."""
     ask(provider, "introspect", auth=tuple(map(str.encode, auth)) if auth else None, data={"token": "x"})
     wait_until(lambda: address in provider.process.text(), "the log")
-    told = [event for event in provider.process.events() if event.get("ip") == address]
+    lines = [event for event in provider.process.events() if event.get("ip") == address]
 
-    assert [(event["event"], event.get("client")) for event in told] == [("client_refused", client)]
+    assert [(event["event"], event.get("client")) for event in lines] == [("client_refused", client)]
     assert not re.search("gue55ed|m1ne", provider.process.text())
 
 
@@ -296,18 +296,18 @@ def test_a_success_asks_redis_nothing_more(open_service: Any, own_redis_url: str
 
 
 @pytest.mark.parametrize(
-    ("clients", "told"),
+    ("clients", "text"),
     [
         ({"shop": "gue55ed"}, "the secret of shop is shorter than 32 characters"),
         ({"shop": {"secret": "gue55ed" * 5, "apps": ["wx1"]}}, "shop names the app wx1, which is not configured"),
     ],
     ids=["a short secret", "an unknown app"],
 )
-def test_the_service_refuses_to_start(clients: Any, told: str, sqlite_url: str) -> None:
+def test_the_service_refuses_to_start(clients: Any, text: str, sqlite_url: str) -> None:
     """With clients that cannot be meant so `wxlogin serve` ends with status 5, the setting's name and an example."""
     done = run("serve", "--port", "0", env=environment(clients=json.dumps(clients), database_url=sqlite_url))
 
     assert done.returncode == 5
-    assert done.stderr.startswith(f"wxlogin: WXLOGIN_CLIENTS: {told}")
+    assert done.stderr.startswith(f"wxlogin: WXLOGIN_CLIENTS: {text}")
     assert "\n  example: WXLOGIN_CLIENTS=" in done.stderr
     assert "gue55ed" not in done.stderr

@@ -65,7 +65,7 @@ class Trap:
 
 @each_readme
 def test_a_planted_pickle_is_not_unpickled(page: str, own_redis_url: str, tmp_path: Path) -> None:
-    """Whoever can write to Redis cannot run code in the program that waits for a result."""
+    """Write access to Redis is not enough to run code in the program that waits for a result."""
     planted = pickle.dumps(Trap(tmp_path / "trap"))
     with Redis.from_url(own_redis_url) as redis:
         redis.delete("wxlogin")

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from entrypoints.problems import OUTCOMES
-from support.happenings import EVERYTHING, Line, Told, let_it_happen
+from support.happenings import EVERYTHING, Line, Logged, let_it_happen
 from support.pages import ROOT, section, table
 from support.servers import sqlite_url
 
@@ -15,7 +15,7 @@ COMMON = {"timestamp", "level", "event", "request_id"}
 
 
 @pytest.fixture(scope="module")
-def log(own_redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
+def log(own_redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Logged]:
     """Everything that can happen, each with what was logged of it and what had to be."""
     return let_it_happen(own_redis_url, sqlite_url(tmp_path_factory.mktemp("log")))
 
@@ -29,7 +29,7 @@ def is_due(line: Line, due: Line) -> bool:
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
-def test_what_happens_is_logged_once(log: dict[str, Told], name: str) -> None:
+def test_what_happens_is_logged_once(log: dict[str, Logged], name: str) -> None:
     """Each event is one line that says who and from where; nothing else is logged of it."""
     lines, due = log[name].lines, log[name].due
 
@@ -38,17 +38,17 @@ def test_what_happens_is_logged_once(log: dict[str, Told], name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
-def test_what_is_not_known_is_not_said(log: dict[str, Told], name: str) -> None:
+def test_what_is_not_known_is_not_said(log: dict[str, Logged], name: str) -> None:
     """No line has a field without a value, and none names a user, a session or an address that it does not know."""
     for line, due in zip(log[name].lines, log[name].due, strict=True):
         assert None not in line.values()
         assert {"ip", "appid", "user_id", "session_id", "errcode", "rid"} & set(line) <= set(due)
 
 
-def test_the_page_has_every_security_event_with_its_fields(log: dict[str, Told]) -> None:
+def test_the_page_has_every_security_event_with_its_fields(log: dict[str, Logged]) -> None:
     """What is logged stands in the table, and nothing else does."""
     found: dict[str, set[str]] = {}
-    for line in [line for told in log.values() for line in told.lines if line["event"] != "store_unavailable"]:
+    for line in [line for logged in log.values() for line in logged.lines if line["event"] != "store_unavailable"]:
         found.setdefault(line["event"], set()).update(set(line) - COMMON)
 
     assert {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in table(PAGE, "event | fields")} == found

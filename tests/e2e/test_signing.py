@@ -120,10 +120,10 @@ def test_wrong_keys_are_explained(signed: Service, sandbox: Sandbox, name: str) 
 
     assert (answer["code"], answer.get("errcode")) == (code, errcode)
     assert "WeChat console" not in answer["detail"]
-    assert "WeChat console" in told(signed, code, errcode)["detail"]
+    assert "WeChat console" in line_of(signed, code, errcode)["detail"]
 
 
-def told(signed: Service, code: str, errcode: int | None) -> dict[str, Any]:
+def line_of(signed: Service, code: str, errcode: int | None) -> dict[str, Any]:
     """The line of the log about this error; waits for it."""
 
     def found() -> list[dict[str, Any]]:
@@ -139,7 +139,7 @@ def test_an_app_without_keys_is_told_what_it_lacks(signed: Service, sandbox: San
     answer = Person(signed, sandbox, "without-keys").bind_phone()
 
     assert answer["code"] == "app_misconfigured"
-    assert "Add `signing`" in told(signed, answer["code"], answer["errcode"])["detail"]
+    assert "Add `signing`" in line_of(signed, answer["code"], answer["errcode"])["detail"]
 
 
 def test_the_doctor_proves_the_keys(sandbox: Sandbox, tmp_path: Path) -> None:

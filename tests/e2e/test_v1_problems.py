@@ -157,7 +157,7 @@ def test_readiness_names_what_it_checked(service: Service, redis_service: Servic
 
 
 def test_readiness_says_no_more_than_which(open_service: Open, tmp_path: Path) -> None:
-    """Whoever may ask /readyz learns which store is away, and not from what driver; the log says that."""
+    """/readyz says which store is away, and not by what driver; the log says that."""
     redis_url = f"redis://127.0.0.1:{free_port()}/0"
     with open_service(redis_url=redis_url, database_url=sqlite_url(tmp_path)) as blind:
         for path in tmp_path.iterdir():
@@ -169,9 +169,9 @@ def test_readiness_says_no_more_than_which(open_service: Open, tmp_path: Path) -
             {"status": "unavailable", "checks": {"database": "unavailable", "session store": "unavailable"}},
         )
         wait_until(lambda: blind.process.text().count('"/readyz"') == 2, "the log")
-        told = {line["store"]: line["detail"] for line in blind.process.events() if line.get("where") == "/readyz"}
-        assert re.fullmatch(r"The database does not answer as it should \(\w+Error\)", told["database"])
-        assert told["session store"] == "Redis does not answer as it should (ConnectionError)"
+        details = {line["store"]: line["detail"] for line in blind.process.events() if line.get("where") == "/readyz"}
+        assert re.fullmatch(r"The database does not answer as it should \(\w+Error\)", details["database"])
+        assert details["session store"] == "Redis does not answer as it should (ConnectionError)"
 
 
 OPTIONAL = {"docs": ["/docs", "/docs/openapi.json", "/docs/assets/swagger_style.css"], "metrics": ["/metrics"]}

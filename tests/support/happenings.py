@@ -77,7 +77,7 @@ def whose(login: Line) -> Line:
     return {"appid": APPID, "user_id": login["user"]["id"], "session_id": login["session"]["id"]}
 
 
-def refused_login(route: str, sent: Line | str, fault: Line | None = None, **told: Any) -> Happening:
+def refused_login(route: str, sent: Line | str, fault: Line | None = None, **logged: Any) -> Happening:
     """A login that fails. Without a code of its own the request has a good one."""
 
     def fail(world: World) -> list[Line]:
@@ -85,7 +85,7 @@ def refused_login(route: str, sent: Line | str, fault: Line | None = None, **tol
             world.sandbox.fail(**fault)
         body = {"content": sent} if isinstance(sent, str) else {"json": {"code": world.sandbox.code(), **sent}}
         assert "token" not in world.post(route, **body)
-        return [{"event": "login_failed", "where": route.rstrip("/"), "ip": world.ip, **told}]
+        return [{"event": "login_failed", "where": route.rstrip("/"), "ip": world.ip, **logged}]
 
     return fail
 
@@ -107,9 +107,9 @@ REFUSED: dict[str, tuple[Line | str, Line | None, Line]] = {
         {"code": "app_misconfigured", "errcode": 40125, "rid": RID, "detail": "The AppSecret is wrong. Set ", **NAMED},
     ),
 }
-for each, (sent, fault, told) in REFUSED.items():
+for each, (sent, fault, logged) in REFUSED.items():
     for route in ("/v1/sessions", "/login/"):
-        HAPPENINGS[f"{each}, {route}"] = refused_login(route, sent, fault, **told)
+        HAPPENINGS[f"{each}, {route}"] = refused_login(route, sent, fault, **logged)
 
 
 @happening
@@ -245,32 +245,32 @@ def by_hand(world: World, *command: str) -> list[Line]:
 
 
 @dataclass
-class Told:
+class Logged:
     """What was logged, and what it had to be."""
 
     lines: list[Line]
     due: list[Line]
 
 
-def by_commands(world: World) -> Iterator[tuple[str, Told]]:
+def by_commands(world: World) -> Iterator[tuple[str, Logged]]:
     """What an operator does by hand."""
     first, second, third = world.log_in(), world.log_in(), world.log_in("o-third")
     done = run("login", world.sandbox.code(openid="o-third"), "--appid", APPID, env=world.env)
     (login,) = [json.loads(line) for line in done.stderr.splitlines()]
-    yield "login", Told([login], [{"event": "login", **whose(third | json.loads(done.stdout)), "is_new": False}])
+    yield "login", Logged([login], [{"event": "login", **whose(third | json.loads(done.stdout)), "is_new": False}])
     ended = by_hand(world, "sessions", "end", first["session"]["id"])
-    yield "end", Told(ended, [{"event": "logout", **whose(first)}])
+    yield "end", Logged(ended, [{"event": "logout", **whose(first)}])
     user, other = second["user"]["id"], first["user"]["id"]
     all_ended = by_hand(world, "sessions", "end-all", user)
-    yield "end-all", Told(all_ended, [{"event": "logout_everywhere", "user_id": user, "sessions": 1}])
+    yield "end-all", Logged(all_ended, [{"event": "logout_everywhere", "user_id": user, "sessions": 1}])
     blocked = by_hand(world, "users", "block", user)
-    yield "block", Told(blocked, [{"event": "user_blocked", "user_id": user, "sessions": 0}])
-    yield "unblock", Told(by_hand(world, "users", "unblock", user), [{"event": "user_unblocked", "user_id": user}])
+    yield "block", Logged(blocked, [{"event": "user_blocked", "user_id": user, "sessions": 0}])
+    yield "unblock", Logged(by_hand(world, "users", "unblock", user), [{"event": "user_unblocked", "user_id": user}])
     merged = {"event": "users_merged", "user_id": user, "from_id": other, "sessions": 0, "discarded": []}
-    yield "merge", Told(by_hand(world, "users", "merge", other, user), [merged])
+    yield "merge", Logged(by_hand(world, "users", "merge", other, user), [merged])
 
 
-def by_jobs(world: World) -> Iterator[tuple[str, Told]]:
+def by_jobs(world: World) -> Iterator[tuple[str, Logged]]:
     """What the worker does."""
     url = world.env["WXLOGIN_REDIS_URL"]
     login = run_job(url, "wxlogin.login", code=world.sandbox.code(), appid=APPID)
@@ -284,10 +284,10 @@ def by_jobs(world: World) -> Iterator[tuple[str, Told]]:
         {"event": "logout_everywhere", "sessions": 1, "reason": "session_replaced", **user},
     ]
     world.worker.event("logout_everywhere")
-    yield "jobs", Told([line for line in world.worker.events() if line["event"] != "working"], due)
+    yield "jobs", Logged([line for line in world.worker.events() if line["event"] != "working"], due)
 
 
-def without_a_store(env: Environment) -> Told:
+def without_a_store(env: Environment) -> Logged:
     """A login while Redis is away."""
     with service(env=env | {"WXLOGIN_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}) as blind:
         blind.http.post("/login/", json={"code": "x"})
@@ -295,12 +295,12 @@ def without_a_store(env: Environment) -> Told:
         blind.process.stop()
     lines = [line for line in blind.process.events() if line["event"] not in ("serving", "stopping", "stopped")]
     failed = {"event": "login_failed", "level": "error", "where": "/login", "code": "store_unavailable", "cause": ".+"}
-    return Told(lines, [{"event": "store_unavailable", "where": "serve"}, failed | {"ip": "127.0.0.1"}])
+    return Logged(lines, [{"event": "store_unavailable", "where": "serve"}, failed | {"ip": "127.0.0.1"}])
 
 
-def let_it_happen(redis_url: str, database_url: str) -> dict[str, Told]:
+def let_it_happen(redis_url: str, database_url: str) -> dict[str, Logged]:
     """Return what is logged of each of these, by name."""
-    told: dict[str, Told] = {}
+    logged: dict[str, Logged] = {}
     with own_sandbox() as sandbox:
         env = environment(
             database_url=database_url,
@@ -319,10 +319,10 @@ def let_it_happen(redis_url: str, database_url: str) -> dict[str, Told]:
                 world.ip = f"192.0.2.{number}"
                 before = len(world.lines())
                 due = happen(world)
-                told[name] = Told(world.lines()[before:], due)
-            told.update([*by_commands(world), *by_jobs(world)])
-        told["no store"] = without_a_store(env)
-    return told
+                logged[name] = Logged(world.lines()[before:], due)
+            logged.update([*by_commands(world), *by_jobs(world)])
+        logged["no store"] = without_a_store(env)
+    return logged
 
 
 EVERYTHING = [*HAPPENINGS, "login", "end", "end-all", "block", "unblock", "merge", "jobs", "no store"]

@@ -19,9 +19,9 @@ def no_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def warned(**settings: str) -> list[str]:
     """Which checks warn."""
-    told = list(exposures(Settings.model_validate(settings)))
-    assert not [text for _, text in told if "pa55word" in text or "\n  hint: " not in text]
-    return [check for check, _ in told]
+    found = list(exposures(Settings.model_validate(settings)))
+    assert not [text for _, text in found if "pa55word" in text or "\n  hint: " not in text]
+    return [check for check, _ in found]
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ def test_a_file_that_everyone_can_read_is_exposed(tmp_path: Path, monkeypatch: p
     (directory / "clients").chmod(0o640)
     monkeypatch.setenv("WXLOGIN_CONFIG", str(config))
     monkeypatch.setenv("WXLOGIN_SECRETS_DIR", str(directory))
-    told = [text for _, text in exposures(Settings.model_construct())]
+    texts = [text for _, text in exposures(Settings.model_construct())]
 
-    assert [text.split()[7] for text in told] == [
+    assert [text.split()[7] for text in texts] == [
         str(path) for path in (config, directory / "WXLOGIN_ENCRYPTION_KEYS", directory / "app_secret")
     ]
     config.write_text('log_level = "info"', encoding="utf-8")

@@ -143,7 +143,7 @@ def test_what_only_an_operator_can_act_on_stays_with_the_operator() -> None:
 
 @pytest.mark.parametrize("kind", CLIENT_DETAILS)
 def test_the_shell_says_what_only_an_operator_can_act_on(kind: type[WxLoginError]) -> None:
-    """Whoever is at the terminal reads the error's own text, with what WeChat said."""
+    """At the terminal stands the error's own text, with what WeChat said."""
     assert explained(kind("set WXLOGIN_APP_SECRET", errcode=40125)) == "set WXLOGIN_APP_SECRET (errcode 40125)"
 
 

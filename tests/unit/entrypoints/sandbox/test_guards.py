@@ -1,4 +1,4 @@
-"""No web page drives the sandbox of whoever looks at it."""
+"""No web page drives the sandbox of its reader."""
 
 from collections.abc import AsyncIterator
 
@@ -84,7 +84,7 @@ async def test_a_refused_form_has_no_effect(client: httpx.AsyncClient) -> None:
     ],
 )
 async def test_a_name_that_leads_here_is_refused(client: httpx.AsyncClient, method: str, path: str, host: str) -> None:
-    """Every control, the page too, is 421 to whoever asks for another host: its name was made to lead here."""
+    """Every control, the page too, is 421 when another host is asked for: its name was made to lead here."""
     headers = {"Host": host, "Content-Type": "application/json"}
     answer = await client.request(method, path, content=b"{}", headers=headers)
 
