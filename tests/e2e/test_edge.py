@@ -69,8 +69,8 @@ def identities(responses: list[Response]) -> list[str]:
 
 
 def memory_of(service: Service) -> int:
-    """Return the memory of the processes that serve, in bytes."""
-    return sum(psutil.Process(pid).memory_info().rss for pid in workers_of(service))
+    """Return the memory of all processes of a service, in bytes."""
+    return sum(psutil.Process(pid).memory_info().rss for pid in (service.process.process.pid, *workers_of(service)))
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def bounded(app: ASGIApp, refuse: Refuse, lifecycle: Lifecycle) -> ASGIApp:
             receive = await _checked(scope, receive)
         except OutOfBounds as error:
             answer = refuse(scope, error.status, str(error))
-            await answer.send(_closing(send))
+            await answer.send(send if lifecycle.closing else _closing(send))
             if error.status == 413:
                 await _linger(scope, receive)
             return
@@ -90,7 +90,7 @@ async def _checked(scope: Scope, receive: Receive) -> Receive:
         raise OutOfBounds(431, f"The request has more than {HEAD_FIELDS} header fields")
     if len(head.hosts) != 1 or not head.hosts[0]:
         _require_old_http(scope, head.hosts)
-    return await _body(scope, receive) if head.has_body else _given(b"")
+    return await _body(scope, receive) if head.has_body else NO_BODY
 
 
 def _head_of(headers: RawHeaders) -> Head:
@@ -140,6 +140,9 @@ def _given(body: bytes) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return receive
+
+
+NO_BODY = _given(b"")
 
 
 def _closing(send: Send) -> Send:
