@@ -17,7 +17,7 @@ from entrypoints.http.systemd import notify
 from entrypoints.log import log
 from entrypoints.settings import SettingsError
 
-LINGER_SECONDS = 1.0
+LINGER_SECONDS = 2.0
 """How long a worker that accepts no connection any more serves those it has: each closes with its next answer."""
 
 FINISH_SECONDS = 10.0

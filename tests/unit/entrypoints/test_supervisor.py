@@ -28,8 +28,9 @@ def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
 def obey(channel):
-    channel.send_bytes(READY)
     say("ready", os.getpid())
+    channel.send_bytes(READY)
+    say("reported", os.getpid())
     while True:
         order = channel.recv_bytes()
         say(order.decode(), os.getpid())
@@ -92,10 +93,10 @@ def is_gone(pid: int) -> bool:
 def test_a_stop_orders_drain_close_and_stop(count: int) -> None:
     """Each worker hears all three in this order, and the supervisor returns when the last has ended."""
     with supervised(f"run(obey, {count}, drain=0.1)") as running:
-        running.until("ready", count)
+        running.until("reported", count)
         running.until("serving")
         os.kill(running.pid, signal.SIGTERM)
-        lines = running.until("stopped")
+        lines = [line for line in running.until("stopped") if not line.startswith("reported")]
 
         for pid in running.pids("ready"):
             heard = [line.split()[0] for line in lines if line.endswith(f" {pid}")]
@@ -107,7 +108,7 @@ def test_a_stop_orders_drain_close_and_stop(count: int) -> None:
 def test_a_reload_starts_each_successor_first(count: int) -> None:
     """One worker after the other is told to close when another is ready; none hears drain, and as many are left."""
     with supervised(f"run(obey, {count})") as running:
-        running.until("ready", count)
+        running.until("reported", count)
         running.until("serving")
         os.kill(running.pid, signal.SIGHUP)
         lines = running.until("ended", count)
@@ -186,11 +187,11 @@ def test_a_worker_that_is_asked_to_stop_is_replaced_first() -> None:
     """
     with supervised(program) as running:
         running.until("serving")
-        running.until("ready")
+        running.until("reported")
         os.kill(running.pids("ready")[0], signal.SIGTERM)
         lines = running.until("ended")
 
-        order = [line.split()[0] for line in lines if line != "serving"]
+        order = [line.split()[0] for line in lines if not line.startswith(("serving", "reported"))]
         assert order == ["ready", "ready", "close", "stop", "ended"]
 
 
