@@ -13,7 +13,7 @@ from rich.table import Table
 
 from benchmarks.load import Round
 from benchmarks.servers import OTHER_CORES, SERVER_CORE
-from benchmarks.services import UVICORN
+from benchmarks.services import GRANIAN
 
 PACKAGES = ("wxlogin", "granian", "django", "djangorestframework", "django-redis", "gunicorn")
 
@@ -40,7 +40,7 @@ def baseline_of(result: Result, results: list[Result]) -> Result:
 
 
 def ceiling_of(result: Result, results: list[Result]) -> Result | None:
-    return next((other for other in results if (other.scenario, other.service) == (result.scenario, UVICORN)), None)
+    return next((other for other in results if (other.scenario, other.service) == (result.scenario, GRANIAN)), None)
 
 
 def ratio(result: Result, to: Result) -> float:
