@@ -68,6 +68,7 @@ def test_no_answer_is_wrong_whatever_fails(installed: Installation, working: Loa
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL])
 def test_a_process_that_ends_is_replaced(installed: Installation, working: Load, stop: signal.Signals) -> None:
     """While one of several processes ends, others answer. SIGTERM breaks no request off; SIGKILL loses no session."""
+    wait_until(lambda: len(installed.workers()) == 2, "the one that left before to be gone")
     victim, other = installed.workers()
     os.kill(victim, stop)
     wait_until(lambda: len(set(installed.workers()) - {victim}) == 2, "another process")
