@@ -142,7 +142,9 @@ async def test_a_user_may_have_a_thousand_sessions(world: World) -> None:
     """Without a limit, a user has as many sessions as there were logins, all of which are seen and ended at once."""
     user_id = await world.user()
     sessions = [world.new(user_id) for _ in range(1000)]
-    await asyncio.gather(*(world.store.start(session, SessionKey("a key"), 0) for session in sessions))
+    for start in range(0, len(sessions), 100):  # as many at once as a busy machine answers within a client's time limit
+        wave = sessions[start : start + 100]
+        await asyncio.gather(*(world.store.start(session, SessionKey("a key"), 0) for session in wave))
     open_before = await world.store.of_user(user_id)
     await world.store.end(open_before, EndReason.ENDED, world.clock.now)
 

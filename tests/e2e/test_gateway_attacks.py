@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from time import sleep
 from typing import Any
 
 import pytest
 
-from support import gateways, plain_http
+from support import gateways, plain_http, processes
 from support.processes import Sandbox, Service
 from support.raw_http import connect, exchange, parse, request
 
@@ -25,9 +24,16 @@ class Front:
 
 
 @pytest.fixture(scope="module")
-def believing(open_service: Any) -> Iterator[Service]:
+def wechat() -> Iterator[Sandbox]:
+    """A WeChat of these tests' own: an attack that is refused leaves its slow answers to nobody else."""
+    with processes.sandbox() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def believing(open_service: Any, wechat: Sandbox) -> Iterator[Service]:
     """A service that believes the gateways."""
-    with open_service(trusted_proxies=PROXY) as running:
+    with open_service(trusted_proxies=PROXY, wechat_url=wechat.url) as running:
         yield running
 
 
@@ -44,17 +50,10 @@ def front(
         yield Front(url, believing)
 
 
-@contextmanager
-def slow_wechat(sandbox: Sandbox, path: str, calls: int) -> Iterator[None]:
-    """WeChat takes a moment for so many calls of a path."""
-    sandbox.fail(path=path, delay_seconds=0.2, times=calls)
-    yield
-
-
 @pytest.mark.parametrize("path", ["/v1/wechat/session-key", "/v1/sessions", "/orders"])
-def test_no_user_gets_the_answer_of_another(front: Front, sandbox: Sandbox, path: str) -> None:
+def test_no_user_gets_the_answer_of_another(front: Front, wechat: Sandbox, path: str) -> None:
     """An attacker hides a request in the body behind an upgrade; a user who logs in meanwhile gets their own token."""
-    attacker = front.service.log_in(sandbox.code())
+    attacker = front.service.log_in(wechat.code())
     hidden = request("/v1/wechat/session-key", f"Authorization: Bearer {attacker['token']}")
     head = request(
         path,
@@ -77,14 +76,15 @@ def test_no_user_gets_the_answer_of_another(front: Front, sandbox: Sandbox, path
 
     def log_in(number: int) -> tuple[str, str]:
         openid = f"o-victim-{number}"
-        code = sandbox.code(openid=openid)
+        code = wechat.code(openid=openid)
         answer = plain_http.ask(f"{front.url}/v1/sessions", "POST", json={"code": code})
         assert answer.status_code == 201, answer.text
         me = front.service.http.get("/v1/me", headers={"Authorization": f"Bearer {answer.json()['token']}"}).json()
         return openid, me["accounts"][0]["openid"]
 
     for attempt in range(ROUNDS):
-        with slow_wechat(sandbox, "/wxa/checksession", 2), ThreadPoolExecutor(1) as clients:
+        wechat.fail(path="/wxa/checksession", delay_seconds=0.2, times=2)
+        with ThreadPoolExecutor(1) as clients:
             attacking = clients.submit(attack)
             victims = []
             while not attacking.done() or len(victims) < 5:
@@ -97,11 +97,11 @@ def test_no_user_gets_the_answer_of_another(front: Front, sandbox: Sandbox, path
 
 
 @pytest.mark.parametrize("name", ["X-Forwarded-For", "Authorization"])
-def test_no_trailer_is_believed(front: Front, sandbox: Sandbox, name: str) -> None:
+def test_no_trailer_is_believed(front: Front, wechat: Sandbox, name: str) -> None:
     """What follows a chunked login through a gateway forges no address, and authenticates no one."""
-    user = front.service.log_in(sandbox.code())
+    user = front.service.log_in(wechat.code())
     value = {"X-Forwarded-For": FORGED, "Authorization": f"Bearer {user['token']}"}[name]
-    body = f'{{"code":"{sandbox.code()}"}}'.encode()
+    body = f'{{"code":"{wechat.code()}"}}'.encode()
     chunked = request("/v1/sessions", "Transfer-Encoding: chunked", f"Trailer: {name}", method="POST")
     chunks = f"{len(body):x}\r\n".encode() + body + f"\r\n0\r\n{name}: {value}\r\n\r\n".encode()
     answers = exchange(front.url, chunked.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), chunks)
@@ -112,9 +112,9 @@ def test_no_trailer_is_believed(front: Front, sandbox: Sandbox, name: str) -> No
     assert front.service.auth(user["token"]).status_code == 204
 
 
-def test_an_upgrade_loses_no_login(front: Front, sandbox: Sandbox) -> None:
+def test_an_upgrade_loses_no_login(front: Front, wechat: Sandbox) -> None:
     """Java's HttpClient offers h2c with every POST: its login works through each gateway."""
-    body = f'{{"code":"{sandbox.code()}"}}'.encode()
+    body = f'{{"code":"{wechat.code()}"}}'.encode()
     offer = ["Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABkAAQAAP__"]
     with connect(front.url) as wire:
         wire.send(request("/login/", *offer, f"Content-Length: {len(body)}", method="POST"))

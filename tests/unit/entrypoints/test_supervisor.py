@@ -232,8 +232,8 @@ def test_the_workers_of_a_killed_supervisor_notice() -> None:
     """When the supervisor is killed, each worker's channel ends, though workers were forked after it."""
     program = """
     def work(channel):
-        say("ready", os.getpid())
         channel.send_bytes(READY)
+        say("reported", os.getpid())
         try:
             channel.recv_bytes()
         except (EOFError, OSError):
@@ -241,11 +241,11 @@ def test_the_workers_of_a_killed_supervisor_notice() -> None:
     run(work, 3)
     """
     with supervised(program) as running:
-        running.until("ready", 3)
+        running.until("reported", 3)
         running.process.kill()
         running.until("orphaned", 3)
 
-        wait_until(lambda: all(map(is_gone, running.pids("ready"))), "the workers' end")
+        wait_until(lambda: all(map(is_gone, running.pids("reported"))), "the workers' end")
 
 
 def test_nothing_listens_before_a_worker_is_ready() -> None:
