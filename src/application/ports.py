@@ -104,11 +104,11 @@ class UserRepository(Protocol):
 
     @abstractmethod
     async def find_or_create(self, identity: Identity, now: datetime) -> tuple[User, bool]:
-        """The one user of this identity, and whether they are new. `accounts` may be left out of the answer.
+        """Return the user of this identity, and whether it was created. `accounts` may be empty.
 
-        However many calls run at once, an (appid, openid) has one user, and so have accounts that share a unionid. A
-        unionid that arrives late is added; one that another user has already is recorded as a conflict and changes
-        nobody. If that other user is blocked, the returned user is, too: they are one person.
+        Concurrent calls agree: an (appid, openid) has one user, and accounts with the same unionid share one. A unionid
+        that arrives later is added to the user. If another user already has it, a conflict is recorded, neither user
+        changes, and the returned user is blocked when the other is, because both are the same person.
         """
 
     @abstractmethod

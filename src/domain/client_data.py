@@ -52,10 +52,10 @@ def check_watermark(data: Mapping[str, Any], appid: AppId) -> None:
 
 
 def check_openid(data: Mapping[str, Any], identity: Identity) -> None:
-    """Raise DataUndecryptable if the decrypted data names another user than this one.
+    """Raise DataUndecryptable if the decrypted data has an `openId` that is not this user's.
 
-    AES-CBC proves nothing about who made the data: whoever holds it can change its first block by changing the iv, and
-    `openId` stands there. Phone numbers and run data name no user.
+    AES-CBC does not authenticate: a client can change the first block, where `openId` is, by changing the iv. Phone
+    numbers and run data have no `openId`.
     """
     if data.get("openId", identity.openid) != identity.openid:
         raise DataUndecryptable("The data names another user than this session's; send it as WeChat gave it")

@@ -94,7 +94,7 @@ class User:
     blocked_at: datetime | None = None
 
     def as_blocked_as(self, other: "User | None") -> Self:
-        """Return this user, blocked if the other one is, who is the same person by their unionid."""
+        """Return this user, blocked if `other` is. Both are the same person: they share a unionid."""
         return replace(self, blocked_at=self.blocked_at or other.blocked_at) if other else self
 
     def require_admitted(self) -> None:

@@ -13,7 +13,7 @@ from structlog.contextvars import bound_contextvars
 from application.sessions import Sessions
 from domain.errors import WxLoginError
 from domain.session import Session
-from entrypoints.http.caller import bearer_token
+from entrypoints.http.caller import token_of
 from entrypoints.http.contract import PROBLEM_JSON
 from entrypoints.http.raw import RawHeaders, RawResponse
 from entrypoints.http.request_ids import request_id_of
@@ -77,7 +77,7 @@ class Checks:
 
     async def _check_one(self, headers: RawHeaders, future: asyncio.Future[RawResponse]) -> None:
         try:
-            answer = _admitted(await self._sessions.authenticate(_token(headers)))
+            answer = _admitted(await self._sessions.authenticate(token_of(headers)))
         except Exception as error:  # noqa: BLE001  # as above
             answer = _refused(error, headers)
         _settle(future, answer)
@@ -93,13 +93,9 @@ def _settle(future: asyncio.Future[RawResponse], answer: RawResponse) -> None:
         future.set_result(answer)
 
 
-def _token(headers: RawHeaders) -> str:
-    return bearer_token([value.decode("latin-1") for name, value in headers if name == b"authorization"])
-
-
 def _only_token(headers: RawHeaders) -> str:
     try:
-        return _token(headers)
+        return token_of(headers)
     except WxLoginError:  # opens nothing, as ""; `_check_one` says why
         return ""
 
@@ -122,7 +118,7 @@ def _logged(error: Exception) -> RawResponse:
 
 
 def _identity(session: Session) -> RawHeaders:
-    """Who is calling; the X-WX names are WeChat Cloud Run's, so that its code moves over unchanged."""
+    """Return the caller's identity. The X-WX names are WeChat Cloud Run's, so that its code works unchanged."""
     headers = [
         (b"cache-control", b"no-store"),
         (b"x-user-id", session.user_id.encode()),

@@ -1,4 +1,4 @@
-"""Who is calling, as far as a request tells."""
+"""What a request says of its caller: token, address, user agent and mini-program."""
 
 import re
 from ipaddress import IPv6Address, IPv6Network, ip_address
@@ -14,7 +14,7 @@ from application.rate_limits import LoginQuota
 from application.sessions import Sessions
 from domain.errors import RequestInvalid
 from domain.session import Client, Session
-from entrypoints.http.raw import header_of
+from entrypoints.http.raw import RawHeaders, header_of
 from entrypoints.problems import rate_limit_headers
 
 USER_AGENT_LENGTH = 256
@@ -29,7 +29,7 @@ class CallerRequest(Request[Any, Any, State]):
     """A request whose body may be anything."""
 
     async def json(self) -> Any:
-        """The decoded body. Raises ClientException, for what the decoder does not call its own error too."""
+        """Return the decoded body. Raises ClientException for all that cannot be decoded."""
         try:
             return await super().json()
         except RecursionError:
@@ -38,26 +38,25 @@ class CallerRequest(Request[Any, Any, State]):
             raise ClientException("The request's body is not UTF-8") from None
 
 
-def bearer_token(authorizations: list[str]) -> str:
-    """The token of the Authorization headers, or "" when there is none. Raises RequestInvalid if there are several."""
+def token_of(headers: RawHeaders) -> str:
+    """Return the bearer token of the Authorization header (RFC 6750 section 2.1), or "" when there is none.
+
+    Raises RequestInvalid when there are several such headers.
+    """
+    authorizations = [value for name, value in headers if name == b"authorization"]
     if len(authorizations) > 1:
         raise RequestInvalid("The request has several Authorization headers")
-    scheme, _, token = authorizations[0].strip().partition(" ") if authorizations else ("", "", "")
+    scheme, _, token = authorizations[0].decode("latin-1").strip().partition(" ") if authorizations else ("", "", "")
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
 async def provide_session(request: CallerRequest, sessions: NamedDependency[Sessions]) -> Session:
-    """The live session that the request's token opens."""
-    return await sessions.authenticate(bearer_token(request.headers.getall("authorization", [])))
-
-
-def token_of(scope: Scope) -> str:
-    """Return the token that a request carries; "" when it carries none. Raises as `bearer_token`."""
-    return bearer_token([value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"])
+    """Return the live session that the request's token opens. Raises as `token_of` and `Sessions.authenticate`."""
+    return await sessions.authenticate(token_of(request.scope["headers"]))
 
 
 def client_of(scope: Scope) -> Client:
-    """The device of a login."""
+    """Return the user agent and the IP address that a login comes from."""
     user_agent = header_of(scope, b"user-agent")[:USER_AGENT_LENGTH]
     return Client(user_agent or None, address_of(scope))
 
@@ -73,38 +72,31 @@ def address_of(scope: Scope) -> str | None:
 
 
 async def admit(scope: Scope) -> dict[str, str]:
-    """Count a login of the caller's address, and say in headers what it has left.
-
-    Raises RateLimited, and RequestInvalid for a request with several Authorization headers.
-    """
-    bearer_token([value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"])
+    """Count a login against the limit of its client, and return the RateLimit headers. Raises RateLimited."""
     quota: LoginQuota = scope["litestar_app"].state.container.login_quota()
-    network = counted_as(scope)
+    network = network_of(scope)
     return rate_limit_headers(await quota.take(network) if network else None)
 
 
-def counted_as(scope: Scope) -> str | None:
-    """Return what limits take for one client: its network, or "unknown" for all whom a proxy gives no IP address.
+def network_of(scope: Scope) -> str | None:
+    """Return the network that rate limits count as one client.
 
-    None: the request came through a UNIX socket without a proxy that names its client.
+    This is the IPv4 address, or the /64 of an IPv6 address, in which a device chooses its addresses (RFC 8981).
+    Returns "unknown" when a proxy gives no IP address, and None when the request came through a UNIX socket without a
+    proxy that names its client.
     """
     if not scope["client"] or not scope["client"][0]:
         return None
-    return network_of(address_of(scope) or "unknown")
-
-
-def network_of(address: str) -> str:
-    """What counts as one address: of IPv6 the /64, in which a device takes what addresses it likes (RFC 8981)."""
-    try:
-        ip = ip_address(address)
-    except ValueError:
-        return address
+    address = address_of(scope)
+    if address is None:
+        return "unknown"
+    ip = ip_address(address)
     if isinstance(ip, IPv6Address):
         return str(ip.ipv4_mapped or IPv6Network((int(ip), 64), strict=False))
     return str(ip)
 
 
 def hinted_appid(scope: Scope) -> str | None:
-    """The appid in a mini-program's Referer."""
+    """Return the appid in a mini-program's Referer, or None."""
     match = REFERER.match(header_of(scope, b"referer"))
     return match[1] if match else None

@@ -1,4 +1,4 @@
-"""The edge of the service: what every request has to keep to before a route sees it.
+"""The edge of the service: the bounds that every request is held to before a route sees it.
 
 The server (`entrypoints.http.engine`) splits connections into requests. Here each request is held to the bounds of the
 public interface, gets its body, and loses its connection when the process is about to stop.
@@ -22,8 +22,8 @@ BODY_BYTES = 64 * 1024
 """Real requests are below one KiB."""
 BODY_SECONDS = 30.0
 
-LINGER_BYTES = 4 * 1024 * 1024
-LINGER_SECONDS = 2.0
+DISCARD_BYTES = 4 * 1024 * 1024
+DISCARD_SECONDS = 2.0
 """How much of a refused body is read and dropped, and for how long: a client that is still sending when the connection
 closes loses the answer (RFC 9112 section 9.6)."""
 
@@ -42,7 +42,7 @@ class Lifecycle:
 
 
 class Head(NamedTuple):
-    """What the edge has to know of a request's header fields."""
+    """The size in bytes, the number of fields and the Host values of a request's head, and whether a body follows."""
 
     size: int
     fields: int
@@ -74,7 +74,7 @@ def bounded(app: ASGIApp, refuse: Refuse, lifecycle: Lifecycle) -> ASGIApp:
             answer = refuse(scope, error.status, str(error))
             await answer.send(send if lifecycle.closing else _closing(send))
             if error.status == 413:
-                await _linger(scope, receive)
+                await _discard(scope, receive)
             return
         await app(scope, receive, send)
 
@@ -82,7 +82,7 @@ def bounded(app: ASGIApp, refuse: Refuse, lifecycle: Lifecycle) -> ASGIApp:
 
 
 async def _checked(scope: Scope, receive: Receive) -> Receive:
-    """Return what gives the request's body at once. Raises OutOfBounds."""
+    """Return a `receive` that gives the whole body in one message. Raises OutOfBounds."""
     head = _head_of(scope["headers"])
     if head.size + len(scope["raw_path"]) + len(scope["query_string"]) > HEAD_BYTES:
         raise OutOfBounds(431, f"The request's head is larger than {HEAD_BYTES} bytes")
@@ -156,14 +156,14 @@ def _closing(send: Send) -> Send:
     return sending
 
 
-async def _linger(scope: Scope, receive: Receive) -> None:
-    """Drop what a client is still sending, for a while. One that waits for `100 Continue` sends nothing more."""
+async def _discard(scope: Scope, receive: Receive) -> None:
+    """Read and drop the rest of a refused body, within the bounds above, unless the client waits for `100 Continue`."""
     if any(name == b"expect" for name, _ in scope["headers"]):
         return
     dropped = 0
     try:
-        async with asyncio.timeout(LINGER_SECONDS):
-            while dropped < LINGER_BYTES and (message := await receive())["type"] == "http.request":
+        async with asyncio.timeout(DISCARD_SECONDS):
+            while dropped < DISCARD_BYTES and (message := await receive())["type"] == "http.request":
                 dropped += len(message.get("body", b""))
                 if not message.get("more_body", False):
                     return

@@ -15,7 +15,7 @@ from entrypoints.http.edge import HEAD_BYTES, HEAD_SECONDS
 from entrypoints.http.listener import BACKLOG, Listener
 
 LOGGING = {"handlers": {}, "incremental": True, "loggers": {"_granian": {"propagate": True}}}
-"""What Granian logs goes where all logs go; by itself it takes logging over and writes to stdout."""
+"""Sends Granian's log to the handlers of the service. By default Granian configures logging anew, for stdout."""
 
 
 class Engine(Server):

@@ -97,7 +97,7 @@ MALFORMED = ArticleAnswer(3, MESSAGES[RequestInvalid])
 
 
 async def _log_in(scope: Scope, asked: LoginRequest | None) -> Enveloped:
-    held = token_of(scope)
+    held = token_of(scope["headers"])
     headers = await admit(scope)
     login: LoginUseCase = scope["litestar_app"].state.container.login()
     logged_in = await login(asked or LoginRequest(), client_of(scope), hinted_appid(scope), held)

@@ -19,7 +19,7 @@ from domain.identity import AppId
 from domain.session import Session
 from entrypoints.answers import SecretStruct
 from entrypoints.container import Container
-from entrypoints.http.caller import CallerRequest, address_of, counted_as
+from entrypoints.http.caller import CallerRequest, address_of, network_of
 from entrypoints.http.contract import CLIENT, problems
 from entrypoints.http.errors import AnyRequest, as_error, route_of
 from entrypoints.log import log, log_error, log_session
@@ -103,7 +103,7 @@ async def provide_client(request: CallerRequest, state: State) -> Client:
         if client and hmac.compare_digest(client.secret.get_secret_value().encode(), secret.encode()):
             return Client(name, frozenset(map(AppId, client.apps)) if client.apps else None)
     ip = address_of(request.scope)
-    if network := counted_as(request.scope):
+    if network := network_of(request.scope):
         await container.client_failures().take(network)
     log.warning("client_refused", ip=ip, client=next((name for name, _ in pairs if name in configured), None))
     raise ClientUnknown
@@ -123,7 +123,7 @@ def _credentials(authorization: str) -> list[tuple[str, str]]:
 
 
 def client_unknown(_request: AnyRequest, _error: ClientUnknown) -> Response[OAuthError]:
-    """401, and how to do it."""
+    """Return 401 with the scheme to use."""
     error = OAuthError("invalid_client", "Send the id and secret of one of WXLOGIN_CLIENTS by HTTP Basic")
     return Response(error, status_code=401, headers={**CHALLENGE, **NO_STORE})
 
@@ -138,7 +138,7 @@ def client_limited(request: AnyRequest, error: RateLimited) -> Response[OAuthErr
 
 
 def request_invalid(_request: AnyRequest, error: HTTPException) -> Response[OAuthError]:
-    """400 for what is no form, or lacks the token."""
+    """Return 400 for a body that is no form or has no token."""
     status = error.status_code if error.status_code == 405 else 400
     headers = {**(error.headers or {}), **NO_STORE}
     return Response(OAuthError("invalid_request", as_error(error).detail), status_code=status, headers=headers)
@@ -160,7 +160,7 @@ REFUSALS: dict[str, Any] = {
 async def introspect(
     data: URLEncodedBody[TokenRequest], client: NamedDependency[Client], sessions: NamedDependency[Sessions]
 ) -> Introspection:
-    """Whose token it is. Asking uses the session, as /auth does. A token of an app that is not the client's is none."""
+    """Return whose token it is, and count this as use of its session. Tokens of other apps are inactive."""
     try:
         return Introspection.of(await sessions.authenticate(data.token, client.apps))
     except Unauthenticated:
@@ -174,7 +174,7 @@ async def revoke(
     client: NamedDependency[Client],
     sessions: NamedDependency[Sessions],
 ) -> Response[bytes]:
-    """Log out the session that the token opens. A token that opens none is as good as revoked."""
+    """Log out the session that the token opens; 200 also when it opens none (RFC 7009 section 2.2)."""
     if revoked := await sessions.revoke(data.token, client.apps):
         log_session("revoked", revoked, ip=address_of(request.scope), client=client.id)
     return Response(b"", media_type="text/plain")

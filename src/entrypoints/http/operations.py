@@ -25,7 +25,7 @@ Status = Literal["ok", "unavailable", "stopping"]
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """What the service needs, and whether it answers."""
+    """The state of each store that the service needs, and of the service itself."""
 
     status: Literal["ok", "unavailable"]
     checks: dict[str, Status]

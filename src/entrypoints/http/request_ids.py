@@ -12,7 +12,7 @@ from entrypoints.http.raw import RawHeaders
 HEADER = b"x-request-id"
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
-"""What is taken over from a client or a gateway: it can stand in a header and in a log, and is not too long."""
+"""The request ids that are accepted from a client or gateway: safe in a header and in a log, and bounded in length."""
 
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 """Version, trace id, parent id and flags: https://www.w3.org/TR/trace-context/#traceparent-header."""

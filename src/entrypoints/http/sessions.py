@@ -22,7 +22,7 @@ async def log_in(
     login: NamedDependency[LoginUseCase],
 ) -> Response[LoginAnswer]:
     """Log in with the code of wx.login(). Keep the token: it is shown once."""
-    held = token_of(request.scope)
+    held = token_of(request.scope["headers"])
     headers = await admit(request.scope)
     logged_in = await login(data, client_of(request.scope), hinted_appid(request.scope), held)
     log_login(logged_in)
