@@ -17,18 +17,8 @@ from entrypoints.http.app import create_app
 from entrypoints.http.edge import Lifecycle
 from entrypoints.http.engine import Engine
 from entrypoints.http.listener import Listener
-from entrypoints.http.supervisor import (
-    ALIVE,
-    CLOSE,
-    DRAIN,
-    FINISH_SECONDS,
-    LEAVING,
-    LINGER_SECONDS,
-    READY,
-    STOP,
-    StartFailed,
-    Supervisor,
-)
+from entrypoints.http.supervisor import StartFailed, Supervisor
+from entrypoints.http.worker_process import ALIVE, CLOSE, DRAIN, FINISH_SECONDS, LEAVING, LINGER_SECONDS, READY, STOP
 from entrypoints.log import configure_logging, log
 from entrypoints.metrics import counted_together, forget_gauges
 from entrypoints.problems import Exit, explained

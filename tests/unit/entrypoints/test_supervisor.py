@@ -19,7 +19,8 @@ HEAD = """
 import os, signal, sys, time
 from entrypoints.http import supervisor
 from entrypoints.http.listener import Listener
-from entrypoints.http.supervisor import ALIVE, CLOSE, DRAIN, LEAVING, READY, STOP, Supervisor
+from entrypoints.http.supervisor import Supervisor
+from entrypoints.http.worker_process import ALIVE, CLOSE, DRAIN, LEAVING, READY, STOP
 
 supervisor.LINGER_SECONDS = supervisor.PAUSE_SECONDS = 0.05
 supervisor.FINISH_SECONDS = -0.9

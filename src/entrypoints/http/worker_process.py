@@ -1,0 +1,69 @@
+"""One worker process of `wxlogin serve`, as its supervisor sees it, and the messages that the two exchange."""
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
+
+from entrypoints.log import log
+
+LINGER_SECONDS = 2.0
+"""How long a worker that accepts no connection any more serves those it has: each closes with its next answer."""
+
+FINISH_SECONDS = 10.0
+"""How long requests in flight may take when a worker stops: longer than any of their time limits."""
+
+READY, ALIVE, LEAVING = b"ready", b"alive", b"leaving"
+"""What a worker reports: it serves; its event loop turns; a signal of its own asked it to stop."""
+
+DRAIN, CLOSE, STOP = b"drain", b"close", b"stop"
+"""What a worker is ordered to do: be unready, and close each connection with its next answer; accept no connection any
+more, and close those there are likewise; finish the requests in flight and end."""
+
+FORK = multiprocessing.get_context("fork")
+
+Work = Callable[[Connection], None]
+"""The whole life of a worker: it reports and takes orders on the connection, and returns when it has stopped."""
+
+
+class Worker:
+    """One worker process, as its supervisor sees it. Times are in monotonic seconds."""
+
+    def __init__(self, work: Work, predecessor: "Worker | None" = None) -> None:
+        self.predecessor = predecessor
+        self.heard_at = time.monotonic()
+        self.is_ready = self.is_leaving = False
+        self.stop_at: float | None = None
+        self.kill_at: float | None = None
+        self.channel, theirs = FORK.Pipe()
+        self.process = FORK.Process(target=self._run, args=[work, theirs])
+        self.process.start()
+        theirs.close()
+
+    def _run(self, work: Work, channel: Connection) -> None:
+        self.channel.close()  # else the supervisor's death would go unnoticed
+        work(channel)
+
+    def leave(self) -> None:
+        """Order CLOSE now, and STOP LINGER_SECONDS later."""
+        if not self.is_leaving:
+            self.is_leaving = True
+            self.order(CLOSE)
+            self.stop_at = time.monotonic() + LINGER_SECONDS
+
+    def stop(self) -> None:
+        """Order STOP, and kill the process if it has not ended a second after FINISH_SECONDS."""
+        self.order(STOP)
+        self.stop_at, self.kill_at = None, time.monotonic() + FINISH_SECONDS + 1
+
+    def kill(self, event: str) -> None:
+        """Kill the process, and log why."""
+        log.error(event, pid=self.process.pid)
+        self.process.kill()
+        self.heard_at, self.kill_at = time.monotonic(), None
+
+    def order(self, order: bytes) -> None:
+        """Give it an order, if it still runs."""
+        with suppress(OSError):  # it has just ended
+            self.channel.send_bytes(order)
