@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
-import httpx
+import httpx2
 from cryptography.fernet import MultiFernet
 from dependency_injector import containers, providers
 from redis.asyncio import Redis
@@ -32,7 +32,7 @@ from adapters.wechat.identity_provider import WeChatIdentityProvider
 from adapters.wechat.platform import WeChatPlatform
 from adapters.wechat.signing import Signer, SigningKeys
 from adapters.wechat.token_issuer import WeChatTokenIssuer
-from adapters.wechat.transport import HttpxTransport, PooledTransport, Transport
+from adapters.wechat.transport import create_transport
 from application.access_tokens import AccessTokens
 from application.block import BlockUsers
 from application.client_data import ClientData
@@ -85,7 +85,7 @@ class Container(containers.DeclarativeContainer):
     """Builds everything, without I/O. `open_container` owns what has to be closed."""
 
     settings = providers.Dependency(instance_of=Settings)
-    transport = providers.Dependency[Transport]()
+    transport = providers.Dependency[httpx2.AsyncBaseTransport]()
     database = providers.Dependency[Database]()
     redis = providers.Dependency(instance_of=Redis)
     cipher = providers.Dependency(instance_of=MultiFernet)
@@ -185,7 +185,7 @@ OpenContainer = Callable[[], AbstractAsyncContextManager[Container]]
 async def open_container(
     settings: Settings,
     *,
-    transport: httpx.AsyncBaseTransport | None = None,
+    transport: httpx2.AsyncBaseTransport | None = None,
     clock: Clock = utc_now,
     prepare: Callable[[Container], None] | None = None,
 ) -> AsyncIterator[Container]:
@@ -197,8 +197,7 @@ async def open_container(
     """
     async with AsyncExitStack() as stack:
         container = Container(settings=settings, cipher=settings.cipher, clock=providers.Object(clock))
-        way = HttpxTransport(transport) if transport else PooledTransport()
-        container.transport.override(await stack.enter_async_context(way))
+        container.transport.override(await stack.enter_async_context(transport or create_transport()))
         database = await stack.enter_async_context(open_database(settings))
         container.database.override(database)
         container.metrics().connections_open(database.watch(container.metrics().connection_used))

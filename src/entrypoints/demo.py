@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import uvloop
 from cryptography.fernet import Fernet
 from dependency_injector import providers
@@ -93,7 +93,7 @@ class Demo:
 
     @asynccontextmanager
     async def _open_container(self) -> AsyncIterator[Container]:
-        transport = httpx.ASGITransport(self._sandbox)  # type: ignore[arg-type]  # the same protocol, typed twice
+        transport = httpx2.ASGITransport(self._sandbox)  # type: ignore[arg-type]  # the same protocol, typed twice
         async with open_container(self._settings, transport=transport) as container:
             for lane in ("identities", "user_repository", "session_store"):
                 port: providers.Provider[Any] = getattr(container, lane)
@@ -129,7 +129,7 @@ async def _run(listener: Listener, settings: Settings, *, once: bool) -> None:
 
 
 async def _log_in(demo: Demo, url: str, *, once: bool) -> None:
-    async with httpx.AsyncClient(base_url=url) as client:
+    async with httpx2.AsyncClient(base_url=url) as client:
         for _ in range(2):  # the first login of a process pays for what is loaded when it is needed
             await client.post("/login/", json={"code": await _code(client)})
         code = await _code(client)
@@ -141,6 +141,6 @@ async def _log_in(demo: Demo, url: str, *, once: bool) -> None:
     diagram.show(url, APPID, serving=not once)
 
 
-async def _code(client: httpx.AsyncClient) -> str:
+async def _code(client: httpx2.AsyncClient) -> str:
     """What wx.login() gives."""
     return str((await client.post("/sandbox/codes", json={"appid": APPID})).raise_for_status().json()["code"])

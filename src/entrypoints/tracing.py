@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
-from urllib.parse import urlsplit
 
 from dependency_injector import providers
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -133,12 +132,11 @@ def start_tracing() -> Tracing | None:
 
 
 def _of_wechat(send: Any, *args: Any) -> tuple[str, dict[str, str]]:
-    if send.__name__ != "send":
+    if send.__name__ != "handle_async_request":
         return send.__name__, {}
-    method, url = args[:2]
-    parts = urlsplit(url)  # the query has the AppSecret and the code
-    where = {"server.address": parts.hostname or "", "url.path": parts.path}
-    return f"{method} {parts.path}", {"http.request.method": method, **where}
+    [request] = args
+    where = {"server.address": request.url.host, "url.path": request.url.path}  # the query has the AppSecret
+    return f"{request.method} {request.url.path}", {"http.request.method": request.method, **where}
 
 
 def _of_sql(system: str) -> Name:

@@ -23,7 +23,7 @@ MODULES = [
 ]
 VENDOR_WORDS = (
     "wechat|weixin|openid|code2session|errcode|redis|valkey|sql|sqlite|postgres|mysql|mariadb|table|row|column|key-?value"
-    "|httpx?|request|response|status|header|json|litestar|taskiq|msgspec|pydantic|fernet"
+    "|httpx2?|request|response|status|header|json|litestar|taskiq|msgspec|pydantic|fernet"
 )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx
+import httpx2
 import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -53,10 +53,10 @@ def key_pair() -> tuple[str, str]:
     return private.decode(), public.decode()
 
 
-def in_process() -> httpx.AsyncClient:
+def in_process() -> httpx2.AsyncClient:
     """A client of a sandbox of its own, without a network."""
-    transport = httpx.ASGITransport(create_sandbox())  # type: ignore[arg-type]  # the same protocol, typed twice
-    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
+    transport = httpx2.ASGITransport(create_sandbox())  # type: ignore[arg-type]  # the same protocol, typed twice
+    return httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1")
 
 
 def sandbox_table(page: str, name: str) -> list[list[str]]:

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import httpx
+import httpx2
 import pytest
 from cryptography.fernet import MultiFernet
 from dependency_injector import providers
 
 from adapters.redis.session_store import RedisSessionStore
 from adapters.sql.session_store import SqlSessionStore
-from adapters.wechat.transport import Transport
 from application import ports
 from application.login import LoginUseCase
 from application.ports import IdentityProvider, Probe, SessionStore, UserRepository
@@ -33,7 +32,7 @@ PORTS = {port for port in vars(ports).values() if isinstance(port, type) and por
 
 PROVIDED: dict[str, Any] = {
     "settings": Settings,
-    "transport": Transport,
+    "transport": httpx2.AsyncBaseTransport,
     "cipher": MultiFernet,
     "kind": str,
     "metrics": Metrics,
@@ -161,11 +160,11 @@ async def test_another_transport_leads_to_another_wechat(tmp_path: Path) -> None
     """The demo's and a test's transport is the one that WeChat is reached through."""
     seen = []
 
-    def wechat(request: httpx.Request) -> httpx.Response:
+    def wechat(request: httpx2.Request) -> httpx2.Response:
         seen.append(request.url.path)
-        return httpx.Response(200, json={"openid": "oAnn", "session_key": "key"})
+        return httpx2.Response(200, json={"openid": "oAnn", "session_key": "key"})
 
-    async with open_container(settings(tmp_path), transport=httpx.MockTransport(wechat)) as container:
+    async with open_container(settings(tmp_path), transport=httpx2.MockTransport(wechat)) as container:
         identity, _ = await container.identities().exchange(LoginCode("code"), AppId(APPID))
 
     assert identity.openid == "oAnn"

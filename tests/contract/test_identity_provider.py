@@ -5,13 +5,12 @@ import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import httpx
+import httpx2
 import pytest
 
 from adapters.memory.identity_provider import MemoryIdentityProvider
 from adapters.wechat.api import WeChatApi
 from adapters.wechat.identity_provider import WeChatIdentityProvider
-from adapters.wechat.transport import HttpxTransport
 from application.ports import IdentityProvider
 from domain.errors import CodeInvalid, CodeUsed
 from domain.identity import AppId, Identity, LoginCode
@@ -50,15 +49,15 @@ async def memory() -> AsyncIterator[Phone]:
 async def wechat() -> AsyncIterator[Phone]:
     """Codes of the sandbox, with the secrets that WeChat knows."""
     sandbox = create_sandbox({appid.value: secret for appid, secret in SECRETS.items()})
-    transport = httpx.ASGITransport(sandbox)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+    transport = httpx2.ASGITransport(sandbox)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
 
         async def wx_login(identity: Identity) -> LoginCode:
             whose = {"appid": identity.appid.value, "openid": identity.openid, "unionid": identity.unionid}
             answer = await client.post("/sandbox/codes", json=whose)
             return LoginCode(answer.raise_for_status().json()["code"])
 
-        yield Phone(WeChatIdentityProvider(WeChatApi(HttpxTransport(transport), WECHAT_URL, 3.0), SECRETS), wx_login)
+        yield Phone(WeChatIdentityProvider(WeChatApi(transport, WECHAT_URL, 3.0), SECRETS), wx_login)
 
 
 @pytest.fixture(params=[memory, wechat])

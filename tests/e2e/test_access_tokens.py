@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from itertools import cycle
 
-import httpx
+import httpx2
 import pytest
 from pydantic import SecretStr
 
@@ -147,23 +147,25 @@ def test_a_killed_fetcher_blocks_nobody_for_long(app: App, wechat: Sandbox, own_
 
 
 def _try(service: Service, token: str) -> None:
-    with suppress(httpx.TransportError):
+    with suppress(httpx2.TransportError):
         ask(service, token)
 
 
-class Recorder(httpx.AsyncBaseTransport):
+class Recorder(httpx2.AsyncBaseTransport):
     """WeChat, which outlives the service, and what it was asked and answered."""
 
-    def __init__(self, wechat: httpx.AsyncBaseTransport) -> None:
+    def __init__(self, wechat: httpx2.AsyncBaseTransport) -> None:
         self.answers: list[tuple[str, int]] = []
         self._wechat = wechat
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Hand it on, and note the errcode."""
         response = await self._wechat.handle_async_request(request)
         answer = json.loads(await response.aread())
         self.answers.append((request.url.path, answer.get("errcode", 0)))
-        return httpx.Response(response.status_code, headers=response.headers, stream=httpx.ByteStream(response.content))
+        return httpx2.Response(
+            response.status_code, headers=response.headers, stream=httpx2.ByteStream(response.content)
+        )
 
 
 def night_settings(database_url: str, redis_url: str) -> Settings:
@@ -180,10 +182,10 @@ def night_settings(database_url: str, redis_url: str) -> Settings:
 @pytest.mark.anyio
 async def test_a_night_without_a_dead_token(sqlite_url: str, own_redis_url: str, clock: Clock) -> None:
     """In 24 hours of a call a minute, with a restart every 96 minutes, 13 tokens do, and no call carries a dead one."""
-    wechat = httpx.ASGITransport(create_sandbox())  # type: ignore[arg-type]  # the same protocol, typed twice
+    wechat = httpx2.ASGITransport(create_sandbox())  # type: ignore[arg-type]  # the same protocol, typed twice
     recorder = Recorder(wechat)
     settings = night_settings(sqlite_url, own_redis_url)
-    async with httpx.AsyncClient(transport=wechat, base_url="http://127.0.0.1/sandbox") as controls:
+    async with httpx2.AsyncClient(transport=wechat, base_url="http://127.0.0.1/sandbox") as controls:
         code = (await controls.post("/codes", json={"appid": APPID})).json()["code"]
         async with open_container(settings, transport=recorder, clock=clock) as container:
             session = (await container.login()(LoginRequest(code))).session

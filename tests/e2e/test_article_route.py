@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from support.processes import APPID, Sandbox, Service
@@ -37,7 +37,7 @@ def referer(appid: str) -> dict[str, str]:
     return {"Referer": f"https://servicewechat.com/{appid}/12/page-frame.html"}
 
 
-def appid_of(service: Service, answer: httpx.Response) -> str:
+def appid_of(service: Service, answer: httpx2.Response) -> str:
     """The app that a login was for."""
     return service.auth(answer.json()["data"]["token"]).headers["x-wx-appid"]
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from support.processes import APPID, Sandbox, Service
@@ -21,7 +21,7 @@ FORGED = {
 }
 
 
-def identity_of(answer: httpx.Response) -> dict[str, str]:
+def identity_of(answer: httpx2.Response) -> dict[str, str]:
     """The headers that say who is calling."""
     return {name: value for name, value in answer.headers.items() if name.startswith(("x-user", "x-session", "x-wx"))}
 
@@ -31,13 +31,13 @@ def challenge(reason: str) -> str:
     return f'Bearer error="invalid_token", error_description="{reason}"'
 
 
-def ask(service: Service, *authorizations: str | bytes) -> httpx.Response:
+def ask(service: Service, *authorizations: str | bytes) -> httpx2.Response:
     """GET /auth with these Authorization headers."""
     headers = [(b"Authorization", value if isinstance(value, bytes) else value.encode()) for value in authorizations]
     return service.http.get("/auth", headers=headers)
 
 
-def refusal(answer: httpx.Response) -> tuple[int, str, str]:
+def refusal(answer: httpx2.Response) -> tuple[int, str, str]:
     """Status, reason and challenge of a refusal, which shows nobody's identity."""
     assert identity_of(answer) == {}
     assert answer.headers["content-type"] == "application/problem+json"

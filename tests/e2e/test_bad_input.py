@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from entrypoints.http.edge import BODY_BYTES
@@ -92,14 +92,14 @@ CONTENT_TYPES = [
 ]
 
 
-def send(service: Service, route: str, token: str | None = None, **request: Any) -> httpx.Response:
+def send(service: Service, route: str, token: str | None = None, **request: Any) -> httpx2.Response:
     """A request with a body, of a user who is logged in."""
     method, path = {**ROUTES, **AFTER_LOGIN}[route]
     headers = {"Authorization": token and f"Bearer {token}", "Content-Type": JSON, **request.pop("headers", {})}
     return service.http.request(method, path, headers={k: v for k, v in headers.items() if v is not None}, **request)
 
 
-def is_refused(answer: httpx.Response, route: str, body: bytes = b"") -> bool:
+def is_refused(answer: httpx2.Response, route: str, body: bytes = b"") -> bool:
     """Whether the answer says that the request is malformed or too large, in the words of its route."""
     status = 413 if len(body) > BODY_BYTES else 400
     if route == "article":
@@ -114,7 +114,7 @@ def is_refused(answer: httpx.Response, route: str, body: bytes = b"") -> bool:
 
 
 def chunks(body: bytes, size: int = 1000) -> Iterator[bytes]:
-    """The body, piece by piece: httpx sends it chunked."""
+    """The body, piece by piece: httpx2 sends it chunked."""
     return (body[start : start + size] for start in range(0, len(body), size))
 
 

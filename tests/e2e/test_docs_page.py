@@ -5,7 +5,7 @@ from base64 import b64encode
 from hashlib import sha256
 from html.parser import HTMLParser
 
-import httpx
+import httpx2
 import pytest
 
 from support.processes import Service
@@ -27,23 +27,23 @@ class Links(HTMLParser):
 
 
 @pytest.fixture
-def page(service: Service) -> httpx.Response:
+def page(service: Service) -> httpx2.Response:
     """The page."""
     return service.http.get("/docs")
 
 
-def assets_of(page: httpx.Response) -> list[str]:
+def assets_of(page: httpx2.Response) -> list[str]:
     """The page's own files; a data: URL is no file."""
     return [link for link in Links(page.text).found if not link.startswith("data:")]
 
 
-def test_the_page_is_html(page: httpx.Response) -> None:
+def test_the_page_is_html(page: httpx2.Response) -> None:
     """/docs answers 200 with a page."""
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
 
 
-def test_the_page_needs_no_internet(page: httpx.Response) -> None:
+def test_the_page_needs_no_internet(page: httpx2.Response) -> None:
     """Whatever the page loads comes from the service itself: no other host is named, not even without a scheme."""
     links = assets_of(page)
 
@@ -53,7 +53,7 @@ def test_the_page_needs_no_internet(page: httpx.Response) -> None:
     assert "https://" not in page.text
 
 
-def test_every_asset_is_there(service: Service, page: httpx.Response) -> None:
+def test_every_asset_is_there(service: Service, page: httpx2.Response) -> None:
     """Each file of the page answers 200, with its type, and is no stub."""
     for link in assets_of(page):
         asset = service.http.get(link)
@@ -63,7 +63,7 @@ def test_every_asset_is_there(service: Service, page: httpx.Response) -> None:
         assert len(asset.content) > 10_000
 
 
-def test_no_stylesheet_loads_from_elsewhere(service: Service, page: httpx.Response) -> None:
+def test_no_stylesheet_loads_from_elsewhere(service: Service, page: httpx2.Response) -> None:
     """The style needs neither another host's fonts nor its images."""
     styles = [service.http.get(link).text for link in assets_of(page) if link.endswith(".css")]
 
@@ -71,7 +71,7 @@ def test_no_stylesheet_loads_from_elsewhere(service: Service, page: httpx.Respon
     assert [style for style in styles if "url(http" in style or "url(//" in style or "@import" in style] == []
 
 
-def test_the_page_has_script_and_style(page: httpx.Response) -> None:
+def test_the_page_has_script_and_style(page: httpx2.Response) -> None:
     """The page has something to show the API with."""
     assert {link.rpartition(".")[2] for link in assets_of(page)} == {"js", "css"}
 
@@ -95,7 +95,7 @@ def test_the_schema_is_a_file_of_its_own(service: Service) -> None:
     assert answer.json()["info"]["title"] == "wxlogin"
 
 
-def test_the_page_shows_every_route(service: Service, page: httpx.Response) -> None:
+def test_the_page_shows_every_route(service: Service, page: httpx2.Response) -> None:
     """Each path of the schema is on the page."""
     paths = service.http.get("/docs/openapi.json").json()["paths"]
 
@@ -103,13 +103,13 @@ def test_the_page_shows_every_route(service: Service, page: httpx.Response) -> N
     assert [path for path in paths if f'"{path}"' not in page.text] == []
 
 
-def policy_of(page: httpx.Response) -> dict[str, list[str]]:
+def policy_of(page: httpx2.Response) -> dict[str, list[str]]:
     """The directives of the page's Content-Security-Policy."""
     directives = [each.split() for each in page.headers["content-security-policy"].split(";")]
     return {name: sources for name, *sources in directives}
 
 
-def test_the_page_allows_nothing_but_its_own(page: httpx.Response) -> None:
+def test_the_page_allows_nothing_but_its_own(page: httpx2.Response) -> None:
     """Scripts and styles are this service's files and, by their hash, those in the page; no other host, no eval."""
     inline = re.findall(r"<(script|style)\b[^>]*>([^<].*?)</\1>", page.text, re.DOTALL)
     hashes = {f"{tag}-src": f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for tag, text in inline}

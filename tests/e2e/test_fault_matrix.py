@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
+import httpx2
 import pytest
 
 from support.faults import DATABASE, MATRIX, NEEDED_BY, REDIS, WECHAT, Installation, installation
@@ -94,6 +94,6 @@ def test_a_process_that_is_silent_for_seconds_is_kept(installed: Installation) -
     assert installed.workers() == before
 
 
-def unready(answer: httpx.Response) -> list[str]:
+def unready(answer: httpx2.Response) -> list[str]:
     """What /readyz finds wanting."""
     return [store for store, state in answer.json()["checks"].items() if state != "ok"]

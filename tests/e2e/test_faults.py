@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import httpx
+import httpx2
 import psutil
 import pytest
 
@@ -110,7 +110,7 @@ def _sees_it_is_back(fragile: Fragile) -> None:
     assert fragile.service.auth(token).status_code == 204
 
 
-def _timed(ask: Callable[[], httpx.Response]) -> httpx.Response:
+def _timed(ask: Callable[[], httpx2.Response]) -> httpx2.Response:
     began = time.monotonic()
     answer = ask()
 
@@ -121,5 +121,5 @@ def _timed(ask: Callable[[], httpx.Response]) -> httpx.Response:
 def _answers(running: Service) -> bool:
     try:
         return plain_http.ask(f"{running.url}/healthz").is_success
-    except httpx.TransportError:
+    except httpx2.TransportError:
         return False

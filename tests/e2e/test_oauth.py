@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from authlib.integrations.requests_client import OAuth2Session
 from redis import Redis
@@ -57,7 +57,7 @@ def log_in(provider: Service, sandbox: Sandbox, appid: str) -> str:
     return str(answer.raise_for_status().json()["token"])
 
 
-def ask(provider: Service, path: str, auth: Any = ("backend", "s3cret"), **request: Any) -> httpx.Response:
+def ask(provider: Service, path: str, auth: Any = ("backend", "s3cret"), **request: Any) -> httpx2.Response:
     """A request of a backend."""
     return provider.http.post(f"/oauth2/{path}", auth=auth, **request)
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from support.jobs import run_job
@@ -32,13 +32,13 @@ def network() -> str:
     return f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}"
 
 
-def log_in(service: Service, code: str, address: str = "", route: str = "/v1/sessions") -> httpx.Response:
+def log_in(service: Service, code: str, address: str = "", route: str = "/v1/sessions") -> httpx2.Response:
     """A login, from the address that a proxy names."""
     headers = {"X-Forwarded-For": address} if address else {}
     return service.http.post(route, json={"code": code}, headers=headers)
 
 
-def use_up(service: Service, sandbox: Sandbox, address: str, route: str = "/v1/sessions") -> httpx.Response:
+def use_up(service: Service, sandbox: Sandbox, address: str, route: str = "/v1/sessions") -> httpx2.Response:
     """Log in twice, and try a third time."""
     assert log_in(service, sandbox.code(), address, route).is_success
     assert log_in(service, sandbox.code(), address, route).is_success

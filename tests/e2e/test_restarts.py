@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from cryptography.fernet import Fernet
 
@@ -100,7 +100,7 @@ def test_a_stop_lets_requests_in_flight_finish(
 def test_a_drain_is_announced_before_the_service_stops(env: Environment, workers: int) -> None:
     """After SIGTERM /readyz is 503 at once, and new connections are served, a request each, until the drain ends."""
     with service(workers=workers, env=env | {"WXLOGIN_DRAIN_SECONDS": "2"}) as running:
-        port = httpx.URL(running.url).port or 0
+        port = httpx2.URL(running.url).port or 0
         running.process.process.send_signal(signal.SIGTERM)
         wait_until(lambda: plain_http.ask(f"{running.url}/readyz").status_code == 503, "the drain", 1.5)
         ready, health = (plain_http.ask(f"{running.url}{path}") for path in ("/readyz", "/healthz"))
@@ -114,7 +114,7 @@ def test_a_drain_is_announced_before_the_service_stops(env: Environment, workers
 def test_a_request_that_crosses_the_stop_is_answered(env: Environment) -> None:
     """On a connection that is kept open, what is sent after the listening socket has closed still gets its answer."""
     with service(env=env) as running, connect(running.url) as wire:
-        port = httpx.URL(running.url).port or 0
+        port = httpx2.URL(running.url).port or 0
         wire.send(request("/healthz"))
         wire.receive()
         running.process.process.send_signal(signal.SIGTERM)
@@ -229,7 +229,7 @@ def _serving(env: Environment, workers: int = 1, port: int = 0) -> Iterator[Serv
     """A service on a database that is migrated already."""
     with running("serve", "--port", str(port), "--workers", str(workers), env=env) as process:
         url = process.event("serving")["url"]
-        wait_until(lambda: accepts(httpx.URL(url).port or 0), "serve")
+        wait_until(lambda: accepts(httpx2.URL(url).port or 0), "serve")
         with plain_http.client(base_url=url) as client:
             started = Service(process, client)
             wait_until(lambda: len(workers_of(started)) == workers, "all processes")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 import pytest
 
 from support.plain_http import ask
@@ -25,7 +25,7 @@ def url(request: pytest.FixtureRequest, sandbox: Sandbox) -> str:
     return sandbox.url if request.param == "sandbox" else str(request.getfixturevalue("demo_url"))
 
 
-def order_code(url: str, **headers: str) -> httpx.Response:
+def order_code(url: str, **headers: str) -> httpx2.Response:
     """Ask for a code of an app that the demo has."""
     content = b'{"appid":"wxdemo0123456789ab"}'
     return ask(f"{url}/sandbox/codes", "POST", content=content, headers={"Content-Type": "application/json", **headers})

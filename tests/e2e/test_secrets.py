@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from support import plain_http
@@ -64,7 +64,7 @@ class Wiretap:
     def forward(self, request: BaseHTTPRequestHandler, method: str) -> None:
         """Hand one call on; hang up when the sandbox does."""
         body = request.rfile.read(int(request.headers.get("content-length", 0)))
-        with suppress(httpx.TransportError, OSError):
+        with suppress(httpx2.TransportError, OSError):
             answer = plain_http.ask(self._upstream + request.path, method, content=body, timeout=10)
             with suppress(ValueError, KeyError):
                 self.session_keys.add(answer.json()["session_key"])
@@ -146,19 +146,19 @@ def settings(wiretap: Wiretap, directory: Path, **more: str) -> Environment:
     return environment(**{**given, **more})
 
 
-def told_by(answer: httpx.Response) -> bytes:
+def told_by(answer: httpx2.Response) -> bytes:
     """All of an answer: headers and body."""
     return repr(answer.headers.multi_items()).encode() + answer.content
 
 
-def token_of(answer: httpx.Response) -> str:
+def token_of(answer: httpx2.Response) -> str:
     """The token that a login's answer is there to tell."""
     body = answer.json() if answer.is_success and "json" in answer.headers.get("content-type", "") else {}
     data = body.get("data")
     return str(body.get("token") or (data.get("token", "") if isinstance(data, dict) else ""))
 
 
-def log_in(http: httpx.Client, leaks: Leaks, code: str, path: str) -> httpx.Response:
+def log_in(http: httpx2.Client, leaks: Leaks, code: str, path: str) -> httpx2.Response:
     """A login whose code is noted, and its token if there is one."""
     leaks.codes.append(code)
     answer = http.post(path, json={"code": code})
@@ -167,7 +167,7 @@ def log_in(http: httpx.Client, leaks: Leaks, code: str, path: str) -> httpx.Resp
     return answer
 
 
-def misuse(http: httpx.Client, leaks: Leaks) -> Iterator[httpx.Response]:
+def misuse(http: httpx2.Client, leaks: Leaks) -> Iterator[httpx2.Response]:
     """Requests of clients that put secrets where they do not belong."""
     code, token = leaks.codes[0], leaks.tokens[0]
     bearer = {"Authorization": f"Bearer {token}"}
@@ -231,7 +231,7 @@ AFTER_LOGIN = {
 """WeChat's calls that carry an access token, and what makes the service call them."""
 
 
-def ask_after_login(http: httpx.Client, leaks: Leaks, sandbox: Sandbox, path: str) -> httpx.Response:
+def ask_after_login(http: httpx2.Client, leaks: Leaks, sandbox: Sandbox, path: str) -> httpx2.Response:
     """One request that needs WeChat, with everything that any of them needs."""
     leaks.codes.append(sandbox.phone_code())
     body = {"code": leaks.codes[-1], "encryptedData": "AAAA", "transaction_id": "4200"}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -41,15 +41,15 @@ STEPS = st.lists(
 )
 
 
-class Shuffling(httpx.AsyncBaseTransport):
+class Shuffling(httpx2.AsyncBaseTransport):
     """The way to WeChat, on which each call is held up for as many turns of the loop as the test draws."""
 
-    def __init__(self, wechat: httpx.AsyncBaseTransport, turns: Iterator[int]) -> None:
+    def __init__(self, wechat: httpx2.AsyncBaseTransport, turns: Iterator[int]) -> None:
         self.errcodes: set[int] = set()
         self._wechat = wechat
         self._turns = turns
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Wait, hand the call on, wait."""
         for _ in range(next(self._turns, 0)):
             await asyncio.sleep(0)
@@ -58,13 +58,13 @@ class Shuffling(httpx.AsyncBaseTransport):
         self.errcodes.add(response.json().get("errcode", 0))
         for _ in range(next(self._turns, 0)):
             await asyncio.sleep(0)
-        return httpx.Response(response.status_code, headers=response.headers, stream=httpx.ByteStream(body))
+        return httpx2.Response(response.status_code, headers=response.headers, stream=httpx2.ByteStream(body))
 
 
 class World:
     """A service of all apps, and what its users do."""
 
-    def __init__(self, container: Container, controls: httpx.AsyncClient) -> None:
+    def __init__(self, container: Container, controls: httpx2.AsyncClient) -> None:
         self._container = container
         self._controls = controls
 
@@ -131,18 +131,18 @@ def three_apps(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def wechat() -> httpx.ASGITransport:
+def wechat() -> httpx2.ASGITransport:
     """A WeChat that knows the three apps."""
-    return httpx.ASGITransport(create_sandbox(APPS))  # type: ignore[arg-type]  # the same protocol, typed twice
+    return httpx2.ASGITransport(create_sandbox(APPS))  # type: ignore[arg-type]  # the same protocol, typed twice
 
 
 async def take_all(
-    installation: Settings, wechat: httpx.ASGITransport, steps: list[Step], turns: list[int]
+    installation: Settings, wechat: httpx2.ASGITransport, steps: list[Step], turns: list[int]
 ) -> set[int]:
     """Take all steps at once; WeChat's errcodes."""
     transport = Shuffling(wechat, iter(turns))
     async with (
-        httpx.AsyncClient(transport=wechat, base_url="http://127.0.0.1/sandbox") as controls,
+        httpx2.AsyncClient(transport=wechat, base_url="http://127.0.0.1/sandbox") as controls,
         open_container(installation, transport=transport) as container,
     ):
         world = World(container, controls)
@@ -153,7 +153,7 @@ async def take_all(
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, turns=st.lists(st.integers(0, 20), max_size=40))
 def test_no_app_reaches_into_another(
-    three_apps: Settings, wechat: httpx.ASGITransport, steps: list[Step], turns: list[int]
+    three_apps: Settings, wechat: httpx2.ASGITransport, steps: list[Step], turns: list[int]
 ) -> None:
     """Whatever is interleaved how, each call carries its own app's secret, token and keys, and answers its own user."""
     errcodes = asyncio.run(take_all(three_apps, wechat, steps, turns))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from support.jobs import run_job
@@ -20,7 +20,7 @@ class Ways:
     """The three ways in, to one service."""
 
     env: Environment
-    http: httpx.Client
+    http: httpx2.Client
     worker: Running
     redis_url: str
 

@@ -4,7 +4,7 @@ import base64
 import secrets
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from support.processes import APPID, Sandbox, Service
@@ -30,11 +30,11 @@ class Person:
         self.session_id = login["session"]["id"]
         self._bearer = {"Authorization": f"Bearer {login['token']}"}
 
-    def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+    def ask(self, method: str, path: str, **request: Any) -> httpx2.Response:
         """A request with this person's token."""
         return self._service.http.request(method, path, headers=self._bearer, **request)
 
-    def decrypt(self, encrypted: dict[str, str]) -> httpx.Response:
+    def decrypt(self, encrypted: dict[str, str]) -> httpx2.Response:
         """Let the service decrypt what wx.getUserInfo() gave."""
         return self.ask("POST", "/v1/wechat/decrypt", json={name: encrypted[name] for name in ("encryptedData", "iv")})
 
@@ -49,7 +49,7 @@ def ann(either_service: Service, sandbox: Sandbox) -> Person:
     return Person(either_service, sandbox)
 
 
-def refusal(answer: httpx.Response) -> tuple[int, str, str]:
+def refusal(answer: httpx2.Response) -> tuple[int, str, str]:
     """What a program goes by."""
     body = answer.json()
     assert answer.headers["content-type"] == "application/problem+json"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-import httpx
+import httpx2
 
 from support.processes import Service
 
@@ -33,7 +33,7 @@ class Device:
         self._http = service.http
         self._bearer = {"Authorization": f"Bearer {self.login['token']}"}
 
-    def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+    def ask(self, method: str, path: str, **request: Any) -> httpx2.Response:
         """A request with this device's token."""
         return self._http.request(method, path, headers=self._bearer, **request)
 
@@ -56,7 +56,7 @@ def time_of(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def problem_of(answer: httpx.Response) -> tuple[int, str, str]:
+def problem_of(answer: httpx2.Response) -> tuple[int, str, str]:
     """What a program goes by: status, code, retry."""
     body = answer.json()
     assert answer.headers["content-type"] == "application/problem+json"

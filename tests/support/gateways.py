@@ -12,7 +12,7 @@ from copy import copy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from support.pages import ROOT
 from support.servers import Server, free_port, wait_until
@@ -122,8 +122,8 @@ def gateway(
 def _knows_its_routes(url: str) -> bool:
     """Whether it answers for a path. Traefik listens before it has read its routes, and its certificate."""
     try:
-        return httpx.get(url, verify=False).status_code != httpx.codes.NOT_FOUND  # noqa: S501  # a test's certificate
-    except httpx.TransportError:
+        return httpx2.get(url, verify=False).status_code != httpx2.codes.NOT_FOUND  # a test's certificate
+    except httpx2.TransportError:
         return False
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from itertools import cycle
 from typing import Any, NamedTuple
 
-import httpx
+import httpx2
 
 from support import plain_http
 from support.processes import Sandbox
@@ -23,7 +23,7 @@ KEPT, FEWEST = 24, 12
 
 OUTAGES = {(503, "store_unavailable"), (503, "wechat_unavailable"), (502, "wechat_bad_answer")}
 
-Verdict = Callable[[httpx.Response], bool]
+Verdict = Callable[[httpx2.Response], bool]
 
 
 class Tally:
@@ -44,7 +44,7 @@ class Tally:
         """By step, the longest time without a good answer to anybody, in seconds."""
         self._lock = threading.Lock()
 
-    def count(self, step: str, began: float, answer: httpx.Response | None, is_good: Verdict) -> None:
+    def count(self, step: str, began: float, answer: httpx2.Response | None, is_good: Verdict) -> None:
         """One request's answer, or None, and whether it was the right one."""
         now = time.monotonic()
         with self._lock:
@@ -161,16 +161,16 @@ class Client:
 
     def _ask(
         self, step: str, method: str, path: str, is_good: Verdict, token: str = "", **more: Any
-    ) -> httpx.Response | None:
+    ) -> httpx2.Response | None:
         connection = secrets.choice(self._connections)
         answer, began = None, time.monotonic()
-        with suppress(httpx.TransportError):
+        with suppress(httpx2.TransportError):
             answer = connection.request(method, path, headers=_bearer(token) if token else {}, **more)
         self._tally.count(step, began, answer, is_good)
         return answer
 
 
-def temporary_problem(answer: httpx.Response, *, brought_code: bool) -> str | None:
+def temporary_problem(answer: httpx2.Response, *, brought_code: bool) -> str | None:
     """The code of a problem that an outage may cause, with the way out that docs/errors.md promises; else None."""
     if answer.headers.get("content-type") != "application/problem+json":
         return None
@@ -241,7 +241,7 @@ def _is(status: int, code: str | None = None) -> Verdict:
 
 
 def _shows(device: Device, live: set[str], ended: set[str]) -> Verdict:
-    def is_good(answer: httpx.Response) -> bool:
+    def is_good(answer: httpx2.Response) -> bool:
         if answer.status_code != 200:
             return False
         current = {each["id"]: each["current"] for each in answer.json()["sessions"]}

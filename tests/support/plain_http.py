@@ -3,20 +3,20 @@
 import ssl
 from typing import Any
 
-import httpx
+import httpx2
 
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
-WELL_ALIVE = httpx.Limits(keepalive_expiry=2)
-"""The sandbox closes a connection after 5 idle seconds, and httpx's own limit is the same: a request may cross that."""
+WELL_ALIVE = httpx2.Limits(keepalive_expiry=2)
+"""The sandbox closes a connection after 5 idle seconds. With the same limit here, a request may cross that."""
 
 
-def client(**options: Any) -> httpx.Client:
-    """A client with httpx's options, that waits 20 seconds for an answer unless they say otherwise."""
-    return httpx.Client(**{"timeout": 20, "verify": NO_CERTIFICATES, "limits": WELL_ALIVE, **options})
+def client(**options: Any) -> httpx2.Client:
+    """A client with httpx2's options, that waits 20 seconds for an answer unless they say otherwise."""
+    return httpx2.Client(**{"timeout": 20, "verify": NO_CERTIFICATES, "limits": WELL_ALIVE, **options})
 
 
-def ask(url: str, method: str = "GET", **options: Any) -> httpx.Response:
+def ask(url: str, method: str = "GET", **options: Any) -> httpx2.Response:
     """One request, on a connection of its own."""
     with client() as once:
         return once.request(method, url, **options)

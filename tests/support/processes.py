@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import httpx
+import httpx2
 
 from support import plain_http
 from support.scrapes import scrape
@@ -112,7 +112,7 @@ def running(*arguments: str, env: Mapping[str, str], cwd: Path | None = None) ->
 class Sandbox:
     """A running `wxlogin sandbox`, by its controls."""
 
-    def __init__(self, url: str, client: httpx.Client) -> None:
+    def __init__(self, url: str, client: httpx2.Client) -> None:
         self.url = url
         self._client = client
 
@@ -193,7 +193,7 @@ def service(*, workers: int = 1, env: Mapping[str, str]) -> Iterator["Service"]:
 class Service:
     """A running service, and a client of it."""
 
-    def __init__(self, process: Running, client: httpx.Client) -> None:
+    def __init__(self, process: Running, client: httpx2.Client) -> None:
         self.process = process
         self.http = client
         self.url = str(client.base_url)
@@ -205,7 +205,7 @@ class Service:
         body: dict[str, Any] = answer.json()
         return body
 
-    def auth(self, token: str) -> httpx.Response:
+    def auth(self, token: str) -> httpx2.Response:
         """GET /auth."""
         return self.http.get("/auth", headers={"Authorization": f"Bearer {token}"})
 
@@ -213,5 +213,5 @@ class Service:
 def _answers(url: str) -> bool:
     try:
         return plain_http.ask(url, timeout=2).is_success
-    except httpx.TransportError:
+    except httpx2.TransportError:
         return False

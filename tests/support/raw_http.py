@@ -8,7 +8,7 @@ from http.client import HTTPResponse
 from io import BytesIO
 from typing import NamedTuple
 
-import httpx
+import httpx2
 
 SECONDS = 20.0
 """How long an answer may take."""
@@ -74,15 +74,15 @@ class Wire:
 
 
 @contextmanager
-def connect(url: str | httpx.URL, source: str = "") -> Iterator[Wire]:
+def connect(url: str | httpx2.URL, source: str = "") -> Iterator[Wire]:
     """Open a connection to the server of this URL, from the address `source`."""
-    host, port = httpx.URL(str(url)).host, httpx.URL(str(url)).port or 80
+    host, port = httpx2.URL(str(url)).host, httpx2.URL(str(url)).port or 80
     with socket.create_connection((host, port), timeout=SECONDS, source_address=(source, 0) if source else None) as it:
         it.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield Wire(it)
 
 
-def exchange(url: str | httpx.URL, *segments: bytes) -> bytes:
+def exchange(url: str | httpx2.URL, *segments: bytes) -> bytes:
     """Return what a server answers to these bytes until it closes the connection, for which the last request asks."""
     with connect(url) as wire:
         wire.send(*segments)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-import httpx
+import httpx2
 
 from support.raw_http import request
 
@@ -41,7 +41,7 @@ class Clients:
         self.lost: Counter[str] = Counter()
         self.wrong: Counter[bytes] = Counter()
         self.slowest = 0.0
-        self._host, self._port = httpx.URL(url).host, httpx.URL(url).port or 80
+        self._host, self._port = httpx2.URL(url).host, httpx2.URL(url).port or 80
         self._requests = requests
         self._over = False
 

@@ -1,1 +1,1 @@
-"""WeChat's server API, over httpx."""
+"""WeChat's server API, over httpx2."""

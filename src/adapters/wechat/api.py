@@ -8,18 +8,19 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-import httpx
+import httpx2
 import msgspec
 
-from adapters.wechat.connection import LARGEST_ANSWER, Reply
 from adapters.wechat.errcodes import ERRCODES
 from adapters.wechat.errors import error_of
 from adapters.wechat.signing import Signer
-from adapters.wechat.transport import Transport
 from domain.errors import WeChatBadAnswer, WeChatUnavailable, WxLoginError
+
+LARGEST_ANSWER = 64 * 1024
+"""Of its body, in bytes. Real answers are below one KiB."""
 
 HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "wxlogin"}
 
@@ -34,6 +35,14 @@ It ended with an errcode, 0 for success; or, where there is none that is known, 
 """
 
 
+class Reply(NamedTuple):
+    """An answer of WeChat's: its HTTP status, its headers and its whole body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class WeChatApi:
     """WeChat's server API at `base_url`, where every call ends within `timeout` seconds.
 
@@ -41,7 +50,9 @@ class WeChatApi:
     WeChatBadAnswer, and what the errcode in the answer means.
     """
 
-    def __init__(self, transport: Transport, base_url: str, timeout: float, observe: Observe = lambda *_: None) -> None:
+    def __init__(
+        self, transport: httpx2.AsyncBaseTransport, base_url: str, timeout: float, observe: Observe = lambda *_: None
+    ) -> None:
         self._transport = transport
         self._base_url = base_url.rstrip("/")
         self._timeout = timeout
@@ -89,12 +100,13 @@ class WeChatApi:
         return f"{self._base_url}{path}?{urlencode(params)}"
 
     async def _exchange(self, method: str, url: str, headers: Mapping[str, str], content: bytes = b"") -> Reply:
+        request = httpx2.Request(method, url, headers=headers, content=content)
         try:
             async with asyncio.timeout(self._timeout):
-                return _checked(await self._transport.send(method, url, headers, content))
+                return await _read(await self._transport.handle_async_request(request))
         except TimeoutError:
             raise WeChatUnavailable(f"WeChat did not answer within {self._timeout:g} seconds") from None
-        except (httpx.HTTPError, OSError) as error:
+        except (httpx2.HTTPError, OSError) as error:
             # Its text may hold the URL, and so the AppSecret: only its kind is told.
             kind = type(error.__cause__ or error).__name__
             raise WeChatUnavailable(
@@ -102,14 +114,26 @@ class WeChatApi:
             ) from None
 
 
-def _checked(reply: Reply) -> Reply:
-    if reply.status >= 500:
-        raise WeChatUnavailable(f"WeChat answers with HTTP status {reply.status}")
-    if reply.status != 200:
-        raise WeChatBadAnswer(f"WeChat answers with HTTP status {reply.status}; check WXLOGIN_WECHAT_URL")
-    if len(reply.body) > LARGEST_ANSWER:
-        raise WeChatBadAnswer(f"WeChat's answer is larger than {LARGEST_ANSWER // 1024} KiB")
-    return reply
+async def _read(response: httpx2.Response) -> Reply:
+    """Return the answer, and raise for a status or a size that is not WeChat's. The connection is free after it."""
+    try:
+        if response.status_code >= 500:
+            raise WeChatUnavailable(f"WeChat answers with HTTP status {response.status_code}")
+        if response.status_code == 412:
+            raise WeChatBadAnswer(
+                "WeChat answers with HTTP status 412: a proxy on the way sends request bodies in chunks, which WeChat"
+                " refuses; let it send them with Content-Length"
+            )
+        if response.status_code != 200:
+            raise WeChatBadAnswer(f"WeChat answers with HTTP status {response.status_code}; check WXLOGIN_WECHAT_URL")
+        body = b""
+        async for chunk in response.stream:  # type: ignore[union-attr]  # of an asynchronous transport
+            body += chunk
+            if len(body) > LARGEST_ANSWER:
+                raise WeChatBadAnswer(f"WeChat's answer is larger than {LARGEST_ANSWER // 1024} KiB")
+        return Reply(response.status_code, response.headers, body)
+    finally:
+        await response.aclose()
 
 
 def _understand(body: bytes) -> dict[str, Any]:
@@ -119,12 +143,21 @@ def _understand(body: bytes) -> dict[str, Any]:
         raise WeChatBadAnswer("WeChat's answer is not JSON; check WXLOGIN_WECHAT_URL") from None
     if not isinstance(answer, dict):
         raise WeChatBadAnswer("WeChat's answer is not a JSON object")
-    errcode = answer.get("errcode", 0)
-    if type(errcode) is not int:
-        raise WeChatBadAnswer("WeChat's errcode is not a number")
-    if errcode:
+    if errcode := _errcode_in(answer):
         raise error_of(errcode, str(answer.get("errmsg", "")))
     return answer
+
+
+def _errcode_in(answer: Mapping[str, Any]) -> int:
+    """Return the errcode, 0 if it is missing or null. WeChat's own samples have it as text, too."""
+    errcode = answer.get("errcode")
+    if errcode is None:
+        return 0
+    if isinstance(errcode, str) and re.fullmatch(r"-?[0-9]{1,9}", errcode):
+        return int(errcode)
+    if type(errcode) is not int:
+        raise WeChatBadAnswer("WeChat's errcode is not a number")
+    return errcode
 
 
 def text_in(answer: Mapping[str, Any], field: str, pattern: str) -> str:

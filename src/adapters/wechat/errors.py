@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from adapters.wechat.errcodes import ERRCODES
 from domain.errors import WeChatUnavailable, WxLoginError
 
-RID = re.compile(r"rid: ([0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8})")
+RID = re.compile(r"\brid: ([0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8})|\breq_id: ([A-Za-z0-9._-]{1,64})")
+"""How an errmsg names the request, which WeChat's support asks for: newer texts have a rid, older ones a req_id."""
 
 ADDRESS = re.compile(r"invalid ip ([0-9a-f.:]+)")
 """How 40164 names the address that WeChat sees."""
@@ -16,7 +17,7 @@ ADDRESS = re.compile(r"invalid ip ([0-9a-f.:]+)")
 def error_of(number: int, errmsg: str = "") -> WxLoginError:
     """What the error code means to us. One that nobody knows is WeChat's fault until it is explained."""
     found = RID.search(errmsg)
-    rid = found and found[1]
+    rid = found and (found[1] or found[2])
     known = ERRCODES.get(number)
     if known is None:
         return WeChatUnavailable(

@@ -15,7 +15,7 @@ from entrypoints.sandbox.wechat import WeChat
 
 
 def create_sandbox(apps: Mapping[str, str] | None = None, *, any_host: bool = False) -> Litestar:
-    """A WeChat of its own, in memory, for httpx's ASGITransport or one uvicorn process.
+    """A WeChat of its own, in memory, for httpx2's ASGITransport or one uvicorn process.
 
     `apps` maps appid to secret; without any, every appid is an app, with any secret of 32 hex digits. The controls are
     for this machine, unless `any_host`.

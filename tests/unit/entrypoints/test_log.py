@@ -43,7 +43,7 @@ def test_an_event_is_one_line_of_json() -> None:
 
 def test_what_libraries_warn_of_looks_the_same() -> None:
     """A library's warning is an event like ours, and its chatter is not logged."""
-    work = "logging.getLogger('sqlalchemy').warning('lost %s', 'it')\nlogging.getLogger('httpx').info('GET secret')"
+    work = "logging.getLogger('sqlalchemy').warning('lost %s', 'it')\nlogging.getLogger('httpx2').info('GET secret')"
     (event,) = events(work, level="debug")
 
     assert (event["event"], event["level"]) == ("lost it", "warning")

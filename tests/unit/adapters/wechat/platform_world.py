@@ -5,14 +5,13 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from adapters.memory.token_issuer import MemoryTokenIssuer
 from adapters.memory.token_store import MemoryTokenStore
 from adapters.wechat.api import WeChatApi
 from adapters.wechat.platform import WeChatPlatform
-from adapters.wechat.transport import HttpxTransport
 from application.access_tokens import AccessTokens
 from domain.access_token import AccessToken
 from domain.errors import WxLoginError
@@ -43,26 +42,26 @@ class WeChat:
     """A WeChat that gives its answers in turn, the last one again and again, and remembers what it was asked."""
 
     def __init__(self) -> None:
-        self.requests: list[httpx.Request] = []
+        self.requests: list[httpx2.Request] = []
         self.answers: list[Any] = [OK]
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
         """Answer."""
         self.requests.append(request)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return answer(request) if callable(answer) else reply(answer)
 
     @property
-    def request(self) -> httpx.Request:
+    def request(self) -> httpx2.Request:
         """The only one."""
         (request,) = self.requests
         return request
 
 
-def reply(body: Any, **headers: str) -> httpx.Response:
+def reply(body: Any, **headers: str) -> httpx2.Response:
     """A response as it comes from a wire: not read yet."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return httpx.Response(200, stream=httpx.ByteStream(content), headers=headers)
+    return httpx2.Response(200, stream=httpx2.ByteStream(content), headers=headers)
 
 
 class Changing(MemoryTokenIssuer):
@@ -83,7 +82,7 @@ class World:
 
     def __init__(self, clock: Clock) -> None:
         self.wechat, self.issuer, self.clock = WeChat(), Changing(), clock
-        self.api = WeChatApi(HttpxTransport(httpx.MockTransport(self.wechat)), URL, 3.0)
+        self.api = WeChatApi(httpx2.MockTransport(self.wechat), URL, 3.0)
         self.tokens = AccessTokens(self.issuer, MemoryTokenStore(), lease=timedelta(seconds=7), clock=clock)
         self.platform = WeChatPlatform(self.api, self.tokens, {}, clock)
 
@@ -105,7 +104,7 @@ CALLS: dict[str, tuple[Call, dict[str, Any]]] = {
 every_call = pytest.mark.parametrize(("call", "good"), [pytest.param(*case, id=name) for name, case in CALLS.items()])
 
 
-def query(request: httpx.Request) -> dict[str, str]:
+def query(request: httpx2.Request) -> dict[str, str]:
     """The parameters in the URL."""
     return dict(request.url.params.multi_items())
 

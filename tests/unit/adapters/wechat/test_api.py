@@ -9,13 +9,12 @@ from contextlib import suppress
 from typing import Any
 
 import anyio
-import httpx
+import httpx2
 import msgspec
 import pytest
 
 from adapters.wechat.api import WeChatApi
-from adapters.wechat.transport import HttpxTransport
-from domain.errors import WeChatBadAnswer, WeChatUnavailable, WxLoginError
+from domain.errors import CodeInvalid, WeChatBadAnswer, WeChatUnavailable, WxLoginError
 from entrypoints.problems import Problem
 
 pytestmark = pytest.mark.anyio
@@ -26,7 +25,7 @@ LIMIT = 64 * 1024
 CHUNK = 1024
 
 
-class Body(httpx.AsyncByteStream):
+class Body(httpx2.AsyncByteStream):
     """An answer's body of `size` bytes that knows how much of it was read, and whether it was closed."""
 
     def __init__(self, size: int, byte: bytes = b" ") -> None:
@@ -45,14 +44,14 @@ class Body(httpx.AsyncByteStream):
         self.closed = True
 
 
-def wechat(response: httpx.Response) -> WeChatApi:
+def wechat(response: httpx2.Response) -> WeChatApi:
     """A WeChat that gives this response."""
-    return WeChatApi(HttpxTransport(httpx.MockTransport(lambda _request: response)), URL, 3.0)
+    return WeChatApi(httpx2.MockTransport(lambda _request: response), URL, 3.0)
 
 
-def reply(body: bytes, status: int = 200, **headers: str) -> httpx.Response:
+def reply(body: bytes, status: int = 200, **headers: str) -> httpx2.Response:
     """A response as it comes from a wire: not read yet."""
-    return httpx.Response(status, stream=httpx.ByteStream(body), headers=headers)
+    return httpx2.Response(status, stream=httpx2.ByteStream(body), headers=headers)
 
 
 async def get(api: WeChatApi) -> dict[str, Any]:
@@ -82,9 +81,9 @@ async def get(api: WeChatApi) -> dict[str, Any]:
         b'{"a":' * 12_000,
         b"[" * 30_000 + b"]" * 30_000,
         b"[" * 100_000,
-        b'{"errcode":null}',
-        b'{"errcode":"40029"}',
-        b'{"errcode":"0"}',
+        b'{"errcode":""}',
+        b'{"errcode":"4e4"}',
+        b'{"errcode":"40029 "}',
         b'{"errcode":1.5}',
         b'{"errcode":true}',
         b'{"errcode":false}',
@@ -98,6 +97,29 @@ async def test_what_is_not_wechats_is_a_bad_answer(body: bytes) -> None:
     """Whatever else than an object with a numeric errcode comes back is wechat_bad_answer, and no defect of ours."""
     with pytest.raises(WeChatBadAnswer):
         await get(wechat(reply(body)))
+
+
+@pytest.mark.parametrize("errcode", [b"40029", b'"40029"'])
+async def test_an_errcode_may_be_text(errcode: bytes) -> None:
+    """WeChat's own samples have errcodes as text: they mean the same."""
+    with pytest.raises(CodeInvalid) as raised:
+        await get(wechat(reply(b'{"errcode":' + errcode + b"}")))
+
+    assert raised.value.errcode == 40029
+
+
+@pytest.mark.parametrize("errcode", [b"0", b'"0"', b"null"])
+async def test_an_errcode_of_nothing_is_success(errcode: bytes) -> None:
+    """Zero in either form, and null, are no error."""
+    answer = await get(wechat(reply(b'{"openid":"o1","errcode":' + errcode + b"}")))
+
+    assert answer["openid"] == "o1"
+
+
+async def test_a_proxy_that_sends_chunks_is_named() -> None:
+    """WeChat answers a chunked body with 412: the error says that a proxy on the way does that."""
+    with pytest.raises(WeChatBadAnswer, match=r"412.*proxy.*Content-Length"):
+        await get(wechat(reply(b"", 412)))
 
 
 async def test_an_errcode_of_any_size_can_be_told() -> None:
@@ -136,7 +158,7 @@ async def test_a_large_answer_is_not_read_to_its_end(size: int) -> None:
     body = Body(size)
 
     with pytest.raises(WeChatBadAnswer, match="64 KiB"):
-        await get(wechat(httpx.Response(200, stream=body)))
+        await get(wechat(httpx2.Response(200, stream=body)))
     assert body.read == LIMIT + CHUNK
     assert body.closed
 
@@ -152,20 +174,20 @@ async def test_the_connection_is_given_back_whatever_happens(status: int) -> Non
     body = Body(2 * CHUNK, b"x")
 
     with pytest.raises(WxLoginError):
-        await get(wechat(httpx.Response(status, stream=body)))
+        await get(wechat(httpx2.Response(status, stream=body)))
     assert body.closed
 
 
 @pytest.mark.parametrize("base_url", [URL, f"{URL}/", "http://127.0.0.1:8001/proxy", "http://127.0.0.1:8001/proxy/"])
 async def test_the_base_url_may_have_a_path(base_url: str) -> None:
     """A proxy below a path of its own is asked below that path."""
-    seen: list[httpx.URL] = []
+    seen: list[httpx2.URL] = []
 
-    def proxy(request: httpx.Request) -> httpx.Response:
+    def proxy(request: httpx2.Request) -> httpx2.Response:
         seen.append(request.url)
         return reply(GOOD)
 
-    await get(WeChatApi(HttpxTransport(httpx.MockTransport(proxy)), base_url, 3.0))
+    await get(WeChatApi(httpx2.MockTransport(proxy), base_url, 3.0))
 
     assert str(seen[0]) == f"{base_url.rstrip('/')}/sns/jscode2session?js_code=c"
 
@@ -173,30 +195,30 @@ async def test_the_base_url_may_have_a_path(base_url: str) -> None:
 @pytest.mark.parametrize(
     "failure",
     [
-        httpx.ConnectError,
-        httpx.ConnectTimeout,
-        httpx.ReadError,
-        httpx.ReadTimeout,
-        httpx.PoolTimeout,
-        httpx.RemoteProtocolError,
-        httpx.LocalProtocolError,
-        httpx.ProxyError,
-        httpx.UnsupportedProtocol,
-        httpx.DecodingError,
+        httpx2.ConnectError,
+        httpx2.ConnectTimeout,
+        httpx2.ReadError,
+        httpx2.ReadTimeout,
+        httpx2.PoolTimeout,
+        httpx2.RemoteProtocolError,
+        httpx2.LocalProtocolError,
+        httpx2.ProxyError,
+        httpx2.UnsupportedProtocol,
+        httpx2.DecodingError,
     ],
 )
 async def test_a_transports_failure_tells_only_its_kind(
-    failure: type[httpx.RequestError], login: Any, caplog: pytest.LogCaptureFixture
+    failure: type[httpx2.RequestError], login: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A transport that puts the URL into its exception's text does not get the AppSecret told."""
     caplog.set_level(logging.DEBUG)
 
-    def fail(request: httpx.Request) -> httpx.Response:
+    def fail(request: httpx2.Request) -> httpx2.Response:
         raise failure(f"cannot GET {request.url}")
 
     params = {"secret": login.secret, "js_code": login.code.value}
     with pytest.raises(WeChatUnavailable, match=failure.__name__) as raised:
-        await WeChatApi(HttpxTransport(httpx.MockTransport(fail)), URL, 3.0).get("/sns/jscode2session", params)
+        await WeChatApi(httpx2.MockTransport(fail), URL, 3.0).get("/sns/jscode2session", params)
     told = "".join(traceback.format_exception(raised.value)) + repr(raised.value) + caplog.text
     assert not [secret for secret in login.hidden if secret in told]
 
@@ -204,30 +226,30 @@ async def test_a_transports_failure_tells_only_its_kind(
 async def test_a_transport_that_never_answers_is_left_in_time() -> None:
     """The time limit holds for the whole call, whatever the transport's own limits are."""
 
-    async def silent(request: httpx.Request) -> httpx.Response:
+    async def silent(request: httpx2.Request) -> httpx2.Response:
         await anyio.sleep_forever()
         raise AssertionError
 
     began = time.monotonic()
     with pytest.raises(WeChatUnavailable, match=r"0\.05 seconds"):
-        await get(WeChatApi(HttpxTransport(httpx.MockTransport(silent)), URL, 0.05))
+        await get(WeChatApi(httpx2.MockTransport(silent), URL, 0.05))
 
     assert time.monotonic() - began < 2
 
 
-def remembering(seen: list[httpx.Request], response: httpx.Response | None = None) -> WeChatApi:
+def remembering(seen: list[httpx2.Request], response: httpx2.Response | None = None) -> WeChatApi:
     """A WeChat that keeps what it is asked."""
 
-    def wechat(request: httpx.Request) -> httpx.Response:
+    def wechat(request: httpx2.Request) -> httpx2.Response:
         seen.append(request)
         return response or reply(GOOD)
 
-    return WeChatApi(HttpxTransport(httpx.MockTransport(wechat)), URL, 3.0)
+    return WeChatApi(httpx2.MockTransport(wechat), URL, 3.0)
 
 
 async def test_a_post_is_json() -> None:
     """The body is a JSON object in UTF-8 and says so, and the parameters are in the URL."""
-    seen: list[httpx.Request] = []
+    seen: list[httpx2.Request] = []
     await remembering(seen).post("/wxa/call", {"access_token": "t&=微"}, {"code": "李雷"})
     (request,) = seen
 
@@ -240,7 +262,7 @@ async def test_a_post_is_json() -> None:
 
 async def test_a_post_of_nothing_has_no_body() -> None:
     """WeChat signs over the body: where there is nothing to send, there is not a byte in it."""
-    seen: list[httpx.Request] = []
+    seen: list[httpx2.Request] = []
     await remembering(seen).post("/wxa/call", {"access_token": "t"}, {})
 
     assert seen[0].content == b""
@@ -259,9 +281,9 @@ async def test_a_post_of_nothing_has_no_body() -> None:
     ],
     ids=["HTML", "a list", "500", "a redirect", "busy", "too large"],
 )
-async def test_a_post_is_bounded_as_a_get_is(response: httpx.Response, error: type[WxLoginError]) -> None:
+async def test_a_post_is_bounded_as_a_get_is(response: httpx2.Response, error: type[WxLoginError]) -> None:
     """What a GET would not take, a POST does not take either, and it is sent once."""
-    seen: list[httpx.Request] = []
+    seen: list[httpx2.Request] = []
     with pytest.raises(error):
         await remembering(seen, response).post("/wxa/call", {}, {"code": "c"})
 
@@ -271,12 +293,12 @@ async def test_a_post_is_bounded_as_a_get_is(response: httpx.Response, error: ty
 async def test_a_post_that_is_never_answered_is_left_in_time() -> None:
     """The time limit holds for a POST too."""
 
-    async def silent(request: httpx.Request) -> httpx.Response:
+    async def silent(request: httpx2.Request) -> httpx2.Response:
         await anyio.sleep_forever()
         raise AssertionError
 
     with pytest.raises(WeChatUnavailable, match=r"0\.05 seconds"):
-        await WeChatApi(HttpxTransport(httpx.MockTransport(silent)), URL, 0.05).post("/wxa/call", {}, {"code": "c"})
+        await WeChatApi(httpx2.MockTransport(silent), URL, 0.05).post("/wxa/call", {}, {"code": "c"})
 
 
 @pytest.mark.parametrize(
@@ -294,7 +316,7 @@ async def test_a_post_that_is_never_answered_is_left_in_time() -> None:
 async def test_who_observes_is_told_how_a_call_ended(body: bytes, status: int, outcome: str) -> None:
     """By path: an errcode that is known, 0 for success, or our code; a number that nobody knows is no new label."""
     seen: list[tuple[str, str, float]] = []
-    transport = HttpxTransport(httpx.MockTransport(lambda _request: reply(body, status)))
+    transport = httpx2.MockTransport(lambda _request: reply(body, status))
     api = WeChatApi(transport, URL, 3.0, lambda *call: seen.append(call))
     for call in (get(api), api.post("/wxa/call", {}, {"code": "c"})):
         with suppress(WxLoginError):

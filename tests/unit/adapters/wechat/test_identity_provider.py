@@ -5,14 +5,13 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.wechat.api import WeChatApi
 from adapters.wechat.identity_provider import WeChatIdentityProvider
-from adapters.wechat.transport import HttpxTransport
 from domain.errors import (
     AppMisconfigured,
     AppUnknown,
@@ -43,7 +42,7 @@ ERRORS = [
     (40029, f"invalid code, rid: {RID}", CodeInvalid, RID),
     (40029, f"invalid code hint: [xxx] rid: {RID}", CodeInvalid, RID),
     (40163, f"code been used, rid: {RID}", CodeUsed, RID),
-    (40226, "code blocked, hints: [ req_id: HJHhLkRef-1B4lBA ]", UserBlockedByWeChat, None),
+    (40226, "code blocked, hints: [ req_id: HJHhLkRef-1B4lBA ]", UserBlockedByWeChat, "HJHhLkRef-1B4lBA"),
     (45011, f"api minute-quota reach limit, must slower, retry next minute, rid: {RID}", RateLimited, RID),
     (45009, f"reach max api daily quota limit rid: {RID}", RateLimited, RID),
     (40013, f"invalid appid, rid: {RID}", AppMisconfigured, RID),
@@ -58,9 +57,9 @@ ERRORS = [
 ]
 
 
-def provider(handler: Callable[[httpx.Request], httpx.Response]) -> WeChatIdentityProvider:
+def provider(handler: Callable[[httpx2.Request], httpx2.Response]) -> WeChatIdentityProvider:
     """A provider whose WeChat is `handler`."""
-    api = WeChatApi(HttpxTransport(httpx.MockTransport(handler)), "https://api.weixin.qq.com", 3.0)
+    api = WeChatApi(httpx2.MockTransport(handler), "https://api.weixin.qq.com", 3.0)
     return WeChatIdentityProvider(api, SECRETS)
 
 
@@ -74,9 +73,9 @@ def short(value: object) -> str:
     return repr(value)[:12]
 
 
-def reply(body: Any, **headers: str) -> httpx.Response:
+def reply(body: Any, **headers: str) -> httpx2.Response:
     """A response as it comes from a wire: not read yet."""
-    return httpx.Response(200, stream=httpx.ByteStream(json.dumps(body).encode()), headers=headers)
+    return httpx2.Response(200, stream=httpx2.ByteStream(json.dumps(body).encode()), headers=headers)
 
 
 async def test_a_code_becomes_an_identity_and_its_key() -> None:
@@ -89,9 +88,9 @@ async def test_a_code_becomes_an_identity_and_its_key() -> None:
 
 async def test_the_request_is_code2sessions() -> None:
     """WeChat is asked once, on its path, for exactly the four parameters that it wants, and for no access_token."""
-    seen: list[httpx.Request] = []
+    seen: list[httpx2.Request] = []
 
-    def wechat(request: httpx.Request) -> httpx.Response:
+    def wechat(request: httpx2.Request) -> httpx2.Response:
         seen.append(request)
         return reply(ANSWER)
 
@@ -113,13 +112,13 @@ async def test_the_request_is_code2sessions() -> None:
 )
 def test_code_and_secret_arrive_as_they_are(code: str, secret: str) -> None:
     """Whatever characters a code or an AppSecret has, WeChat sees the same."""
-    seen: list[httpx.Request] = []
+    seen: list[httpx2.Request] = []
 
-    def wechat(request: httpx.Request) -> httpx.Response:
+    def wechat(request: httpx2.Request) -> httpx2.Response:
         seen.append(request)
         return reply(ANSWER)
 
-    api = WeChatApi(HttpxTransport(httpx.MockTransport(wechat)), "https://api.weixin.qq.com", 3.0)
+    api = WeChatApi(httpx2.MockTransport(wechat), "https://api.weixin.qq.com", 3.0)
     asyncio.run(WeChatIdentityProvider(api, {APPID: secret}).exchange(LoginCode(code), APPID))
 
     assert seen[0].url.params["js_code"] == code
@@ -227,9 +226,9 @@ async def test_a_unionid_that_cannot_be_one_is_a_bad_answer(unionid: object) -> 
 
 async def test_an_app_without_a_secret_is_unknown() -> None:
     """WeChat is not asked for an app that is not configured."""
-    calls: list[httpx.Request] = []
+    calls: list[httpx2.Request] = []
 
-    def wechat(request: httpx.Request) -> httpx.Response:
+    def wechat(request: httpx2.Request) -> httpx2.Response:
         calls.append(request)
         return reply(ANSWER)
 
@@ -241,13 +240,13 @@ async def test_an_app_without_a_secret_is_unknown() -> None:
 async def test_apps_are_never_mixed_up() -> None:
     """Logins of two apps at once each use their own AppSecret and get their own user."""
 
-    async def wechat(request: httpx.Request) -> httpx.Response:
+    async def wechat(request: httpx2.Request) -> httpx2.Response:
         await asyncio.sleep(0)
         params = request.url.params
         assert params["secret"] == SECRETS[AppId(params["appid"])]
         return reply(ANSWER | {"openid": f"{params['appid']}-{params['js_code']}"})
 
-    api = WeChatApi(HttpxTransport(httpx.MockTransport(wechat)), "https://api.weixin.qq.com", 3.0)
+    api = WeChatApi(httpx2.MockTransport(wechat), "https://api.weixin.qq.com", 3.0)
     identities = WeChatIdentityProvider(api, SECRETS)
     asked = [(APPID if number % 2 else OTHER_APPID, f"code{number}") for number in range(50)]
     answers = await asyncio.gather(*(identities.exchange(LoginCode(code), appid) for appid, code in asked))
@@ -257,9 +256,9 @@ async def test_apps_are_never_mixed_up() -> None:
 
 async def test_the_sandbox_logs_in_as_wechat_does() -> None:
     """A code of the sandbox works once, with the user that it was issued for."""
-    transport = httpx.ASGITransport(create_sandbox())
-    identities = WeChatIdentityProvider(WeChatApi(HttpxTransport(transport), "http://127.0.0.1", 3.0), SECRETS)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+    transport = httpx2.ASGITransport(create_sandbox())
+    identities = WeChatIdentityProvider(WeChatApi(transport, "http://127.0.0.1", 3.0), SECRETS)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         body = {"appid": APPID.value, "unionid": "u1"}
         issued = (await client.post("/sandbox/codes", json=body)).raise_for_status().json()
     identity, _ = await identities.exchange(LoginCode(issued["code"]), APPID)
@@ -273,12 +272,12 @@ async def test_the_sandbox_logs_in_as_wechat_does() -> None:
 @pytest.mark.parametrize(("errcode", "error"), sorted({(row[0], row[2]) for row in ERRORS}, key=lambda row: row[0]))
 async def test_the_sandboxs_errors_are_understood(errcode: int, error: type[WxLoginError]) -> None:
     """Every error that the sandbox can be told to answer is the one of the contract."""
-    transport = httpx.ASGITransport(create_sandbox())
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+    transport = httpx2.ASGITransport(create_sandbox())
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         fault = {"path": "/sns/jscode2session", "errcode": errcode}
         (await client.post("/sandbox/faults", json=fault)).raise_for_status()
 
-    api = WeChatApi(HttpxTransport(transport), "http://127.0.0.1", 3.0)
+    api = WeChatApi(transport, "http://127.0.0.1", 3.0)
     with pytest.raises(error) as raised:
         await WeChatIdentityProvider(api, SECRETS).exchange(CODE, APPID)
     assert raised.value.errcode == errcode

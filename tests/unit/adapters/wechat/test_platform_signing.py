@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -61,10 +61,10 @@ class SigningWeChat:
         keys = SigningKeys(official.SYM_KEY, official.SYM_KEY_SN, official.PRIVATE_KEY, pem.decode(), "ours")
         return Signer(APP, keys, self._clock)
 
-    def seal(self, answer: dict[str, Any]) -> Callable[[httpx.Request], httpx.Response]:
+    def seal(self, answer: dict[str, Any]) -> Callable[[httpx2.Request], httpx2.Response]:
         """A signed answer."""
 
-        def respond(request: httpx.Request) -> httpx.Response:
+        def respond(request: httpx2.Request) -> httpx2.Response:
             url, timestamp = f"{URL}{request.url.path}", request.headers["wechatmp-timestamp"]
             aad = f"{url}|{APP}|{timestamp}|{official.SYM_KEY_SN}".encode()
             sent = {name: base64.b64decode(part) for name, part in json.loads(request.content).items()}

@@ -4,7 +4,7 @@ import asyncio
 import traceback
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from domain.errors import (
@@ -91,7 +91,7 @@ async def test_without_a_token_nothing_is_asked(
 
 @every_call
 @pytest.mark.parametrize(
-    "body", [b"", b"<html>", b"[]", b'{"errcode":"0"}', b" " * 70_000], ids=lambda body: repr(body[:9])
+    "body", [b"", b"<html>", b"[]", b'{"errcode":"no"}', b" " * 70_000], ids=lambda body: repr(body[:9])
 )
 async def test_what_is_not_wechats_is_a_bad_answer(world: World, call: Call, good: Any, body: bytes) -> None:
     """An answer that is no object, or too large, is WeChatBadAnswer for every call."""
@@ -129,8 +129,8 @@ async def test_no_secret_is_told(
 async def test_a_transport_that_fails_tells_no_token(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """A failure whose text has the URL does not get the access token told."""
 
-    def fail(request: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError(f"cannot reach {request.url}")
+    def fail(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError(f"cannot reach {request.url}")
 
     world.answer(fail)
     with caplog.at_level(0), pytest.raises(WeChatUnavailable) as raised:

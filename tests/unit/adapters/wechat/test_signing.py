@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -48,7 +48,7 @@ def signer(keys: SigningKeys = KEYS, appid: AppId = APP, now: datetime = ANSWERE
 def opened(headers: dict[str, str] | None = None, body: bytes = ANSWER, by: Signer | None = None) -> bytes:
     """The answer, with these headers in place of the documentation's."""
     return (by or signer()).open(
-        official.PATH, httpx.Headers(HEADERS if headers is None else headers, encoding="latin-1"), body
+        official.PATH, httpx2.Headers(HEADERS if headers is None else headers, encoding="latin-1"), body
     )
 
 
@@ -161,7 +161,7 @@ def test_another_apps_answer_opens_nothing() -> None:
 def test_another_calls_answer_opens_nothing() -> None:
     """The answer of one call cannot be passed off as another's."""
     with pytest.raises(WeChatBadAnswer):
-        signer().open("/wxa/business/getuserphonenumber", httpx.Headers(HEADERS), ANSWER)
+        signer().open("/wxa/business/getuserphonenumber", httpx2.Headers(HEADERS), ANSWER)
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
+import httpx2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from adapters.wechat.transport import PooledTransport
+from adapters.wechat.transport import create_transport
 
 pytestmark = pytest.mark.anyio
 
@@ -62,6 +63,12 @@ class TlsServer:
         writer.close()
 
 
+async def ask(transport: httpx2.AsyncBaseTransport, url: str) -> bytes:
+    """Return the body of the answer to a GET."""
+    response = await transport.handle_async_request(httpx2.Request("GET", url))
+    return await response.aread()
+
+
 @pytest.fixture
 async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[TlsServer]:
     """A server with a certificate for the name in the test's parameter."""
@@ -75,10 +82,10 @@ async def test_a_server_that_is_trusted_is_asked(
 ) -> None:
     """Two requests travel encrypted over one connection."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "localhost.pem"))
-    async with PooledTransport() as transport:
-        replies = [await transport.send("GET", server.url, {}, b"") for _ in range(2)]
+    async with create_transport() as transport:
+        answers = [await ask(transport, server.url) for _ in range(2)]
 
-    assert [reply.body for reply in replies] == [b"{}", b"{}"]
+    assert answers == [b"{}", b"{}"]
     assert server.requests == 2
 
 
@@ -88,8 +95,8 @@ async def test_a_server_that_is_not_wechat_gets_nothing(
 ) -> None:
     """With a certificate that nobody vouches for, or of another name, no request leaves, and so no AppSecret."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / f"{trusted}.pem"))
-    async with PooledTransport() as transport:
-        with pytest.raises(ssl.SSLCertVerificationError):
-            await transport.send("GET", server.url, {}, b"")
+    async with create_transport() as transport:
+        with pytest.raises(httpx2.NetworkError, match="ClientConnectorCertificateError"):
+            await ask(transport, server.url)
 
     assert server.requests == 0

@@ -5,12 +5,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from adapters.wechat.api import WeChatApi
 from adapters.wechat.token_issuer import WeChatTokenIssuer
-from adapters.wechat.transport import HttpxTransport
 from domain.access_token import AccessToken
 from domain.errors import AppMisconfigured, AppUnknown, RateLimited, WeChatBadAnswer, WeChatUnavailable, WxLoginError
 from domain.identity import AppId
@@ -24,11 +23,9 @@ ANSWER = {"access_token": "74_" + "t" * 133, "expires_in": 7200}
 A_RID = "6374a1b2-0c3d4e5f-12ab34cd"
 
 
-def issuer(handler: Callable[[httpx.Request], httpx.Response]) -> WeChatTokenIssuer:
+def issuer(handler: Callable[[httpx2.Request], httpx2.Response]) -> WeChatTokenIssuer:
     """An issuer whose WeChat is `handler`."""
-    return WeChatTokenIssuer(
-        WeChatApi(HttpxTransport(httpx.MockTransport(handler)), "https://api.weixin.qq.com", 3.0), SECRETS
-    )
+    return WeChatTokenIssuer(WeChatApi(httpx2.MockTransport(handler), "https://api.weixin.qq.com", 3.0), SECRETS)
 
 
 def answering(body: Any) -> WeChatTokenIssuer:
@@ -36,16 +33,16 @@ def answering(body: Any) -> WeChatTokenIssuer:
     return issuer(lambda _request: reply(body))
 
 
-def reply(body: Any) -> httpx.Response:
+def reply(body: Any) -> httpx2.Response:
     """A response as it comes from a wire: not read yet."""
-    return httpx.Response(200, stream=httpx.ByteStream(json.dumps(body).encode()))
+    return httpx2.Response(200, stream=httpx2.ByteStream(json.dumps(body).encode()))
 
 
 async def test_the_request_is_that_of_a_stable_token() -> None:
     """WeChat is asked with POST on its path, the AppSecret is in the body and not in the URL, and nothing is forced."""
-    seen: list[httpx.Request] = []
+    seen: list[httpx2.Request] = []
 
-    def wechat(request: httpx.Request) -> httpx.Response:
+    def wechat(request: httpx2.Request) -> httpx2.Response:
         seen.append(request)
         return reply(ANSWER)
 
@@ -65,7 +62,7 @@ async def test_every_app_has_its_own_secret() -> None:
     """The AppSecret that is sent is the one of the app that is asked for."""
     seen: list[dict[str, str]] = []
 
-    def wechat(request: httpx.Request) -> httpx.Response:
+    def wechat(request: httpx2.Request) -> httpx2.Response:
         seen.append(json.loads(request.content))
         return reply(ANSWER)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import uvicorn
 
@@ -39,15 +39,15 @@ def wechat(clock: Clock) -> WeChat:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
+async def client() -> AsyncIterator[httpx2.AsyncClient]:
     """A client of a sandbox for any app, in this process."""
-    transport = httpx.ASGITransport(create_sandbox())
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+    transport = httpx2.ASGITransport(create_sandbox())
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield client
 
 
 @pytest.fixture
-def control(client: httpx.AsyncClient) -> Ask:
+def control(client: httpx2.AsyncClient) -> Ask:
     """Asks a control of the sandbox for something."""
 
     async def control(path: str, /, **order: object) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def control(client: httpx.AsyncClient) -> Ask:
 
 
 @pytest.fixture
-def call(client: httpx.AsyncClient) -> Ask:
+def call(client: httpx2.AsyncClient) -> Ask:
     """Calls WeChat with an access token, by default the current one of APPID; with a body it is a POST."""
 
     async def call(path: str, body: object = None, /, appid: str = APPID, **query: str) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def call(client: httpx.AsyncClient) -> Ask:
 
 
 @pytest.fixture
-def served() -> Iterator[httpx.Client]:
+def served() -> Iterator[httpx2.Client]:
     """A client of a sandbox that uvicorn serves on a loopback port."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(create_sandbox(), log_config=None))

@@ -2,7 +2,7 @@
 
 import re
 
-import httpx
+import httpx2
 import pytest
 
 from entrypoints.sandbox.api import ENDPOINTS
@@ -17,7 +17,7 @@ AUTHORIZED = [path for path, endpoint in ENDPOINTS.items() if endpoint.authorize
 RID = r" rid: [0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}"
 
 
-async def test_a_token_of_either_kind(client: httpx.AsyncClient) -> None:
+async def test_a_token_of_either_kind(client: httpx2.AsyncClient) -> None:
     """A token has fewer than 512 characters, lives 7200 seconds, and comes without an errcode."""
     stable = (await client.post(STABLE, json=ORDER)).json()
     legacy = (await client.get(LEGACY, params=ORDER)).json()
@@ -28,7 +28,7 @@ async def test_a_token_of_either_kind(client: httpx.AsyncClient) -> None:
         assert re.fullmatch(r"\d+_[\w-]{100,500}", answer["access_token"], re.ASCII)
 
 
-async def test_force_refresh_gives_another_token(client: httpx.AsyncClient) -> None:
+async def test_force_refresh_gives_another_token(client: httpx2.AsyncClient) -> None:
     """Only with force_refresh is the second token another one."""
     answers = [await client.post(STABLE, json=ORDER | {"force_refresh": force}) for force in (False, False, True)]
 
@@ -51,12 +51,12 @@ async def test_force_refresh_gives_another_token(client: httpx.AsyncClient) -> N
         ('{"appid":"wx1","secret":"s","grant_type":"client_credential","force_refresh":"true"}', 47001),
     ],
 )
-async def test_the_body_is_json_of_the_right_types(client: httpx.AsyncClient, body: str, errcode: int) -> None:
+async def test_the_body_is_json_of_the_right_types(client: httpx2.AsyncClient, body: str, errcode: int) -> None:
     """No body is 44002, and one that is no JSON object, or has other types in it, 47001."""
     assert (await client.post(STABLE, content=body)).json()["errcode"] == errcode
 
 
-async def test_each_kind_has_its_method(client: httpx.AsyncClient) -> None:
+async def test_each_kind_has_its_method(client: httpx2.AsyncClient) -> None:
     """A GET of stable_token is 43002, a POST of token 43001, in WeChat's words."""
     stable, legacy = await client.get(STABLE, params=ORDER), await client.post(LEGACY, json=ORDER)
 
@@ -75,7 +75,7 @@ async def test_each_kind_has_its_method(client: httpx.AsyncClient) -> None:
     ],
 )
 async def test_a_call_without_a_good_token(
-    client: httpx.AsyncClient, path: str, query: dict[str, str], errcode: int, text: str
+    client: httpx2.AsyncClient, path: str, query: dict[str, str], errcode: int, text: str
 ) -> None:
     """Whatever the call and its method, its token is looked at first, and refused with HTTP 200."""
     answer = await client.get(path, params=query)
@@ -87,7 +87,7 @@ async def test_a_call_without_a_good_token(
 
 
 @pytest.mark.parametrize("path", AUTHORIZED)
-async def test_a_call_with_an_expired_token(client: httpx.AsyncClient, path: str) -> None:
+async def test_a_call_with_an_expired_token(client: httpx2.AsyncClient, path: str) -> None:
     """A token of two hours is 42001."""
     token = (await client.post(STABLE, json=ORDER)).json()["access_token"]
     await client.post("/sandbox/clock", json={"advance_seconds": 7200})
@@ -97,7 +97,7 @@ async def test_a_call_with_an_expired_token(client: httpx.AsyncClient, path: str
 
 @pytest.mark.parametrize("path", AUTHORIZED)
 async def test_a_call_with_a_good_token_is_refused_for_its_method_only_then(
-    client: httpx.AsyncClient, path: str
+    client: httpx2.AsyncClient, path: str
 ) -> None:
     """A call by a method that it does not have is told which one it has."""
     token = (await client.post(STABLE, json=ORDER)).json()["access_token"]

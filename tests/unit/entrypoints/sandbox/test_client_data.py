@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from hashlib import sha1, sha256
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES128
@@ -30,14 +30,14 @@ def decrypt(made: dict[str, Any], key: str) -> dict[str, Any]:
     return fields
 
 
-async def log_in(client: httpx.AsyncClient, openid: str = "o-alice") -> str:
+async def log_in(client: httpx2.AsyncClient, openid: str = "o-alice") -> str:
     """The session_key of a user who logs in."""
     code = (await client.post("/sandbox/codes", json={"appid": APPID, "openid": openid})).json()["code"]
     query = {"appid": APPID, "secret": "0" * 32, "js_code": code, "grant_type": "authorization_code"}
     return str((await client.get("/sns/jscode2session", params=query)).json()["session_key"])
 
 
-async def test_data_under_the_present_key(client: httpx.AsyncClient, control: Ask) -> None:
+async def test_data_under_the_present_key(client: httpx2.AsyncClient, control: Ask) -> None:
     """The server that logged the user in decrypts the data with its watermark, and verifies rawData without."""
     key = await log_in(client)
 
@@ -52,7 +52,7 @@ async def test_data_under_the_present_key(client: httpx.AsyncClient, control: As
     assert made["signature"] == sha1((made["rawData"] + key).encode(), usedforsecurity=False).hexdigest()
 
 
-async def test_a_watermark_of_the_testers_own(client: httpx.AsyncClient, control: Ask) -> None:
+async def test_a_watermark_of_the_testers_own(client: httpx2.AsyncClient, control: Ask) -> None:
     """Data that brings a watermark, be it a wrong one, keeps it."""
     key = await log_in(client)
     data = DATA | {"watermark": {"appid": OTHER, "timestamp": 1}}
@@ -60,7 +60,7 @@ async def test_a_watermark_of_the_testers_own(client: httpx.AsyncClient, control
     assert decrypt(await control("/encrypt", appid=APPID, openid="o-alice", data=data), key) == data
 
 
-async def test_a_user_who_logs_in_later(client: httpx.AsyncClient, control: Ask) -> None:
+async def test_a_user_who_logs_in_later(client: httpx2.AsyncClient, control: Ask) -> None:
     """Data of a user who never logged in is under a key too, which the login then replaces."""
     made = await control("/encrypt", appid=APPID, openid="o-alice", data=DATA)
     key = await log_in(client)

@@ -5,7 +5,7 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-import httpx
+import httpx2
 import pytest
 
 pytestmark = pytest.mark.anyio
@@ -16,7 +16,7 @@ PATH = "/sns/jscode2session"
 JSON = {"Content-Type": "application/json"}
 
 
-async def login(client: httpx.AsyncClient, code: str | None = None) -> httpx.Response:
+async def login(client: httpx2.AsyncClient, code: str | None = None) -> httpx2.Response:
     """Exchange a code, by default a new one."""
     if code is None:
         code = (await client.post("/sandbox/codes", json={"appid": APPID})).json()["code"]
@@ -24,14 +24,14 @@ async def login(client: httpx.AsyncClient, code: str | None = None) -> httpx.Res
     return await client.get(PATH, params=query)
 
 
-async def fault(client: httpx.AsyncClient, **fields: object) -> httpx.Response:
+async def fault(client: httpx2.AsyncClient, **fields: object) -> httpx2.Response:
     """Let the next login fail."""
     answer = await client.post("/sandbox/faults", json={"path": PATH, **fields})
     assert answer.status_code == 201, answer.text
     return answer
 
 
-async def test_a_code(client: httpx.AsyncClient) -> None:
+async def test_a_code(client: httpx2.AsyncClient) -> None:
     """A code is created (201), and says whose it is."""
     answer = await client.post("/sandbox/codes", json={"appid": APPID})
 
@@ -41,14 +41,14 @@ async def test_a_code(client: httpx.AsyncClient) -> None:
     assert len(answer.json()["openid"]) == 28
 
 
-async def test_a_code_for_a_given_user(client: httpx.AsyncClient) -> None:
+async def test_a_code_for_a_given_user(client: httpx2.AsyncClient) -> None:
     """The openid of a code can be chosen."""
     answer = await client.post("/sandbox/codes", json={"appid": APPID, "openid": "o-alice"})
 
     assert answer.json()["openid"] == "o-alice"
 
 
-async def test_an_errcode_fault_spends_no_code(client: httpx.AsyncClient) -> None:
+async def test_an_errcode_fault_spends_no_code(client: httpx2.AsyncClient) -> None:
     """The next call gets WeChat's error with its text, and the same code works afterwards."""
     code = (await client.post("/sandbox/codes", json={"appid": APPID})).json()["code"]
     await fault(client, errcode=45011)
@@ -73,7 +73,7 @@ async def test_an_errcode_fault_spends_no_code(client: httpx.AsyncClient) -> Non
     ],
 )
 async def test_an_answer_can_be_anything(
-    client: httpx.AsyncClient, fields: dict[str, object], status: int, body: str
+    client: httpx2.AsyncClient, fields: dict[str, object], status: int, body: str
 ) -> None:
     """A fault's status and body are what the next call gets: text as it is, the rest as JSON."""
     await fault(client, **fields)
@@ -84,7 +84,7 @@ async def test_an_answer_can_be_anything(
     assert answer.text == body
 
 
-async def test_an_errcode_with_a_status(client: httpx.AsyncClient) -> None:
+async def test_an_errcode_with_a_status(client: httpx2.AsyncClient) -> None:
     """A WeChat error can come with another status than 200."""
     await fault(client, errcode=-1, status=500)
 
@@ -94,7 +94,7 @@ async def test_an_errcode_with_a_status(client: httpx.AsyncClient) -> None:
     assert answer.json() == {"errcode": -1, "errmsg": "system error"}
 
 
-async def test_a_delay_alone_answers_late(client: httpx.AsyncClient) -> None:
+async def test_a_delay_alone_answers_late(client: httpx2.AsyncClient) -> None:
     """A delayed call is answered as ever, after the delay; the one after it at once."""
     await fault(client, delay_seconds=0.1)
 
@@ -105,7 +105,7 @@ async def test_a_delay_alone_answers_late(client: httpx.AsyncClient) -> None:
     assert "openid" in answer.json()
 
 
-async def test_a_delay_goes_with_the_rest(client: httpx.AsyncClient) -> None:
+async def test_a_delay_goes_with_the_rest(client: httpx2.AsyncClient) -> None:
     """A delayed fault fails after the delay."""
     await fault(client, delay_seconds=0.1, errcode=-1)
 
@@ -116,7 +116,7 @@ async def test_a_delay_goes_with_the_rest(client: httpx.AsyncClient) -> None:
     assert answer.json()["errcode"] == -1
 
 
-async def test_faults_happen_in_order(client: httpx.AsyncClient) -> None:
+async def test_faults_happen_in_order(client: httpx2.AsyncClient) -> None:
     """Faults come one after the other, each as often as it says, and then the sandbox is itself again."""
     await fault(client, errcode=-1, times=2)
     await fault(client, status=502)
@@ -127,7 +127,7 @@ async def test_faults_happen_in_order(client: httpx.AsyncClient) -> None:
     assert [answer.json().get("errcode") for answer in answers if answer.text] == [-1, -1, None]
 
 
-async def test_a_path_that_the_sandbox_lacks_can_be_given_an_answer(client: httpx.AsyncClient) -> None:
+async def test_a_path_that_the_sandbox_lacks_can_be_given_an_answer(client: httpx2.AsyncClient) -> None:
     """A fault may be of a call that the sandbox does not have, which then answers it."""
     path = "/cgi-bin/user/info"
     await client.post("/sandbox/faults", json={"path": path, "body": {"access_token": "76_"}})
@@ -136,7 +136,7 @@ async def test_a_path_that_the_sandbox_lacks_can_be_given_an_answer(client: http
     assert (await client.get(path)).status_code == 404
 
 
-async def test_a_dropped_call_without_a_server(client: httpx.AsyncClient) -> None:
+async def test_a_dropped_call_without_a_server(client: httpx2.AsyncClient) -> None:
     """In process there is no connection to drop, so the caller gets the exception of one that was."""
     await fault(client, drop=True)
 
@@ -144,7 +144,7 @@ async def test_a_dropped_call_without_a_server(client: httpx.AsyncClient) -> Non
         await login(client)
 
 
-async def test_a_fault_is_shown_as_it_was_understood(client: httpx.AsyncClient) -> None:
+async def test_a_fault_is_shown_as_it_was_understood(client: httpx2.AsyncClient) -> None:
     """The answer to a fault has its defaults in it."""
     assert (await fault(client, errcode=-1)).json() == {
         "path": PATH,
@@ -157,7 +157,7 @@ async def test_a_fault_is_shown_as_it_was_understood(client: httpx.AsyncClient) 
     }
 
 
-async def test_calls_are_shown(client: httpx.AsyncClient) -> None:
+async def test_calls_are_shown(client: httpx2.AsyncClient) -> None:
     """Every call of WeChat is listed with its outcome, newest last, and without its secrets."""
     code = (await client.post("/sandbox/codes", json={"appid": APPID})).json()["code"]
     for _ in range(2):
@@ -177,7 +177,7 @@ async def test_calls_are_shown(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"errcode": -1}, {"status": 502}, {"body": "late"}, {"drop": True}])
-async def test_a_call_may_be_executed_before_it_fails(client: httpx.AsyncClient, fields: dict[str, object]) -> None:
+async def test_a_call_may_be_executed_before_it_fails(client: httpx2.AsyncClient, fields: dict[str, object]) -> None:
     """With executed the code is spent, and only the answer is lost or another."""
     code = (await client.post("/sandbox/codes", json={"appid": APPID})).json()["code"]
     await fault(client, executed=True, **fields)
@@ -188,7 +188,7 @@ async def test_a_call_may_be_executed_before_it_fails(client: httpx.AsyncClient,
     assert (await login(client, code)).json()["errcode"] == 40163
 
 
-async def test_any_call_can_fail(client: httpx.AsyncClient) -> None:
+async def test_any_call_can_fail(client: httpx2.AsyncClient) -> None:
     """A fault falls on a POST as on a GET, before its token is looked at."""
     path = "/wxa/business/getuserphonenumber"
     await client.post("/sandbox/faults", json={"path": path, "errcode": 40029})
@@ -199,7 +199,7 @@ async def test_any_call_can_fail(client: httpx.AsyncClient) -> None:
     assert (await client.post(path, json={"code": "any"})).json()["errcode"] == 41001
 
 
-async def test_bodies_are_among_the_calls(client: httpx.AsyncClient) -> None:
+async def test_bodies_are_among_the_calls(client: httpx2.AsyncClient) -> None:
     """What was posted is listed without its secrets."""
     await client.post("/cgi-bin/stable_token", json={"appid": APPID, "secret": SECRET})
 
@@ -210,7 +210,7 @@ async def test_bodies_are_among_the_calls(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("path", [PATH, "/cgi-bin/stable_token", "/sandbox/codes"])
-async def test_a_large_body_is_refused(client: httpx.AsyncClient, path: str) -> None:
+async def test_a_large_body_is_refused(client: httpx2.AsyncClient, path: str) -> None:
     """One byte more than a MiB is 413, a problem, for WeChat's calls as for the sandbox's own."""
     answer = await client.post(path, content=b"x" * (1024 * 1024 + 1), headers=JSON)
 
@@ -218,7 +218,7 @@ async def test_a_large_body_is_refused(client: httpx.AsyncClient, path: str) -> 
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_dropped_call_has_no_status(client: httpx.AsyncClient) -> None:
+async def test_a_dropped_call_has_no_status(client: httpx2.AsyncClient) -> None:
     """A call that was never answered is listed with a null status."""
     await fault(client, drop=True)
     with pytest.raises(ConnectionResetError):
@@ -227,7 +227,7 @@ async def test_a_dropped_call_has_no_status(client: httpx.AsyncClient) -> None:
     assert (await client.get("/sandbox/calls")).json()["calls"][-1]["status"] is None
 
 
-async def test_the_clock_moves_on(client: httpx.AsyncClient) -> None:
+async def test_the_clock_moves_on(client: httpx2.AsyncClient) -> None:
     """An advance answers (200) with the new time, in UTC."""
     answer = await client.post("/sandbox/clock", json={"advance_seconds": 86400})
 
@@ -265,7 +265,7 @@ async def test_the_clock_moves_on(client: httpx.AsyncClient) -> None:
         ("/sandbox/clock", '{"advance_seconds":[]}', "advance_seconds: Expected `float`"),
     ],
 )
-async def test_a_wrong_order_is_explained(client: httpx.AsyncClient, path: str, body: str, reason: str) -> None:
+async def test_a_wrong_order_is_explained(client: httpx2.AsyncClient, path: str, body: str, reason: str) -> None:
     """A control that is used wrongly is a 400 problem that says what is wrong."""
     answer = await client.post(path, content=body, headers=JSON)
 
@@ -279,7 +279,7 @@ async def test_a_wrong_order_is_explained(client: httpx.AsyncClient, path: str, 
     ("method", "path", "status"), [("GET", "/sandbox/nothing", 404), ("DELETE", "/sandbox/codes", 405)]
 )
 async def test_what_the_sandbox_lacks_is_a_problem(
-    client: httpx.AsyncClient, method: str, path: str, status: int
+    client: httpx2.AsyncClient, method: str, path: str, status: int
 ) -> None:
     """An unknown control, or a wrong method, is a problem too, and no call of WeChat."""
     answer = await client.request(method, path)

@@ -4,7 +4,7 @@ import re
 from base64 import b64encode
 from hashlib import sha256
 
-import httpx
+import httpx2
 import pytest
 
 from entrypoints.sandbox.api import ENDPOINTS
@@ -13,7 +13,7 @@ from entrypoints.sandbox.app import create_sandbox
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_page_is_html_in_chinese(client: httpx.AsyncClient) -> None:
+async def test_the_page_is_html_in_chinese(client: httpx2.AsyncClient) -> None:
     """GET /sandbox is a page; a control below it answers JSON as ever."""
     answer = await client.get("/sandbox")
 
@@ -23,7 +23,7 @@ async def test_the_page_is_html_in_chinese(client: httpx.AsyncClient) -> None:
     assert (await client.get("/sandbox/calls")).headers["content-type"] == "application/json"
 
 
-async def test_the_page_needs_no_network(client: httpx.AsyncClient) -> None:
+async def test_the_page_needs_no_network(client: httpx2.AsyncClient) -> None:
     """Nothing is loaded from anywhere, and the policy would not let it."""
     answer = await client.get("/sandbox")
     policy = answer.headers["content-security-policy"]
@@ -35,7 +35,7 @@ async def test_the_page_needs_no_network(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("tag", ["style", "script"])
-async def test_the_policy_allows_the_pages_own_parts(client: httpx.AsyncClient, tag: str) -> None:
+async def test_the_policy_allows_the_pages_own_parts(client: httpx2.AsyncClient, tag: str) -> None:
     """The page has one style and one script, and the policy their hashes."""
     answer = await client.get("/sandbox")
     (part,) = re.findall(rf"<{tag}>(.*?)</{tag}>", answer.text, re.DOTALL)
@@ -44,19 +44,19 @@ async def test_the_policy_allows_the_pages_own_parts(client: httpx.AsyncClient, 
     assert f"{tag}-src 'sha256-{digest}'" in answer.headers["content-security-policy"]
 
 
-async def test_the_page_has_no_markup_that_the_policy_forbids(client: httpx.AsyncClient) -> None:
+async def test_the_page_has_no_markup_that_the_policy_forbids(client: httpx2.AsyncClient) -> None:
     """No element has a style or a handler of its own."""
     assert not re.search(r"<[^>]+\s(style|on\w+)=", (await client.get("/sandbox")).text)
 
 
-async def test_the_page_knows_all_of_wechats_calls(client: httpx.AsyncClient) -> None:
+async def test_the_page_knows_all_of_wechats_calls(client: httpx2.AsyncClient) -> None:
     """A fault can be chosen for every path that the sandbox has."""
     page = (await client.get("/sandbox")).text
 
     assert [path for path in ENDPOINTS if f'"{path}"' not in page] == []
 
 
-async def test_the_page_shows_how_a_code_is_sent(client: httpx.AsyncClient) -> None:
+async def test_the_page_shows_how_a_code_is_sent(client: httpx2.AsyncClient) -> None:
     """The command goes to the page's own address, which is the service's in the demo, and says what else it may be."""
     page = (await client.get("/sandbox")).text
 
@@ -64,11 +64,11 @@ async def test_the_page_shows_how_a_code_is_sent(client: httpx.AsyncClient) -> N
     assert "单独运行沙箱（wxlogin sandbox）时，命令里的地址要换成服务端的地址" in page
 
 
-async def test_the_apps_are_listed_without_their_secrets(client: httpx.AsyncClient) -> None:
+async def test_the_apps_are_listed_without_their_secrets(client: httpx2.AsyncClient) -> None:
     """The page can choose among the apps that were given; there are none when every appid is one."""
-    transport = httpx.ASGITransport(create_sandbox({"wx1": "a secret", "wx2": "another"}))
+    transport = httpx2.ASGITransport(create_sandbox({"wx1": "a secret", "wx2": "another"}))
 
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as other:
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as other:
         given = await other.get("/sandbox/apps")
 
     assert given.json() == {"apps": ["wx1", "wx2"]}

@@ -4,7 +4,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 pytestmark = pytest.mark.anyio
@@ -80,7 +80,7 @@ async def test_a_user_without_a_unionid(control: Ask, call: Ask) -> None:
 
 
 @pytest.mark.parametrize("half", [{"mch_id": "1900000109"}, {"out_trade_no": "order-1"}])
-async def test_half_a_number(client: httpx.AsyncClient, alice: dict[str, str], half: dict[str, str]) -> None:
+async def test_half_a_number(client: httpx2.AsyncClient, alice: dict[str, str], half: dict[str, str]) -> None:
     """A merchant without an order, or an order without a merchant, is refused."""
     answer = await client.post("/sandbox/payments", json=alice | half)
 

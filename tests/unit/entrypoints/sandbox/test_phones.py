@@ -4,7 +4,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from entrypoints.sandbox.errors import MisuseError
@@ -108,7 +108,7 @@ async def test_a_phone_code_is_of_one_user(control: Ask, call: Ask) -> None:
     assert (await call(PATH, {"code": code, "openid": "o-alice"}))["errcode"] == 0
 
 
-async def test_a_phone_code_is_no_login_code(client: httpx.AsyncClient, control: Ask) -> None:
+async def test_a_phone_code_is_no_login_code(client: httpx2.AsyncClient, control: Ask) -> None:
     """A phone code sent to login is 40029."""
     code = (await control("/phone-codes", appid=APPID))["code"]
     query = {"appid": APPID, "secret": "0" * 32, "js_code": code, "grant_type": "authorization_code"}

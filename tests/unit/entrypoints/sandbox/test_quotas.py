@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from entrypoints.sandbox.clock import Clock
@@ -16,7 +16,7 @@ Ask = Callable[..., Awaitable[dict[str, Any]]]
 PATH = "/sns/jscode2session"
 
 
-async def test_calls_beyond_a_quota(client: httpx.AsyncClient, control: Ask) -> None:
+async def test_calls_beyond_a_quota(client: httpx2.AsyncClient, control: Ask) -> None:
     """Calls of one path beyond its quota are 45011 until the next minute of the sandbox's clock."""
     quota = await control("/quota", path=PATH, per_minute=2)
     await control("/clock", advance_seconds=61 - float((await control("/clock", advance_seconds=0))["now"][17:-1]))
@@ -30,7 +30,7 @@ async def test_calls_beyond_a_quota(client: httpx.AsyncClient, control: Ask) -> 
     assert (await client.get(PATH)).json()["errcode"] == 41002
 
 
-async def test_a_quota_is_removed(client: httpx.AsyncClient, control: Ask) -> None:
+async def test_a_quota_is_removed(client: httpx2.AsyncClient, control: Ask) -> None:
     """A quota of null is none."""
     await control("/quota", path=PATH, per_minute=0)
     refused = await client.get(PATH)
@@ -48,7 +48,7 @@ async def test_a_quota_is_removed(client: httpx.AsyncClient, control: Ask) -> No
         ({"path": PATH, "per_minute": -1}, "per_minute"),
     ],
 )
-async def test_a_quota_that_makes_no_sense(client: httpx.AsyncClient, order: dict[str, object], reason: str) -> None:
+async def test_a_quota_that_makes_no_sense(client: httpx2.AsyncClient, order: dict[str, object], reason: str) -> None:
     """A quota of a path that the sandbox lacks, or of no number, is refused with the reason."""
     answer = await client.post("/sandbox/quota", json=order)
 

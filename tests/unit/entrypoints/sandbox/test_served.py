@@ -2,22 +2,22 @@
 
 import socket
 
-import httpx
+import httpx2
 import pytest
 
 PATH = "/sns/jscode2session"
 
 
-def test_a_dropped_call_is_a_broken_connection(served: httpx.Client) -> None:
+def test_a_dropped_call_is_a_broken_connection(served: httpx2.Client) -> None:
     """The client of a dropped call sees the connection close, and its next call works."""
     served.post("/sandbox/faults", json={"path": PATH, "drop": True})
 
-    with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+    with pytest.raises(httpx2.RemoteProtocolError, match="without sending a response"):
         served.get(PATH)
     assert served.get(PATH).json()["errcode"] == 41002
 
 
-def test_a_dropped_call_has_not_a_byte_of_answer(served: httpx.Client) -> None:
+def test_a_dropped_call_has_not_a_byte_of_answer(served: httpx2.Client) -> None:
     """Nothing at all is on the wire before the connection closes."""
     served.post("/sandbox/faults", json={"path": PATH, "drop": True})
 
@@ -28,7 +28,7 @@ def test_a_dropped_call_has_not_a_byte_of_answer(served: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("status", [204, 304, 418, 500, 599])
-def test_any_status_can_be_served(served: httpx.Client, status: int) -> None:
+def test_any_status_can_be_served(served: httpx2.Client, status: int) -> None:
     """A fault's status goes over the wire, and the connection lives on."""
     served.post("/sandbox/faults", json={"path": PATH, "status": status})
 
@@ -36,7 +36,7 @@ def test_any_status_can_be_served(served: httpx.Client, status: int) -> None:
     assert served.get(PATH).status_code == 200
 
 
-def test_a_large_body_is_refused_on_the_wire(served: httpx.Client) -> None:
+def test_a_large_body_is_refused_on_the_wire(served: httpx2.Client) -> None:
     """A client that sends far too much gets its 413, and its next call works."""
     assert served.post("/cgi-bin/stable_token", content=b"x" * 5_000_000).status_code == 413
     assert served.get(PATH).json()["errcode"] == 41002

@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from entrypoints.sandbox.accounts import SESSION_KEY_LIFE_SECONDS
@@ -17,7 +17,7 @@ APPID, OTHER = "wx0123456789abcdef", "wxfedcba9876543210"
 CHECK, RESET = "/wxa/checksession", "/wxa/resetusersessionkey"
 
 
-async def log_in(client: httpx.AsyncClient, openid: str = "o-alice") -> str:
+async def log_in(client: httpx2.AsyncClient, openid: str = "o-alice") -> str:
     """The session_key of a user who logs in."""
     code = (await client.post("/sandbox/codes", json={"appid": APPID, "openid": openid})).json()["code"]
     query = {"appid": APPID, "secret": "0" * 32, "js_code": code, "grant_type": "authorization_code"}
@@ -49,7 +49,7 @@ def test_the_signature_of_raw_data() -> None:
     assert data_signature(raw, "HyVFkGl5F5OQWJZZaNzBBg==") == "75e81ceda165f4ffa64f4068af58c64b8f54b88c"
 
 
-async def test_the_present_key_is_good(client: httpx.AsyncClient, call: Ask) -> None:
+async def test_the_present_key_is_good(client: httpx2.AsyncClient, call: Ask) -> None:
     """A signature by the key of the last login is accepted, in either case."""
     query = signed(await log_in(client))
 
@@ -57,7 +57,7 @@ async def test_the_present_key_is_good(client: httpx.AsyncClient, call: Ask) -> 
     assert await call(CHECK, **query | {"signature": query["signature"].upper()}) == {"errcode": 0, "errmsg": "ok"}
 
 
-async def test_wx_login_ends_the_key_before(client: httpx.AsyncClient, control: Ask, call: Ask) -> None:
+async def test_wx_login_ends_the_key_before(client: httpx2.AsyncClient, control: Ask, call: Ask) -> None:
     """A key is 87009 from the next wx.login() on, before anybody exchanged its code."""
     key = await log_in(client)
     await control("/codes", appid=APPID, openid="o-alice")
@@ -79,7 +79,7 @@ async def test_wx_login_ends_the_key_before(client: httpx.AsyncClient, control: 
 )
 @pytest.mark.parametrize("path", [CHECK, RESET])
 async def test_a_wrong_parameter(
-    client: httpx.AsyncClient, call: Ask, path: str, more: dict[str, str], errcode: int
+    client: httpx2.AsyncClient, call: Ask, path: str, more: dict[str, str], errcode: int
 ) -> None:
     """Both calls refuse a wrong user, method and signature alike."""
     key = await log_in(client)
@@ -87,7 +87,7 @@ async def test_a_wrong_parameter(
     assert (await call(path, **signed(key, **more)))["errcode"] == errcode
 
 
-async def test_a_user_is_of_one_app(client: httpx.AsyncClient, call: Ask) -> None:
+async def test_a_user_is_of_one_app(client: httpx2.AsyncClient, call: Ask) -> None:
     """The token of another app finds no such user, whatever the signature."""
     key = await log_in(client)
 
@@ -95,7 +95,7 @@ async def test_a_user_is_of_one_app(client: httpx.AsyncClient, call: Ask) -> Non
 
 
 @pytest.mark.parametrize(("path", "errcode"), [(CHECK, 87009), (RESET, 87007)])
-async def test_an_expired_key(client: httpx.AsyncClient, control: Ask, call: Ask, path: str, errcode: int) -> None:
+async def test_an_expired_key(client: httpx2.AsyncClient, control: Ask, call: Ask, path: str, errcode: int) -> None:
     """A key that is too old is 87009 to the check and 87007 to the reset."""
     key = await log_in(client)
     await control("/clock", advance_seconds=SESSION_KEY_LIFE_SECONDS)
@@ -111,7 +111,7 @@ async def test_a_user_without_a_key(control: Ask, call: Ask) -> None:
     assert (await call(RESET, **signed("key")))["errcode"] == 87007
 
 
-async def test_a_reset_gives_another_key(client: httpx.AsyncClient, call: Ask) -> None:
+async def test_a_reset_gives_another_key(client: httpx2.AsyncClient, call: Ask) -> None:
     """The new key is the only one, and is not given to who has not the old one."""
     old = await log_in(client)
 
@@ -123,7 +123,7 @@ async def test_a_reset_gives_another_key(client: httpx.AsyncClient, call: Ask) -
     assert (await call(RESET, **signed(old)))["errcode"] == 87009
 
 
-async def test_a_reset_does_not_prolong(client: httpx.AsyncClient, control: Ask, call: Ask) -> None:
+async def test_a_reset_does_not_prolong(client: httpx2.AsyncClient, control: Ask, call: Ask) -> None:
     """The new key expires when the old one would have."""
     old = await log_in(client)
     await control("/clock", advance_seconds=SESSION_KEY_LIFE_SECONDS - 10)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -77,14 +77,14 @@ def sample_request(**headers: str) -> Request:
 class App:
     """A server that signs, written from WeChat's page alone."""
 
-    client: httpx.AsyncClient
+    client: httpx2.AsyncClient
     token: str
     console: dict[str, str]
     key: RSAPrivateKey
     appid: str = APPID
     headers: dict[str, str] = field(default_factory=dict)
 
-    async def send(self, path: str = PATH, **fields: object) -> httpx.Response:
+    async def send(self, path: str = PATH, **fields: object) -> httpx2.Response:
         """Make a call that is signed, with these headers instead of the right ones."""
         now = int(time.time())
         guards = {"_n": secrets.token_urlsafe(), "_appid": self.appid, "_timestamp": now}
@@ -103,7 +103,7 @@ class App:
         sent = {name: value for name, value in (headers | self.headers).items() if value}
         return await self.client.post(path, params={"access_token": self.token}, content=body, headers=sent)
 
-    def read(self, answer: httpx.Response, path: str = PATH) -> dict[str, Any]:
+    def read(self, answer: httpx2.Response, path: str = PATH) -> dict[str, Any]:
         """Verify and decrypt an answer."""
         timestamp = answer.headers["Wechatmp-TimeStamp"]
         assert answer.headers["Wechatmp-Appid"] == self.appid
@@ -134,7 +134,7 @@ def key() -> RSAPrivateKey:
 
 
 @pytest.fixture
-async def app(client: httpx.AsyncClient, control: Ask, key: RSAPrivateKey) -> App:
+async def app(client: httpx2.AsyncClient, control: Ask, key: RSAPrivateKey) -> App:
     """An app that registered."""
     pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     console = await control("/signing", appid=APPID, public_key=pem)
@@ -204,7 +204,7 @@ async def test_a_refusal_of_a_signed_call(app: App) -> None:
     assert fields["errcode"] == 40029
 
 
-async def test_the_calls_show_nothing_of_it(app: App, client: httpx.AsyncClient) -> None:
+async def test_the_calls_show_nothing_of_it(app: App, client: httpx2.AsyncClient) -> None:
     """Neither the ciphertext nor the signature is in the list of calls."""
     answer = await app.send(code="unknown")
     shown = (await client.get("/sandbox/calls")).text
@@ -270,7 +270,7 @@ async def test_an_app_that_may_sign(control: Ask, call: Ask, app: App) -> None:
     assert app.read(await app.send(code="unknown"))["errcode"] == 40029
 
 
-async def test_an_app_that_set_up_nothing(client: httpx.AsyncClient, app: App) -> None:
+async def test_an_app_that_set_up_nothing(client: httpx2.AsyncClient, app: App) -> None:
     """A signed call of an app without keys is refused."""
     order = {"grant_type": "client_credential", "appid": OTHER, "secret": "0" * 32}
     app.token = (await client.post("/cgi-bin/stable_token", json=order)).json()["access_token"]
@@ -278,7 +278,7 @@ async def test_an_app_that_set_up_nothing(client: httpx.AsyncClient, app: App) -
     assert (await app.send(code="unknown")).json()["errcode"] == 40239
 
 
-async def test_the_sandboxs_clock_dates_no_signature(app: App, control: Ask, client: httpx.AsyncClient) -> None:
+async def test_the_sandboxs_clock_dates_no_signature(app: App, control: Ask, client: httpx2.AsyncClient) -> None:
     """Whoever signs has the real time only, so the sandbox's own, moved on, does not count."""
     await control("/clock", advance_seconds=86400)
     order = {"grant_type": "client_credential", "appid": APPID, "secret": "0" * 32}
@@ -304,7 +304,7 @@ async def test_what_the_console_gives(app: App) -> None:
 
 
 @pytest.mark.parametrize("kind", ["text", "curve"])
-async def test_a_public_key_that_is_none(client: httpx.AsyncClient, kind: str) -> None:
+async def test_a_public_key_that_is_none(client: httpx2.AsyncClient, kind: str) -> None:
     """Only an RSA public key as PEM can be registered."""
     curve = generate_curve_key(SECP256R1()).public_key()
     pem = curve.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()

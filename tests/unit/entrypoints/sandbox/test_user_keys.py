@@ -4,7 +4,7 @@ from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from entrypoints.sandbox.crypto import key_signature
@@ -17,7 +17,7 @@ PATH = "/wxa/business/getuserencryptkey"
 
 
 @pytest.fixture
-async def signed(client: httpx.AsyncClient) -> dict[str, str]:
+async def signed(client: httpx2.AsyncClient) -> dict[str, str]:
     """The parameters that prove a user's session_key."""
     code = (await client.post("/sandbox/codes", json={"appid": APPID, "openid": "o-alice"})).json()["code"]
     query = {"appid": APPID, "secret": "0" * 32, "js_code": code, "grant_type": "authorization_code"}
@@ -73,7 +73,7 @@ async def test_an_expired_session_key(control: Ask, call: Ask, signed: dict[str,
     assert (await call(PATH, **signed))["errcode"] == 87007
 
 
-async def test_a_post_signs_its_body(client: httpx.AsyncClient, call: Ask, signed: dict[str, str]) -> None:
+async def test_a_post_signs_its_body(client: httpx2.AsyncClient, call: Ask, signed: dict[str, str]) -> None:
     """A POST without a body is as good as a GET, and one with parameters in its body is refused."""
     order = {"grant_type": "client_credential", "appid": APPID, "secret": "0" * 32}
     token = (await client.post("/cgi-bin/stable_token", json=order)).json()
