@@ -10,12 +10,11 @@ from uuid import uuid4
 
 from cryptography.fernet import Fernet
 from redis import Redis
-from redis.asyncio import Redis as AsyncRedis
 
+from adapters.redis.client import Client as RedisClient
 from adapters.redis.client import create_client
 from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.session_store import RedisSessionStore, name_of
-from adapters.redis.wire import open_wire
 from adapters.sealing import DenseSealer
 from benchmarks.wechat import openid_of
 from domain.identity import AppId, Identity
@@ -79,8 +78,7 @@ async def write_wxlogin_session(redis_url: str, user: int) -> str:
     return session.id
 
 
-def open_store(redis: AsyncRedis) -> tuple[RedisSessionStore, RedisKeyVault]:
+def open_store(redis: RedisClient) -> tuple[RedisSessionStore, RedisKeyVault]:
     """As the service does, with an encryption key of its own."""
-    wire = open_wire(redis)
-    vault = RedisKeyVault(redis, wire, DenseSealer([Fernet.generate_key().decode()]))
-    return RedisSessionStore(wire, vault), vault
+    vault = RedisKeyVault(redis, DenseSealer([Fernet.generate_key().decode()]))
+    return RedisSessionStore(redis, vault), vault

@@ -143,7 +143,8 @@ class UserRepository(Protocol):
 class SessionStore(Protocol):
     """Keeps sessions. Every method raises StoreUnavailable.
 
-    What has ended stays ended: no method brings a session back, whatever runs at once.
+    What has ended stays ended: no method brings a session back, whatever runs at once. A store may keep a device's
+    label (`domain.device`) in place of its User-Agent.
     """
 
     @abstractmethod
@@ -156,13 +157,6 @@ class SessionStore(Protocol):
     @abstractmethod
     async def find(self, session_id: str) -> Session | EndedSession | None:
         """The session, live or expired; what is left of it; or None when it is unknown or forgotten."""
-
-    @abstractmethod
-    async def find_together(self, session_ids: Sequence[str]) -> list[Session]:
-        """Those of the sessions that are found in one go, each as `find` gives it, while none waits for another.
-
-        A store that has to look for each by itself finds none of them so.
-        """
 
     @abstractmethod
     async def touch(self, session: Session) -> None:

@@ -1,11 +1,11 @@
 """Who is calling, on which devices they are logged in, and logging them out."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from application.ports import Clock, SessionStore
 from domain.errors import NotFound, TokenInvalid, Unauthenticated
 from domain.identity import AppId
-from domain.session import EndReason, Session, SessionPolicy, SessionToken, session_id_of
+from domain.session import EndReason, Session, SessionPolicy, SessionToken
 
 
 class Sessions:
@@ -34,14 +34,6 @@ class Sessions:
         touched = session.touch(self._policy, now)
         await self._store.touch(touched)
         return touched
-
-    async def authenticate_together(self, tokens: Sequence[str]) -> list[Session | None]:
-        """For each token the session that `authenticate` gives, if it is found in one go and was used a moment ago."""
-        now, interval = self._clock(), self._touch_interval
-        ids = [session_id_of(token) for token in tokens]
-        found = await self._store.find_together(ids)
-        fresh = {s.id: s for s in found if s.is_live(now) and now - s.last_seen_at < interval}
-        return [fresh.get(session_id) for session_id in ids]
 
     async def of_user(self, user_id: str) -> list[Session]:
         """The user's live sessions, newest first."""

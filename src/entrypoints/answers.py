@@ -6,6 +6,7 @@ from typing import Self
 import msgspec
 
 from application.login import LoggedIn
+from domain.device import device_label
 from domain.session import Session
 from domain.session_key import EncryptKey
 from domain.user import UnionIdConflict, User
@@ -19,7 +20,10 @@ class SecretStruct(msgspec.Struct, frozen=True):
 
 
 class SessionAnswer(msgspec.Struct, frozen=True):
-    """One session, as its user may see it."""
+    """One session, as its user may see it.
+
+    `user_agent` is the client's own text where the session store keeps it, else `device`.
+    """
 
     id: str
     current: bool
@@ -29,6 +33,7 @@ class SessionAnswer(msgspec.Struct, frozen=True):
     expires_at: datetime
     user_agent: str | None
     ip: str | None
+    device: str | None
 
     @classmethod
     def of(cls, session: Session, *, current: bool) -> Self:
@@ -42,6 +47,7 @@ class SessionAnswer(msgspec.Struct, frozen=True):
             session.expires_at,
             session.client.user_agent,
             session.client.ip,
+            device_label(session.client.user_agent),
         )
 
 

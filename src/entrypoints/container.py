@@ -7,16 +7,14 @@ from datetime import UTC, datetime
 import httpx2
 from cryptography.fernet import MultiFernet
 from dependency_injector import containers, providers
-from redis.asyncio import Redis
 
 from adapters.memory.rate_limiter import MemoryRateLimiter
-from adapters.redis.client import create_client
+from adapters.redis.client import Client, create_client
 from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.probe import RedisProbe
 from adapters.redis.rate_limiter import RedisRateLimiter
 from adapters.redis.session_store import RedisSessionStore
 from adapters.redis.token_store import RedisTokenStore
-from adapters.redis.wire import Counters, open_wire
 from adapters.sealing import DenseSealer, Sealer
 from adapters.sql.database import Database
 from adapters.sql.key_vault import SqlKeyVault
@@ -47,6 +45,9 @@ from domain.identity import AppId
 from entrypoints.counted import CountedLogin, CountedRateLimiter, CountedSessions, CountedTokenIssuer
 from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings, SettingsError, Signing
+
+RedisClient = Client
+"""A client of a Redis, or of a cluster."""
 
 
 def utc_now() -> datetime:
@@ -87,16 +88,12 @@ class Container(containers.DeclarativeContainer):
     settings = providers.Dependency(instance_of=Settings)
     transport = providers.Dependency[httpx2.AsyncBaseTransport]()
     database = providers.Dependency[Database]()
-    redis = providers.Dependency(instance_of=Redis)
+    redis = providers.Dependency[RedisClient]()
     cipher = providers.Dependency(instance_of=MultiFernet)
     clock = providers.Dependency[Clock]()
 
     kind = providers.Callable(session_store_kind, settings)
     metrics = providers.Singleton(Metrics, settings.provided.credentials)
-    counters = providers.Factory(
-        Counters, metrics.provided.cache_hits, metrics.provided.cache_misses, metrics.provided.batch_sent
-    )
-    redis_wire = providers.Singleton(open_wire, redis, counters)
     wechat = providers.Singleton(
         WeChatApi,
         transport,
@@ -106,7 +103,7 @@ class Container(containers.DeclarativeContainer):
     )
     rate_limiter = providers.Selector(
         kind,
-        redis=providers.Singleton(RedisRateLimiter, redis_wire),
+        redis=providers.Singleton(RedisRateLimiter, redis),
         database=providers.Singleton(MemoryRateLimiter, clock),
     )
     login_limiter = providers.Singleton(CountedRateLimiter, rate_limiter, metrics)
@@ -129,12 +126,12 @@ class Container(containers.DeclarativeContainer):
     sql_session_store = providers.Singleton(SqlSessionStore, database, sql_key_vault)
     key_vault = providers.Selector(
         kind,
-        redis=providers.Singleton(RedisKeyVault, redis, redis_wire, providers.Singleton(dense_sealer, settings)),
+        redis=providers.Singleton(RedisKeyVault, redis, providers.Singleton(dense_sealer, settings)),
         database=sql_key_vault,
     )
     session_store = providers.Selector(
         kind,
-        redis=providers.Singleton(RedisSessionStore, redis_wire, key_vault),
+        redis=providers.Singleton(RedisSessionStore, redis, key_vault),
         database=sql_session_store,
     )
     token_store = providers.Selector(
@@ -211,7 +208,7 @@ async def open_container(
         yield container
 
 
-def open_redis(url: str) -> Redis:
+def open_redis(url: str) -> RedisClient:
     """A client of the Redis of the settings, to be used as a context. Raises SettingsError for options of none."""
     try:
         return create_client(url)

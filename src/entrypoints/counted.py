@@ -1,6 +1,6 @@
 """Use cases and ports, counted on their way: they themselves know nothing of it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -67,16 +67,6 @@ class CountedSessions(Sessions):
             raise
         self._ok()
         return session
-
-    async def authenticate_together(self, tokens: Sequence[str]) -> list[Session | None]:
-        """See Sessions."""
-        try:
-            sessions = await super().authenticate_together(tokens)
-        except Exception as error:
-            self._metrics.session_checked(code_of(error), len(tokens))
-            raise
-        self._ok(sum(session is not None for session in sessions))
-        return sessions
 
     async def end(
         self, session_id: str, *, user_id: str | None = None, apps: Collection[AppId] | None = None

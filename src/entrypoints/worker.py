@@ -11,14 +11,13 @@ from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry, start_http_server
-from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 from taskiq import AckableMessage, AsyncBroker, BrokerMessage, TaskiqResult
 from taskiq.receiver import Receiver
 from taskiq.serializers import JSONSerializer
 from taskiq_redis import RedisAsyncResultBackend
 
-from entrypoints.container import Container, open_container, require_migrated
+from entrypoints.container import Container, RedisClient, open_container, require_migrated
 from entrypoints.jobs import Body, Jobs
 from entrypoints.log import configure_logging, log
 from entrypoints.metrics import Metrics
@@ -39,7 +38,7 @@ JOB_SECONDS = 7.0
 class JobBroker(AsyncBroker):
     """The queue of taskiq's RedisStreamBroker, on whichever kind of Redis; no job is lost or kept: see decision 6."""
 
-    def __init__(self, redis: Redis, idle_seconds: float) -> None:
+    def __init__(self, redis: RedisClient, idle_seconds: float) -> None:
         super().__init__()
         self._redis = redis
         self._idle_milliseconds = round(idle_seconds * 1000)
@@ -75,7 +74,7 @@ class JobResults(RedisAsyncResultBackend[Any]):
     Upstream's default is pickle, which runs the code of anyone who can write to Redis in the program that reads.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: RedisClient) -> None:
         super().__init__("redis://", result_ex_time=RESULT_SECONDS, serializer=JSONSerializer())
         self._redis = redis
 
@@ -84,7 +83,7 @@ class JobResults(RedisAsyncResultBackend[Any]):
         await self._redis.set(task_id, self.serializer.dumpb(result.model_dump(mode="json")), ex=RESULT_SECONDS)
 
 
-def create_broker(settings: Settings, redis: Redis, jobs: Jobs) -> JobBroker:
+def create_broker(settings: Settings, redis: RedisClient, jobs: Jobs) -> JobBroker:
     """The broker that knows the jobs. A job is acknowledged when its result is stored."""
     job_seconds = settings.wechat_timeout_seconds + JOB_SECONDS
     broker = JobBroker(redis, job_seconds + 1).with_result_backend(JobResults(redis))

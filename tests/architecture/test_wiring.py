@@ -94,7 +94,7 @@ async def test_every_provider_resolves(
 ) -> None:
     """Everything in the container can be had and is what it says, without a server that answers."""
     async with open_container(settings(tmp_path, **more), clock=clock) as container:
-        skipped = set() if more else {"redis", "redis_wire"}
+        skipped = set() if more else {"redis"}
         given = {name: getattr(container, name)() for name in container.providers if name not in skipped}
 
         assert {name for name, kind in PROVIDED.items() if not is_a(given[name], kind)} == set()
@@ -144,7 +144,7 @@ async def test_two_containers_share_nothing(tmp_path: Path, clock: Clock) -> Non
         open_container(settings(tmp_path), clock=clock) as one,
         open_container(settings(tmp_path), clock=clock) as two,
     ):
-        shared = [name for name in one.providers if name not in ("redis", "redis_wire", "kind", "clock")]
+        shared = [name for name in one.providers if name not in ("redis", "kind", "clock")]
 
         assert [name for name in shared if getattr(one, name)() is getattr(two, name)()] == []
 

@@ -13,7 +13,6 @@ from redis.asyncio import Redis
 from adapters.memory.rate_limiter import SWEPT, MemoryRateLimiter
 from adapters.redis.client import create_client
 from adapters.redis.rate_limiter import RedisRateLimiter
-from adapters.redis.wire import open_wire
 from application.ports import RateLimiter
 from domain.errors import StoreUnavailable
 from domain.rate_limit import NONE, RateLimit
@@ -41,7 +40,7 @@ async def open_limiter(place: str) -> AsyncIterator[RateLimiter]:
         yield MemoryRateLimiter(lambda: datetime.now(UTC))
     else:
         async with create_client(place) as redis:
-            yield RedisRateLimiter(open_wire(redis))
+            yield RedisRateLimiter(redis)
 
 
 @pytest.fixture
@@ -169,4 +168,4 @@ async def test_a_redis_that_is_away_is_unavailable(who: str) -> None:
     """Nobody is admitted by a store that does not answer."""
     async with create_client(f"redis://127.0.0.1:{free_port()}/0") as redis:
         with pytest.raises(StoreUnavailable):
-            await RedisRateLimiter(open_wire(redis)).take(LIMIT, who)
+            await RedisRateLimiter(redis).take(LIMIT, who)

@@ -3,18 +3,14 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from functools import partial
-from itertools import count
 
 import pytest
-from redis import Redis
-from redis.exceptions import MovedError
 
 from support.jobs import run_job
 from support.load import CHECK, CHECK_ENDED, LOG_IN, load
 from support.processes import Environment, Sandbox, Service, environment, run, running
 from support.servers import wait_until
-from support.topologies import Topology, redis_cluster, redis_sentinel
+from support.topologies import Topology, redis_cluster, redis_sentinel, replicate
 
 Open = Callable[..., AbstractContextManager[Service]]
 
@@ -121,22 +117,6 @@ def test_a_fail_over_loses_and_revives_no_session(topology: Topology, open_servi
         assert tally.slowest < PATIENCE_SECONDS
         assert set(after) == {401}
         assert service.auth([*newcomer.live][-1]).status_code == 204
-
-
-def replicate(topology: Topology) -> None:
-    """Return when the replicas have all that was written: they acknowledge what is written after it."""
-    for master, *replicas in topology.shards:
-        with Redis(port=master.port) as redis:
-            next(filter(partial(writes, redis), map(str, count())))
-            assert redis.wait(len(replicas), 10_000) == len(replicas)
-
-
-def writes(redis: Redis, key: str) -> bool:
-    """Whether this master is the one for the key, which is then written."""
-    try:
-        return bool(redis.set(key, "", px=1))
-    except MovedError:
-        return False
 
 
 def bearer(token: str) -> dict[str, str]:

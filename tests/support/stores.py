@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 
 from cryptography.fernet import Fernet, MultiFernet
-from redis.asyncio import Redis
 from sqlalchemy import text
 
 from adapters.memory.key_vault import MemoryKeyVault
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
-from adapters.redis.client import create_client
+from adapters.redis.client import Client, create_client
 from adapters.redis.key_vault import RedisKeyVault
-from adapters.redis.packing import short
 from adapters.redis.session_store import RedisSessionStore
 from adapters.redis.user_set import set_of
-from adapters.redis.wire import open_wire
 from adapters.sealing import DenseSealer, Sealer
 from adapters.sql.database import Database
 from adapters.sql.key_vault import SqlKeyVault
@@ -53,11 +50,10 @@ async def open_home(place: str) -> AsyncIterator[Home]:
             yield Home(partial(open_sql, database), users, partial(read_database, database))
 
 
-def open_redis(redis: Redis, encryption_keys: Sequence[str]) -> tuple[SessionStore, KeyVault]:
+def open_redis(redis: Client, encryption_keys: Sequence[str]) -> tuple[SessionStore, KeyVault]:
     """A store and its vault in Redis."""
-    wire = open_wire(redis)
-    vault = RedisKeyVault(redis, wire, DenseSealer(encryption_keys))
-    return RedisSessionStore(wire, vault), vault
+    vault = RedisKeyVault(redis, DenseSealer(encryption_keys))
+    return RedisSessionStore(redis, vault), vault
 
 
 def open_sql(database: Database, encryption_keys: Sequence[str]) -> tuple[SessionStore, KeyVault]:
@@ -66,15 +62,15 @@ def open_sql(database: Database, encryption_keys: Sequence[str]) -> tuple[Sessio
     return SqlSessionStore(database, vault), vault
 
 
-async def read_redis(redis: Redis, session: Session) -> bytes:
+async def read_redis(redis: Client, session: Session) -> bytes:
     """All that Redis keeps of the session and its user."""
-    names = (short(bytes.fromhex(session.id)).encode(), set_of(session.user_id).encode())
+    names = (session.id.encode(), set_of(session.user_id).encode())
     keys = [key async for key in redis.scan_iter("*") if key.endswith(names)]
     values = [await read_key(redis, key) for key in keys]
     return b"\n".join([*keys, *(part for parts in values for part in parts)])
 
 
-async def read_key(redis: Redis, key: bytes) -> list[bytes]:
+async def read_key(redis: Client, key: bytes) -> list[bytes]:
     """What one key holds, whatever its type."""
     match await redis.type(key):
         case b"string":

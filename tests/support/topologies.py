@@ -1,14 +1,18 @@
 """Redis Cluster and Redis Sentinel, up at once: every server knows the others from its first moment on."""
 
+import gc
 import secrets
 import socket
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import MovedError, RedisError
 
 from support.servers import Server, free_port, redis_server, wait_until
 
@@ -89,6 +93,30 @@ def redis_sentinel() -> Iterator[Topology]:
         wait_until(lambda: all(_sees_all(port) for port, _ in known), "the sentinels")
         hosts = ",".join(f"127.0.0.1:{port}" for port, _ in known)
         yield Topology(f"redis+sentinel://{hosts}/{MASTER}", [[master, replica]])
+
+
+def replicate(topology: Topology) -> None:
+    """Return when the replicas have all that was written: they acknowledge what is written after it."""
+    for master, *replicas in topology.shards:
+        with Redis(port=master.port) as redis:
+            next(filter(partial(_writes, redis), map(str, count())))
+            assert redis.wait(len(replicas), 10_000) == len(replicas)
+
+
+def _writes(redis: Redis, key: str) -> bool:
+    """Whether this master is the one for the key, which is then written."""
+    try:
+        return bool(redis.set(key, "", px=1))
+    except MovedError:
+        return False
+
+
+@contextmanager
+def quiet_garbage() -> Iterator[None]:
+    """Collect garbage when the block ends: redis-py 8.1 leaves to it what was in use when a node was replaced."""
+    yield
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        gc.collect()
 
 
 QUICK = {"repl_diskless_sync": "yes", "repl_diskless_sync_delay": "0", "repl_ping_replica_period": "1"}

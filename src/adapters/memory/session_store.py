@@ -29,11 +29,6 @@ class MemorySessionStore(SessionStore):
         """See SessionStore."""
         return self._sessions.get(session_id)
 
-    async def find_together(self, session_ids: Sequence[str]) -> list[Session]:
-        """See SessionStore."""
-        found = map(self._sessions.get, session_ids)
-        return [session for session in found if isinstance(session, Session)]
-
     async def touch(self, session: Session) -> None:
         """See SessionStore."""
         if isinstance(kept := self._sessions.get(session.id), Session):

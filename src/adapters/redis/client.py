@@ -1,38 +1,32 @@
 """A Redis client that never keeps a request waiting for long."""
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import RedisError
 
-from adapters.redis.cluster import ClusterClient
+from adapters.redis.cluster import Cluster
 from adapters.redis.pools import SentinelPool, create_pool
 from adapters.redis.urls import Place
 from domain.errors import StoreUnavailable
 
+Client = Redis | RedisCluster
+"""A client of one Redis, of the master that sentinels name, or of a cluster. It sends no command twice."""
 
-def create_client(url: str) -> Redis:
-    """A client of one Redis, of a cluster, or of the master that sentinels name. Opens no connection.
+
+def create_client(url: str) -> Client:
+    """Return a client of what the URL names. Opens no connection.
 
     Raises ValueError for an option that redis-py does not know; its text does not show the URL.
     """
     try:
-        client = _create(Place.of(url))
-        client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        place = Place.of(url)
+        pool = SentinelPool(place.servers, place.master) if place.kind == "sentinel" else create_pool(place.servers[0])
+        pool.make_connection()  # type: ignore[no-untyped-call]  # raises for a wrong option
+        return Cluster(place.servers) if place.kind == "cluster" else Redis.from_pool(pool)
     except (TypeError, RedisError):
         raise ValueError("has an option that redis-py does not know, or not so") from None
-    return client
 
 
-def _create(place: Place) -> Redis:
-    match place.kind:
-        case "cluster":
-            return ClusterClient(place.servers)
-        case "sentinel":
-            return Redis.from_pool(SentinelPool(place.servers, place.master))
-        case _:
-            return Redis.from_pool(create_pool(place.servers[0]))
-
-
-class translated:  # noqa: N801  # read as a verb: with translated()
+class map_redis_errors:  # noqa: N801  # read as a verb: with map_redis_errors()
     """Turns what redis-py raises into StoreUnavailable. A class, because every request passes here."""
 
     def __enter__(self) -> None:

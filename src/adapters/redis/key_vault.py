@@ -11,13 +11,10 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from functools import partial
 
-from redis.asyncio import Redis
-
-from adapters.redis.client import translated
-from adapters.redis.stream import Command
-from adapters.redis.times import TIME_BYTES, millis, pack_time, second, unpack_time
+from adapters.redis.client import Client, map_redis_errors
+from adapters.redis.pipelines import Command, run
+from adapters.redis.times import micros, millis, second, time_of
 from adapters.redis.user_set import KEEP_UNTIL, set_of
-from adapters.redis.wire import Wire
 from adapters.sealing import DenseSealer, open_ring
 from application.ports import KeyVault
 from domain.errors import DataUndecryptable
@@ -68,6 +65,8 @@ end
 """Writes one member in the place of another, unless a login wrote meanwhile; a set that is empty in between is gone."""
 
 NEWEST, BEFORE = b"k", b"p"
+TIME_BYTES = 7
+"""Of a time in microseconds since 1970."""
 HEAD = 8
 """How long the letter and the account are."""
 
@@ -78,56 +77,55 @@ SCANNED = 200
 class RedisKeyVault(KeyVault):
     """A KeyVault on Redis."""
 
-    def __init__(self, redis: Redis, wire: Wire, sealer: DenseSealer) -> None:
+    def __init__(self, redis: Client, sealer: DenseSealer) -> None:
         self._redis = redis
-        self._ask = wire.ask
         self._sealer = sealer
 
     async def find(self, session: Session) -> KeyRing:
         """See KeyVault."""
-        with translated():
-            [members] = await self._ask(("ZRANGEBYSCORE", set_of(session.user_id), "-inf", "(0"))
+        with map_redis_errors():
+            [[members]] = await run(self._redis, [("ZRANGEBYSCORE", set_of(session.user_id), "-inf", "(0")])
         account, kept = _account(session.identity), {member[:HEAD]: member[HEAD:] for member in members}
         if (current := kept.get(NEWEST + account)) is None:
             raise DataUndecryptable("No session_key of this user is kept; log in again")
         opened = partial(self._sealer.open, account)
         if (previous := kept.get(BEFORE + account)) is None:
             return open_ring(opened, current, None, None)
-        return open_ring(opened, current, previous[TIME_BYTES:], unpack_time(previous[:TIME_BYTES]))
+        return open_ring(opened, current, previous[TIME_BYTES:], _time_in(previous))
 
     async def replace(self, session: Session, key: SessionKey, now: datetime) -> None:
         """See KeyVault."""
-        with translated():
-            await self._ask(self.replacing(session, key, now))
+        with map_redis_errors():
+            await run(self._redis, [self.replacing(session, key, now)])
 
     def replacing(self, session: Session, key: SessionKey, now: datetime) -> Command:
-        """The command that does it: a login sends it along with others."""
+        """Return the command that does it. A login sends it along with others."""
         account = _account(session.identity)
-        sealed, replaced_at = self._sealer.seal(account, key), pack_time(now)
+        sealed, replaced_at = self._sealer.seal(account, key), micros(now).to_bytes(TIME_BYTES, "big")
         scores = (-second(session.expires_at), -second(now + PREVIOUS_KEPT))
         arguments = (NEWEST + account, BEFORE + account, sealed, replaced_at, *scores, millis(session.expires_at))
         return ("EVAL", REPLACE, 1, set_of(session.user_id), *arguments)
 
     async def copy(self, from_id: str, into_id: str) -> None:
         """Let one user have another's keys, too, but for accounts of which they have newer ones."""
-        with translated():
-            [flat] = await self._ask(("EVAL", KEYS_OF, 1, set_of(from_id)))
+        with map_redis_errors():
+            flat = await self._redis.eval(KEYS_OF, 1, set_of(from_id))
             for member, score in zip(flat[::2], flat[1::2], strict=True):
-                await self._ask(("EVAL", ADOPT, 1, set_of(into_id), member[:HEAD], member, score))
+                await self._redis.eval(ADOPT, 1, set_of(into_id), member[:HEAD], member, score)
 
     async def reencrypt(self) -> Reencrypted:
         """See KeyVault."""
         total = Reencrypted()
-        with translated():
+        with map_redis_errors():
             async for sets in _batches(self._redis.scan_iter("wx:u:*", count=SCANNED)):
-                found = await self._ask(*(("ZRANGEBYSCORE", name, "-inf", "(0") for name in sets))
-                swaps = []
-                for name, members in zip(sets, found, strict=True):
+                found = await run(self._redis, *([("ZRANGEBYSCORE", name, "-inf", "(0")] for name in sets))
+                swaps: list[list[Command]] = []
+                for name, [members] in zip(sets, found, strict=True):
                     for member in members:
                         resealed, counted = self._resealed(member)
-                        swaps.append(("EVAL", SWAP, 1, name, member, resealed))
+                        swaps.append([("EVAL", SWAP, 1, name, member, resealed)])
                         total += counted
-                await self._ask(*swaps)
+                await run(self._redis, *swaps)
         return total
 
     def _resealed(self, member: bytes) -> tuple[bytes, Reencrypted]:
@@ -145,6 +143,10 @@ async def _batches(names: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
             batch = []
     if batch:
         yield batch
+
+
+def _time_in(member: bytes) -> datetime:
+    return time_of(int.from_bytes(member[:TIME_BYTES], "big"))
 
 
 def _account(identity: Identity) -> bytes:

@@ -1,14 +1,14 @@
 """Pools of connections in which nobody waits for long."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+import socket
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Sentinel
 from redis.asyncio.connection import SSLConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
-from redis.backoff import ConstantBackoff
+from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as BrokenConnection
 from redis.maint_notifications import MaintNotificationsConfig
 
@@ -24,10 +24,41 @@ SENTINEL_SECONDS = 0.5
 CONNECTIONS = 50
 SENTINEL_PORT = 26379
 
+KEEPALIVE = {
+    getattr(socket, name): value
+    for name, value in {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}.items()
+    if hasattr(socket, name)
+}
+"""In seconds, and a number of probes: the system closes a connection that was dropped silently 11 seconds after its
+last use. The next request finds it closed, and does not wait ANSWER_SECONDS for it."""
 
-def create_pool(options: Options, retries: int = 1) -> BlockingConnectionPool:
-    """A pool of one server. One retry, on a new connection, heals a connection that died since its last use."""
-    return BlockingConnectionPool(**_limits(retries) | options)
+
+class SentOnce(Retry):
+    """Runs a command once. What uvloop raises for a connection that was just reset becomes redis-py's error.
+
+    asyncio keeps quiet there, so redis-py 8.1 does not expect RuntimeError.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(NoBackoff(), 0)
+
+    async def call_with_retry(self, do: Callable[[], Awaitable[T]], *args: Any, **options: Any) -> T:
+        """See Retry."""
+
+        async def done() -> T:
+            try:
+                return await do()
+            except RuntimeError as error:
+                if "handler is closed" not in str(error):
+                    raise
+                raise BrokenConnection("Redis reset the connection") from error
+
+        return await super().call_with_retry(done, *args, **options)
+
+
+def create_pool(options: Options) -> BlockingConnectionPool:
+    """Return a pool of one server."""
+    return BlockingConnectionPool(**limits() | options)
 
 
 class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
@@ -45,14 +76,14 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
             sentinel_kwargs={
                 "socket_connect_timeout": SENTINEL_SECONDS,
                 "socket_timeout": SENTINEL_SECONDS,
-                "retry": _retry(0),
+                "retry": SentOnce(),
                 "username": sentinels[0].get("sentinel_username"),
                 "password": sentinels[0].get("sentinel_password"),
                 **tls,
             },
         )
         of_server = {name: value for name, value in options.items() if name not in ("host", "port")}
-        super().__init__(master, manager, **_limits(1) | of_server | tls)  # type: ignore[no-untyped-call]
+        super().__init__(master, manager, **limits() | of_server | tls)  # type: ignore[no-untyped-call]
         # together, because redis-py 8.1 loses sentinels from its list when several connections ask at once
         self._find_master: Shared[tuple[str, int]] = Shared(super().get_master_address)
 
@@ -66,44 +97,20 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
         await self.sentinel_manager.aclose()
 
 
-def _limits(retries: int) -> dict[str, Any]:
+def limits() -> dict[str, Any]:
+    """Return the options of every connection: bounded in number and time, and no command is sent twice.
+
+    A command whose answer is lost may have been executed. Run again later, it could undo what came in between: a touch
+    would bring back a session that has ended.
+    """
     return {
         "max_connections": CONNECTIONS,
         "timeout": ANSWER_SECONDS,
         "socket_connect_timeout": CONNECT_SECONDS,
         "socket_timeout": ANSWER_SECONDS,
-        "retry": _retry(retries),
+        "socket_keepalive": True,
+        "socket_keepalive_options": KEEPALIVE,
+        "retry": SentOnce(),
         # with them on, redis-py 8.1 does not look whether a connection from the pool is still alive
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
-
-
-@contextmanager
-def resets_told() -> Iterator[None]:
-    """Turns what uvloop says to who writes to a connection that was just reset into BrokenConnection.
-
-    asyncio keeps quiet there, so redis-py 8.1 expects nothing.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if "handler is closed" not in str(error):
-            raise
-        raise BrokenConnection("Redis reset the connection") from error
-
-
-class PatientRetry(Retry):
-    """A Retry that tries again after what uvloop says, too."""
-
-    async def call_with_retry(self, do: Callable[[], Awaitable[T]], *args: Any, **options: Any) -> T:
-        """See Retry."""
-
-        async def done() -> T:
-            with resets_told():
-                return await do()
-
-        return await super().call_with_retry(done, *args, **options)
-
-
-def _retry(retries: int) -> Retry:
-    return PatientRetry(ConstantBackoff(0.05), retries=retries)

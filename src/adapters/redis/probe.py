@@ -1,20 +1,23 @@
 """Whether Redis answers."""
 
-from redis.asyncio import Redis
+from redis.asyncio import RedisCluster
 
-from adapters.redis.client import translated
+from adapters.redis.client import Client, map_redis_errors
 from application.ports import Probe
 
 
 class RedisProbe(Probe):
-    """PINGs."""
+    """PINGs the server, or each master of a cluster."""
 
     name = "session store"
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Client) -> None:
         self._redis = redis
 
     async def check(self) -> None:
         """See Probe."""
-        with translated():
-            await self._redis.echo("ready")
+        with map_redis_errors():
+            if isinstance(self._redis, RedisCluster):
+                await self._redis.ping(target_nodes=RedisCluster.PRIMARIES)
+            else:
+                await self._redis.ping()

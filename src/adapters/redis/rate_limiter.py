@@ -5,9 +5,8 @@ wxlogin:limit:<name>:<quota>/<seconds>:<who>   when it is whole again, in micros
 
 from datetime import timedelta
 
-from adapters.redis.client import translated
+from adapters.redis.client import Client, map_redis_errors
 from adapters.redis.times import MICROSECOND
-from adapters.redis.wire import Wire
 from application.ports import RateLimiter
 from domain.rate_limit import Allowance, RateLimit
 
@@ -29,14 +28,14 @@ return {1, debt}
 class RedisRateLimiter(RateLimiter):
     """A RateLimiter for all processes and hosts that share a Redis."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._ask = wire.ask
+    def __init__(self, redis: Client) -> None:
+        self._redis = redis
 
     async def take(self, limit: RateLimit, who: str) -> Allowance:
         """See RateLimiter."""
         interval, capacity = limit.interval // MICROSECOND, limit.capacity // MICROSECOND
-        with translated():
-            [(admitted, debt)] = await self._ask(("EVAL", TAKE, 1, _key(limit, who), interval, capacity))
+        with map_redis_errors():
+            admitted, debt = await self._redis.eval(TAKE, 1, _key(limit, who), interval, capacity)
         return Allowance(limit, bool(admitted), timedelta(microseconds=debt))
 
 

@@ -6,9 +6,7 @@ wxlogin:{<appid>}:lease   who is fetching the next one; gone when the fetch take
 
 from datetime import datetime, timedelta
 
-from redis.asyncio import Redis
-
-from adapters.redis.client import translated
+from adapters.redis.client import Client, map_redis_errors
 from adapters.sealing import Sealer
 from adapters.token_format import seal, unseal
 from application.ports import TokenStore
@@ -31,24 +29,24 @@ end
 class RedisTokenStore(TokenStore):
     """A TokenStore on Redis, for all processes and hosts that share it."""
 
-    def __init__(self, redis: Redis, sealer: Sealer) -> None:
+    def __init__(self, redis: Client, sealer: Sealer) -> None:
         self._redis = redis
         self._sealer = sealer
 
     async def load(self, appid: AppId) -> TokenState:
         """See TokenStore."""
-        with translated():
+        with map_redis_errors():
             return unseal(await self._redis.get(_token(appid)), self._sealer)
 
     async def acquire(self, appid: AppId, holder: str, now: datetime, lease: timedelta) -> bool:  # noqa: ARG002  # Redis has a clock
         """See TokenStore."""
-        with translated():
+        with map_redis_errors():
             return bool(await self._redis.set(_lease(appid), holder, nx=True, px=lease))
 
     async def release(self, appid: AppId, holder: str, state: TokenState) -> None:
         """See TokenStore."""
         kept = KEPT // timedelta(milliseconds=1)
-        with translated():
+        with map_redis_errors():
             await self._redis.eval(RELEASE, 2, _token(appid), _lease(appid), holder, seal(state, self._sealer), kept)
 
 

@@ -6,8 +6,6 @@
 So what is over by now has a score between minus now and now. The set lives as long as the longest session.
 """
 
-from adapters.redis.packing import UUID, short
-
 KEEP_UNTIL = """
 local function keep_until(set, millis)
     local left, time = redis.call('PTTL', set), redis.call('TIME')
@@ -18,6 +16,5 @@ end
 
 
 def set_of(user_id: str) -> str:
-    """The name of a user's set. User ids are UUIDs; another stands as it is behind a colon, which base64 lacks."""
-    packed = UUID.packed(user_id)
-    return f"wx:u::{user_id}" if packed is None else f"wx:u:{short(packed)}"
+    """Return the name of a user's set."""
+    return f"wx:u:{user_id}"

@@ -48,10 +48,6 @@ class SqlSessionStore(SessionStore):
         """See SessionStore."""
         return await self._database.read(partial(_find, session_id=session_id))
 
-    async def find_together(self, session_ids: Sequence[str]) -> list[Session]:  # noqa: ARG002  # as slow as the slowest
-        """See SessionStore."""
-        return []
-
     async def touch(self, session: Session) -> None:
         """See SessionStore."""
         await self._database.write(partial(_touch, session=session))

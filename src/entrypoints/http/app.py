@@ -19,7 +19,6 @@ from application.users import Users
 from domain.errors import RequestInvalid
 from entrypoints.container import OpenContainer
 from entrypoints.http import auth, docs, login, me, oauth, operations, sessions, wechat
-from entrypoints.http.auth import Checks
 from entrypoints.http.caller import CallerRequest, client_of, provide_session
 from entrypoints.http.contract import PROBLEM_JSON
 from entrypoints.http.edge import Lifecycle, bounded
@@ -57,7 +56,7 @@ def create_app(
         async with open_container() as container:
             app.state.container = container
             app.state.lifecycle = lifecycle
-            app.state.checks = Checks(container.sessions())
+            app.state.sessions = container.sessions()
             async with purging(container.database_sessions()):
                 yield
 

@@ -8,7 +8,6 @@ from adapters.memory.identity_provider import MemoryIdentityProvider
 from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.redis.client import create_client
 from adapters.redis.rate_limiter import RedisRateLimiter
-from adapters.redis.wire import open_wire
 from application.rate_limits import LimitedIdentityProvider, LoginQuota, Quota
 from domain.errors import RateLimited, Retry, StoreUnavailable
 from domain.identity import AppId, Identity, LoginCode
@@ -74,7 +73,7 @@ async def test_without_its_store_a_quota_lets_nobody_in() -> None:
     """What cannot be counted is refused as any login without its store is: with the advice to get a new code."""
     async with create_client(f"redis://127.0.0.1:{free_port()}/0") as redis:
         with pytest.raises(StoreUnavailable) as failed:
-            await LoginQuota(RedisRateLimiter(open_wire(redis)), TWO_A_MINUTE).take("192.0.2.1")
+            await LoginQuota(RedisRateLimiter(redis), TWO_A_MINUTE).take("192.0.2.1")
 
     assert failed.value.retry is Retry.NEW_CODE
 
@@ -88,7 +87,7 @@ async def test_a_quota_without_a_code_asks_for_the_same_again(limiter: MemoryRat
         await quota.take("192.0.2.1")
     async with create_client(f"redis://127.0.0.1:{free_port()}/0") as redis:
         with pytest.raises(StoreUnavailable) as failed:
-            await Quota(RedisRateLimiter(open_wire(redis)), TWO_A_MINUTE, "").take("192.0.2.1")
+            await Quota(RedisRateLimiter(redis), TWO_A_MINUTE, "").take("192.0.2.1")
     assert failed.value.retry is Retry.LATER
 
 

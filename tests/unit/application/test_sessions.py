@@ -1,7 +1,6 @@
 """Who is calling, on which devices they are logged in, and logging them out."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -68,44 +67,6 @@ async def test_a_token_opens_its_session(sessions: Sessions, start: Start) -> No
 
     assert await sessions.authenticate(ann.token) == ann.session
     assert await sessions.authenticate(bob.token) == bob.session
-
-
-async def test_those_who_are_authenticated_together_get_their_own(sessions: Sessions, start: Start) -> None:
-    """Whatever the tokens are, and however often one is among them, each gets what it would get alone."""
-    ann, bob = await start("ann"), await start("bob")
-
-    found = await sessions.authenticate_together([bob.token, NEVER_ISSUED, ann.token, "", bob.token])
-
-    assert found == [bob.session, None, ann.session, None, bob.session]
-
-
-async def test_a_session_is_found_together_until_it_is_due(sessions: Sessions, start: Start, clock: Clock) -> None:
-    """One that was not used for a touch's interval is left to `authenticate`, and found again after that."""
-    started = await start()
-    clock.advance(seconds=INTERVAL - 0.001)
-    before = await sessions.authenticate_together([started.token])
-    clock.advance(seconds=0.001)
-    due = await sessions.authenticate_together([started.token])
-    touched = await sessions.authenticate(started.token)
-
-    assert (before, due) == ([started.session], [None])
-    assert await sessions.authenticate_together([started.token]) == [touched]
-
-
-async def test_what_is_over_is_not_found_together(store: MemorySessionStore, start: Start, clock: Clock) -> None:
-    """An ended session is not, nor one that has reached its end since it was used a moment ago."""
-    sessions = Sessions(store, policy=POLICY, clock=clock)
-    ended, expiring = await start("ann"), await start("bob")
-    clock.advance(seconds=POLICY.idle.total_seconds() - 1)
-    touched = await sessions.authenticate(ended.token)
-    await store.touch(replace(expiring.session, last_seen_at=clock()))
-    before = await sessions.authenticate_together([ended.token, expiring.token])
-    await sessions.end(ended.id)
-    clock.advance(seconds=1)
-
-    assert [bool(session) for session in before] == [True, True]
-    assert touched.is_live(clock())
-    assert await sessions.authenticate_together([ended.token, expiring.token]) == [None, None]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,60 @@
+"""A short name of the device that a login came from: "iPhone · iOS 17.4 · WeChat 8.0.49"."""
+
+import re
+from collections.abc import Iterator
+
+LONGEST = 64
+"""The greatest length of a label, in characters."""
+
+APPLE = re.compile(r"\((iPhone|iPad|iPod)[^)]*? OS (\d+(?:_\d+)*) like Mac")
+ANDROID = re.compile(r"Android (\d+(?:\.\d+)*)(?:; [a-z]{2}[-_][A-Za-z]{2})?(?:; ([^;)]+?))?(?: Build/[^;)]*)?[;)]")
+HARMONY = re.compile(r"\(([A-Za-z]+)[^)]*?(?:OpenHarmony|HarmonyOS) (\d+(?:\.\d+)*)")
+DESKTOPS = {
+    re.compile(r"Windows NT"): "Windows",
+    re.compile(r"Macintosh|Mac OS X|MacWechat"): "macOS",
+    re.compile(r"Linux"): "Linux",
+}
+APPS = {
+    re.compile(r"wechatdevtools/(\d+\.\d+\.\d+)"): "WeChat DevTools",
+    re.compile(r"wxwork/(\d+\.\d+\.\d+)"): "WeCom",
+    re.compile(r"MicroMessenger/(\d+\.\d+\.\d+)"): "WeChat",
+    re.compile(r"Edg/(\d+)"): "Edge",
+    re.compile(r"Firefox/(\d+)"): "Firefox",
+    re.compile(r"Chrome/(\d+)"): "Chrome",
+    re.compile(r"Version/(\d+)[.\d]* (?:Mobile/\w+ )?Safari"): "Safari",
+}
+"""What is looked for in a User-Agent, in this order: WeChat's also have the words of browsers."""
+
+
+def device_label(user_agent: str | None) -> str | None:
+    """Return the device, its system and the app as a User-Agent tells them, separated by " · ".
+
+    A text in which neither system nor app is recognized is returned as it is, cut to 64 characters. So a label's label
+    is itself. None and "" give None.
+    """
+    if not user_agent:
+        return None
+    return (" · ".join(_parts(user_agent)) or user_agent)[:LONGEST]
+
+
+def _parts(user_agent: str) -> Iterator[str]:
+    yield from _system(user_agent)
+    for pattern, name in APPS.items():
+        if found := pattern.search(user_agent):
+            yield f"{name} {found[1]}"
+            return
+
+
+def _system(user_agent: str) -> Iterator[str]:
+    if found := APPLE.search(user_agent):
+        yield found[1]
+        yield f"{'iPadOS' if found[1] == 'iPad' else 'iOS'} {found[2].replace('_', '.')}"
+    elif found := HARMONY.search(user_agent):
+        yield found[1]
+        yield f"HarmonyOS {found[2]}"
+    elif found := ANDROID.search(user_agent):
+        if found[2] and found[2] not in ("wv", "K"):
+            yield found[2].strip()
+        yield f"Android {found[1]}"
+    elif user_agent.startswith("Mozilla/"):
+        yield from [name for pattern, name in DESKTOPS.items() if pattern.search(user_agent)][:1]

@@ -1,0 +1,131 @@
+"""Reads of Redis that concurrent requests share: each gets its own value, as fresh as if it had asked alone."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from redis.exceptions import RedisError
+
+from adapters.redis.client import Client, create_client
+from adapters.redis.reader import Reader
+from support.proxy import How, Proxy, proxy
+from support.servers import redis_server, unique_name
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def between(redis_url: str) -> Iterator[Proxy]:
+    """What stands between us and Redis."""
+    parts = urlsplit(redis_url)
+    with proxy((str(parts.hostname), parts.port or 6379)) as started:
+        yield started
+
+
+@pytest.fixture
+async def redis(between: Proxy) -> AsyncIterator[Client]:
+    """A client of the Redis behind it."""
+    async with create_client(f"redis://127.0.0.1:{between.port}/0") as client:
+        yield client
+
+
+@pytest.fixture
+async def other(redis_url: str) -> AsyncIterator[Client]:
+    """A client of another process, which nothing comes between."""
+    async with create_client(redis_url) as client:
+        yield client
+
+
+async def written(redis: Client, count: int) -> list[str]:
+    """Return the names of so many values, each of which is its own name."""
+    names = [unique_name() for _ in range(count)]
+    await asyncio.gather(*(redis.set(name, name, px=60_000) for name in names))
+    return names
+
+
+async def commands(redis: Client, name: str) -> int:
+    """Return how often Redis has run a command."""
+    stats: Any = await redis.info("commandstats")
+    return int(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"])
+
+
+async def test_each_reader_gets_its_own_value(redis: Client, other: Client) -> None:
+    """Hundreds who ask at once, some of them for the same value or for none, get what each asked for."""
+    reader, names = Reader(redis), await written(other, 250)
+    asked = [*names, names[0], unique_name(), names[-1]]
+
+    assert await reader.get_many(asked) == [name.encode() if name in names else None for name in asked]
+
+
+async def test_those_who_ask_in_one_turn_share_a_command(redis: Client, other: Client) -> None:
+    """Two hundred reads of one turn of the event loop are two commands, and none is a GET."""
+    with redis_server() as server:
+        async with create_client(f"redis://127.0.0.1:{server.port}/0") as alone:
+            reader = Reader(alone)
+            await reader.get_many([unique_name() for _ in range(200)])
+
+            assert (await commands(alone, "mget"), await commands(alone, "get")) == (2, 0)
+
+
+async def test_no_reader_is_behind_a_busy_writer(redis: Client, other: Client) -> None:
+    """Under many reads and writes at once, no one reads what was overwritten before they asked."""
+    reader, names = Reader(redis), [unique_name() for _ in range(20)]
+    acknowledged = dict.fromkeys(names, 0)
+    for name in names:
+        await other.set(name, 0)
+
+    async def write() -> None:
+        for value in range(1, 50):
+            for name in names:
+                await other.set(name, value)
+                acknowledged[name] = value
+
+    writing = asyncio.create_task(write())
+    stale = 0
+    while not writing.done():
+        known = dict(acknowledged)
+        found = await reader.get_many(names)
+        stale += sum(int(value or -1) < known[name] for name, value in zip(names, found, strict=True))
+
+    assert stale == 0
+    assert set(acknowledged.values()) == {49}
+
+
+async def test_a_connection_that_was_reset_is_replaced_unnoticed(between: Proxy, redis: Client, other: Client) -> None:
+    """Those who read while a connection is reset are all answered, each with their own value."""
+    reader, names = Reader(redis), await written(other, 50)
+    for _ in range(5):
+        asked = asyncio.gather(*map(reader.get, names))
+        await asyncio.sleep(0)
+        between.become(How.RESETTING)
+        between.become(How.PASSING)
+
+        assert await asked == [name.encode() for name in names]
+
+
+async def test_a_late_answer_is_no_ones(between: Proxy, redis: Client, other: Client) -> None:
+    """What Redis answers after it was given up is taken for no other answer."""
+    reader, names = Reader(redis), await written(other, 50)
+    await reader.get_many(names)
+    between.become(How.SILENT)
+    given_up = await asyncio.gather(*map(reader.get, names), return_exceptions=True)
+    between.become(How.PASSING)
+
+    assert {isinstance(answer, (RedisError, TimeoutError)) for answer in given_up} == {True}
+    assert await reader.get_many(names[::-1]) == [name.encode() for name in names[::-1]]
+
+
+async def test_who_gives_up_takes_no_one_along(redis: Client, other: Client) -> None:
+    """Of those who share a command some are cancelled, at whatever moment: the others get their values."""
+    reader, names = Reader(redis), await written(other, 20)
+    for turns in range(20):
+        asked = [asyncio.create_task(reader.get(name)) for name in names]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for each in asked[::2]:
+            each.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+
+        assert [each.result() for each in asked[1::2]] == [name.encode() for name in names[1::2]]

@@ -1,0 +1,136 @@
+"""Sessions in a Redis whose servers fail, and on hosts whose clocks differ: none lives that its user's list lacks."""
+
+import asyncio
+import secrets
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import timedelta
+
+import pytest
+
+from adapters.redis.client import create_client
+from adapters.redis.user_set import set_of
+from domain.errors import StoreUnavailable
+from domain.session import EndReason, Session, SessionPolicy
+from domain.session_key import SessionKey
+from support.clock import Clock
+from support.servers import redis_server
+from support.sessions import KEYS, POLICY, World
+from support.stores import open_home
+from support.topologies import Topology, quiet_garbage, redis_cluster, replicate
+
+pytestmark = pytest.mark.anyio
+
+on_redis = pytest.mark.parametrize("session_place", ["redis", "redis-cluster", "redis-sentinel"], indirect=True)
+
+
+@pytest.fixture
+def topology() -> Iterator[Topology]:
+    """A cluster that the test may stop: three masters, each with a replica."""
+    with quiet_garbage(), redis_cluster(replicas=1) as started:
+        yield started
+
+
+@pytest.fixture
+async def on_cluster(topology: Topology, clock: Clock) -> AsyncIterator[World]:
+    """A session store there."""
+    async with open_home(topology.url) as home:
+        yield World(home, clock)
+
+
+async def until_it_works(call: Callable[[], Awaitable[object]]) -> int:
+    """Repeat a call until the store answers, and return how often it did not."""
+    refused = 0
+    while True:
+        try:
+            await call()
+        except StoreUnavailable:
+            refused += 1
+            await asyncio.sleep(0.05)
+        else:
+            return refused
+
+
+async def test_a_log_out_everywhere_that_fails_halfway_can_be_repeated(on_cluster: World, topology: Topology) -> None:
+    """While one master dies, a log-out everywhere fails; repeated until it says so, it has ended every session."""
+    world, master = on_cluster, topology.shards[0][0]
+    user_id = await world.user()
+    started = [await world.start(user_id) for _ in range(30)]
+    await asyncio.to_thread(replicate, topology)
+
+    async def end_all() -> None:
+        await world.store.end(await world.store.of_user(user_id), EndReason.ENDED, world.clock.now)
+
+    known = await world.store.of_user(user_id)
+    master.kill()
+    with pytest.raises(StoreUnavailable):
+        await world.store.end(known, EndReason.ENDED, world.clock.now)
+    await until_it_works(end_all)
+
+    left = [session for session in started if isinstance(await world.store.find(session.id), Session)]
+    assert left == []
+    assert await world.store.of_user(user_id) == []
+
+
+async def test_a_session_is_listed_for_as_long_as_it_lives(on_cluster: World, topology: Topology) -> None:
+    """Whichever of its keys cannot be reached, a session that a failed end has left alive is in its user's list."""
+    world, master = on_cluster, topology.shards[1][0]
+    users = [await world.user() for _ in range(6)]
+    started = [await world.start(user_id) for user_id in users for _ in range(6)]
+    master.send(signal.SIGSTOP)
+    with pytest.raises(StoreUnavailable):
+        await world.store.end(started, EndReason.ENDED, world.clock.now)
+    master.send(signal.SIGCONT)
+    await until_it_works(lambda: asyncio.gather(*map(world.store.of_user, users)))
+
+    alive = {session.id for session in started if isinstance(await world.store.find(session.id), Session)}
+    assert alive <= set().union(*[await world.ids_of(user_id) for user_id in users])
+
+
+@on_redis
+async def test_a_host_whose_clock_is_ahead_hides_no_session(world: World) -> None:
+    """A login on a host that is ahead drops no session that lives by the store's clock."""
+    user_id = await world.user()
+    short = SessionPolicy(idle=timedelta(minutes=1))
+    session = await world.start(user_id, policy=short)
+    ahead, _ = world.home.open(KEYS)
+    world.clock.advance(minutes=5)
+    login = world.new(user_id)
+    await ahead.start(login, SessionKey("another key"), 0)
+    world.clock.advance(minutes=-5)
+    await world.store.touch(session.touch(short, world.clock.now))
+
+    assert await world.ids_of(user_id) == {session.id, login.id}
+
+
+@on_redis
+async def test_a_touch_lists_a_session_again(world: World, session_place: str) -> None:
+    """When the user's list has lost a session that lives, the session's next touch brings it back."""
+    user_id = await world.user()
+    session = await world.start(user_id)
+    async with create_client(session_place) as redis:
+        await redis.zremrangebyscore(set_of(user_id), 0, "+inf")
+    before = await world.ids_of(user_id)
+    await world.store.touch(session.touch(POLICY, world.clock.advance(minutes=2)))
+
+    assert (before, await world.ids_of(user_id)) == (set(), {session.id})
+
+
+async def test_strangers_leave_nothing_in_redis() -> None:
+    """Two hundred thousand random tokens, each asked for once, take no memory of Redis."""
+    with redis_server() as server:
+        async with (
+            open_home(f"redis://127.0.0.1:{server.port}/0") as home,
+            create_client(f"redis://127.0.0.1:{server.port}/0") as redis,
+        ):
+            store, _ = home.open(KEYS)
+            await store.find(secrets.token_hex(16))
+            before = (await redis.info("memory"))["used_memory"]
+            for _ in range(200):
+                tokens = [secrets.token_hex(16) for _ in range(1000)]
+                assert await asyncio.gather(*map(store.find, tokens)) == [None] * 1000
+            grown = (await redis.info("memory"))["used_memory"] - before
+
+            assert await redis.dbsize() == 0
+            assert (await redis.info("stats"))["tracking_total_keys"] == 0
+            assert grown < 2_000_000

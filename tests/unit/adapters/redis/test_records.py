@@ -1,0 +1,68 @@
+"""What Redis keeps of a session."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from adapters.redis.records import decode_ended, decode_session, encode_ended, encode_session
+from domain.errors import StoreUnavailable
+from domain.identity import AppId, Identity
+from domain.session import Client, EndedSession, EndReason, Session
+
+NOW = datetime(2026, 11, 28, 12, 0, 0, 123456, UTC)
+SESSION = Session(
+    id="0123456789abcdef0123456789abcdef",
+    user_id="01890a5d-ac96-774b-bcce-b302099a8057",
+    identity=Identity(AppId("wx0123456789abcdef"), "oABC", "uXYZ"),
+    client=Client("iPhone · iOS 17.4 · WeChat 8.0.49", "203.0.113.7"),
+    created_at=NOW,
+    last_seen_at=NOW + timedelta(hours=1),
+    idle_expires_at=NOW + timedelta(days=7),
+    expires_at=NOW + timedelta(days=30),
+)
+ENDED = EndedSession(EndReason.REPLACED, NOW)
+
+WRITTEN = (
+    "9b01d92430313839306135642d616339362d373734622d626363652d623330323039396138303537b2777830313233343536"
+    "373839616263646566a46f414243a47558595ad9236950686f6e6520c2b720694f532031372e3420c2b72057654368617420"
+    "382e302e3439ab3230332e302e3131332e37d7ff1d6f28006b0ac240d7ff1d6f28006b0ad050d7ff1d6f28006b13fcc0d7ff"
+    "1d6f28006b324f40"
+)
+"""The session, as version 1 wrote it."""
+
+
+def test_what_version_1_wrote_can_be_read_for_ever() -> None:
+    """The layout is fixed: a session that an earlier release wrote is found by the next."""
+    assert encode_session(SESSION).hex() == WRITTEN
+    assert decode_session(SESSION.id, bytes.fromhex(WRITTEN)) == SESSION
+
+
+@pytest.mark.parametrize("missing", [{"unionid": None}, {}])
+def test_what_is_absent_stays_absent(missing: dict[str, None]) -> None:
+    """A session without unionid, device or address comes back without them."""
+    bare = replace(SESSION, identity=replace(SESSION.identity, **missing), client=Client())
+
+    assert decode_session(bare.id, encode_session(bare)) == bare
+
+
+def test_the_reason_of_an_end_comes_back() -> None:
+    """Why a session ended, and until when that is known, is kept."""
+    assert decode_ended(encode_ended(ENDED)) == ENDED
+
+
+@pytest.mark.parametrize("record", [[2, "whatever", 1], [2]])
+def test_a_newer_release_logs_no_one_out(record: list[object]) -> None:
+    """While two releases run side by side, what only the newer one reads is an outage to the other, not a log-out."""
+    with pytest.raises(StoreUnavailable, match="newer"):
+        decode_session(SESSION.id, msgspec.msgpack.encode(record))
+    with pytest.raises(StoreUnavailable, match="newer"):
+        decode_ended(msgspec.msgpack.encode(record))
+
+
+@pytest.mark.parametrize("stored", [bytes([0]) + bytes(16), b"e" + bytes(7), b"\xfe\x00\x04user"])
+def test_what_had_no_version_is_unknown(stored: bytes) -> None:
+    """A record from before layouts had versions opens nothing: its user logs in again."""
+    assert decode_session(SESSION.id, stored) is None
+    assert decode_ended(stored) is None

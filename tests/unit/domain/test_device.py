@@ -1,0 +1,72 @@
+"""The short name of a device."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.device import LONGEST, device_label
+
+WEBKIT = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
+BLINK = "AppleWebKit/537.36 (KHTML, like Gecko)"
+
+LABELS = {
+    f"Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) {WEBKIT} Mobile/15E148 MicroMessenger/8.0.49(0x18003129)"
+    " NetType/WIFI Language/zh_CN": "iPhone · iOS 17.4 · WeChat 8.0.49",
+    f"Mozilla/5.0 (iPad; CPU OS 16_6_1 like Mac OS X) {WEBKIT} Mobile/15E148 MicroMessenger/8.0.40(0x1800282a)": (
+        "iPad · iPadOS 16.6.1 · WeChat 8.0.40"
+    ),
+    f"Mozilla/5.0 (Linux; Android 13; V2241A Build/TP1A.220624.014; wv) {BLINK} Version/4.0 Chrome/116.0.0.0 Mobile"
+    " Safari/537.36 XWEB/1160117 MMWEBSDK/20240301 MicroMessenger/8.0.48.2580(0x28003036) WeChat/arm64 Weixin": (
+        "V2241A · Android 13 · WeChat 8.0.48"
+    ),
+    "Mozilla/5.0 (Linux; U; Android 10; zh-cn; MI 9 Build/QKQ1.190825.002) MicroMessenger/7.0.20.1781": (
+        "MI 9 · Android 10 · WeChat 7.0.20"
+    ),
+    f"Mozilla/5.0 (Phone; OpenHarmony 5.0) {BLINK} Chrome/114.0.0.0 Safari/537.36 ArkWeb/4.1.6.1 Mobile"
+    " MicroMessenger/8.0.6.35": "Phone · HarmonyOS 5.0 · WeChat 8.0.6",
+    f"Mozilla/5.0 (Windows NT 10.0; WOW64) {BLINK} Chrome/107.0.0.0 Safari/537.36 MicroMessenger/7.0.20.1781"
+    " MiniProgramEnv/Windows WindowsWechat/WMPF": "Windows · WeChat 7.0.20",
+    f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {BLINK} Chrome/107.0.0.0 Safari/537.36 MicroMessenger/6.8.0"
+    " MiniProgramEnv/Mac MacWechat/WMPF": "macOS · WeChat 6.8.0",
+    f"Mozilla/5.0 (iPhone; CPU iPhone OS 16_0 like Mac OS X) {WEBKIT} Mobile/15E148 MicroMessenger/8.0.5"
+    " wechatdevtools/1.06.2402030 webview/": "iPhone · iOS 16.0 · WeChat DevTools 1.06.2402030",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0": "Linux · Firefox 128",
+    f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {WEBKIT} Version/17.4 Safari/605.1.15": "macOS · Safari 17",
+    f"Mozilla/5.0 (Linux; Android 10; K) {BLINK} Chrome/131.0.0.0 Mobile Safari/537.36": "Android 10 · Chrome 131",
+    f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {BLINK} Chrome/131.0.0.0 Safari/537.36 Edg/131.0.0.0": (
+        "Windows · Edge 131"
+    ),
+}
+
+
+@pytest.mark.parametrize(("user_agent", "label"), LABELS.items(), ids=LABELS.values())
+def test_a_known_device_has_a_short_name(user_agent: str, label: str) -> None:
+    """WeChat's User-Agents, and those of browsers, become the device, its system and the app."""
+    assert device_label(user_agent) == label
+
+
+@pytest.mark.parametrize("label", LABELS.values())
+def test_a_label_is_its_own_label(label: str) -> None:
+    """A store that keeps the label shows what one that keeps the text shows."""
+    assert device_label(label) == label
+
+
+@pytest.mark.parametrize("text", ["curl/8.5.0", "微信 👩", "x" * LONGEST])
+def test_what_is_not_known_stays_as_it_is(text: str) -> None:
+    """A text without a known system or app is the label itself."""
+    assert device_label(text) == text
+
+
+def test_nothing_has_no_label() -> None:
+    """A login without a User-Agent has no device."""
+    assert device_label(None) is None
+    assert device_label("") is None
+
+
+@given(st.text(max_size=300))
+def test_no_label_is_long(user_agent: str) -> None:
+    """Whatever a client sends, the label has at most 64 characters, and is there if the text is."""
+    label = device_label(user_agent)
+
+    assert bool(label) == bool(user_agent)
+    assert len(label or "") <= LONGEST
