@@ -18,6 +18,7 @@ SESSION_FIELDS = {
     "expires_at",
     "user_agent",
     "ip",
+    "device",
 }
 RFC_3339_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 

@@ -80,7 +80,7 @@ def create_app(
     )
     if with_docs:
         docs.document_auth(app)
-    routes = with_security_headers(counted(login.answered_before(app.asgi_handler)))
+    routes = with_security_headers(counted(app.asgi_handler))
     if trusted_proxies:
         routes = ProxyHeadersMiddleware(routes, list(trusted_proxies))  # type: ignore[arg-type, assignment]  # ASGI, typed twice
     routes = auth.answered_before(identified(routes))

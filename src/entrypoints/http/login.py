@@ -1,13 +1,13 @@
 """POST /login/: the contract of the article that all this grew from, answer for answer."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import msgspec
 from litestar import Response, post
+from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 from litestar.openapi import ResponseSpec
 from litestar.params import JSONBody
-from litestar.types import ASGIApp, Receive, Scope, Send
 
 from application.login import LoginRequest, LoginUseCase
 from domain.errors import (
@@ -29,14 +29,11 @@ from entrypoints.answers import SecretStruct
 from entrypoints.http.caller import CallerRequest, admit, client_of, hinted_appid, token_of
 from entrypoints.http.contract import RATE_LIMITED, codes_by_status
 from entrypoints.http.errors import AnyRequest, as_error, route_of
-from entrypoints.http.raw import RawResponse, body_of
 from entrypoints.log import log, log_failed_login, log_login
 from entrypoints.problems import NO_STORE, headers_of, outcome_of
 
 ROUTE = "/login"
 PATHS = ("/login", "/login/")
-
-_decoder = msgspec.json.Decoder(LoginRequest | None)
 
 
 class ArticleToken(SecretStruct, frozen=True):
@@ -67,70 +64,8 @@ MESSAGES: dict[type[WxLoginError], str] = {
 """The texts of status 3."""
 
 
-class Enveloped(NamedTuple):
-    """An answer of the article, and what HTTP adds."""
-
-    answer: ArticleAnswer
-    status: int = 200
-    headers: dict[str, str] = NO_STORE
-
-
-def enveloped(error: Exception, scope: Scope) -> Enveloped:
-    """Any error, in the article's shape."""
-    if isinstance(error, HTTPException):
-        error = as_error(error)
-    if not isinstance(error, WxLoginError):
-        log.error("defect", where=route_of(scope), exc_info=error)
-        return Enveloped(ArticleAnswer(3, "服务内部错误"), 500)
-    log_failed_login(error, route_of(scope), client_of(scope).ip)
-    match error:
-        case CodeMissing():
-            return Enveloped(ArticleAnswer(1, "缺少参数"))
-        case CodeInvalid() | CodeUsed():
-            return Enveloped(ArticleAnswer(2, "无效的code", "无效的code"))
-    message = next(MESSAGES[kind] for kind in type(error).__mro__ if kind in MESSAGES)
-    return Enveloped(ArticleAnswer(3, message), outcome_of(error).http, headers_of(error))
-
-
 MALFORMED = ArticleAnswer(3, MESSAGES[RequestInvalid])
 """The answer to a request that does not keep to the bounds of the edge."""
-
-
-async def _log_in(scope: Scope, asked: LoginRequest | None) -> Enveloped:
-    held = token_of(scope["headers"])
-    headers = await admit(scope)
-    login: LoginUseCase = scope["litestar_app"].state.container.login()
-    logged_in = await login(asked or LoginRequest(), client_of(scope), hinted_appid(scope), held)
-    log_login(logged_in)
-    return Enveloped(ArticleAnswer(0, "ok", ArticleToken(logged_in.token.value)), headers=NO_STORE | headers)
-
-
-def answered_before(app: ASGIApp) -> ASGIApp:
-    """`app`, with logins answered before its router sees them: the framework is a quarter of a login's cost."""
-
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] in PATHS and scope.get("method") == "POST":
-            scope["path_template"] = ROUTE
-            answer, status, headers = await _answer(scope, receive)
-            await RawResponse.json(status, answer, headers).send(send)
-        else:
-            await app(scope, receive, send)
-
-    return application
-
-
-async def _answer(scope: Scope, receive: Receive) -> Enveloped:
-    try:
-        return await _log_in(scope, _decode(await body_of(receive)))
-    except Exception as error:  # noqa: BLE001  # there is nobody behind this to answer for a defect
-        return enveloped(error, scope)
-
-
-def _decode(body: bytes) -> LoginRequest | None:
-    try:
-        return _decoder.decode(body.decode()) if body else None  # msgspec looks at no name that it does not know
-    except (ValueError, RecursionError) as error:
-        raise RequestInvalid(f"body: {error}") from None
 
 
 REFUSALS = {
@@ -139,13 +74,26 @@ REFUSALS = {
 }
 
 
-def _response(told: Enveloped) -> Response[ArticleAnswer]:
-    return Response(told.answer, status_code=told.status, headers=told.headers)
-
-
 def envelope(request: AnyRequest, error: Exception) -> Response[ArticleAnswer]:
-    """What the framework answers to an error."""
-    return _response(enveloped(error, request.scope))
+    """Return the answer to an error, in the article's shape."""
+    scope = request.scope
+    if isinstance(error, HTTPException):
+        error = as_error(error)
+    if not isinstance(error, WxLoginError):
+        log.error("defect", where=route_of(scope), exc_info=error)
+        return _answer(ArticleAnswer(3, "服务内部错误"), 500)
+    log_failed_login(error, route_of(scope), client_of(scope).ip)
+    match error:
+        case CodeMissing():
+            return _answer(ArticleAnswer(1, "缺少参数"))
+        case CodeInvalid() | CodeUsed():
+            return _answer(ArticleAnswer(2, "无效的code", "无效的code"))
+    message = next(MESSAGES[kind] for kind in type(error).__mro__ if kind in MESSAGES)
+    return _answer(ArticleAnswer(3, message), outcome_of(error).http, headers_of(error))
+
+
+def _answer(answer: ArticleAnswer, status: int = 200, headers: Mapping[str, str] = NO_STORE) -> Response[ArticleAnswer]:
+    return Response(answer, status_code=status, headers=headers)
 
 
 @post(
@@ -157,10 +105,17 @@ def envelope(request: AnyRequest, error: Exception) -> Response[ArticleAnswer]:
     responses=REFUSALS,
     response_headers=RATE_LIMITED,
 )
-async def log_in(request: CallerRequest, data: JSONBody[LoginRequest | None] = None) -> Response[ArticleAnswer]:
+async def log_in(
+    request: CallerRequest, login: NamedDependency[LoginUseCase], data: JSONBody[LoginRequest | None] = None
+) -> Response[ArticleAnswer]:
     """Log in with the code of wx.login().
 
     `status` 0: `data.token` is the session's token. 1: the code is missing. 2: WeChat refuses the code, call wx.login()
     again. 3: anything else, with an HTTP status that tells.
     """
-    return _response(await _log_in(request.scope, data))
+    scope = request.scope
+    held = token_of(scope["headers"])
+    headers = await admit(scope)
+    logged_in = await login(data or LoginRequest(), client_of(scope), hinted_appid(scope), held)
+    log_login(logged_in)
+    return _answer(ArticleAnswer(0, "ok", ArticleToken(logged_in.token.value)), headers=NO_STORE | headers)

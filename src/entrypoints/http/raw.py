@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
-from litestar.types import Receive, Scope, Send
+from litestar.types import Scope, Send
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
@@ -34,9 +34,3 @@ class RawResponse(NamedTuple):
 def header_of(scope: Scope, name: bytes) -> str:
     """Return the first header of that name, which is in lower case; "" when there is none."""
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
-
-
-async def body_of(receive: Receive) -> bytes:
-    """Return the whole body. The edge hands it on in one message."""
-    message = await receive()
-    return message.get("body", b"")  # type: ignore[return-value]  # ASGI's messages are typed by their union
