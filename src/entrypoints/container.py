@@ -16,7 +16,7 @@ from adapters.redis.probe import RedisProbe
 from adapters.redis.rate_limiter import RedisRateLimiter
 from adapters.redis.session_store import RedisSessionStore
 from adapters.redis.token_store import RedisTokenStore
-from adapters.redis.wire import Counters, open_wire
+from adapters.redis.wire import open_wire
 from adapters.sealing import DenseSealer, Sealer
 from adapters.sql.database import Database
 from adapters.sql.key_vault import SqlKeyVault
@@ -93,10 +93,7 @@ class Container(containers.DeclarativeContainer):
 
     kind = providers.Callable(session_store_kind, settings)
     metrics = providers.Singleton(Metrics, settings.provided.credentials)
-    counters = providers.Factory(
-        Counters, metrics.provided.cache_hits, metrics.provided.cache_misses, metrics.provided.batch_sent
-    )
-    redis_wire = providers.Singleton(open_wire, redis, counters)
+    redis_wire = providers.Singleton(open_wire, redis)
     wechat = providers.Singleton(
         WeChatApi,
         transport,

@@ -47,18 +47,6 @@ class Metrics(Collector):
         self.session_checks = self._tallies.counters(
             "wxlogin_session_checks_total", "Tokens checked, by outcome.", "outcome", [OK, *CHECK_CODES]
         )
-        self.cache_hits = self._tallies.counter(
-            "wxlogin_session_cache_hits_total", "Reads of the session store answered from memory."
-        )
-        self.cache_misses = self._tallies.counter(
-            "wxlogin_session_cache_misses_total", "Reads of the session store answered by Redis."
-        )
-        self.redis_batches = self._tallies.counter(
-            "wxlogin_redis_batches_total", "Round trips on the connection to Redis that all requests share."
-        )
-        self.redis_batched = self._tallies.counter(
-            "wxlogin_redis_batched_requests_total", "Requests to Redis that travelled in those round trips."
-        )
         self.sessions_ended = self._tallies.counters(
             "wxlogin_sessions_ended_total", "Sessions ended before their time, by reason.", "reason", EndReason
         )
@@ -133,11 +121,6 @@ class Metrics(Collector):
         known = method if method in METHODS else "other"
         self._requests(known, route, status).inc()
         self._request_seconds(known, route).observe(seconds)
-
-    def batch_sent(self, requests: int) -> None:
-        """Requests to Redis set out together."""
-        self.redis_batches()
-        self.redis_batched(requests)
 
     def connections_open(self, size: int) -> None:
         """How many connections to the database there may be."""
