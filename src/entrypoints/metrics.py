@@ -44,10 +44,10 @@ class Metrics(Collector):
         self._registry = own = CollectorRegistry()
         self._tallies = Tallies(self._directory)
 
-        self.session_checks = self._tallies.counters(
+        self._session_checks = self._tallies.counters(
             "wxlogin_session_checks_total", "Tokens checked, by outcome.", "outcome", [OK, *CHECK_CODES]
         )
-        self.sessions_ended = self._tallies.counters(
+        self._sessions_ended = self._tallies.counters(
             "wxlogin_sessions_ended_total", "Sessions ended before their time, by reason.", "reason", EndReason
         )
 
@@ -88,14 +88,18 @@ class Metrics(Collector):
             self._logins(app.value, OK)
             self._new_users(app.value)
 
-    def session_checked(self, code: str, number: int = 1) -> None:
-        """So many checks ended with an error."""
-        self.session_checks.get(code, self.session_checks[DEFECT.code])(number)
+    def session_checked(self, outcome: str, number: int = 1) -> None:
+        """Count checks of tokens: `ok`, or the `code` of what they ended with."""
+        self._session_checks[outcome if outcome in self._session_checks else DEFECT.code](number)
+
+    def sessions_ended(self, reason: EndReason, number: int = 1) -> None:
+        """Count sessions that ended before their time."""
+        self._sessions_ended[reason](number)
 
     def logged_in(self, app: str, *, is_new: bool, replaced: int) -> None:
         """A login, whether its user is new, and how many sessions gave way."""
         self._logins(app, OK).inc()
-        self.sessions_ended[EndReason.REPLACED](replaced)
+        self.sessions_ended(EndReason.REPLACED, replaced)
         if is_new:
             self._new_users(app).inc()
 

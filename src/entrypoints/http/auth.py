@@ -10,9 +10,9 @@ from typing import Any
 from litestar.types import ASGIApp, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-from application.sessions import Sessions
 from domain.errors import WxLoginError
 from domain.session import Session
+from entrypoints.counted import CountedSessions
 from entrypoints.http.caller import token_of
 from entrypoints.http.contract import PROBLEM_JSON
 from entrypoints.http.raw import RawHeaders, RawResponse
@@ -40,7 +40,7 @@ def answered_before(app: ASGIApp) -> ASGIApp:
 class Checks:
     """Answers requests to /auth; those that arrive together are checked together."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: CountedSessions) -> None:
         self._sessions = sessions
         self._waiting: list[tuple[RawHeaders, asyncio.Future[RawResponse]]] = []
         self._tasks: set[asyncio.Task[None]] = set()

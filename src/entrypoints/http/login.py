@@ -9,7 +9,7 @@ from litestar.openapi import ResponseSpec
 from litestar.params import JSONBody
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from application.login import LoginRequest, LoginUseCase
+from application.login import LoginRequest
 from domain.errors import (
     AppMisconfigured,
     AppUnknown,
@@ -26,6 +26,7 @@ from domain.errors import (
     WxLoginError,
 )
 from entrypoints.answers import SecretStruct
+from entrypoints.counted import CountedLogin
 from entrypoints.http.caller import CallerRequest, admit, client_of, hinted_appid, token_of
 from entrypoints.http.contract import RATE_LIMITED, codes_by_status
 from entrypoints.http.errors import AnyRequest, as_error, route_of
@@ -99,7 +100,7 @@ MALFORMED = ArticleAnswer(3, MESSAGES[RequestInvalid])
 async def _log_in(scope: Scope, asked: LoginRequest | None) -> Enveloped:
     held = token_of(scope["headers"])
     headers = await admit(scope)
-    login: LoginUseCase = scope["litestar_app"].state.container.login()
+    login: CountedLogin = scope["litestar_app"].state.container.counted_login()
     logged_in = await login(asked or LoginRequest(), client_of(scope), hinted_appid(scope), held)
     log_login(logged_in)
     return Enveloped(ArticleAnswer(0, "ok", ArticleToken(logged_in.token.value)), headers=NO_STORE | headers)

@@ -12,8 +12,9 @@ from adapters.memory.identity_provider import MemoryIdentityProvider
 from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
-from application.login import LoginRequest
+from application.login import LoginRequest, LoginUseCase
 from application.ports import TokenIssuer
+from application.sessions import Sessions
 from domain.access_token import AccessToken
 from domain.errors import WeChatUnavailable, WxLoginError
 from domain.identity import AppId, Identity
@@ -39,16 +40,10 @@ class Counted:
         self.metrics = Metrics([APP, OTHER_APP])
         self.wechat = MemoryIdentityProvider()
         store = MemorySessionStore()
-        self.sessions = CountedSessions(store, policy=POLICY, clock=clock, metrics=self.metrics)
-        self.log_in = CountedLogin(
-            self.wechat,
-            MemoryUserRepository(),
-            store,
-            apps=frozenset({APP, OTHER_APP}),
-            policy=POLICY,
-            clock=clock,
-            metrics=self.metrics,
-        )
+        apps = frozenset({APP, OTHER_APP})
+        login = LoginUseCase(self.wechat, MemoryUserRepository(), store, apps=apps, policy=POLICY, clock=clock)
+        self.sessions = CountedSessions(Sessions(store, policy=POLICY, clock=clock), self.metrics)
+        self.log_in = CountedLogin(login, self.metrics, apps)
 
     def request(self, identity: Identity = ANN) -> LoginRequest:
         """What a client sends after wx.login()."""
@@ -141,14 +136,34 @@ async def test_checks_are_counted_by_outcome(counted: Counted, clock: Clock) -> 
 
 
 async def test_ends_are_counted_by_reason(counted: Counted) -> None:
-    """A logout counts each session that it ends, and a login each that gives way."""
+    """A logout counts each session that it ends, a revocation one if there is one, and a login each that gives way."""
     logins = [await counted.log_in(counted.request()) for _ in range(3)]
     await counted.sessions.end(logins[1].session.id)
-    await counted.sessions.end_all(logins[2].user.id)
+    for _ in range(2):
+        await counted.sessions.revoke(logins[2].token.value)
+    login = await counted.log_in(counted.request())
+    await counted.sessions.end_all(login.user.id)
     scrape = counted.scrape()
 
     assert scrape.value("wxlogin_sessions_ended_total", reason="session_replaced") == 1
-    assert scrape.value("wxlogin_sessions_ended_total", reason="session_ended") == 2
+    assert scrape.value("wxlogin_sessions_ended_total", reason="session_ended") == 3
+
+
+async def test_checks_that_are_made_together_are_counted_each(counted: Counted) -> None:
+    """A batch counts the sessions that it finds; a token that it does not find is counted when it is checked alone."""
+    token = (await counted.log_in(counted.request())).token.value
+    await counted.sessions.authenticate_together([token, "", token])
+
+    assert counted.scrape().value("wxlogin_session_checks_total", outcome="ok") == 2
+    assert counted.scrape().total("wxlogin_session_checks_total") == 2
+
+
+async def test_the_sessions_of_a_user_are_told_and_not_counted(counted: Counted) -> None:
+    """To list sessions is neither a check nor an end."""
+    login = await counted.log_in(counted.request())
+
+    assert await counted.sessions.of_user(login.user.id) == [login.session]
+    assert counted.scrape().total("wxlogin_session_checks_total") == 0
 
 
 async def test_refusals_are_counted_by_limit(clock: Clock) -> None:
@@ -203,7 +218,7 @@ def test_what_happened_to_nobody_is_told_as_0() -> None:
 def test_two_services_in_one_process_count_apart() -> None:
     """Nothing is registered where another service would find it."""
     one, other = Metrics([APP]), Metrics([APP])
-    one.session_checks["ok"]()
+    one.session_checked("ok")
     one.wechat_called("/sns/jscode2session", "0", 0.1)
 
     assert told(one).total("wxlogin_session_checks_total") == 1
