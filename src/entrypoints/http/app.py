@@ -15,6 +15,7 @@ from application.readiness import Readiness
 from application.session_keys import SessionKeys
 from application.users import Users
 from domain.errors import RequestInvalid
+from entrypoints.buffered_counter import flushing
 from entrypoints.container import OpenContainer
 from entrypoints.counted import CountedLogin, CountedSessions
 from entrypoints.http import auth, docs, login, me, oauth, operations, sessions, wechat
@@ -57,7 +58,7 @@ def create_app(
             app.state.container = container
             app.state.lifecycle = lifecycle
             app.state.checks = Checks(container.counted_sessions())
-            async with purging(container.database_sessions()):
+            async with purging(container.database_sessions()), flushing(container.metrics().session_checks):
                 yield
 
     app = Litestar(
