@@ -34,6 +34,7 @@ from adapters.wechat.transport import create_transport
 from application.access_tokens import AccessTokens
 from application.block import BlockUsers
 from application.client_data import ClientData
+from application.login import LoginUseCase
 from application.merge import MergeUsers
 from application.ports import Clock
 from application.rate_limits import CLIENT_FAILURES, DECRYPTIONS, LimitedIdentityProvider, LoginQuota, Quota
@@ -150,19 +151,19 @@ class Container(containers.DeclarativeContainer):
         database=providers.List(providers.Singleton(SqlProbe, database)),
     )
 
+    apps: providers.Callable[frozenset[AppId]] = providers.Callable(frozenset, settings.provided.credentials)
     login = providers.Singleton(
-        CountedLogin,
+        LoginUseCase,
         identities,
         user_repository,
         session_store,
-        apps=providers.Callable(frozenset, settings.provided.credentials),
+        apps=apps,
         policy=settings.provided.policy,
         clock=clock,
-        metrics=metrics,
     )
-    sessions = providers.Singleton(
-        CountedSessions, session_store, policy=settings.provided.policy, clock=clock, metrics=metrics
-    )
+    counted_login = providers.Singleton(CountedLogin, login, metrics, apps)
+    sessions = providers.Singleton(Sessions, session_store, policy=settings.provided.policy, clock=clock)
+    counted_sessions = providers.Singleton(CountedSessions, sessions, metrics)
     # what is to be purged: sessions may live in Redis by now, and have lived here before
     database_sessions = providers.Singleton(Sessions, sql_session_store, policy=settings.provided.policy, clock=clock)
     users = providers.Singleton(Users, user_repository, platform, clock=clock)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest, values
@@ -19,12 +20,12 @@ from prometheus_client.registry import Collector
 from domain.errors import StoreUnavailable, Unauthenticated
 from domain.identity import AppId
 from domain.session import EndReason
-from entrypoints.held_directory import held_directory
+from entrypoints.buffered_counter import BufferedCounter
 from entrypoints.problems import DEFECT, OUTCOMES
-from entrypoints.tallies import Tallies
+from entrypoints.settings import SettingsError
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
-"""The library's own variable."""
+"""The library's own variable: the directory in which several processes count together."""
 
 OK = "ok"
 NO_APP = "none"
@@ -42,29 +43,14 @@ class Metrics(Collector):
         directory = os.environ.get(DIRECTORY)
         self._directory = Path(directory) if directory else None
         self._registry = own = CollectorRegistry()
-        self._tallies = Tallies(self._directory)
 
-        self.session_checks = self._tallies.counters(
-            "wxlogin_session_checks_total", "Tokens checked, by outcome.", "outcome", [OK, *CHECK_CODES]
+        self.session_checks = BufferedCounter(
+            Counter("wxlogin_session_checks_total", "Tokens checked, by outcome.", ["outcome"], registry=own),
+            [OK, *CHECK_CODES],
         )
-        self.cache_hits = self._tallies.counter(
-            "wxlogin_session_cache_hits_total", "Reads of the session store answered from memory."
-        )
-        self.cache_misses = self._tallies.counter(
-            "wxlogin_session_cache_misses_total", "Reads of the session store answered by Redis."
-        )
-        self.redis_batches = self._tallies.counter(
-            "wxlogin_redis_batches_total", "Round trips on the connection to Redis that all requests share."
-        )
-        self.redis_batched = self._tallies.counter(
-            "wxlogin_redis_batched_requests_total", "Requests to Redis that travelled in those round trips."
-        )
-        self.sessions_ended = self._tallies.counters(
-            "wxlogin_sessions_ended_total", "Sessions ended before their time, by reason.", "reason", EndReason
-        )
-
         counter, histogram = _labelled(Counter, own), _labelled(Histogram, own)
         gauge = partial(Gauge, registry=own, multiprocess_mode="livesum")
+        self._ends = counter("wxlogin_sessions_ended_total", "Sessions ended before their time, by reason.", ["reason"])
         self._logins = counter("wxlogin_logins_total", "Logins, by outcome.", ["app", "outcome"])
         self._new_users = counter("wxlogin_users_created_total", "Users who were new.", ["app"])
         self._refusals = counter("wxlogin_logins_limited_total", "Logins refused by a limit of our own.", ["limit"])
@@ -96,18 +82,26 @@ class Metrics(Collector):
             multiprocess_mode="livemax",
         )
         info.labels(metadata.version("wxlogin"), platform.python_version()).set(1)
+        for reason in EndReason:
+            self._ends(reason)
         for app in apps:
             self._logins(app.value, OK)
             self._new_users(app.value)
 
-    def session_checked(self, code: str, number: int = 1) -> None:
-        """So many checks ended with an error."""
-        self.session_checks.get(code, self.session_checks[DEFECT.code])(number)
+    def session_checked(self, outcome: str, number: int = 1) -> None:
+        """Count checks of tokens: `ok`, or the `code` of what they ended with."""
+        counts = self.session_checks.counts
+        counts[outcome if outcome in counts else DEFECT.code] += number
+
+    def sessions_ended(self, reason: EndReason, number: int = 1) -> None:
+        """Count sessions that ended before their time."""
+        self._ends(reason).inc(number)
 
     def logged_in(self, app: str, *, is_new: bool, replaced: int) -> None:
         """A login, whether its user is new, and how many sessions gave way."""
         self._logins(app, OK).inc()
-        self.sessions_ended[EndReason.REPLACED](replaced)
+        if replaced:
+            self.sessions_ended(EndReason.REPLACED, replaced)
         if is_new:
             self._new_users(app).inc()
 
@@ -134,11 +128,6 @@ class Metrics(Collector):
         self._requests(known, route, status).inc()
         self._request_seconds(known, route).observe(seconds)
 
-    def batch_sent(self, requests: int) -> None:
-        """Requests to Redis set out together."""
-        self.redis_batches()
-        self.redis_batched(requests)
-
     def connections_open(self, size: int) -> None:
         """How many connections to the database there may be."""
         self._pool_size.set(size)
@@ -155,12 +144,13 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every metric, without the times at which its counters were made: several processes have none in common."""
-        for source in (self._tallies.collect(), self._others(), Processes(self._directory).collect()):
+        self.session_checks.flush()
+        for source in (self._counted(), Processes(self._directory).collect()):
             for metric in source:
                 metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
                 yield metric
 
-    def _others(self) -> Iterable[Metric]:
+    def _counted(self) -> Iterable[Metric]:
         if self._directory is None:
             return self._registry.collect()
         files = [str(file) for file in self._directory.glob("*.db") if _is_made(file)]
@@ -200,25 +190,39 @@ class Processes(Collector):
 
 
 @contextmanager
-def counted_together() -> Iterator[None]:
-    """Let the processes that are forked meanwhile count together in a directory, which is gone afterwards."""
-    with held_directory("wxlogin-metrics-") as directory:
-        os.environ[DIRECTORY] = str(directory)
-        _choose_how_to_count()
+def shared_directory(workers: int) -> Iterator[None]:
+    """Name the directory in which several workers count together, for as long as the block lasts.
+
+    It is a temporary one, removed afterwards, unless the operator has named one, which stays as it is. Raises
+    SettingsError when that is no directory.
+    """
+    given = os.environ.get(DIRECTORY)
+    if given is not None and not (given and Path(given).is_dir()):
+        raise SettingsError(
+            f"{DIRECTORY} is {given!r}, which is no directory.\n  mend it: make it, or unset the variable"
+        )
+    if given or workers == 1:
+        yield
+        return
+    with TemporaryDirectory(prefix="wxlogin-metrics-", ignore_cleanup_errors=True) as directory:
+        os.environ[DIRECTORY] = directory
         try:
             yield
         finally:
             del os.environ[DIRECTORY]
-            _choose_how_to_count()
 
 
-def _choose_how_to_count() -> None:
-    """Let prometheus-client choose again, as it did when it was imported: by whether there is a directory."""
+def count_in_directory() -> None:
+    """Let this process's metrics be counted in the shared directory, if one is named.
+
+    prometheus-client decides so by the variable when it is imported, which is before the supervisor has set it. It has
+    no documented way to decide later. Hence the upper bound of its version in pyproject.toml.
+    """
     values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
 
 
 def forget_gauges(pid: int) -> None:
-    """Drop what a process that has ended had in use. What it counted stays."""
+    """Drop what a process that has ended had in use. What it counted stays. Nothing happens without a directory."""
     if DIRECTORY in os.environ:
         mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
@@ -232,5 +236,5 @@ def _is_made(file: Path) -> bool:
 
 
 def _living(directory: Path) -> set[int]:
-    """The processes whose gauges count."""
+    """Return the processes whose gauges count, by the names of the library's files: it does not tell them otherwise."""
     return {int(file.stem.rpartition("_")[2]) for file in directory.glob("gauge_live*.db")}

@@ -21,6 +21,7 @@ from application.sessions import Sessions
 from application.users import Users
 from domain.identity import AppId, LoginCode
 from entrypoints.container import Container, open_container
+from entrypoints.counted import CountedLogin, CountedSessions
 from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings, SettingsError
 from support.clock import Clock
@@ -41,8 +42,10 @@ PROVIDED: dict[str, Any] = {
     "session_store": SessionStore,
     "probes": list,
     "login": LoginUseCase,
+    "counted_login": CountedLogin,
     "login_quota": LoginQuota,
     "sessions": Sessions,
+    "counted_sessions": CountedSessions,
     "users": Users,
     "readiness": Readiness,
 }
@@ -106,7 +109,7 @@ async def test_every_provider_resolves(
 
 
 @with_and_without_redis
-@pytest.mark.parametrize("use_case", ["login", "sessions", "users", "readiness"])
+@pytest.mark.parametrize("use_case", ["login", "counted_login", "sessions", "counted_sessions", "users", "readiness"])
 async def test_a_use_case_gets_what_its_signature_asks_for(
     use_case: str, more: dict[str, str], store: type[SessionStore], probes: int, tmp_path: Path, clock: Clock
 ) -> None:

@@ -2,16 +2,17 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
-import psutil
 import pytest
 
 from adapters.wechat.errcodes import ERRCODES
 from domain.session import EndReason
-from entrypoints.metrics import METHODS
+from entrypoints.buffered_counter import FLUSH_SECONDS
+from entrypoints.metrics import DIRECTORY, METHODS
 from entrypoints.problems import DEFECT, OUTCOMES
 from support import servers
 from support.faults import workers_of
@@ -72,18 +73,6 @@ def test_one_process_tells_what_happened(own: Service, sandbox: Sandbox) -> None
     assert seen.total("wxlogin_build_info") == 1
 
 
-def test_what_comes_from_memory_is_a_hit(own: Service, sandbox: Sandbox) -> None:
-    """The first read of a session is a miss and the others are hits; all of them went to Redis and back."""
-    token = own.log_in(sandbox.code())["token"]
-    for _ in range(5):
-        own.auth(token)
-    seen = scrape(own.url)
-
-    assert seen.value("wxlogin_session_cache_misses_total") == 1
-    assert seen.value("wxlogin_session_cache_hits_total") == 4
-    assert seen.value("wxlogin_redis_batched_requests_total") >= seen.value("wxlogin_redis_batches_total") >= 5
-
-
 def test_the_pool_is_whole_again(own: Service, sandbox: Sandbox) -> None:
     """Nothing is in use when nothing happens, whatever happened before."""
     for _ in range(3):
@@ -102,6 +91,8 @@ def test_several_processes_tell_the_sum_whichever_answers(several: Service, sand
     ]
     for token in tokens * 5:
         ask(f"{several.url}/auth", headers={"Authorization": f"Bearer {token}"})
+    wait_until(lambda: _checks_since(before, several) == 30, "what the others counted a moment ago")
+    last = scrape(several.url)
     seen = [scrape(several.url) for _ in range(SCRAPES)]
 
     def since(name: str, **labels: str) -> list[float]:
@@ -111,36 +102,60 @@ def test_several_processes_tell_the_sum_whichever_answers(several: Service, sand
     assert set(since("wxlogin_session_checks_total", outcome="ok")) == {30}
     assert set(since("wxlogin_wechat_request_duration_seconds_count", path="/sns/jscode2session")) == {6}
     assert {each.value("wxlogin_database_pool_size") for each in seen} == {3}
-    scrapes = since("wxlogin_http_requests_total", method="GET", route="/metrics", status="200")
-    assert scrapes == list(range(1, SCRAPES + 1))
+    labels = {"method": "GET", "route": "/metrics", "status": "200"}
+    scrapes = [each.value("wxlogin_http_requests_total", **labels) for each in [last, *seen]]
+    assert [later - scrapes[0] for later in scrapes] == list(range(SCRAPES + 1))
+
+
+def _checks_since(before: Scrape, running: Service) -> float:
+    return scrape(running.url).total("wxlogin_session_checks_total") - before.total("wxlogin_session_checks_total")
+
+
+def log_in_and_check(running: Service, sandbox: Sandbox, times: int) -> None:
+    """Log in and be checked so many times, on connections that any process may take."""
+    for _ in range(times):
+        token = ask(f"{running.url}/v1/sessions", "POST", json={"code": sandbox.code()}).json()["token"]
+        ask(f"{running.url}/auth", headers={"Authorization": f"Bearer {token}"})
 
 
 def test_what_a_killed_process_counted_stays(several: Service, sandbox: Sandbox) -> None:
-    """kill -9 of two of three: no count is lost, none counts twice, and what they had in use is forgotten."""
+    """kill -9 of two of three: what they counted until a second before stays, and what they had in use is forgotten."""
     first = scrape(several.url)
-    for _ in range(12):
-        token = ask(f"{several.url}/v1/sessions", "POST", json={"code": sandbox.code()}).json()["token"]
-        ask(f"{several.url}/auth", headers={"Authorization": f"Bearer {token}"})
-    before = scrape(several.url)
-    killed = sorted(pids(before))[:2]
+    log_in_and_check(several, sandbox, 12)
+    time.sleep(3 * FLUSH_SECONDS)
+    killed = sorted(pids(first))[:2]
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: _replaced(several, killed), "two other processes", seconds=30)
+    wait_until(lambda: _replaced(several, killed, 3), "two other processes", seconds=30)
     after = [scrape(several.url) for _ in range(SCRAPES)]
 
-    assert len(pids(before)) == 3
+    assert len(pids(first)) == 3
     for name in ("wxlogin_logins_total", "wxlogin_session_checks_total", "wxlogin_wechat_requests_total"):
-        assert {each.total(name) - first.total(name) for each in [before, *after]} == {12}
+        assert {each.total(name) - first.total(name) for each in after} == {12}
     assert {each.value("wxlogin_database_pool_size") for each in after} == {3}
     assert {each.total("wxlogin_build_info") for each in after} == {1}
 
 
-def _replaced(several: Service, killed: list[int]) -> bool:
+def test_what_a_replaced_process_counted_stays(several: Service, sandbox: Sandbox) -> None:
+    """A reload right after the last check: every process tells its last counts before it stops."""
+    first = scrape(several.url)
+    log_in_and_check(several, sandbox, 12)
+    several.process.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: _replaced(several, list(pids(first)), 3), "three other processes", seconds=60)
+    after = [scrape(several.url) for _ in range(SCRAPES)]
+
+    for name in ("wxlogin_logins_total", "wxlogin_session_checks_total", "wxlogin_wechat_requests_total"):
+        assert {each.total(name) - first.total(name) for each in after} == {12}
+    assert {each.value("wxlogin_database_pool_size") for each in after} == {3}
+
+
+def _replaced(running: Service, old: list[int], count: int) -> bool:
+    """Whether so many processes serve, none of them an old one."""
     try:
-        now = pids(scrape(several.url))
+        now = pids(scrape(running.url))
     except httpx2.HTTPError:
         return False
-    return len(now) == 3 and not now & set(killed)
+    return len(now) == count and not now & set(old)
 
 
 def test_counts_leave_nothing_behind(sandbox: Sandbox, sqlite_url: str, tmp_path: Path) -> None:
@@ -155,25 +170,37 @@ def test_counts_leave_nothing_behind(sandbox: Sandbox, sqlite_url: str, tmp_path
     assert not directory.exists()
 
 
-def test_what_a_killed_service_counted_in_goes_at_the_next_start(tmp_path: Path, sqlite_url: str) -> None:
-    """The directory of a service whose supervisor was killed stays as long as one of its processes lives."""
-    env = environment(database_url=sqlite_url) | {"TMPDIR": str(tmp_path)}
-    with service(workers=2, env=env) as killed:
-        (directory,) = tmp_path.glob("wxlogin-metrics-*")
-        stuck, other = (psutil.Process(pid) for pid in workers_of(killed))
-        stuck.suspend()
-        try:
-            killed.process.stop(signal.SIGKILL)
-            other.wait(timeout=20)
-            with service(workers=2, env=env):
-                stayed = directory.exists()
-        finally:
-            stuck.resume()
-        stuck.wait(timeout=20)
-    with service(workers=2, env=env):
-        gone = not directory.exists()
+def test_one_process_counts_on_in_an_operators_directory(sandbox: Sandbox, sqlite_url: str, tmp_path: Path) -> None:
+    """With PROMETHEUS_MULTIPROC_DIR, one worker's counts outlive it, too, and the directory outlives the service."""
+    directory = tmp_path / "counts"
+    directory.mkdir()
+    env = environment(database_url=sqlite_url, wechat_url=sandbox.url) | {DIRECTORY: str(directory)}
+    with service(env=env) as one:
+        log_in_and_check(one, sandbox, 3)
+        time.sleep(3 * FLUSH_SECONDS)
+        killed = workers_of(one)
+        os.kill(killed[0], signal.SIGKILL)
+        wait_until(lambda: _replaced(one, killed, 1), "another process", seconds=30)
+        log_in_and_check(one, sandbox, 2)
+        seen = scrape(one.url)
+        status = one.process.stop()
 
-    assert (stayed, gone) == (True, True)
+    assert seen.value("wxlogin_session_checks_total", outcome="ok") == 5
+    assert seen.value("wxlogin_logins_total", app=APPID, outcome="ok") == 5
+    assert seen.value("wxlogin_database_pool_size") == 1
+    assert status == 0
+    assert list(directory.glob("counter_*.db"))
+    assert not list(directory.glob("gauge_live*.db"))
+
+
+def test_a_directory_that_is_not_there_stops_the_start(sqlite_url: str, tmp_path: Path) -> None:
+    """A service that cannot count where its operator wants it to does not start, and names the variable."""
+    env = environment(database_url=sqlite_url) | {DIRECTORY: str(tmp_path / "missing")}
+    with running("serve", "--port", "0", env=env) as process:
+        status = process.wait()
+
+    assert status == 5
+    assert DIRECTORY in process.text()
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,13 @@ from litestar.types import Scope
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from application.client_data import ClientData
-from application.login import LoginUseCase
 from application.readiness import Readiness
 from application.session_keys import SessionKeys
-from application.sessions import Sessions
 from application.users import Users
 from domain.errors import RequestInvalid
+from entrypoints.buffered_counter import flushing
 from entrypoints.container import OpenContainer
+from entrypoints.counted import CountedLogin, CountedSessions
 from entrypoints.http import auth, docs, login, me, oauth, operations, sessions, wechat
 from entrypoints.http.caller import CallerRequest, client_of, provide_session
 from entrypoints.http.contract import PROBLEM_JSON
@@ -56,8 +56,8 @@ def create_app(
         async with open_container() as container:
             app.state.container = container
             app.state.lifecycle = lifecycle
-            app.state.sessions = container.sessions()
-            async with purging(container.database_sessions()):
+            app.state.sessions = container.counted_sessions()
+            async with purging(container.database_sessions()), flushing(container.metrics().session_checks):
                 yield
 
     app = Litestar(
@@ -99,14 +99,14 @@ def out_of_bounds(scope: Scope, status: int, detail: str) -> RawResponse:
     return RawResponse.json(status, problem, headers, PROBLEM_JSON)
 
 
-def provide_login(state: State) -> LoginUseCase:
+def provide_login(state: State) -> CountedLogin:
     """The login use case."""
-    return state.container.login()  # type: ignore[no-any-return]  # app.state is untyped
+    return state.container.counted_login()  # type: ignore[no-any-return]  # app.state is untyped
 
 
-def provide_sessions(state: State) -> Sessions:
+def provide_sessions(state: State) -> CountedSessions:
     """The sessions' use cases."""
-    return state.container.sessions()  # type: ignore[no-any-return]  # app.state is untyped
+    return state.container.counted_sessions()  # type: ignore[no-any-return]  # app.state is untyped
 
 
 def provide_users(state: State) -> Users:

@@ -6,9 +6,9 @@ The hottest path there is: plain ASGI, in front of the framework, whose routing 
 from litestar.types import ASGIApp, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-from application.sessions import Sessions
 from domain.errors import WxLoginError
 from domain.session import Session
+from entrypoints.counted import CountedSessions
 from entrypoints.http.caller import token_of
 from entrypoints.http.contract import PROBLEM_JSON
 from entrypoints.http.raw import RawHeaders, RawResponse
@@ -24,7 +24,7 @@ def answered_before(app: ASGIApp) -> ASGIApp:
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in PATHS:
-            sessions: Sessions = scope["litestar_app"].state.sessions
+            sessions: CountedSessions = scope["litestar_app"].state.sessions
             answer = await check(scope["headers"], sessions)
             await answer.send(send)
         else:
@@ -33,7 +33,7 @@ def answered_before(app: ASGIApp) -> ASGIApp:
     return application
 
 
-async def check(headers: RawHeaders, sessions: Sessions) -> RawResponse:
+async def check(headers: RawHeaders, sessions: CountedSessions) -> RawResponse:
     """Return 204 with the caller's identity in headers that a gateway copies, or the problem."""
     try:
         return RawResponse(204, _identity(await sessions.authenticate(token_of(headers))))

@@ -9,7 +9,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import ResponseSpec
 from litestar.params import JSONBody
 
-from application.login import LoginRequest, LoginUseCase
+from application.login import LoginRequest
 from domain.errors import (
     AppMisconfigured,
     AppUnknown,
@@ -26,6 +26,7 @@ from domain.errors import (
     WxLoginError,
 )
 from entrypoints.answers import SecretStruct
+from entrypoints.counted import CountedLogin
 from entrypoints.http.caller import CallerRequest, admit, client_of, hinted_appid, token_of
 from entrypoints.http.contract import RATE_LIMITED, codes_by_status
 from entrypoints.http.errors import AnyRequest, as_error, route_of
@@ -106,7 +107,7 @@ def _answer(answer: ArticleAnswer, status: int = 200, headers: Mapping[str, str]
     response_headers=RATE_LIMITED,
 )
 async def log_in(
-    request: CallerRequest, login: NamedDependency[LoginUseCase], data: JSONBody[LoginRequest | None] = None
+    request: CallerRequest, login: NamedDependency[CountedLogin], data: JSONBody[LoginRequest | None] = None
 ) -> Response[ArticleAnswer]:
     """Log in with the code of wx.login().
 

@@ -13,12 +13,12 @@ from litestar.exceptions import ClientException, HTTPException
 from litestar.openapi import ResponseSpec
 from litestar.params import URLEncodedBody
 
-from application.sessions import Sessions
 from domain.errors import RateLimited, StoreUnavailable, Unauthenticated
 from domain.identity import AppId
 from domain.session import Session
 from entrypoints.answers import SecretStruct
 from entrypoints.container import Container
+from entrypoints.counted import CountedSessions
 from entrypoints.http.caller import CallerRequest, address_of, network_of
 from entrypoints.http.contract import CLIENT, problems
 from entrypoints.http.errors import AnyRequest, as_error, route_of
@@ -158,7 +158,7 @@ REFUSALS: dict[str, Any] = {
 
 @post("/introspect", **REFUSALS)
 async def introspect(
-    data: URLEncodedBody[TokenRequest], client: NamedDependency[Client], sessions: NamedDependency[Sessions]
+    data: URLEncodedBody[TokenRequest], client: NamedDependency[Client], sessions: NamedDependency[CountedSessions]
 ) -> Introspection:
     """Return whose token it is, and count this as use of its session. Tokens of other apps are inactive."""
     try:
@@ -172,7 +172,7 @@ async def revoke(
     request: CallerRequest,
     data: URLEncodedBody[TokenRequest],
     client: NamedDependency[Client],
-    sessions: NamedDependency[Sessions],
+    sessions: NamedDependency[CountedSessions],
 ) -> Response[bytes]:
     """Log out the session that the token opens; 200 also when it opens none (RFC 7009 section 2.2)."""
     if revoked := await sessions.revoke(data.token, client.apps):

@@ -6,7 +6,7 @@ import os
 import resource
 import signal
 import sys
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
 import uvloop
@@ -20,7 +20,7 @@ from entrypoints.http.listener import Listener
 from entrypoints.http.supervisor import StartFailed, Supervisor
 from entrypoints.http.worker_process import ALIVE, CLOSE, DRAIN, FINISH_SECONDS, LEAVING, LINGER_SECONDS, READY, STOP
 from entrypoints.log import configure_logging, log
-from entrypoints.metrics import counted_together, forget_gauges
+from entrypoints.metrics import count_in_directory, forget_gauges, shared_directory
 from entrypoints.problems import Exit, explained
 from entrypoints.settings import Settings, SettingsError, load_settings
 from entrypoints.tracing import start_tracing
@@ -37,37 +37,41 @@ HEARTBEAT_SECONDS = 5.0
 def serve(host: str, port: int, workers: int) -> None:
     """Serve until SIGTERM. Raises SettingsError for what is not configured, StoreUnavailable without a database."""
     settings = _settings()
-    asyncio.run(_check(settings))
-    listener = Listener.open(host, port)
+    with shared_directory(workers):
+        asyncio.run(_check(settings))
+        _supervise(settings, Listener.open(host, port), workers)
+    log.info("stopped")
+
+
+def _supervise(settings: Settings, listener: Listener, workers: int) -> None:
     connections = _connection_limit()
 
     def on_serving() -> None:
         listener.listen()
         log.info("serving", url=listener.url, workers=workers)
 
-    with counted_together() if workers > 1 else nullcontext():
-        supervisor = Supervisor(
-            listener,
-            lambda channel: work(listener, channel, connections),
-            workers,
-            drain_seconds=settings.drain_seconds,
-            reload=_reload,
-            on_serving=on_serving,
-            on_end=forget_gauges,
-        )
-        gc.collect()
-        gc.freeze()  # what is loaded stays, and the workers share it as long as no one writes to it
-        try:
-            supervisor.run()
-        except StartFailed as error:
-            raise SystemExit(error.status) from None
-    log.info("stopped")
+    supervisor = Supervisor(
+        listener,
+        lambda channel: work(listener, channel, connections),
+        workers,
+        drain_seconds=settings.drain_seconds,
+        reload=_reload,
+        on_serving=on_serving,
+        on_end=forget_gauges,
+    )
+    gc.collect()
+    gc.freeze()  # what is loaded stays, and the workers share it as long as no one writes to it
+    try:
+        supervisor.run()
+    except StartFailed as error:
+        raise SystemExit(error.status) from None
 
 
 def work(listener: Listener, channel: Connection, connections: int) -> None:
     """Be a worker: serve on the listener until the supervisor, at the other end of the channel, orders to stop."""
     for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all its processes
         signal.signal(number, signal.SIG_IGN)
+    count_in_directory()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_work(_settings(), listener, channel, connections))
@@ -159,18 +163,19 @@ def _reload() -> float:
         asyncio.run(_check(settings))
     except WxLoginError as error:
         raise SettingsError(explained(error)) from None
-    finally:
-        forget_gauges(os.getpid())  # the check has opened pools, and this process serves none
     return settings.drain_seconds
 
 
 async def _check(settings: Settings) -> None:
     """Refuse to start without tables; without a session store, start and say so: it may come back at any moment."""
-    async with open_container(settings) as container:
-        await require_migrated(container)
-        for store, wrong in (await container.readiness()()).items():
-            if wrong:
-                log.warning("store_unavailable", where="serve", store=store, detail=wrong)
+    try:
+        async with open_container(settings) as container:
+            await require_migrated(container)
+            for store, wrong in (await container.readiness()()).items():
+                if wrong:
+                    log.warning("store_unavailable", where="serve", store=store, detail=wrong)
+    finally:
+        forget_gauges(os.getpid())  # the check has opened pools, and this process serves none
 
 
 def _connection_limit() -> int:

@@ -1,6 +1,9 @@
 """What is counted, and how it is told."""
 
-from collections.abc import Callable
+import os
+import signal
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,16 +15,17 @@ from adapters.memory.identity_provider import MemoryIdentityProvider
 from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
-from application.login import LoginRequest
+from application.login import LoginRequest, LoginUseCase
 from application.ports import TokenIssuer
+from application.sessions import Sessions
 from domain.access_token import AccessToken
 from domain.errors import WeChatUnavailable, WxLoginError
 from domain.identity import AppId, Identity
 from domain.rate_limit import RateLimit
 from domain.session import SessionPolicy
 from entrypoints.counted import CountedLogin, CountedRateLimiter, CountedSessions, CountedTokenIssuer
-from entrypoints.metrics import DIRECTORY, NO_APP, Metrics, forget_gauges
-from entrypoints.tallies import Tallies
+from entrypoints.metrics import DIRECTORY, NO_APP, Metrics, forget_gauges, shared_directory
+from entrypoints.settings import SettingsError
 from support.clock import Clock
 from support.scrapes import Scrape
 
@@ -39,16 +43,10 @@ class Counted:
         self.metrics = Metrics([APP, OTHER_APP])
         self.wechat = MemoryIdentityProvider()
         store = MemorySessionStore()
-        self.sessions = CountedSessions(store, policy=POLICY, clock=clock, metrics=self.metrics)
-        self.log_in = CountedLogin(
-            self.wechat,
-            MemoryUserRepository(),
-            store,
-            apps=frozenset({APP, OTHER_APP}),
-            policy=POLICY,
-            clock=clock,
-            metrics=self.metrics,
-        )
+        apps = frozenset({APP, OTHER_APP})
+        login = LoginUseCase(self.wechat, MemoryUserRepository(), store, apps=apps, policy=POLICY, clock=clock)
+        self.sessions = CountedSessions(Sessions(store, policy=POLICY, clock=clock), self.metrics)
+        self.log_in = CountedLogin(login, self.metrics, apps)
 
     def request(self, identity: Identity = ANN) -> LoginRequest:
         """What a client sends after wx.login()."""
@@ -141,14 +139,34 @@ async def test_checks_are_counted_by_outcome(counted: Counted, clock: Clock) -> 
 
 
 async def test_ends_are_counted_by_reason(counted: Counted) -> None:
-    """A logout counts each session that it ends, and a login each that gives way."""
+    """A logout counts each session that it ends, a revocation one if there is one, and a login each that gives way."""
     logins = [await counted.log_in(counted.request()) for _ in range(3)]
     await counted.sessions.end(logins[1].session.id)
-    await counted.sessions.end_all(logins[2].user.id)
+    for _ in range(2):
+        await counted.sessions.revoke(logins[2].token.value)
+    login = await counted.log_in(counted.request())
+    await counted.sessions.end_all(login.user.id)
     scrape = counted.scrape()
 
     assert scrape.value("wxlogin_sessions_ended_total", reason="session_replaced") == 1
-    assert scrape.value("wxlogin_sessions_ended_total", reason="session_ended") == 2
+    assert scrape.value("wxlogin_sessions_ended_total", reason="session_ended") == 3
+
+
+async def test_checks_that_are_made_together_are_counted_each(counted: Counted) -> None:
+    """A batch counts the sessions that it finds; a token that it does not find is counted when it is checked alone."""
+    token = (await counted.log_in(counted.request())).token.value
+    await counted.sessions.authenticate_together([token, "", token])
+
+    assert counted.scrape().value("wxlogin_session_checks_total", outcome="ok") == 2
+    assert counted.scrape().total("wxlogin_session_checks_total") == 2
+
+
+async def test_the_sessions_of_a_user_are_told_and_not_counted(counted: Counted) -> None:
+    """To list sessions is neither a check nor an end."""
+    login = await counted.log_in(counted.request())
+
+    assert await counted.sessions.of_user(login.user.id) == [login.session]
+    assert counted.scrape().total("wxlogin_session_checks_total") == 0
 
 
 async def test_refusals_are_counted_by_limit(clock: Clock) -> None:
@@ -203,7 +221,7 @@ def test_what_happened_to_nobody_is_told_as_0() -> None:
 def test_two_services_in_one_process_count_apart() -> None:
     """Nothing is registered where another service would find it."""
     one, other = Metrics([APP]), Metrics([APP])
-    one.session_checks["ok"]()
+    one.session_checked("ok")
     one.wechat_called("/sns/jscode2session", "0", 0.1)
 
     assert told(one).total("wxlogin_session_checks_total") == 1
@@ -249,53 +267,125 @@ def test_metrics_can_be_registered() -> None:
     assert "wxlogin_logins" in {metric.name for metric in registry.collect()}
 
 
-def test_tallies_of_a_directory_outlive_who_counted(tmp_path: Path) -> None:
-    """What is counted in a directory is told by all that count there, and goes on after a restart."""
+COUNTING = """
+import asyncio, os, signal, sys
+from entrypoints.buffered_counter import FLUSH_SECONDS, flushing
+from entrypoints.metrics import Metrics
 
-    def counter() -> tuple[Tallies, Callable[..., None]]:
-        tallies = Tallies(tmp_path)
-        return tallies, tallies.counter("things_total", "Things.")
+async def count(how):
+    metrics = Metrics()
+    async with flushing(metrics.session_checks):
+        metrics.session_checked("ok", 3)
+        metrics.wechat_called("/sns/jscode2session", "0", 0.1)
+        metrics.connections_open(20)
+        if how == "killed":
+            await asyncio.sleep(1.5 * FLUSH_SECONDS)
+            metrics.session_checked("ok", 4)
+            os.kill(os.getpid(), signal.SIGKILL)
+        if how == "scraped":
+            sys.stdout.write(metrics.expose("")[0].decode())
 
-    first, count = counter()
-    count(3)
-    second, count_more = counter()
-    count_more()
-    (family,) = second.collect()
-
-    assert [sample.value for sample in family.samples] == [4]
-    assert list(tmp_path.iterdir())
-    assert [sample.value for metric in first.collect() for sample in metric.samples] == [4]
-
-
-def test_tallies_of_another_process_are_added(tmp_path: Path) -> None:
-    """The numbers of each process's file add up; one that is just being made is empty."""
-    tallies = Tallies(tmp_path)
-    count = tallies.counters("things_total", "Things.", "kind", ["a", "b"])
-    count["b"](2)
-    (mine,) = tmp_path.iterdir()
-    (tmp_path / "tallies_1").write_bytes(mine.read_bytes())
-    (tmp_path / "tallies_2").write_bytes(b"")
-    (family,) = tallies.collect()
-
-    assert {sample.labels["kind"]: sample.value for sample in family.samples} == {"a": 0, "b": 4}
+asyncio.run(count(sys.argv[1]))
+"""
 
 
-def test_a_process_that_just_starts_hinders_no_scrape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def count_in_another_process(directory: Path, how: str = "stopped") -> subprocess.CompletedProcess[str]:
+    """Let a process count three checks and a call to WeChat in the directory, and end."""
+    env = {**os.environ, DIRECTORY: str(directory)}
+    return subprocess.run([sys.executable, "-c", COUNTING, how], env=env, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory in which processes count together."""
+    monkeypatch.setenv(DIRECTORY, str(tmp_path))
+    return tmp_path
+
+
+def test_processes_of_one_directory_are_told_together(shared: Path) -> None:
+    """What processes counted that have stopped adds up, to the last count."""
+    for _ in range(2):
+        count_in_another_process(shared).check_returncode()
+    scrape = told(Metrics())
+
+    assert scrape.value("wxlogin_session_checks_total", outcome="ok") == 6
+    assert scrape.value("wxlogin_wechat_requests_total", path="/sns/jscode2session", errcode="0") == 2
+    assert scrape.value("wxlogin_wechat_request_duration_seconds_count", path="/sns/jscode2session") == 2
+
+
+def test_a_killed_process_loses_no_more_than_a_second(shared: Path) -> None:
+    """Checks that were counted more than a second before SIGKILL are told, and everything else to the last count."""
+    killed = count_in_another_process(shared, "killed")
+    scrape = told(Metrics())
+
+    assert killed.returncode == -signal.SIGKILL
+    assert scrape.value("wxlogin_session_checks_total", outcome="ok") == 3
+    assert scrape.value("wxlogin_wechat_requests_total", path="/sns/jscode2session", errcode="0") == 1
+
+
+def test_a_process_tells_at_once_what_it_counted_itself(shared: Path) -> None:
+    """Who answers a scrape tells its own checks without a second's delay, with those of the others."""
+    count_in_another_process(shared).check_returncode()
+    scraped = Scrape.of(count_in_another_process(shared, "scraped").stdout)
+
+    assert scraped.value("wxlogin_session_checks_total", outcome="ok") == 6
+
+
+def test_what_an_ended_process_counted_stays_when_its_gauges_are_forgotten(shared: Path) -> None:
+    """The supervisor forgets what a worker had in use, and no count."""
+    count_in_another_process(shared).check_returncode()
+    (pid,) = {int(file.stem.rpartition("_")[2]) for file in shared.iterdir()}
+    before = told(Metrics())
+    forget_gauges(pid)
+    after = told(Metrics())
+
+    assert (before.total("wxlogin_database_pool_size"), before.total("wxlogin_build_info")) == (20, 1)
+    assert (after.total("wxlogin_database_pool_size"), after.total("wxlogin_build_info")) == (0, 0)
+    assert after.total("wxlogin_session_checks_total") == before.total("wxlogin_session_checks_total") == 3
+
+
+def test_several_workers_count_in_a_private_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else can read it, and it goes with what is in it."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.delenv(DIRECTORY, raising=False)
+    with shared_directory(workers=2):
+        directory = Path(os.environ[DIRECTORY])
+        (directory / "counter_7.db").touch()
+        mode = directory.stat().st_mode & 0o777
+
+    assert (directory.parent, mode) == (tmp_path, 0o700)
+    assert list(tmp_path.iterdir()) == []
+    assert DIRECTORY not in os.environ
+
+
+def test_one_worker_counts_in_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a variable of the operator's, one worker needs no directory."""
+    monkeypatch.delenv(DIRECTORY, raising=False)
+    with shared_directory(workers=1):
+        assert DIRECTORY not in os.environ
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_operators_directory_stays(shared: Path, workers: int) -> None:
+    """In a directory that the operator named, nothing is removed, with one worker as with several."""
+    (shared / "counter_7.db").touch()
+    with shared_directory(workers):
+        assert os.environ[DIRECTORY] == str(shared)
+    assert (shared / "counter_7.db").exists()
+
+
+@pytest.mark.parametrize("name", ["", "missing"])
+def test_a_directory_that_is_not_there_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service whose operator named no directory does not start, and the variable is named."""
+    monkeypatch.setenv(DIRECTORY, name and str(tmp_path / name))
+    with pytest.raises(SettingsError, match=DIRECTORY), shared_directory(workers=1):
+        raise AssertionError
+
+
+def test_a_process_that_just_starts_hinders_no_scrape(shared: Path) -> None:
     """A process's file that is just being made, and empty, does not keep the others' numbers from being told."""
-    monkeypatch.setenv(DIRECTORY, str(tmp_path))
-    for name in ("counter_1.db", "gauge_livesum_1.db", "tallies_1"):
-        (tmp_path / name).touch()
-    body, _ = Metrics().expose("")
+    count_in_another_process(shared).check_returncode()
+    for name in ("counter_1.db", "gauge_livesum_1.db"):
+        (shared / name).touch()
 
-    assert b"wxlogin_session_checks_total" in body
-
-
-def test_what_a_dead_process_had_in_use_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The gauges of processes that are gone do not count, and their counters do."""
-    names = ["gauge_livesum_7.db", "gauge_livemax_7.db", "gauge_livesum_8.db", "counter_7.db", "tallies_7"]
-    for name in names:
-        (tmp_path / name).touch()
-    monkeypatch.setenv(DIRECTORY, str(tmp_path))
-    forget_gauges(7)
-
-    assert {path.name for path in tmp_path.iterdir()} == {"gauge_livesum_8.db", "counter_7.db", "tallies_7"}
+    assert told(Metrics()).total("wxlogin_session_checks_total") == 3

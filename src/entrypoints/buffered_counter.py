@@ -1,0 +1,52 @@
+"""A counter for the hottest paths: counting adds to a plain integer, and the library learns of it later."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from threading import Lock
+
+from prometheus_client import Counter
+
+FLUSH_SECONDS = 1.0
+"""How much of what it counted a process that is killed loses at most."""
+
+
+class BufferedCounter:
+    """A counter with one label, whose values are all known when it is made.
+
+    To count is to add to `counts`, by the label's value, in one thread. That takes 0.1 us, where the library's counter
+    takes 0.8 us in one process and 2 us in several.
+    """
+
+    def __init__(self, counter: Counter, values: Iterable[str]) -> None:
+        self._children = {value: counter.labels(value) for value in values}
+        self.counts = dict.fromkeys(self._children, 0)
+        self._flushed = dict.fromkeys(self._children, 0)
+        self._lock = Lock()
+
+    def flush(self) -> None:
+        """Add to the library's counter what was counted since the last time, from any thread."""
+        with self._lock:
+            for value, child in self._children.items():
+                count = self.counts[value]
+                if more := count - self._flushed[value]:
+                    child.inc(more)
+                    self._flushed[value] = count
+
+
+@asynccontextmanager
+async def flushing(counter: BufferedCounter) -> AsyncIterator[None]:
+    """Flush every FLUSH_SECONDS for as long as the block lasts, and once more when it ends."""
+    task = asyncio.create_task(_flush(counter))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        counter.flush()
+
+
+async def _flush(counter: BufferedCounter) -> None:
+    while True:
+        await asyncio.sleep(FLUSH_SECONDS)
+        counter.flush()
