@@ -152,15 +152,6 @@ async def test_ends_are_counted_by_reason(counted: Counted) -> None:
     assert scrape.value("wxlogin_sessions_ended_total", reason="session_ended") == 3
 
 
-async def test_checks_that_are_made_together_are_counted_each(counted: Counted) -> None:
-    """A batch counts the sessions that it finds; a token that it does not find is counted when it is checked alone."""
-    token = (await counted.log_in(counted.request())).token.value
-    await counted.sessions.authenticate_together([token, "", token])
-
-    assert counted.scrape().value("wxlogin_session_checks_total", outcome="ok") == 2
-    assert counted.scrape().total("wxlogin_session_checks_total") == 2
-
-
 async def test_the_sessions_of_a_user_are_told_and_not_counted(counted: Counted) -> None:
     """To list sessions is neither a check nor an end."""
     login = await counted.log_in(counted.request())
