@@ -18,8 +18,8 @@ Waiting = tuple[str, asyncio.Future[bytes | None]]
 class Reader:
     """Reads values. While one MGET is on its way, what is asked for meanwhile collects for the next one.
 
-    redis-py takes some 150 us of processor time for a command, however many values it reads. In a cluster each value is
-    read by itself: a batch would be as slow as the slowest node, and fail with any.
+    On a slow core, redis-py takes 0.3 ms of processor time to read one value, and 0.4 ms to read sixteen. In a cluster
+    each value is read by itself: a batch would be as slow as the slowest node, and fail with any.
     """
 
     def __init__(self, redis: Client) -> None:
