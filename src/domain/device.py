@@ -23,7 +23,7 @@ APPS = {
     re.compile(r"Chrome/(\d+)"): "Chrome",
     re.compile(r"Version/(\d+)[.\d]* (?:Mobile/\w+ )?Safari"): "Safari",
 }
-"""What is looked for in a User-Agent, in this order: WeChat's also have the words of browsers."""
+"""The patterns of apps. The first that is found counts: User-Agents of WeChat also contain the names of browsers."""
 
 
 def device_label(user_agent: str | None) -> str | None:

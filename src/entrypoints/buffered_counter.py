@@ -8,7 +8,7 @@ from threading import Lock
 from prometheus_client import Counter
 
 FLUSH_SECONDS = 1.0
-"""How much of what it counted a process that is killed loses at most."""
+"""How often counts are written. A process that is killed loses the counts of this time at most."""
 
 
 class BufferedCounter:

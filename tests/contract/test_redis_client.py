@@ -12,6 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from adapters.redis.client import create_client
+from adapters.redis.pipelines import run
 from adapters.redis.pools import SentinelPool
 from support.proxy import How, proxy
 from support.servers import unique_name
@@ -151,12 +152,14 @@ async def test_a_slot_that_moves_is_followed(cluster: Topology) -> None:
     assert (during, after) == ([2, 2, 2], [3, 3])
 
 
-async def test_what_may_have_been_done_is_not_done_again(url: str) -> None:
+@pytest.mark.parametrize("pipelined", [False, True])
+async def test_what_may_have_been_done_is_not_done_again(url: str, pipelined: bool) -> None:
     """A command whose answer got lost fails, and is not sent a second time: it could undo what came between."""
     name = unique_name()
     async with create_client(f"{url}?socket_timeout=0.2") as client:
+        counting = run(client, [("EVAL", COUNT_SLOWLY, 1, name)]) if pipelined else client.eval(COUNT_SLOWLY, 1, name)
         with pytest.raises(RedisTimeoutError):
-            await client.eval(COUNT_SLOWLY, 1, name)
+            await counting
     async with create_client(url) as patient:
         counted = await patient.get(name)
 

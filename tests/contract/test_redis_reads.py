@@ -9,6 +9,7 @@ import pytest
 from redis.exceptions import RedisError
 
 from adapters.redis.client import Client, create_client
+from adapters.redis.pools import ANSWER_SECONDS
 from adapters.redis.reader import Reader
 from support.proxy import How, Proxy, proxy
 from support.servers import redis_server, unique_name
@@ -115,6 +116,20 @@ async def test_a_late_answer_is_no_ones(between: Proxy, redis: Client, other: Cl
 
     assert {isinstance(answer, (RedisError, TimeoutError)) for answer in given_up} == {True}
     assert await reader.get_many(names[::-1]) == [name.encode() for name in names[::-1]]
+
+
+async def test_a_crowd_waits_no_longer_than_one_reader(between: Proxy, redis: Client) -> None:
+    """While Redis is silent, a thousand who read at once are told so when the first round trips end, not in turn."""
+    reader = Reader(redis)
+    await reader.get(unique_name())
+    between.become(How.SILENT)
+    first = asyncio.create_task(reader.get(unique_name()))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(2 * ANSWER_SECONDS + 5):  # the first round trip, the second, and a busy machine
+        answers = await asyncio.gather(first, *(reader.get(unique_name()) for _ in range(1000)), return_exceptions=True)
+    between.become(How.PASSING)
+
+    assert {isinstance(answer, (RedisError, TimeoutError)) for answer in answers} == {True}
 
 
 async def test_who_gives_up_takes_no_one_along(redis: Client, other: Client) -> None:

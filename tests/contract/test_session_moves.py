@@ -126,6 +126,24 @@ async def test_a_touch_does_not_move_a_session_back(world: World) -> None:
     assert await world.store.of_user(one) == []
 
 
+async def test_a_touch_that_is_given_up_does_not_move_a_session_back(world: World) -> None:
+    """Whenever a touch under the former user is cancelled, the session is the other's."""
+    one, into = await world.user(), await world.user()
+    session = await world.start(one)
+    await world.store.move(one, into)
+    for turns in range(40):
+        touched = session.touch(POLICY, world.clock.advance(minutes=2))
+        touching = asyncio.create_task(world.store.touch(touched))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        touching.cancel()
+        await asyncio.gather(touching, return_exceptions=True)
+        found = await world.store.find(session.id)
+
+        assert isinstance(found, Session)
+        assert found.user_id == into
+
+
 async def test_moved_sessions_count(world: World) -> None:
     """Sessions that moved are as old as they were, and the oldest of all give way to the next login."""
     one, into = await world.user(), await world.user()

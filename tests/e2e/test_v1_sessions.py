@@ -1,5 +1,7 @@
 """/v1/sessions: where a user is logged in, and logging out."""
 
+import pytest
+
 from support.devices import SESSION_FIELDS, LogIn, problem_of
 from support.processes import Service
 
@@ -19,6 +21,27 @@ def test_the_current_session_is_the_one_of_the_login(log_in: LogIn) -> None:
     device = log_in()
 
     assert device.ask("GET", "/v1/sessions/current").json() == device.login["session"]
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "label"),
+    [
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
+            " Mobile/15E148 MicroMessenger/8.0.49(0x18003129) NetType/WIFI Language/zh_CN",
+            "iPhone · iOS 17.4 · WeChat 8.0.49",
+        ),
+        ("curl/8.5.0", "curl/8.5.0"),
+        ("x" * 200, "x" * 64),
+    ],
+    ids=["WeChat", "short", "long"],
+)
+def test_a_device_is_named_in_short(log_in: LogIn, user_agent: str, label: str) -> None:
+    """A session shows a short label of its device, and its user agent or, where that is not kept, the label."""
+    [session] = log_in(**{"User-Agent": user_agent}).sessions()
+
+    assert session["device"] == label
+    assert session["user_agent"] in (user_agent, label)
 
 
 def test_nobody_sees_another_users_sessions(log_in: LogIn, user: str) -> None:

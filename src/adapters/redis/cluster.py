@@ -22,16 +22,15 @@ COMMANDS = 2 * CONNECTIONS
 MAX_CONNECTIONS = 10 * COMMANDS
 """Of a node: more than are ever needed, because connections that redis-py is about to close count, too."""
 
-NOT_OURS = ("host", "port", "db", "connection_class", "timeout", "max_connections")
-"""The options of a URL that a cluster does not have, or has otherwise."""
-
+ONE_SERVERS = ("host", "port", "db", "connection_class", "timeout", "max_connections")
+"""The options of one server's pool that RedisCluster does not take, or that are set below."""
 
 NOT_REDIS_ERRORS = (RedisClusterException, AttributeError, RuntimeError, TypeError)
-"""What redis-py raises beside its RedisError: when no node answers, and when nodes change while a command runs."""
+"""The errors of RedisCluster that are no RedisError: no node answers, or nodes change while a command runs."""
 
 
 class Cluster(RedisCluster):
-    """A RedisCluster that sends no command twice. It raises what redis-py calls its errors, also while nodes change."""
+    """A RedisCluster that sends no command twice, and raises nothing but RedisError, also while nodes change."""
 
     def __init__(self, seeds: Sequence[Options]) -> None:
         options = limits() | seeds[0]
@@ -40,7 +39,7 @@ class Cluster(RedisCluster):
             require_full_coverage=False,  # the other masters' keys stay in reach
             reinitialize_steps=0,  # 5 closes every connection at every fifth MOVED
             ssl=options.get("connection_class") is SSLConnection,
-            **{name: value for name, value in options.items() if name not in NOT_OURS},
+            **{name: value for name, value in options.items() if name not in ONE_SERVERS},
             max_connections=MAX_CONNECTIONS,
         )
         self._commands = asyncio.Semaphore(COMMANDS)

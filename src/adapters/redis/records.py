@@ -1,10 +1,11 @@
-"""What Redis keeps of sessions: MessagePack arrays, each with the version of its layout in front.
+"""The records of sessions in Redis: MessagePack arrays, each with the version of its layout in front.
 
 A new layout is a new struct with the next version. The ones before stay readable for as long as sessions live, so that
 an upgrade logs no one out.
 """
 
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
 
@@ -12,6 +13,8 @@ from domain.device import device_label
 from domain.errors import StoreUnavailable
 from domain.identity import AppId, Identity
 from domain.session import Client, EndedSession, EndReason, Session
+
+T = TypeVar("T")
 
 ARRAYS = range(0x90, 0xA0)
 """The first byte of a MessagePack array of up to 15 elements."""
@@ -33,7 +36,7 @@ class SessionRecord(msgspec.Struct, frozen=True, array_like=True, tag=1):
 
 
 class EndedRecord(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """What is left of a session that has ended."""
+    """An ended session: why it ended, and until when this is kept."""
 
     reason: EndReason
     forget_at: datetime
@@ -68,12 +71,9 @@ def decode_session(session_id: str, stored: bytes) -> Session | None:
 
     Raises StoreUnavailable for a version that is not known: another process, of a newer release, wrote it.
     """
-    if stored[0] not in ARRAYS:
+    record = _decode(_sessions, stored)
+    if record is None:
         return None
-    try:
-        record = _sessions.decode(stored)
-    except msgspec.MsgspecError:
-        raise StoreUnavailable("Redis holds a session that a newer release of wxlogin wrote") from None
     return Session(
         session_id,
         record.user_id,
@@ -93,10 +93,14 @@ def encode_ended(ended: EndedSession) -> bytes:
 
 def decode_ended(stored: bytes) -> EndedSession | None:
     """Return what is left of a session. None and StoreUnavailable as `decode_session`."""
+    record = _decode(_ended, stored)
+    return None if record is None else EndedSession(record.reason, record.forget_at)
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[T], stored: bytes) -> T | None:
     if stored[0] not in ARRAYS:
         return None
     try:
-        record = _ended.decode(stored)
+        return decoder.decode(stored)
     except msgspec.MsgspecError:
         raise StoreUnavailable("Redis holds a session that a newer release of wxlogin wrote") from None
-    return EndedSession(record.reason, record.forget_at)

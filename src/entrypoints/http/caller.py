@@ -1,4 +1,4 @@
-"""What a request says of its caller: token, address, user agent and mini-program."""
+"""The caller of a request: its token, address, user agent and mini-program."""
 
 import re
 from ipaddress import IPv6Address, IPv6Network, ip_address

@@ -15,11 +15,11 @@ FINISH_SECONDS = 10.0
 """How long requests in flight may take when a worker stops: longer than any of their time limits."""
 
 READY, ALIVE, LEAVING = b"ready", b"alive", b"leaving"
-"""What a worker reports: it serves; its event loop turns; a signal of its own asked it to stop."""
+"""The reports of a worker: it serves; its event loop runs; it received SIGTERM itself."""
 
 DRAIN, CLOSE, STOP = b"drain", b"close", b"stop"
-"""What a worker is ordered to do: be unready, and close each connection with its next answer; accept no connection any
-more, and close those there are likewise; finish the requests in flight and end."""
+"""The orders to a worker. DRAIN: answer 503 at `/readyz`, and close each connection with its next answer. CLOSE: accept
+no new connection, and close the open ones in the same way. STOP: finish the requests in flight, and end."""
 
 FORK = multiprocessing.get_context("fork")
 
