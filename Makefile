@@ -13,7 +13,7 @@ demo: install
 	@$(BIN)/wxlogin demo $(ARGS)
 
 test: $(VENV)/dev $(SDKS)/$(NODE_MODULES)
-	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest --numprocesses 8 --dist worksteal $(ARGS)
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check .

@@ -58,7 +58,7 @@ def test_no_answer_is_wrong_whatever_fails(installed: Installation, working: Loa
 
     assert tally.wrong == []
     assert not tally.broken
-    assert {step for step, _, _ in tally.refused} <= set(NEEDED_BY[what] if failed else ())
+    assert {step for step, _, _ in tally.refused} <= set(NEEDED_BY[what] if failed else ()), installed.outages()
     assert tally.slowest < PATIENCE_SECONDS
     assert healthy.result().status_code == 200
     assert unready(ready.result()) == (READINESS[what] if failed else [])

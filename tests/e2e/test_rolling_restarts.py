@@ -22,6 +22,7 @@ def test_two_instances_behind_a_gateway_are_restarted_in_turn(
     with gateways.backend() as backend, gateways.gateway(name, tmp_path, ports[0], backend.port, other=ports[1]) as url:
         instances = [_instance(env, port) for port in ports]
         try:
+            wait_until(lambda: plain_http.ask(f"{url}/v1/sessions").status_code == 401, "the gateway to see them")
             token = plain_http.ask(f"{url}/v1/sessions", "POST", json={"code": sandbox.code()}).json()["token"]
             with clients(url, check(token, "/orders", b"http/1.1 200"), login()) as seen:
                 for index, port in enumerate(ports):
@@ -31,7 +32,7 @@ def test_two_instances_behind_a_gateway_are_restarted_in_turn(
                 wait_until(lambda count=seen.answered: seen.answered > count + 200, "requests")
         finally:
             for instance in instances:
-                instance.process.kill()
+                instance.kill()
                 instance.wait()
 
     assert_none_lost(seen)

@@ -62,6 +62,10 @@ class Installation:
         healed = time.monotonic()
         wait_until(lambda: tally.all_good_since(healed), f"good answers after {what} was {how}", HEALED_SECONDS)
 
+    def outages(self) -> list[str]:
+        """Return what the service has logged lately about requests that it could not serve."""
+        return [line for line in self.service.process.output if "unavailable" in line][-20:]
+
     def workers(self) -> list[int]:
         """See workers_of."""
         return workers_of(self.service)

