@@ -62,9 +62,9 @@ class Installation:
         healed = time.monotonic()
         wait_until(lambda: tally.all_good_since(healed), f"good answers after {what} was {how}", HEALED_SECONDS)
 
-    def outages(self) -> list[str]:
+    def outages(self) -> str:
         """Return what the service has logged lately about requests that it could not serve."""
-        return [line for line in self.service.process.output if "unavailable" in line][-20:]
+        return "".join([line for line in self.service.process.output if "unavailable" in line][-10:])
 
     def workers(self) -> list[int]:
         """See workers_of."""
@@ -90,7 +90,7 @@ def installation(redis_url: str, database_url: str, sandbox: Sandbox, **settings
             "database_url": database.render_as_string(hide_password=False),
             "wechat_url": f"http://{here[WECHAT]}",
         }
-        env = environment(wechat_timeout_seconds="1", sessions_per_user="0", **urls, **settings)
+        env = environment(wechat_timeout_seconds="2", sessions_per_user="0", **urls, **settings)
         yield Installation(stack.enter_context(service(workers=2, env=env)), sandbox, proxies)
 
 

@@ -35,9 +35,16 @@ def clean_environment() -> Environment:
 def environment(**settings: str) -> Environment:
     """The environment of a process with one app, one encryption key, and `settings` (names without the prefix).
 
-    Logins have no limit: all tests log in from one address.
+    Logins have no limit: all tests log in from one address. WeChat may take ten seconds: the machine may be busy.
     """
-    given = {"appid": APPID, "app_secret": SECRET, "encryption_keys": KEY, "login_rate_limit": "off", **settings}
+    given = {
+        "appid": APPID,
+        "app_secret": SECRET,
+        "encryption_keys": KEY,
+        "login_rate_limit": "off",
+        "wechat_timeout_seconds": "10",
+        **settings,
+    }
     return clean_environment() | {f"WXLOGIN_{name.upper()}": value for name, value in given.items()}
 
 

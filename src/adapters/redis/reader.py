@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from redis.asyncio import RedisCluster
+from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import ConnectionError as BrokenConnection
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -43,14 +43,12 @@ class Reader:
         """Return the values in the order of their keys. Raises what redis-py raises."""
         if isinstance(self._redis, RedisCluster):
             return await asyncio.gather(*map(self.get, keys))
-        commands = [("MGET", *keys[at : at + KEYS]) for at in range(0, len(keys), KEYS)]
         try:
-            [answers] = await run(self._redis, commands)
+            return await _values(self._redis, keys)
         except RedisTimeoutError:
             raise
         except BrokenConnection:  # it may have broken since its last use, and a read can be repeated
-            [answers] = await run(self._redis, commands)
-        return [value for answer in answers for value in answer]
+            return await _values(self._redis, keys)
 
     async def _read_waiting(self) -> None:
         try:
@@ -71,3 +69,10 @@ class Reader:
         for future, value in zip(futures, values, strict=True):
             if not future.done():  # its request was cancelled
                 future.set_result(value)
+
+
+async def _values(redis: Redis, keys: Sequence[str]) -> list[bytes | None]:
+    if len(keys) <= KEYS:  # without a pipeline, redis-py takes a third less time
+        return await redis.mget(keys)  # type: ignore[return-value]  # nothing is decoded
+    [answers] = await run(redis, [("MGET", *keys[at : at + KEYS]) for at in range(0, len(keys), KEYS)])
+    return [value for answer in answers for value in answer]

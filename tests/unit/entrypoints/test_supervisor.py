@@ -23,7 +23,6 @@ from entrypoints.http.supervisor import Supervisor
 from entrypoints.http.worker_process import ALIVE, CLOSE, DRAIN, LEAVING, READY, STOP
 
 supervisor.PAUSE_SECONDS = worker_process.LINGER_SECONDS = 0.05
-worker_process.FINISH_SECONDS = -0.9
 
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
@@ -199,6 +198,7 @@ def test_a_worker_that_is_asked_to_stop_is_replaced_first() -> None:
 def test_a_worker_that_does_not_stop_is_killed() -> None:
     """A worker that ignores STOP is killed, its successor stays, and no third one is started."""
     program = """
+    worker_process.FINISH_SECONDS = -0.5
     def work(channel):
         say("ready", os.getpid())
         channel.send_bytes(READY)
