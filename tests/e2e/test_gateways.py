@@ -354,6 +354,18 @@ def test_no_wxlogin_is_no_entry(before: Before, open_service: Any, sandbox: Sand
             assert len(front.backend.reached) == reached
 
 
+def test_no_wxlogin_is_no_page_of_the_gateway(name: str, before: Before, open_service: Any) -> None:
+    """While wxlogin does not run, its own paths are 5xx too; nginx answers with a problem that a client can act on."""
+    with open_service() as service, before(service) as front:
+        service.process.stop(signal.SIGKILL)
+        answers = [front.http.get("/v1/me"), front.http.post("/login/", json={"code": "x"})]
+
+        assert [answer.status_code // 100 for answer in answers] == [5, 5]
+        if name == "nginx":
+            assert [answer.json()["code"] for answer in answers] == ["store_unavailable"] * 2
+            assert {answer.headers["retry-after"] for answer in answers} == {"1"}
+
+
 def test_wxlogin_is_asked_briefly(name: str, backend: Backend, tmp_path: Path) -> None:
     """/auth gets a GET without the body, with the token and the client's address; connections are used again."""
     with gateways.gateway(name, tmp_path, backend.port, backend.port) as url:

@@ -18,7 +18,7 @@ from support.pages import ROOT
 from support.servers import Server, free_port, wait_until
 
 EXAMPLES = ROOT / "examples" / "gateways"
-WXLOGIN, OTHER_WXLOGIN, BACKEND, GATEWAY, AUTH, CADDYS_ADMIN = 8000, 8001, 9000, 8080, 8079, 2019
+WXLOGIN, OTHER_WXLOGIN, BACKEND, GATEWAY, AUTH, CADDYS_ADMIN = 8000, 8002, 9000, 8080, 8079, 2019
 """The ports that the examples name."""
 
 NGINX = """\
