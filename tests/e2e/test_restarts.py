@@ -197,6 +197,7 @@ def test_a_reload_takes_a_changed_app_secret(env: Environment, secrets: Path) ->
         'no_such_setting = "1"',
         'encryption_keys = "no key"',
         'database_url = "sqlite+aiosqlite:////nowhere/at/all.db"',
+        'redis_url = "redis://127.0.0.1:1"',
     ],
 )
 def test_a_reload_with_wrong_settings_changes_nothing(

@@ -30,9 +30,10 @@ def keygen() -> None:
 
 @click.command()
 def reencrypt() -> None:
-    """Encrypt all stored session_keys with the first of WXLOGIN_ENCRYPTION_KEYS; the others can go afterwards.
+    """Encrypt all stored session_keys and access tokens with the first of WXLOGIN_ENCRYPTION_KEYS.
 
-    Safe while the service runs. Keys that no encryption key opens are counted as lost: their users log in again.
+    The other keys can go afterwards. Safe while the service runs. `lost` counts values that no key opens: the next
+    login of their user replaces them.
     """
     from entrypoints.cli.running import run, show
 

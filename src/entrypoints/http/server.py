@@ -38,7 +38,8 @@ def serve(host: str, port: int, workers: int) -> None:
     """Serve until SIGTERM. Raises SettingsError for what is not configured, StoreUnavailable without a database."""
     settings = _settings()
     with shared_directory(workers):
-        asyncio.run(_check(settings))
+        for store, wrong in asyncio.run(_check(settings)).items():  # it may come back at any moment
+            log.warning("store_unavailable", where="serve", store=store, detail=wrong)
         _supervise(settings, Listener.open(host, port), workers)
     log.info("stopped")
 
@@ -48,7 +49,7 @@ def _supervise(settings: Settings, listener: Listener, workers: int) -> None:
 
     def on_serving() -> None:
         listener.listen()
-        log.info("serving", url=listener.url, workers=workers)
+        log.info("serving", url=listener.url, workers=workers, pid=os.getpid())
 
     supervisor = Supervisor(
         listener,
@@ -157,23 +158,29 @@ def _settings() -> Settings:
 
 
 def _reload() -> float:
-    """Read the settings anew, and return the seconds to drain. Raises SettingsError when nothing should change."""
+    """Read the settings anew, and return the seconds to drain. Raises SettingsError when nothing should change.
+
+    That is so, too, when a store does not answer: the old processes may still reach theirs.
+    """
     try:
         settings = _settings()
-        asyncio.run(_check(settings))
+        unavailable = asyncio.run(_check(settings))
     except WxLoginError as error:
         raise SettingsError(explained(error)) from None
+    if unavailable:
+        raise SettingsError("; ".join(f"{store}: {wrong}" for store, wrong in unavailable.items()))
     return settings.drain_seconds
 
 
-async def _check(settings: Settings) -> None:
-    """Refuse to start without tables; without a session store, start and say so: it may come back at any moment."""
+async def _check(settings: Settings) -> dict[str, str]:
+    """Return what is wrong with each store that does not answer.
+
+    Raises StoreUnavailable without a database, and SettingsError without its tables.
+    """
     try:
         async with open_container(settings) as container:
             await require_migrated(container)
-            for store, wrong in (await container.readiness()()).items():
-                if wrong:
-                    log.warning("store_unavailable", where="serve", store=store, detail=wrong)
+            return {store: wrong for store, wrong in (await container.readiness()()).items() if wrong}
     finally:
         forget_gauges(os.getpid())  # the check has opened pools, and this process serves none
 
