@@ -1,4 +1,4 @@
-"""The token broker: one access token an app, for all processes and hosts."""
+"""The access token broker: one token for each app, shared by all processes and hosts."""
 
 import asyncio
 import logging
@@ -12,24 +12,24 @@ from domain.errors import AppMisconfigured, StoreUnavailable, WeChatUnavailable,
 from domain.identity import AppId
 
 POLL_SECONDS = 0.05
-"""How often a process without a token looks whether another one has fetched it."""
+"""How often a process without a token checks whether another process has fetched it."""
 
 PAUSE = timedelta(seconds=10)
-"""How long nobody asks again when only the operator can help, or when WeChat gives the old token again."""
+"""How long no process asks WeChat again after AppMisconfigured, or after WeChat returned the old token."""
 
 logger = logging.getLogger("wxlogin.access_tokens")
 
 
 class AccessTokens:
-    """Hands out an app's access token.
+    """Returns the access token of an app.
 
-    - A token that lives long enough comes from this process's memory.
-    - In its last minutes it is renewed in the background, while it still serves: WeChat lets both work.
-    - One process fetches at a time, whatever their number: it holds a lease that ends by itself if it dies.
-    - When WeChat refuses, all processes hold back for as long as the error says.
-    - WeChat is never told to force a new token: that would kill the token of everybody else.
+    - A valid token comes from the memory of this process.
+    - In its last minutes it is renewed in the background. WeChat accepts the old one until it expires.
+    - One process fetches at a time. It holds a lease, which expires if the process dies.
+    - When WeChat refuses, no process asks again until the `retry_after` of the error is over.
+    - `force_refresh` is never used: it would invalidate the token of other programs.
 
-    `lease` is how long a fetch may take at most. Login needs none of this.
+    `lease` is the maximum time of a fetch. Login does not use access tokens.
     """
 
     def __init__(self, issuer: TokenIssuer, store: TokenStore, *, lease: timedelta, clock: Clock) -> None:
@@ -41,10 +41,9 @@ class AccessTokens:
         self._fetching: dict[AppId, asyncio.Task[AccessToken]] = {}
 
     async def get(self, appid: AppId) -> AccessToken:
-        """A live token.
+        """Return a valid token.
 
-        Raises AppMisconfigured, RateLimited, WeChatUnavailable, WeChatBadAnswer and StoreUnavailable when there is
-        none to be had.
+        Raises AppMisconfigured, RateLimited, WeChatUnavailable, WeChatBadAnswer and StoreUnavailable if there is none.
         """
         now = self._clock()
         token = self._known.get(appid) or (await self._store.load(appid)).token
@@ -56,7 +55,7 @@ class AccessTokens:
         return token
 
     async def renew(self, appid: AppId, refused: AccessToken) -> AccessToken:
-        """A token other than the one that WeChat `refused`. Raises as `get`."""
+        """Return a token other than `refused`, which WeChat did not accept. Raises as `get`."""
         if self._known.get(appid) == refused:
             del self._known[appid]
         token = await self._fetched(appid)
@@ -65,25 +64,25 @@ class AccessTokens:
         return token
 
     async def prove(self, appid: AppId) -> None:
-        """Ask WeChat for a token, whatever is known already: the answer tells whether the credentials are right.
+        """Ask WeChat for a token without using the stored one, to check the credentials.
 
         Raises AppMisconfigured, RateLimited, WeChatUnavailable and WeChatBadAnswer.
         """
         await self._issuer.issue_token(appid, self._clock())
 
     async def aclose(self) -> None:
-        """Stop what is still being fetched."""
+        """Cancel the fetches under way."""
         tasks = list(self._fetching.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _fetched(self, appid: AppId, refused: AccessToken | None = None) -> AccessToken:
-        """The token, when it is here. Who stops waiting does not stop the fetch: others may wait for it too."""
+        """Wait for a fetch and return its token. Other calls may wait for it, so cancelling one does not end it."""
         return await asyncio.shield(self._fetch(appid, refused))
 
     def _fetch(self, appid: AppId, refused: AccessToken | None = None) -> asyncio.Task[AccessToken]:
-        """The fetch of the token that is under way in this process."""
+        """Return the fetch under way in this process, after starting one if there is none."""
         task = self._fetching.get(appid)
         if task is None:
             task = asyncio.create_task(self._share(appid, refused))
@@ -97,7 +96,7 @@ class AccessTokens:
             self._known[appid] = done.result()
 
     async def _share(self, appid: AppId, refused: AccessToken | None) -> AccessToken:
-        """The token that all processes share, fetched by this one if it is its turn."""
+        """Return the shared token. Fetches it with the lease, else waits for the process that has the lease."""
         holder = str(uuid.uuid4())
         give_up_at = self._clock() + 2 * self._lease
         while True:
@@ -111,7 +110,7 @@ class AccessTokens:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _issue(self, appid: AppId, holder: str, refused: AccessToken | None) -> AccessToken:
-        """The token, when this process holds the lease: another one may have fetched it just before."""
+        """Fetch the token with the lease, unless another process has fetched it just before."""
         now = self._clock()
         state = await self._store.load(appid)
         try:
@@ -128,7 +127,7 @@ class AccessTokens:
     async def _asked(
         self, appid: AppId, known: AccessToken | None, refused: AccessToken | None, now: datetime
     ) -> TokenState:
-        """What is known after WeChat was asked."""
+        """Ask WeChat for a token, and return the new state: a token, a refusal, or both."""
         try:
             token = await self._issuer.issue_token(appid, now)
             if refused and token.value == refused.value:
@@ -144,7 +143,7 @@ class AccessTokens:
 
 
 def _settled(state: TokenState, refused: AccessToken | None, now: datetime) -> AccessToken | None:
-    """The token, if nobody needs to fetch one. Raises the last refusal, as long as it stands."""
+    """Return the token if none has to be fetched, else None. Raises the last refusal while it is in force."""
     token = state.token
     if token and refused and token.value == refused.value:
         token = None

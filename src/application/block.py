@@ -1,4 +1,4 @@
-"""Keep a user out, and let them in again."""
+"""Block and unblock users."""
 
 import asyncio
 
@@ -7,15 +7,14 @@ from application.sessions import Sessions
 from domain.user import User
 
 LOGIN_SECONDS = 1.0
-"""Longer than a login takes from finding its user to starting the session."""
+"""Longer than a login takes between finding its user and starting the session."""
 
 
 class BlockUsers:
     """Blocks users, for an operator. Every method raises NotFound and StoreUnavailable.
 
-    - A blocked user is logged out everywhere at once, and cannot log in.
-    - A login that was under way meanwhile is ended, too: their sessions are looked through once more, `patience`
-      seconds later.
+    - All sessions of a blocked user end at once, and their logins are refused.
+    - A login that was under way is ended, too: the user's sessions are ended again `patience` seconds later.
     """
 
     def __init__(
@@ -27,16 +26,16 @@ class BlockUsers:
         self._patience = patience
 
     async def block(self, user_id: str) -> int:
-        """Keep the user out, and say how many sessions ended."""
+        """Block the user, and return how many sessions ended."""
         user = await self._users.block(user_id, self._clock())
         return await self.log_out(user.id)
 
     async def log_out(self, user_id: str) -> int:
-        """Log a blocked user out everywhere, and return how many sessions ended."""
+        """End all sessions of a blocked user, and return how many."""
         ended = await self._sessions.end_all(user_id)
         await asyncio.sleep(self._patience)
         return ended + await self._sessions.end_all(user_id)
 
     async def unblock(self, user_id: str) -> User:
-        """Let the user log in again."""
+        """Allow the user to log in again."""
         return await self._users.block(user_id, None)

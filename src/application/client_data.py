@@ -1,4 +1,4 @@
-"""What a mini-program's client sends that WeChat encrypted or signed."""
+"""Decrypt and verify data of the client that WeChat encrypted or signed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ from domain.session import Session
 
 @dataclass(frozen=True, slots=True)
 class Decrypted:
-    """The data, and which of the user's keys opened it: `current`, or the `previous` one."""
+    """The data, and the name of the session_key that decrypted it: `current` or `previous`."""
 
     data: Mapping[str, Any]
     key: str
 
 
 class ClientData:
-    """Opens and verifies a client's data with the session_key of the session's user, which nobody else sees.
+    """Decrypts and verifies data of a client with the session_key of the session's user.
 
-    - After a fresh wx.login() the data may be under the key before: for a short while both are tried.
-    - Data that was made for another app, or names another user, is refused, though it opens.
-    - Whatever keeps data from opening, it is one and the same error: nobody learns about the key from it.
+    - For five minutes after a new key the previous one is tried, too: a wx.login() may have come in between.
+    - Data for another app or of another user is refused, even if it can be decrypted.
+    - Every failure to decrypt is the same error, so that it reveals nothing about the key.
 
-    Every method raises StoreUnavailable, and DataUndecryptable when there is no key to try.
+    Every method raises StoreUnavailable, and DataUndecryptable if there is no key.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class ClientData:
         self._clock = clock
 
     async def decrypt(self, session: Session, encrypted_data: str, iv: str) -> Decrypted:
-        """The JSON object in the data.
+        """Return the JSON object in the data.
 
         Raises RequestInvalid, DataUndecryptable, WatermarkMismatch and, beyond the session's quota, RateLimited.
         """
@@ -58,10 +58,10 @@ class ClientData:
         raise DataUndecryptable("No session_key of this user opens the data; call wx.login() and ask the user again")
 
     async def verify(self, session: Session, raw_data: str, signature: str) -> bool:
-        """Whether WeChat signed `raw_data` for the session's user."""
+        """Return whether WeChat signed `raw_data` for the session's user."""
         ring = await self._vault.find(session)
         return any(key.has_signed(raw_data, signature) for _, key in ring.usable(self._clock()))
 
     async def encrypted_at(self, session: Session, encrypted_data: str) -> datetime | None:
-        """When WeChat made the data, or None when it did not: see Platform."""
+        """Return when WeChat made the data, or None. See Platform."""
         return await self._platform.encrypted_at(encrypted_data, session.identity.appid)

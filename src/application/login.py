@@ -22,7 +22,7 @@ from domain.user import User
 
 @dataclass(frozen=True, slots=True)
 class LoginRequest:
-    """What the client sends: the code of wx.login(), and its appid when the service has several."""
+    """The code of wx.login(), and the appid, which is needed if several apps are configured."""
 
     code: str | None = field(default=None, repr=False)
     appid: str | None = None
@@ -30,7 +30,7 @@ class LoginRequest:
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    """What a login gives, and how many sessions gave way to it. Only here is the token ever seen."""
+    """The result of a login. `replaced` is how many older sessions it ended. No other object contains the token."""
 
     token: SessionToken
     session: Session
@@ -42,16 +42,16 @@ class LoggedIn:
 class LoginUseCase:
     """Turn a login code into a session.
 
-    - The app is the one the request names; else the one its Referer hints at; else the only one there is.
-    - WeChat alone says who the user is. A code is sent to it once: a code works once.
-    - An (appid, openid) is one user for ever, and a unionid is one user across apps.
-    - Whom an operator blocked gets no session, nor does an account that shows the unionid of a blocked user.
-    - A session tells the unionid that WeChat tells now, or else told before.
-    - Every login opens a session of its own, with a new random token; the oldest gives way when there are too many.
-    - The session that the client had until now, if it is this user's, ends with it.
-    - When something fails after the code was sent, the code may be spent: only a new one can help.
+    - The app is the one that the request names, else the one in its Referer, else the only configured one.
+    - Only WeChat says who the user is. A code works once, so it is sent to WeChat at most once.
+    - Each (appid, openid) belongs to one user, and each unionid to one user across apps.
+    - A blocked user gets no session, and neither does an account with the unionid of a blocked user.
+    - The session has the unionid of this login, or else the stored one.
+    - Each login starts a session with a new random token. Beyond the limit, the oldest sessions end.
+    - The session of the token that the client had before ends, if it is this user's.
+    - An error after the code was sent asks for a new code, because WeChat may have accepted this one.
 
-    Raises what the domain calls an error, and nothing else.
+    Raises subclasses of WxLoginError only.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class LoginUseCase:
     async def __call__(
         self, request: LoginRequest, client: Client = UNKNOWN_CLIENT, hinted_appid: str | None = None, token: str = ""
     ) -> LoggedIn:
-        """Log in with `request.code`, from the device that `client` describes and that has held `token` until now."""
+        """Log in with `request.code`, on the device `client`, whose token was `token` until now."""
         code = LoginCode(request.code or "")
         appid = choose_app(self._apps, request.appid, hinted_appid)
         with code_may_be_spent():

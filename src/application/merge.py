@@ -1,4 +1,4 @@
-"""Make two users one, when they turn out to be the same person."""
+"""Merge two users who are the same person."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from domain.user import UnionIdConflict, User
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The user that is left, how many sessions came to them, and how many ended because they are blocked."""
+    """The remaining user, how many sessions they got, and how many ended because the user is blocked."""
 
     user: User
     sessions: int
@@ -17,13 +17,13 @@ class Merged:
 
 
 class MergeUsers:
-    """Merges users, for an operator: nothing is ever merged silently.
+    """Merges users, for an operator. The service never merges users by itself.
 
-    - Accounts, sessions, phone and profile go along; whoever is logged in stays so.
-    - If either of the two is blocked, the user they are now is: blocked, and logged out everywhere.
-    - Where the two differ, nothing happens unless the operator says what may be lost.
-    - The merged user's id still finds the user they are now, and what they were stays on record.
-    - A merge that was interrupted is finished by the same command.
+    - Accounts, sessions, phone and profile are moved. Sessions stay valid.
+    - If one of the two is blocked, the merged user is blocked, and all sessions end.
+    - If a field differs, the merge is refused unless the operator discards the field.
+    - The id of the first user finds the second from then on. A record of the first is kept.
+    - An interrupted merge is completed by the same command.
 
     Every method raises StoreUnavailable.
     """
@@ -43,5 +43,5 @@ class MergeUsers:
         return Merged(user, max(moved, open_before), ended)
 
     async def conflicts(self) -> list[UnionIdConflict]:
-        """The users that WeChat says are one, and that somebody has to merge."""
+        """Return the users that share a unionid, so that an operator has to merge them."""
         return await self._users.conflicts()

@@ -1,4 +1,7 @@
-"""What the use cases need from the outside, in their own words."""
+"""The ports: interfaces that the use cases need and adapters implement.
+
+Each adapter subclasses its port by name, and passes the contract suite of that port in `tests/contract`.
+"""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -14,15 +17,17 @@ from domain.session_key import EncryptKey, KeyRing, Reencrypted, SessionKey
 from domain.user import Payment, PhoneNumber, ProfileChange, UnionIdConflict, User
 
 Clock = Callable[[], datetime]
-"""Tells the time, in UTC."""
+"""Returns the current time, in UTC."""
 
 
 class IdentityProvider(Protocol):
-    """Says who a login code belongs to."""
+    """Exchanges a login code for the identity of its user."""
 
     @abstractmethod
     async def exchange(self, code: LoginCode, appid: AppId) -> tuple[Identity, SessionKey]:
-        """Spend `code`: it works once, so this is never tried twice.
+        """Return the identity behind `code`, and the session_key of this login.
+
+        A code works once: implementations send it at most once, whatever fails.
 
         Raises CodeInvalid, CodeUsed, UserBlockedByWeChat, AppMisconfigured, RateLimited, WeChatUnavailable and
         WeChatBadAnswer.
@@ -30,34 +35,34 @@ class IdentityProvider(Protocol):
 
 
 class TokenIssuer(Protocol):
-    """Gives out an app's access token."""
+    """Issues access tokens of an app."""
 
     @abstractmethod
     async def issue_token(self, appid: AppId, now: datetime) -> AccessToken:
-        """The newest token: the same as before, until that one is about to end.
+        """Return the current token. It stays the same until shortly before it expires.
 
         Raises AppMisconfigured, RateLimited, WeChatUnavailable and WeChatBadAnswer.
         """
 
 
 class TokenStore(Protocol):
-    """Shares access tokens, encrypted, among all processes. Every method raises StoreUnavailable."""
+    """Stores access tokens, encrypted, for all processes. Every method raises StoreUnavailable."""
 
     @abstractmethod
     async def load(self, appid: AppId) -> TokenState:
-        """What is known; nothing, when what is kept was encrypted with a key that is gone."""
+        """Return the stored state, or an empty one if none exists or its encryption key is no longer configured."""
 
     @abstractmethod
     async def acquire(self, appid: AppId, holder: str, now: datetime, lease: timedelta) -> bool:
-        """Whether `holder` alone may fetch now. Its lease ends by itself."""
+        """Take the lease to fetch a token, and return whether `holder` has it now. It expires after `lease`."""
 
     @abstractmethod
     async def release(self, appid: AppId, holder: str, state: TokenState) -> None:
-        """Keep what `holder` found out and end its lease; nothing, if the lease is somebody else's by now."""
+        """Store `state` and end the lease of `holder`. Does nothing if another holder has the lease by now."""
 
 
 class Platform(Protocol):
-    """What WeChat does for an app beyond login.
+    """The calls of WeChat beyond login.
 
     Every method raises AppMisconfigured, RateLimited, WeChatUnavailable, WeChatBadAnswer and, because access tokens
     are shared, StoreUnavailable.
@@ -72,35 +77,35 @@ class Platform(Protocol):
 
     @abstractmethod
     async def is_current(self, identity: Identity, key: SessionKey) -> bool:
-        """Whether `key` is still the user's."""
+        """Return whether `key` is still the user's session_key."""
 
     @abstractmethod
     async def renew(self, identity: Identity, key: SessionKey) -> SessionKey:
-        """The new key that takes the place of `key`. Raises DataUndecryptable when that is not the user's any more."""
+        """Replace `key`, and return the new session_key. Raises DataUndecryptable if `key` is not current any more."""
 
     @abstractmethod
     async def encrypt_keys(self, identity: Identity, key: SessionKey) -> list[EncryptKey]:
-        """The keys for the user's own data, newest first. Raises DataUndecryptable as `renew`."""
+        """Return the keys of wx.getUserCryptoManager(), newest first. Raises DataUndecryptable as `renew`."""
 
     @abstractmethod
     async def encrypted_at(self, encrypted_data: str, appid: AppId) -> datetime | None:
-        """When WeChat made this encryptedData; None when it did not, or more than three days ago."""
+        """Return when WeChat made this encryptedData; None if it did not, or more than three days ago."""
 
     @abstractmethod
     async def unionid_of(self, identity: Identity, payment: Payment) -> str:
-        """The unionid of a user who paid within the last five minutes. Raises NotFound."""
+        """Return the unionid of a user who paid within the last five minutes. Raises NotFound."""
 
 
 class Decryptor(Protocol):
-    """Opens what WeChat encrypted for the server."""
+    """Decrypts data that WeChat encrypted for the server."""
 
     @abstractmethod
     def decrypt(self, data: EncryptedData, key: SessionKey) -> dict[str, Any]:
-        """The JSON object in it. Raises DataUndecryptable, whatever is wrong with it."""
+        """Return the JSON object in `data`. Raises DataUndecryptable for everything that is wrong with it."""
 
 
 class UserRepository(Protocol):
-    """Keeps users and their accounts. Every method raises StoreUnavailable."""
+    """Stores users and their accounts. Each method is one transaction, and raises StoreUnavailable."""
 
     @abstractmethod
     async def find_or_create(self, identity: Identity, now: datetime) -> tuple[User, bool]:
@@ -113,116 +118,113 @@ class UserRepository(Protocol):
 
     @abstractmethod
     async def get(self, user_id: str) -> User:
-        """The user with all accounts; of a merged one, the user they are now. Raises NotFound."""
+        """Return the user with all accounts; for a merged user, the user they were merged into. Raises NotFound."""
 
     @abstractmethod
     async def change_profile(self, user_id: str, change: ProfileChange, now: datetime) -> User:
-        """The user after the change. Raises NotFound."""
+        """Change the profile, and return the user. Raises NotFound."""
 
     @abstractmethod
     async def bind_phone(self, user_id: str, phone: PhoneNumber, now: datetime) -> User:
-        """The user with that number in place of any before. Raises NotFound."""
+        """Set the phone number in place of any earlier one, and return the user. Raises NotFound."""
 
     @abstractmethod
     async def block(self, user_id: str, blocked_at: datetime | None) -> User:
-        """The user, blocked since then, or, for None, not any more. Raises NotFound."""
+        """Block the user, or unblock them if `blocked_at` is None, and return the user. Raises NotFound."""
 
     @abstractmethod
     async def merge(self, from_id: str, into_id: str, discard: frozenset[str], now: datetime) -> User:
-        """The user that both are from now on; to do it again changes nothing.
+        """Merge the first user into the second, and return the second. Idempotent.
 
-        All of the one goes to the other, as `domain.user.merge` says, conflicts between the two are settled, and what
-        the one was stays on record. Raises NotFound and RequestInvalid.
+        Moves accounts and profile as `domain.user.merge` says, resolves the conflicts between the two, and keeps a
+        record of the first. Raises NotFound and RequestInvalid.
         """
 
     @abstractmethod
     async def conflicts(self) -> list[UnionIdConflict]:
-        """The unionids that could not be added, for `wxlogin users merge` to resolve."""
+        """Return the recorded unionid conflicts, which `wxlogin users merge` resolves."""
 
 
 class SessionStore(Protocol):
-    """Keeps sessions. Every method raises StoreUnavailable.
+    """Stores sessions. Every method raises StoreUnavailable.
 
-    What has ended stays ended: no method brings a session back, whatever runs at once. A store may keep a device's
-    label (`domain.device`) in place of its User-Agent.
+    An ended session stays ended: no method revives one, also when several run at the same time. A store may keep the
+    label of a device (`domain.device`) in place of its User-Agent.
     """
 
     @abstractmethod
     async def start(self, session: Session, key: SessionKey, limit: int) -> int:
-        """Keep a new session, and its key in the KeyVault.
+        """Store a new session, and its session_key in the KeyVault. Return how many older sessions were ended.
 
-        When its user now has more than `limit` live ones (0: any number), the oldest end with REPLACED: says how many.
+        If the user has more than `limit` live sessions now (0: no limit), the oldest end with reason REPLACED.
         """
 
     @abstractmethod
     async def find(self, session_id: str) -> Session | EndedSession | None:
-        """The session, live or expired; what is left of it; or None when it is unknown or forgotten."""
+        """Return the session, live or expired; an EndedSession if it was ended; None if unknown or not retained."""
 
     @abstractmethod
     async def touch(self, session: Session) -> None:
-        """Write its `last_seen_at` and `idle_expires_at`, unless it has ended meanwhile."""
+        """Update `last_seen_at` and `idle_expires_at`. Does nothing if the session has ended."""
 
     @abstractmethod
     async def of_user(self, user_id: str) -> list[Session]:
-        """Those of the user's sessions that have not ended, in no order; they may have expired."""
+        """Return the user's sessions that were not ended, in no order. Some may have expired."""
 
     @abstractmethod
     async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:
-        """End them; the reason stays known for as long as they would have lived.
+        """End the sessions. Retains the reason until `EndedSession.forget_at`.
 
-        One that has ended keeps its first reason.
+        A session that has ended already keeps its first reason.
         """
 
     @abstractmethod
     async def move(self, from_id: str, into_id: str) -> int:
-        """Make the open sessions of one user another's, with what the KeyVault has for them, and say how many."""
+        """Give all sessions and session_keys of one user to another, and return how many sessions."""
 
     @abstractmethod
     async def purge(self, now: datetime) -> int:
-        """Drop what is forgotten, and say how many. Stores that do so by themselves answer 0."""
+        """Delete sessions past their retention, and return how many; 0 in stores that expire them by themselves."""
 
 
 class KeyVault(Protocol):
-    """Keeps session_keys, encrypted: of each user in each app the newest and the one before.
+    """Stores session_keys, encrypted: of each user in each app the newest and the one before.
 
-    A login's key comes here through SessionStore.start. Every method raises StoreUnavailable.
+    SessionStore.start stores the key of a login. Every method raises StoreUnavailable.
     """
 
     @abstractmethod
     async def find(self, session: Session) -> KeyRing:
-        """The keys of the session's user in its app.
+        """Return the keys of the session's user in its app.
 
-        Raises DataUndecryptable when there is none, or its encryption key is gone: logging in again helps.
+        Raises DataUndecryptable if there is none, or its encryption key is no longer configured: a new login helps.
         """
 
     @abstractmethod
     async def replace(self, session: Session, key: SessionKey, now: datetime) -> None:
-        """Make `key` the newest, kept at least until the session's greatest age.
-
-        The same key again replaces nothing.
-        """
+        """Make `key` the newest, retained at least until the session's maximum age. Idempotent for the same key."""
 
     @abstractmethod
     async def reencrypt(self) -> Reencrypted:
-        """Encrypt all that is kept with the newest encryption key. Safe beside logins, and to run twice."""
+        """Encrypt all stored keys with the newest encryption key. Idempotent, and safe while users log in."""
 
 
 class RateLimiter(Protocol):
-    """Counts against rate limits."""
+    """Counts requests against rate limits."""
 
     @abstractmethod
     async def take(self, limit: RateLimit, who: str) -> Allowance:
-        """Take one of what `who` has left, unless it is nothing; a refusal takes nothing.
+        """Take one request from the quota of `who`, and return whether it is admitted. A refusal takes nothing.
 
-        However many calls run at once, no more are admitted than there are. Raises StoreUnavailable.
+        Atomic: concurrent calls are never admitted beyond the limit. Raises StoreUnavailable.
         """
 
 
 class Probe(Protocol):
-    """Tells whether something that the service needs answers."""
+    """Checks whether a dependency of the service answers."""
 
     name: str
 
     @abstractmethod
     async def check(self) -> None:
-        """Raises StoreUnavailable when it does not."""
+        """Raise StoreUnavailable if it does not answer."""

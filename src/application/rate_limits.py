@@ -1,4 +1,4 @@
-"""Keep logins, decryptions and failed authentications of OAuth clients within their limits."""
+"""Limit the rate of logins, of decryptions, and of failed authentications of OAuth clients."""
 
 from datetime import timedelta
 
@@ -13,11 +13,11 @@ CLIENT_FAILURES = RateLimit("client-authentication", 10, timedelta(minutes=1))
 
 
 DECRYPTIONS = RateLimit("decrypt", 120, timedelta(minutes=1))
-"""How often a session may have data decrypted: no client needs more, and no one should try ciphertexts."""
+"""How often a session may decrypt data: enough for a client, and too little to try out ciphertexts."""
 
 
 class Quota:
-    """A limit, or none. `refusal` is the text for those who are beyond it."""
+    """A rate limit, or none. `refusal` is the text of RateLimited."""
 
     def __init__(self, limiter: RateLimiter, limit: RateLimit | None, refusal: str) -> None:
         self._limiter = limiter
@@ -25,7 +25,7 @@ class Quota:
         self._refusal = refusal
 
     async def take(self, who: str) -> Allowance | None:
-        """Take one of what `who` has left, and return the rest; None without a limit.
+        """Take one request from the quota of `who`, and return the allowance; None if there is no limit.
 
         Raises RateLimited and StoreUnavailable.
         """
@@ -38,19 +38,19 @@ class Quota:
 
 
 class LoginQuota(Quota):
-    """A limit on logins, or none. What it refuses goes no further: the code is as good as before."""
+    """A rate limit on logins, or none. A refused login does not reach WeChat, so its code stays valid."""
 
     def __init__(self, limiter: RateLimiter, limit: RateLimit | None) -> None:
         super().__init__(limiter, limit, "Too many logins. The code is not spent: send it again after a while")
 
     async def take(self, who: str) -> Allowance | None:
-        """See Quota. Without the store it advises a new code, as any login does."""
+        """See Quota. StoreUnavailable asks for a new code, as in every login."""
         with code_may_be_spent():
             return await super().take(who)
 
 
 class LimitedIdentityProvider(IdentityProvider):
-    """Another IdentityProvider, asked no more often than each app's quota allows."""
+    """An IdentityProvider in front of another one, which limits the logins of each app."""
 
     def __init__(self, identities: IdentityProvider, quota: LoginQuota) -> None:
         self._identities = identities

@@ -1,4 +1,4 @@
-"""Whether the service can do its work."""
+"""Check whether the service is ready."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ from domain.errors import StoreUnavailable
 
 
 class Readiness:
-    """Asks everything that a login needs, WeChat aside: it is not ours, and being busy does not make us unready."""
+    """Checks the stores that a login needs. WeChat is not checked: the service is ready while WeChat is busy."""
 
     def __init__(self, probes: Sequence[Probe]) -> None:
         self._probes = probes
 
     async def __call__(self) -> dict[str, str | None]:
-        """By name: None for what answers, else what is wrong with it."""
+        """Return, by the name of each probe, None if it answers, else what is wrong."""
         answers = await asyncio.gather(*(self._ask(probe) for probe in self._probes))
         return {probe.name: answer for probe, answer in zip(self._probes, answers, strict=True)}
 

@@ -1,4 +1,4 @@
-"""Who is calling, on which devices they are logged in, and logging them out."""
+"""Authenticate sessions, list them, and end them."""
 
 from collections.abc import Collection
 
@@ -9,7 +9,7 @@ from domain.session import EndReason, Session, SessionPolicy, SessionToken
 
 
 class Sessions:
-    """The life of a session after its login. Every method raises StoreUnavailable."""
+    """Sessions after their login. Every method raises StoreUnavailable."""
 
     def __init__(self, store: SessionStore, *, policy: SessionPolicy, clock: Clock) -> None:
         self._store = store
@@ -18,7 +18,7 @@ class Sessions:
         self._clock = clock
 
     async def authenticate(self, token: str, apps: Collection[AppId] | None = None) -> Session:
-        """The live session that the token opens, which is thereby used. One of another app than `apps` is not found.
+        """Return the live session of the token, and prolong it. With `apps`, only sessions of these apps are found.
 
         Raises TokenMissing, TokenInvalid, SessionExpired, SessionEnded and SessionReplaced.
         """
@@ -36,7 +36,7 @@ class Sessions:
         return touched
 
     async def of_user(self, user_id: str) -> list[Session]:
-        """The user's live sessions, newest first."""
+        """Return the user's live sessions, newest first."""
         now = self._clock()
         live = [session for session in await self._store.of_user(user_id) if session.is_live(now)]
         return sorted(live, key=lambda session: session.created_at, reverse=True)
@@ -44,9 +44,9 @@ class Sessions:
     async def end(
         self, session_id: str, *, user_id: str | None = None, apps: Collection[AppId] | None = None
     ) -> Session:
-        """Log one session out, and return what it was.
+        """End one session, and return it as it was.
 
-        Raises NotFound when there is no such live session, or it is not of `user_id`, or of none of `apps`.
+        Raises NotFound if there is no such live session, or if it is not of `user_id`, or of none of `apps`.
         """
         now = self._clock()
         session = await self._store.find(session_id)
@@ -61,18 +61,18 @@ class Sessions:
         return session
 
     async def revoke(self, token: str, apps: Collection[AppId] | None = None) -> Session | None:
-        """Log out the session that the token opens, and return what it was; None when it opens none of `apps`."""
+        """End the session of the token, and return it as it was; None if there is none, or none of `apps`."""
         try:
             return await self.end(SessionToken(token).session_id, apps=apps)
         except (Unauthenticated, NotFound):
             return None
 
     async def end_all(self, user_id: str, reason: EndReason = EndReason.ENDED) -> int:
-        """Log the user out everywhere, and say of how many sessions."""
+        """End all live sessions of the user, and return how many."""
         live = await self.of_user(user_id)
         await self._store.end(live, reason, self._clock())
         return len(live)
 
     async def purge(self) -> int:
-        """Drop what nobody can ask for any more, and say how many."""
+        """Delete sessions past their retention, and return how many."""
         return await self._store.purge(self._clock())

@@ -1,4 +1,4 @@
-"""What users may see and say of themselves, and what WeChat says of them after login."""
+"""Profiles, phone numbers and unionids of users."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from domain.user import Payment, ProfileChange, User
 
 
 class Users:
-    """Profiles. Every method raises NotFound and StoreUnavailable."""
+    """Reads and changes users. Every method raises NotFound and StoreUnavailable."""
 
     def __init__(self, users: UserRepository, platform: Platform, *, clock: Clock) -> None:
         self._users = users
@@ -18,17 +18,17 @@ class Users:
         self._clock = clock
 
     async def get(self, user_id: str) -> User:
-        """The user with all accounts."""
+        """Return the user with all accounts."""
         return await self._users.get(user_id)
 
     async def change_profile(self, user_id: str, change: ProfileChange) -> User:
-        """The user after the change; `updated_at` tells of real ones only."""
+        """Change the profile, and return the user. An empty change does not change `updated_at`."""
         if not change.fields():
             return await self.get(user_id)
         return await self._users.change_profile(user_id, change, self._clock())
 
     async def bind_phone(self, session: Session, code: str) -> User:
-        """The user with the number behind a code of the phone button, which works once.
+        """Set the phone number behind a code of the phone button, and return the user. The code works once.
 
         Raises CodeMissing, RequestInvalid, CodeInvalid, WatermarkMismatch, and what Platform raises.
         """
@@ -38,10 +38,10 @@ class Users:
             return await self._users.bind_phone(session.user_id, number, self._clock())
 
     async def add_unionid(self, session: Session, payment: Payment) -> User:
-        """The user with the unionid that WeChat tells of somebody who just paid; one that is another's is a conflict.
+        """Add the unionid that WeChat returns for a user who paid, and return the user.
 
-        Raises NotFound when WeChat knows no such payment of theirs in the last five minutes, UserBlocked when the
-        unionid is a blocked user's, and what Platform raises.
+        Records a conflict if the unionid is another user's. Raises NotFound if WeChat knows no such payment of the last
+        five minutes, UserBlocked if the unionid is a blocked user's, and what Platform raises.
         """
         unionid = await self._platform.unionid_of(session.identity, payment)
         user, _ = await self._users.find_or_create(replace(session.identity, unionid=unionid), self._clock())

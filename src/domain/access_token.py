@@ -1,11 +1,11 @@
-"""What lets an app call WeChat: one token an app, which every process shares."""
+"""Access tokens, with which an app calls WeChat. All processes share one token for each app."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 RENEWAL = timedelta(minutes=4)
-"""A token is renewed when less than this is left of it. WeChat gives a new one in the last five minutes, and both work
-until the old one's end: nobody has to wait."""
+"""How long before its expiry a token is renewed. WeChat issues a new one in the last five minutes, and both are valid
+until the old one expires."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,17 +16,17 @@ class AccessToken:
     expires_at: datetime
 
     def is_live(self, now: datetime) -> bool:
-        """Whether a call may carry it."""
+        """Return whether a call may use it."""
         return now < self.expires_at
 
     def is_due(self, now: datetime) -> bool:
-        """Whether it is time to ask for the next one."""
+        """Return whether it is time to fetch the next one."""
         return now >= self.expires_at - RENEWAL
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why there is no new token, and until when (UTC) nobody asks again. `code` is an error's."""
+    """Why WeChat issued no token, and until when (UTC) no process tries again. `code` is that of the error."""
 
     code: str
     detail: str
@@ -37,7 +37,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class TokenState:
-    """What is known of an app's access token: the newest one, and why asking for the next failed."""
+    """The newest access token of an app, and why the last fetch failed."""
 
     token: AccessToken | None = None
     refusal: Refusal | None = None

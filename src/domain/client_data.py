@@ -1,4 +1,4 @@
-"""What a client sends that WeChat encrypted for the server."""
+"""Data of the client that WeChat encrypted for the server."""
 
 import base64
 import binascii
@@ -15,7 +15,7 @@ BLOCK = 16
 
 @dataclass(frozen=True, slots=True)
 class EncryptedData:
-    """`encryptedData` and `iv` as wx.getUserInfo() and its kin give them: AES-128-CBC, PKCS#7.
+    """`encryptedData` and `iv` of wx.getUserInfo() and similar calls: AES-128-CBC with PKCS#7 padding.
 
     https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/signature.html
     """
@@ -25,7 +25,7 @@ class EncryptedData:
 
     @classmethod
     def parse(cls, encrypted_data: str, iv: str) -> Self:
-        """Both from base64. Raises RequestInvalid for what is none, or is not as long as it has to be."""
+        """Decode both from base64. Raises RequestInvalid for other text, and for a wrong length."""
         parsed = cls(_decoded("encryptedData", encrypted_data), _decoded("iv", iv))
         if not parsed.ciphertext or len(parsed.ciphertext) % BLOCK:
             raise RequestInvalid("encryptedData must be one or more blocks of 16 bytes; some of it was lost on the way")
@@ -44,7 +44,7 @@ def _decoded(name: str, text: str) -> bytes:
 
 
 def check_watermark(data: Mapping[str, Any], appid: AppId) -> None:
-    """Raises WatermarkMismatch unless the decrypted data says that it was made for this app."""
+    """Raise WatermarkMismatch unless the watermark of the decrypted data names this app."""
     watermark = data.get("watermark")
     made_for = watermark.get("appid") if isinstance(watermark, Mapping) else None
     if made_for != appid.value:

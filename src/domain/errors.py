@@ -1,4 +1,4 @@
-"""Everything that can be refused or fail, one class a meaning.
+"""All errors that a use case raises: one class for each meaning.
 
     WxLoginError
     ├── RequestInvalid              the caller's request is malformed
@@ -6,26 +6,26 @@
     ├── AppUnknown                  no configured app fits the login
     ├── CodeInvalid                 WeChat does not know the code
     ├── CodeUsed                    WeChat saw the code before
-    ├── UserBlockedByWeChat         WeChat holds the user for a risk
-    ├── UserBlocked                 an operator keeps the user out
+    ├── UserBlockedByWeChat         WeChat blocks the user as a risk
+    ├── UserBlocked                 an operator blocked the user
     ├── NotFound                    there is no such thing, or it is another user's
-    ├── DataUndecryptable           no key at hand opens the data
+    ├── DataUndecryptable           no stored key decrypts the data
     ├── WatermarkMismatch           the data was made for another mini-program
     ├── Unauthenticated
     │   ├── TokenMissing
-    │   ├── TokenInvalid            no session ever had this token, or it is long forgotten
+    │   ├── TokenInvalid            no session has this token, or it is not retained any more
     │   ├── SessionExpired          unused too long, or too old
     │   ├── SessionEnded            logged out
-    │   └── SessionReplaced         pushed out by a newer login
+    │   └── SessionReplaced         ended by a newer login beyond the limit
     ├── AppMisconfigured            WeChat rejects our credentials or our server
-    ├── RateLimited                 a quota is used up: WeChat's, or one of our own
+    ├── RateLimited                 a quota is used up: WeChat's, or one of this service
     └── Unavailable
         ├── WeChatUnavailable       WeChat does not answer, or says it is busy
-        ├── WeChatBadAnswer         WeChat answers what it never should
+        ├── WeChatBadAnswer         WeChat's response cannot be understood
         └── StoreUnavailable        the database or the session store does not answer
 
-An error carries what a program needs (`code`, `retry`) and what a person needs (its text: what happened, whose fault
-it is, what to do). Its text never contains a secret, a token, a code or a session_key.
+An error has `code` and `retry` for programs, and a text for people: what happened, whose fault it is, and what to do.
+The text never contains a secret, a token, a code or a session_key.
 """
 
 from collections.abc import Iterator
@@ -38,21 +38,21 @@ from domain.rate_limit import Allowance
 
 
 class Retry(StrEnum):
-    """What the client may do about an error."""
+    """How the client may retry after an error."""
 
     NEW_CODE = "new_code"
     """Call wx.login() and try with the new code."""
     LATER = "later"
-    """Try the same again after `retry_after`."""
+    """Send the same request again after `retry_after`."""
     NEVER = "never"
     """The same request will fail again."""
 
 
 class WxLoginError(Exception):
-    """An outcome that is not success.
+    """The base of all errors.
 
-    `errcode` and `rid` are WeChat's, where WeChat said so. `appid` and `user_id` say whose login it was, where that is
-    known.
+    `errcode` and `rid` are those of WeChat's response, if there was one. `appid` and `user_id` are those of the login,
+    as far as they are known.
     """
 
     code: ClassVar[str]
@@ -69,12 +69,12 @@ class WxLoginError(Exception):
 
     @property
     def detail(self) -> str:
-        """The text for a person."""
+        """Return the text for people."""
         return str(self.args[0])
 
 
 class RequestInvalid(WxLoginError):
-    """The request is malformed; its sender has to mend it."""
+    """The request is malformed. Its sender has to correct it."""
 
     code = "request_invalid"
     title = "The request is malformed"
@@ -111,14 +111,14 @@ class CodeUsed(WxLoginError):
 
 
 class UserBlockedByWeChat(WxLoginError):
-    """WeChat marks the user as high risk and lets nobody log them in."""
+    """WeChat blocks the user as a high risk (errcode 40226)."""
 
     code = "user_blocked_by_wechat"
     title = "WeChat blocks this user"
 
 
 class UserBlocked(WxLoginError):
-    """An operator keeps the user out, until an operator lets them in again."""
+    """An operator blocked the user."""
 
     code = "user_blocked"
     title = "This user is blocked"
@@ -131,14 +131,14 @@ class UserBlocked(WxLoginError):
 
 
 class NotFound(WxLoginError):
-    """There is no such thing, or it belongs to somebody else: the two are not told apart."""
+    """There is no such thing, or it belongs to another user. The error does not tell which."""
 
     code = "not_found"
     title = "There is no such thing here"
 
 
 class DataUndecryptable(WxLoginError):
-    """No key at hand opens the data; a fresh login makes a fresh key."""
+    """No stored session_key decrypts the data. A new login stores a new key."""
 
     code = "data_undecryptable"
     title = "The data cannot be decrypted with the key at hand"
@@ -146,14 +146,14 @@ class DataUndecryptable(WxLoginError):
 
 
 class WatermarkMismatch(WxLoginError):
-    """The data opens, but was made for another mini-program, or by nobody who says for which."""
+    """The data can be decrypted, but its watermark names another mini-program or none."""
 
     code = "watermark_mismatch"
     title = "The data was made for another mini-program"
 
 
 class Unauthenticated(WxLoginError):
-    """The request is not of a live session. Logging in again helps."""
+    """The request has no live session. The client logs in again."""
 
     retry = Retry.NEW_CODE
 
@@ -166,14 +166,14 @@ class TokenMissing(Unauthenticated):
 
 
 class TokenInvalid(Unauthenticated):
-    """No session has this token, or the session is forgotten."""
+    """No session has this token, or the session is not retained any more."""
 
     code = "token_invalid"
     title = "No session has this token"
 
 
 class SessionExpired(Unauthenticated):
-    """The session was unused for too long, or reached its greatest age."""
+    """The session was unused for too long, or reached its maximum age."""
 
     code = "session_expired"
     title = "The session expired"
@@ -187,21 +187,21 @@ class SessionEnded(Unauthenticated):
 
 
 class SessionReplaced(Unauthenticated):
-    """The user logged in elsewhere too often, and this was the oldest session."""
+    """A newer login exceeded the limit of sessions, and this was the oldest session."""
 
     code = "session_replaced"
     title = "The session gave way to a newer login"
 
 
 class AppMisconfigured(WxLoginError):
-    """WeChat rejects the app's credentials or this server's address; the operator has to mend it."""
+    """WeChat rejects the app's credentials or this server's address; the operator has to correct it."""
 
     code = "app_misconfigured"
     title = "WeChat rejects this service's configuration"
 
 
 class RateLimited(WxLoginError):
-    """A quota is used up: WeChat's, which renews by the minute, or one of our own, of which `allowance` tells."""
+    """A quota is used up: one of WeChat's, renewed every minute, or one of this service, described by `allowance`."""
 
     code = "rate_limited"
     title = "Too many requests"
@@ -223,9 +223,9 @@ class RateLimited(WxLoginError):
 
 
 class Unavailable(WxLoginError):
-    """Something that is needed does not work at the moment.
+    """A dependency does not work at the moment.
 
-    The same request may work later; but where it brought a code, only a new one helps: see `code_may_be_spent`.
+    The same request may succeed later. A request that sent a code needs a new code: see `code_may_be_spent`.
     """
 
     retry = Retry.LATER
@@ -233,7 +233,7 @@ class Unavailable(WxLoginError):
 
 @contextmanager
 def code_may_be_spent() -> Iterator[None]:
-    """After a failure nobody knows whether the code that was sent is spent: what is unavailable asks for a new one."""
+    """Set `retry` of Unavailable to NEW_CODE, because WeChat may have accepted the code before the failure."""
     try:
         yield
     except Unavailable as error:
@@ -242,14 +242,14 @@ def code_may_be_spent() -> Iterator[None]:
 
 
 class WeChatUnavailable(Unavailable):
-    """WeChat does not answer in time, or says it is busy, or says what nobody knows."""
+    """WeChat does not answer in time, reports that it is busy, or returns an unknown errcode."""
 
     code = "wechat_unavailable"
     title = "WeChat is unavailable"
 
 
 class WeChatBadAnswer(Unavailable):
-    """WeChat's answer cannot be understood."""
+    """WeChat's response cannot be understood."""
 
     code = "wechat_bad_answer"
     title = "WeChat's answer cannot be understood"
@@ -263,7 +263,7 @@ class StoreUnavailable(Unavailable):
 
 
 def error_named(code: str) -> type[WxLoginError]:
-    """The error with this `code`. Raises KeyError."""
+    """Return the error class with this `code`. Raises KeyError."""
     return {kind.code: kind for kind in _below(WxLoginError) if "code" in vars(kind)}[code]
 
 

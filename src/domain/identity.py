@@ -1,4 +1,4 @@
-"""Who somebody is to WeChat."""
+"""Apps, login codes, and the identities that WeChat gives."""
 
 import re
 from dataclasses import dataclass, field
@@ -27,9 +27,9 @@ class AppId:
 
 @dataclass(frozen=True, slots=True)
 class _Code:
-    """What WeChat gave the client: works once, within five minutes. `giver` says where in the client it comes from.
+    """A code of WeChat's, valid once and for five minutes. `giver` is the call of the client that returns it.
 
-    Raises CodeMissing when it is empty and RequestInvalid when it cannot be a code.
+    Raises CodeMissing if it is empty, and RequestInvalid if it does not have the form of a code.
     """
 
     giver: ClassVar[str]
@@ -43,14 +43,14 @@ class _Code:
 
 
 class LoginCode(_Code):
-    """A code that says who the user is. Raises CodeMissing and RequestInvalid."""
+    """A code for login, from wx.login(). Raises CodeMissing and RequestInvalid."""
 
     __slots__ = ()
     giver = "wx.login()"
 
 
 class PhoneCode(_Code):
-    """A code that is worth the user's phone number; it is no login code. Raises CodeMissing and RequestInvalid."""
+    """A code for the user's phone number, from the phone button. Raises CodeMissing and RequestInvalid."""
 
     __slots__ = ()
     giver = "the phone button"
@@ -58,9 +58,9 @@ class PhoneCode(_Code):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who WeChat says the user is: the openid is theirs in this app, the unionid in all apps of one owner.
+    """The user's ids at WeChat: the openid in this app, and the unionid in all apps of one owner.
 
-    Raises ValueError for what cannot be one: a gateway is told both in headers, which have to stay whole.
+    Raises ValueError for ids that cannot be sent in a header, as `/auth` does.
     """
 
     appid: AppId
@@ -73,9 +73,10 @@ class Identity:
 
 
 def choose_app(configured: frozenset[AppId], named: str | None, hinted: str | None) -> AppId:
-    """The app of a login: the one `named`; else the one `hinted`, if it is configured; else the only one.
+    """Return the app of a login: `named`, else `hinted` if it is configured, else the only configured app.
 
-    A hint comes from a Referer, which anybody can forge: it may choose, it never proves. Raises AppUnknown.
+    The hint comes from the Referer header, which a client can forge: it selects an app and proves nothing. Raises
+    AppUnknown.
     """
     wanted = {app.value: app for app in configured}
     if named is not None:

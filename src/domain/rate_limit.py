@@ -1,4 +1,4 @@
-"""How often something may happen."""
+"""Rate limits, by the generic cell rate algorithm."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,9 +10,9 @@ NONE = timedelta(0)
 class RateLimit:
     """`quota` in a `window`, counted under a `name`.
 
-    All of it may be taken at once; it comes back evenly, one an `interval`. So whoever keeps taking gets `quota` a
-    window, and up to twice that in the first. This is the generic cell rate algorithm (ITU-T I.371): all there is to
-    know of somebody is their debt, the time until their whole quota is back.
+    The whole quota may be used at once. It is restored evenly, one request each `interval`: a constant load gets
+    `quota` requests a window, and up to twice as many in the first. This is the generic cell rate algorithm (ITU-T
+    I.371). Its only state is the debt: the time until the whole quota is restored.
     """
 
     name: str
@@ -21,23 +21,23 @@ class RateLimit:
 
     @property
     def interval(self) -> timedelta:
-        """How long it takes until one is back, in whole microseconds: then no sum of them is a rounding error off."""
+        """Return the time in which one request is restored: whole microseconds, so that sums are exact."""
         return max(self.window // self.quota, timedelta.resolution)
 
     @property
     def capacity(self) -> timedelta:
-        """The debt of one who has taken all."""
+        """Return the debt of a quota that is used up."""
         return self.interval * self.quota
 
     def take(self, debt: timedelta) -> "Allowance":
-        """One more taken by somebody with this debt, unless nothing is left."""
+        """Return the allowance after one more request at this debt. A refused request adds no debt."""
         more = debt + self.interval
         return Allowance(self, more <= self.capacity, more if more <= self.capacity else debt)
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What somebody has left of a limit after an attempt to take one, and whether they got it."""
+    """Whether a request was admitted, and what is left of the quota after it."""
 
     limit: RateLimit
     admitted: bool
@@ -45,10 +45,10 @@ class Allowance:
 
     @property
     def remaining(self) -> int:
-        """How many are left."""
+        """Return how many requests are left."""
         return max((self.limit.capacity - self.debt) // self.limit.interval, 0)
 
     @property
     def wait(self) -> timedelta:
-        """How long it takes until there is one to take; nothing, while some are left."""
+        """Return the time until the next request is admitted; zero while some are left."""
         return max(self.debt + self.limit.interval - self.limit.capacity, NONE)

@@ -1,4 +1,4 @@
-"""A login that lasts: its token, when it lives, and why it ended."""
+"""Sessions: their tokens, how long they live, and why they end."""
 
 import hashlib
 import re
@@ -13,7 +13,7 @@ from domain.errors import SessionEnded, SessionExpired, SessionReplaced, TokenIn
 from domain.identity import Identity
 
 REASON_KEPT = timedelta(days=7)
-"""How long it is remembered, at most, why a session is over."""
+"""How long, at most, a store retains why a session is over."""
 
 
 TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -21,9 +21,9 @@ TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True, slots=True)
 class SessionToken:
-    """What the client holds: 256 random bits, URL-safe. It is stored nowhere.
+    """The token of a session, which only the client has: 256 random bits in base64url. No store contains it.
 
-    Raises TokenMissing when it is empty and TokenInvalid when it cannot be a token of ours.
+    Raises TokenMissing if it is empty, and TokenInvalid if it does not have the form of a token.
     """
 
     value: str = field(repr=False)
@@ -36,23 +36,23 @@ class SessionToken:
 
     @classmethod
     def generate(cls) -> Self:
-        """A new one, from the system's randomness."""
+        """Return a new token from the operating system's random source."""
         return cls(secrets.token_urlsafe(32))
 
     @property
     def session_id(self) -> str:
-        """The session's public name: half of the token's SHA-256 in hex. Nobody gets from it to the token."""
+        """Return the id of the session: half of the token's SHA-256 in hex. It does not reveal the token."""
         return session_id_of(self.value)
 
 
 def session_id_of(token: str) -> str:
-    """What the session would be called that such a token opens, if it is one."""
+    """Return the id of the session that this text opens, if it is a token."""
     return hashlib.sha256(token.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
 class SessionPolicy:
-    """How long sessions live, and how many of them a user may have (0: any number)."""
+    """How long sessions live, and how many a user may have (0: no limit)."""
 
     idle: timedelta = timedelta(days=7)
     max_age: timedelta = timedelta(days=30)
@@ -60,24 +60,24 @@ class SessionPolicy:
 
     @property
     def touch_interval(self) -> timedelta:
-        """How old `last_seen_at` may grow before it is written anew, so that not every request is a write."""
+        """Return how old `last_seen_at` may be before it is updated, so that not every request writes."""
         return min(timedelta(minutes=1), self.idle / 100)
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The device a login comes from, as far as the request tells."""
+    """The device that a login comes from, as far as the request says."""
 
     user_agent: str | None = None
     ip: str | None = None
 
 
 UNKNOWN_CLIENT = Client()
-"""The device of a login that came from no request."""
+"""The device of a login that came by queue or command line."""
 
 
 class EndReason(StrEnum):
-    """Why a session is over before its time."""
+    """Why a session was ended before it expired."""
 
     ENDED = "session_ended"
     REPLACED = "session_replaced"
@@ -85,18 +85,18 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EndedSession:
-    """What is left of a session: why it is over, until `forget_at`."""
+    """The reason why a session was ended, retained until `forget_at`."""
 
     reason: EndReason
     forget_at: datetime
 
     @classmethod
     def of(cls, reason: EndReason, now: datetime, expires_at: datetime) -> Self:
-        """The rest of a session that ends now: the reason, for as long as it would have lived, at most seven days."""
+        """Return it for a session that ends now, retained until `expires_at` but for 7 days at most."""
         return cls(reason, min(expires_at, now + REASON_KEPT))
 
     def live(self, now: datetime) -> NoReturn:
-        """It is not: raises SessionEnded or SessionReplaced, and TokenInvalid once the reason is forgotten."""
+        """Raise SessionEnded or SessionReplaced; TokenInvalid after `forget_at`."""
         if now >= self.forget_at:
             raise TokenInvalid
         raise SessionReplaced if self.reason is EndReason.REPLACED else SessionEnded
@@ -125,7 +125,7 @@ class Session:
         policy: SessionPolicy,
         now: datetime,
     ) -> Self:
-        """The session that `token` opens."""
+        """Return a new session that `token` opens."""
         expires_at = now + policy.max_age
         return cls(
             id=token.session_id,
@@ -139,30 +139,30 @@ class Session:
         )
 
     def is_live(self, now: datetime) -> bool:
-        """Whether it still logs its user in."""
+        """Return whether the session has not expired."""
         return now < self.idle_expires_at
 
     def live(self, now: datetime) -> Self:
-        """Itself. Raises SessionExpired when it is over, and TokenInvalid once that is forgotten."""
+        """Return the session itself. Raises SessionExpired if it expired, and TokenInvalid after `forget_at`."""
         if self.is_live(now):
             return self
         raise SessionExpired if now < self.forget_at else TokenInvalid
 
     def touch(self, policy: SessionPolicy, now: datetime) -> Self:
-        """The same session, seen just now."""
+        """Return the session as used at `now`."""
         return replace(self, last_seen_at=now, idle_expires_at=min(now + policy.idle, self.expires_at))
 
     def end(self, reason: EndReason, now: datetime) -> EndedSession:
-        """What is left when it ends now."""
+        """Return what a store retains when the session ends now."""
         return EndedSession.of(reason, now, self.expires_at)
 
     @property
     def forget_at(self) -> datetime:
-        """When a store may drop it: until then its token is told that it expired."""
+        """Return when a store may delete it. Until then its token is answered with SessionExpired."""
         return self.idle_expires_at + REASON_KEPT
 
 
 def beyond_limit(sessions: Iterable[Session], limit: int, now: datetime) -> list[Session]:
-    """The live ones that have to give way, the oldest, when a user may have `limit` (0: any number)."""
+    """Return the oldest live sessions beyond `limit` (0: no limit)."""
     live = sorted((s for s in sessions if s.is_live(now)), key=lambda s: s.created_at, reverse=True)
     return live[limit:] if limit else []

@@ -1,4 +1,4 @@
-"""WeChat's key of one user in one app: what client data is encrypted and signed with."""
+"""The session_key of a user in an app, with which WeChat encrypts and signs data of the client."""
 
 import hashlib
 import hmac
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Self
 
 PREVIOUS_KEPT = timedelta(minutes=5)
-"""How long a replaced key may still be tried: as long as a login code lives, client data may be under way with it."""
+"""How long a replaced key is still tried: as long as a login code is valid, data may arrive that it encrypted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +19,11 @@ class SessionKey:
 
     @property
     def fingerprint(self) -> str:
-        """Tells two keys apart and gives neither away: 16 hex digits of its SHA-256."""
+        """Return 16 hex digits of its SHA-256, to compare keys without revealing them."""
         return hashlib.sha256(self.value.encode()).hexdigest()[:16]
 
     def has_signed(self, raw_data: str, signature: str) -> bool:
-        """Whether `signature` is WeChat's of `raw_data` under this key; takes the same time for every wrong one.
+        """Return whether `signature` is that of `raw_data` under this key. Compares in constant time.
 
         Hex SHA-1 of the data followed by the key's text:
         https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/signature.html
@@ -41,7 +41,7 @@ class KeyRing:
     replaced_at: datetime | None = None
 
     def usable(self, now: datetime) -> Iterator[tuple[str, SessionKey]]:
-        """What to try on client data, by name. After a fresh wx.login() it may be encrypted under either key."""
+        """Yield the keys to try on client data, with their names. After a wx.login() either may have encrypted it."""
         yield "current", self.current
         if self.previous and self.replaced_at and now < self.replaced_at + PREVIOUS_KEPT:
             yield "previous", self.previous
@@ -49,7 +49,7 @@ class KeyRing:
 
 @dataclass(frozen=True, slots=True)
 class EncryptKey:
-    """A key that WeChat shares between one user's client and the server: AES-128, for data of their own.
+    """An AES-128 key that WeChat gives to a user's client and to the server, for their own data.
 
     https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/user-encryptkey.html
     """
@@ -63,7 +63,7 @@ class EncryptKey:
 
 @dataclass(frozen=True, slots=True)
 class Reencrypted:
-    """How many secrets are under the newest encryption key now, and how many no key opens any more."""
+    """How many values were encrypted with the newest encryption key, and how many no key could decrypt."""
 
     done: int = 0
     lost: int = 0

@@ -1,4 +1,4 @@
-"""Who somebody is to us."""
+"""Users, their profiles, and how two users are merged."""
 
 import re
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from domain.identity import Identity
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What users say of themselves. Empty text means: nothing said."""
+    """The profile that users give of themselves. An empty text means that it is not set."""
 
     name: str = ""
     avatar: str = ""
@@ -22,12 +22,12 @@ class Profile:
 
 
 PROFILE_LIMITS = {"name": 64, "avatar": 1024, "language": 32, "province": 64, "city": 64, "country": 64}
-"""The greatest length of each profile field, in characters."""
+"""The maximum length of each profile field, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileChange:
-    """The fields to change; None leaves one as it is.
+    """The profile fields to change; None leaves a field unchanged.
 
     Raises RequestInvalid for text that is too long or has control characters.
     """
@@ -48,7 +48,7 @@ class ProfileChange:
                 raise RequestInvalid(f"{field_name} has control characters")
 
     def fields(self) -> dict[str, str]:
-        """Only what changes."""
+        """Return the fields that change."""
         named = {field_name: getattr(self, field_name) for field_name in PROFILE_LIMITS}
         return {field_name: text for field_name, text in named.items() if text is not None}
 
@@ -66,7 +66,7 @@ class PhoneNumber:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """A payment that WeChat knows: by its own number, or by the merchant's. Raises RequestInvalid without either."""
+    """A payment, by WeChat's transaction_id or by the merchant's two numbers. Raises RequestInvalid without either."""
 
     transaction_id: str | None = None
     mch_id: str | None = None
@@ -82,7 +82,7 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person, whatever apps they come from. All times are UTC."""
+    """A person, with their accounts in all apps. All times are UTC."""
 
     id: str
     profile: Profile
@@ -98,19 +98,19 @@ class User:
         return replace(self, blocked_at=self.blocked_at or other.blocked_at) if other else self
 
     def require_admitted(self) -> None:
-        """Raises UserBlocked."""
+        """Raise UserBlocked if the user is blocked."""
         if self.blocked_at:
             raise UserBlocked(user_id=self.id)
 
 
 MERGED_FIELDS = (*PROFILE_LIMITS, "phone", "unionid")
-"""What two users may disagree about."""
+"""The fields in which two users can differ."""
 
 
 def merge(one: User, into: User, discard: frozenset[str], now: datetime) -> User:
-    """`into`, with everything that only `one` has.
+    """Return `into` with the accounts of `one`, and with the fields that only `one` has.
 
-    Raises RequestInvalid for fields in which both differ, unless they are to be discarded, and when the two are one.
+    Raises RequestInvalid if a field differs and is not in `discard`, and if both are the same user.
     """
     if one.id == into.id:
         raise RequestInvalid("A user cannot be merged into themselves")
@@ -139,9 +139,10 @@ def merge(one: User, into: User, discard: frozenset[str], now: datetime) -> User
 
 
 def was_merged(from_id: str, into_id: str, one: User, into: User) -> bool:
-    """Whether `from_id`, who is `one` now, was merged into `into_id`, who is `into` now, before.
+    """Return whether `from_id` has been merged into `into_id` already, so that there is nothing to do.
 
-    Raises RequestInvalid when it was the other way round, or into somebody else: an operator has to mean that one.
+    `one` and `into` are the users that the two ids find: for a merged user, the one they were merged into. Raises
+    RequestInvalid if the merge was in the other direction or into another user.
     """
     if from_id == one.id:
         if into_id != into.id == one.id:
@@ -159,7 +160,7 @@ def _merged_fields(user: User) -> dict[str, str | None]:
 
 @dataclass(frozen=True, slots=True)
 class UnionIdConflict:
-    """An account of `user_id` showed a unionid that is `other_user_id`'s, or, if None, not the one it had before."""
+    """A unionid of `user_id` that could not be stored: it is that of `other_user_id`, or, if None, it has changed."""
 
     user_id: str
     unionid: str
