@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from rich.console import Console
 from rich.table import Table
 
+from adapters.memory.access_token_issuer import MemoryAccessTokenIssuer
+from adapters.memory.access_token_store import MemoryAccessTokenStore
 from adapters.memory.key_vault import MemoryKeyVault
 from adapters.memory.platform import MemoryPlatform
 from adapters.memory.rate_limiter import MemoryRateLimiter
-from adapters.memory.token_issuer import MemoryTokenIssuer
-from adapters.memory.token_store import MemoryTokenStore
 from adapters.wechat.decryptor import WeChatDecryptor
 from application.access_tokens import AccessTokens
 from application.client_data import ClientData
@@ -95,7 +95,7 @@ async def prepare() -> dict[str, tuple[Call, Call]]:
     quota = Quota(MemoryRateLimiter(lambda: datetime.now(UTC)), None, "")
     client_data = ClientData(vault, WeChatDecryptor(), platform, quota, clock=lambda: datetime.now(UTC))
     tokens = AccessTokens(
-        MemoryTokenIssuer(), MemoryTokenStore(), lease=timedelta(seconds=7), clock=lambda: datetime.now(UTC)
+        MemoryAccessTokenIssuer(), MemoryAccessTokenStore(), lease=timedelta(seconds=7), clock=lambda: datetime.now(UTC)
     )
     await tokens.get(APP)
     return {

@@ -158,9 +158,9 @@ async def walk(timed: Timed, store: RedisSessionStore, vault: RedisKeyVault) -> 
     await timed("logout", *(store.end([each], EndReason.ENDED, each.created_at) for each in new))
     await timed(f"login, limit {MANY:,} reached", *(store.start(each, new_key(), MANY) for each in islice(mine, TRIES)))
     user_id, now = new[0].user_id, new[0].created_at
-    await timed("list of the sessions", *(store.of_user(user_id) for _ in range(TRIES)))
+    await timed("list of the sessions", *(store.list_for_user(user_id) for _ in range(TRIES)))
     await timed("merge", store.move(user_id, into))
-    await timed("logout everywhere", store.end(await store.of_user(into), EndReason.ENDED, now))
+    await timed("logout everywhere", store.end(await store.list_for_user(into), EndReason.ENDED, now))
 
 
 def show_memory(grown: dict[tuple[int, bool], float]) -> None:

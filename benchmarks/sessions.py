@@ -11,11 +11,11 @@ from uuid import uuid4
 from cryptography.fernet import Fernet
 from redis import Redis
 
+from adapters.ciphers import SivCipher
 from adapters.redis.client import Client as RedisClient
 from adapters.redis.client import create_client
 from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.session_store import RedisSessionStore, name_of
-from adapters.sealing import DenseSealer
 from benchmarks.wechat import openid_of
 from domain.identity import AppId, Identity
 from domain.session import Client, Session, SessionPolicy, SessionToken
@@ -80,5 +80,5 @@ async def write_wxlogin_session(redis_url: str, user: int) -> str:
 
 def open_store(redis: RedisClient) -> tuple[RedisSessionStore, RedisKeyVault]:
     """As the service does, with an encryption key of its own."""
-    vault = RedisKeyVault(redis, DenseSealer([Fernet.generate_key().decode()]))
+    vault = RedisKeyVault(redis, SivCipher([Fernet.generate_key().decode()]))
     return RedisSessionStore(redis, vault), vault

@@ -2,23 +2,23 @@
 
 import msgspec
 
-from adapters.sealing import Sealer
-from domain.access_token import TokenState
+from adapters.ciphers import FernetCipher
+from domain.access_token import AccessTokenState
 from domain.errors import DataUndecryptable
 
-_decode = msgspec.json.Decoder(TokenState).decode
+_decode = msgspec.json.Decoder(AccessTokenState).decode
 
 
-def seal(state: TokenState, sealer: Sealer) -> str:
+def encode_state(state: AccessTokenState, cipher: FernetCipher) -> str:
     """What is known of a token, as it may rest."""
-    return sealer.seal(msgspec.json.encode(state).decode())
+    return cipher.encrypt(msgspec.json.encode(state).decode())
 
 
-def unseal(sealed: str | bytes | None, sealer: Sealer) -> TokenState:
+def decode_state(sealed: str | bytes | None, cipher: FernetCipher) -> AccessTokenState:
     """The same again; nothing is known when nothing is kept, its key is gone, or a newer version wrote it."""
     if not sealed:
-        return TokenState()
+        return AccessTokenState()
     try:
-        return _decode(sealer.open(sealed))
+        return _decode(cipher.decrypt(sealed))
     except (DataUndecryptable, msgspec.DecodeError):
-        return TokenState()
+        return AccessTokenState()

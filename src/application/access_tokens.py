@@ -6,8 +6,8 @@ import uuid
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from application.ports import Clock, TokenIssuer, TokenStore
-from domain.access_token import AccessToken, Refusal, TokenState
+from application.ports import AccessTokenIssuer, AccessTokenStore, Clock
+from domain.access_token import AccessToken, AccessTokenState, Refusal
 from domain.errors import AppMisconfigured, StoreUnavailable, WeChatUnavailable, WxLoginError, error_named
 from domain.identity import AppId
 
@@ -32,7 +32,7 @@ class AccessTokens:
     `lease` is the maximum time of a fetch. Login does not use access tokens.
     """
 
-    def __init__(self, issuer: TokenIssuer, store: TokenStore, *, lease: timedelta, clock: Clock) -> None:
+    def __init__(self, issuer: AccessTokenIssuer, store: AccessTokenStore, *, lease: timedelta, clock: Clock) -> None:
         self._issuer = issuer
         self._store = store
         self._lease = lease
@@ -126,7 +126,7 @@ class AccessTokens:
 
     async def _asked(
         self, appid: AppId, known: AccessToken | None, refused: AccessToken | None, now: datetime
-    ) -> TokenState:
+    ) -> AccessTokenState:
         """Ask WeChat for a token, and return the new state: a token, a refusal, or both."""
         try:
             token = await self._issuer.issue_token(appid, now)
@@ -135,14 +135,14 @@ class AccessTokens:
         except WxLoginError as error:
             logger.warning("no new access token for %s: %s", appid, error)
             pause = PAUSE if isinstance(error, AppMisconfigured) else error.retry_after
-            return TokenState(known, _refusal(error, now + pause))
+            return AccessTokenState(known, _refusal(error, now + pause))
         if not token.is_due(now):
-            return TokenState(token)
+            return AccessTokenState(token)
         # WeChat sees no need for a new one yet: the clocks differ, or its tokens live shortly
-        return TokenState(token, _refusal(WeChatUnavailable(), min(now + PAUSE, token.expires_at)))
+        return AccessTokenState(token, _refusal(WeChatUnavailable(), min(now + PAUSE, token.expires_at)))
 
 
-def _settled(state: TokenState, refused: AccessToken | None, now: datetime) -> AccessToken | None:
+def _settled(state: AccessTokenState, refused: AccessToken | None, now: datetime) -> AccessToken | None:
     """Return the token if none has to be fetched, else None. Raises the last refusal while it is in force."""
     token = state.token
     if token and refused and token.value == refused.value:

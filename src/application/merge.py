@@ -36,7 +36,7 @@ class MergeUsers:
 
     async def __call__(self, from_id: str, into_id: str, discard: frozenset[str] = frozenset()) -> Merged:
         """Merge the user `from_id` into `into_id`. Raises NotFound and RequestInvalid."""
-        open_before = len(await self._sessions.of_user(from_id))
+        open_before = len(await self._sessions.list_for_user(from_id))
         user = await self._users.merge(from_id, into_id, discard, self._clock())
         moved = await self._sessions.move(from_id, user.id)  # a database has moved them in the merge itself
         ended = await self._blocking.log_out(user.id) if user.blocked_at else 0

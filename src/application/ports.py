@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from domain.access_token import AccessToken, TokenState
+from domain.access_token import AccessToken, AccessTokenState
 from domain.client_data import EncryptedData
 from domain.identity import AppId, Identity, LoginCode, PhoneCode
 from domain.rate_limit import Allowance, RateLimit
@@ -34,7 +34,7 @@ class IdentityProvider(Protocol):
         """
 
 
-class TokenIssuer(Protocol):
+class AccessTokenIssuer(Protocol):
     """Issues access tokens of an app."""
 
     @abstractmethod
@@ -45,11 +45,11 @@ class TokenIssuer(Protocol):
         """
 
 
-class TokenStore(Protocol):
+class AccessTokenStore(Protocol):
     """Stores access tokens, encrypted, for all processes. Every method raises StoreUnavailable."""
 
     @abstractmethod
-    async def load(self, appid: AppId) -> TokenState:
+    async def load(self, appid: AppId) -> AccessTokenState:
         """Return the stored state, or an empty one if none exists or its encryption key is no longer configured."""
 
     @abstractmethod
@@ -57,7 +57,7 @@ class TokenStore(Protocol):
         """Take the lease to fetch a token, and return whether `holder` has it now. It expires after `lease`."""
 
     @abstractmethod
-    async def release(self, appid: AppId, holder: str, state: TokenState) -> None:
+    async def release(self, appid: AppId, holder: str, state: AccessTokenState) -> None:
         """Store `state` and end the lease of `holder`. Does nothing if another holder has the lease by now."""
 
 
@@ -168,12 +168,12 @@ class SessionStore(Protocol):
         """Update `last_seen_at` and `idle_expires_at`. Does nothing if the session has ended."""
 
     @abstractmethod
-    async def of_user(self, user_id: str) -> list[Session]:
+    async def list_for_user(self, user_id: str) -> list[Session]:
         """Return the user's sessions that were not ended, in no order. Some may have expired."""
 
     @abstractmethod
     async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:
-        """End the sessions. Retains the reason until `EndedSession.forget_at`.
+        """End the sessions. Retains the reason until `EndedSession.retain_until`.
 
         A session that has ended already keeps its first reason.
         """

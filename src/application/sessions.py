@@ -26,7 +26,7 @@ class Sessions:
         found = await self._store.find(SessionToken(token).session_id)
         if found is None:
             raise TokenInvalid
-        session = found.live(now)
+        session = found.require_live(now)
         if apps is not None and session.identity.appid not in apps:
             raise TokenInvalid
         if now - session.last_seen_at < self._touch_interval:
@@ -35,10 +35,10 @@ class Sessions:
         await self._store.touch(touched)
         return touched
 
-    async def of_user(self, user_id: str) -> list[Session]:
+    async def list_for_user(self, user_id: str) -> list[Session]:
         """Return the user's live sessions, newest first."""
         now = self._clock()
-        live = [session for session in await self._store.of_user(user_id) if session.is_live(now)]
+        live = [session for session in await self._store.list_for_user(user_id) if session.is_live(now)]
         return sorted(live, key=lambda session: session.created_at, reverse=True)
 
     async def end(
@@ -69,7 +69,7 @@ class Sessions:
 
     async def end_all(self, user_id: str, reason: EndReason = EndReason.ENDED) -> int:
         """End all live sessions of the user, and return how many."""
-        live = await self.of_user(user_id)
+        live = await self.list_for_user(user_id)
         await self._store.end(live, reason, self._clock())
         return len(live)
 

@@ -36,7 +36,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenState:
+class AccessTokenState:
     """The newest access token of an app, and why the last fetch failed."""
 
     token: AccessToken | None = None

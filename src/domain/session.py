@@ -12,7 +12,7 @@ from typing import NoReturn, Self
 from domain.errors import SessionEnded, SessionExpired, SessionReplaced, TokenInvalid, TokenMissing
 from domain.identity import Identity
 
-REASON_KEPT = timedelta(days=7)
+REASON_RETENTION = timedelta(days=7)
 """How long, at most, a store retains why a session is over."""
 
 
@@ -85,19 +85,19 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EndedSession:
-    """The reason why a session was ended, retained until `forget_at`."""
+    """The reason why a session was ended, retained until `retain_until`."""
 
     reason: EndReason
-    forget_at: datetime
+    retain_until: datetime
 
     @classmethod
     def of(cls, reason: EndReason, now: datetime, expires_at: datetime) -> Self:
         """Return it for a session that ends now, retained until `expires_at` but for 7 days at most."""
-        return cls(reason, min(expires_at, now + REASON_KEPT))
+        return cls(reason, min(expires_at, now + REASON_RETENTION))
 
-    def live(self, now: datetime) -> NoReturn:
-        """Raise SessionEnded or SessionReplaced; TokenInvalid after `forget_at`."""
-        if now >= self.forget_at:
+    def require_live(self, now: datetime) -> NoReturn:
+        """Raise SessionEnded or SessionReplaced; TokenInvalid after `retain_until`."""
+        if now >= self.retain_until:
             raise TokenInvalid
         raise SessionReplaced if self.reason is EndReason.REPLACED else SessionEnded
 
@@ -142,11 +142,11 @@ class Session:
         """Return whether the session has not expired."""
         return now < self.idle_expires_at
 
-    def live(self, now: datetime) -> Self:
-        """Return the session itself. Raises SessionExpired if it expired, and TokenInvalid after `forget_at`."""
+    def require_live(self, now: datetime) -> Self:
+        """Return the session itself. Raises SessionExpired if it expired, and TokenInvalid after `retain_until`."""
         if self.is_live(now):
             return self
-        raise SessionExpired if now < self.forget_at else TokenInvalid
+        raise SessionExpired if now < self.retain_until else TokenInvalid
 
     def touch(self, policy: SessionPolicy, now: datetime) -> Self:
         """Return the session as used at `now`."""
@@ -157,9 +157,9 @@ class Session:
         return EndedSession.of(reason, now, self.expires_at)
 
     @property
-    def forget_at(self) -> datetime:
+    def retain_until(self) -> datetime:
         """Return when a store may delete it. Until then its token is answered with SessionExpired."""
-        return self.idle_expires_at + REASON_KEPT
+        return self.idle_expires_at + REASON_RETENTION
 
 
 def beyond_limit(sessions: Iterable[Session], limit: int, now: datetime) -> list[Session]:

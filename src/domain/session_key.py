@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Self
 
-PREVIOUS_KEPT = timedelta(minutes=5)
+PREVIOUS_KEY_LIFETIME = timedelta(minutes=5)
 """How long a replaced key is still tried: as long as a login code is valid, data may arrive that it encrypted."""
 
 
@@ -43,7 +43,7 @@ class KeyRing:
     def usable(self, now: datetime) -> Iterator[tuple[str, SessionKey]]:
         """Yield the keys to try on client data, with their names. After a wx.login() either may have encrypted it."""
         yield "current", self.current
-        if self.previous and self.replaced_at and now < self.replaced_at + PREVIOUS_KEPT:
+        if self.previous and self.replaced_at and now < self.replaced_at + PREVIOUS_KEY_LIFETIME:
             yield "previous", self.previous
 
 

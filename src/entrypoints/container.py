@@ -8,28 +8,28 @@ import httpx2
 from cryptography.fernet import MultiFernet
 from dependency_injector import containers, providers
 
+from adapters.ciphers import FernetCipher, SivCipher
 from adapters.memory.rate_limiter import MemoryRateLimiter
+from adapters.redis.access_token_store import RedisAccessTokenStore
 from adapters.redis.client import Client, create_client
 from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.probe import RedisProbe
 from adapters.redis.rate_limiter import RedisRateLimiter
 from adapters.redis.session_store import RedisSessionStore
-from adapters.redis.token_store import RedisTokenStore
-from adapters.sealing import DenseSealer, Sealer
+from adapters.sql.access_token_store import SqlAccessTokenStore
 from adapters.sql.database import Database
 from adapters.sql.key_vault import SqlKeyVault
 from adapters.sql.probe import SqlProbe
 from adapters.sql.schema import is_migrated, migrate
 from adapters.sql.session_store import SqlSessionStore
-from adapters.sql.token_store import SqlTokenStore
 from adapters.sql.user_repository import SqlUserRepository
+from adapters.wechat.access_token_issuer import WeChatAccessTokenIssuer
 from adapters.wechat.api import WeChatApi
 from adapters.wechat.decryptor import WeChatDecryptor
 from adapters.wechat.errcodes import ERRCODES, ErrCode
 from adapters.wechat.identity_provider import WeChatIdentityProvider
 from adapters.wechat.platform import WeChatPlatform
 from adapters.wechat.signing import Signer, SigningKeys
-from adapters.wechat.token_issuer import WeChatTokenIssuer
 from adapters.wechat.transport import create_transport
 from application.access_tokens import AccessTokens
 from application.block import BlockUsers
@@ -43,7 +43,12 @@ from application.session_keys import SessionKeys
 from application.sessions import Sessions
 from application.users import Users
 from domain.identity import AppId
-from entrypoints.counted import CountedLogin, CountedRateLimiter, CountedSessions, CountedTokenIssuer
+from entrypoints.instrumented import (
+    InstrumentedAccessTokenIssuer,
+    InstrumentedLogin,
+    InstrumentedRateLimiter,
+    InstrumentedSessions,
+)
 from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings, SettingsError, Signing
 
@@ -61,9 +66,9 @@ def session_store_kind(settings: Settings) -> str:
     return "redis" if settings.redis_url else "database"
 
 
-def dense_sealer(settings: Settings) -> DenseSealer:
+def siv_cipher(settings: Settings) -> SivCipher:
     """What encrypts session_keys in Redis, with the keys of the settings."""
-    return DenseSealer([key.get_secret_value() for key in settings.encryption_keys])
+    return SivCipher([key.get_secret_value() for key in settings.encryption_keys])
 
 
 def open_signers(settings: Settings, clock: Clock) -> dict[AppId, Signer]:
@@ -79,7 +84,7 @@ def _signer(appid: AppId, keys: Signing, clock: Clock) -> Signer:
         )
     except ValueError as error:
         raise SettingsError(
-            f"WXLOGIN_APPS (signing of {appid}): {error}.\n  mend it: copy it from the WeChat console again"
+            f"WXLOGIN_APPS (signing of {appid}): {error}.\n  hint: copy it from the WeChat console again"
         ) from None
 
 
@@ -107,7 +112,7 @@ class Container(containers.DeclarativeContainer):
         redis=providers.Singleton(RedisRateLimiter, redis),
         database=providers.Singleton(MemoryRateLimiter, clock),
     )
-    login_limiter = providers.Singleton(CountedRateLimiter, rate_limiter, metrics)
+    login_limiter = providers.Singleton(InstrumentedRateLimiter, rate_limiter, metrics)
     login_quota = providers.Singleton(LoginQuota, login_limiter, settings.provided.login_limit)
     client_failures = providers.Singleton(
         Quota, rate_limiter, CLIENT_FAILURES, "Too many failed authentications from this address"
@@ -118,16 +123,18 @@ class Container(containers.DeclarativeContainer):
         providers.Singleton(LoginQuota, login_limiter, settings.provided.app_login_limit),
     )
     issuer = providers.Singleton(
-        CountedTokenIssuer, providers.Singleton(WeChatTokenIssuer, wechat, settings.provided.credentials), metrics
+        InstrumentedAccessTokenIssuer,
+        providers.Singleton(WeChatAccessTokenIssuer, wechat, settings.provided.credentials),
+        metrics,
     )
     decryptor = providers.Singleton(WeChatDecryptor)
     user_repository = providers.Singleton(SqlUserRepository, database)
-    sealer = providers.Singleton(Sealer, cipher)
-    sql_key_vault = providers.Singleton(SqlKeyVault, database, sealer)
+    fernet_cipher = providers.Singleton(FernetCipher, cipher)
+    sql_key_vault = providers.Singleton(SqlKeyVault, database, fernet_cipher)
     sql_session_store = providers.Singleton(SqlSessionStore, database, sql_key_vault)
     key_vault = providers.Selector(
         kind,
-        redis=providers.Singleton(RedisKeyVault, redis, providers.Singleton(dense_sealer, settings)),
+        redis=providers.Singleton(RedisKeyVault, redis, providers.Singleton(siv_cipher, settings)),
         database=sql_key_vault,
     )
     session_store = providers.Selector(
@@ -137,8 +144,8 @@ class Container(containers.DeclarativeContainer):
     )
     token_store = providers.Selector(
         kind,
-        redis=providers.Singleton(RedisTokenStore, redis, sealer),
-        database=providers.Singleton(SqlTokenStore, database, sealer),
+        redis=providers.Singleton(RedisAccessTokenStore, redis, fernet_cipher),
+        database=providers.Singleton(SqlAccessTokenStore, database, fernet_cipher),
     )
     access_tokens = providers.Singleton(
         AccessTokens, issuer, token_store, lease=settings.provided.token_lease, clock=clock
@@ -161,9 +168,9 @@ class Container(containers.DeclarativeContainer):
         policy=settings.provided.policy,
         clock=clock,
     )
-    counted_login = providers.Singleton(CountedLogin, login, metrics, apps)
+    instrumented_login = providers.Singleton(InstrumentedLogin, login, metrics, apps)
     sessions = providers.Singleton(Sessions, session_store, policy=settings.provided.policy, clock=clock)
-    counted_sessions = providers.Singleton(CountedSessions, sessions, metrics)
+    instrumented_sessions = providers.Singleton(InstrumentedSessions, sessions, metrics)
     # what is to be purged: sessions may live in Redis by now, and have lived here before
     database_sessions = providers.Singleton(Sessions, sql_session_store, policy=settings.provided.policy, clock=clock)
     users = providers.Singleton(Users, user_repository, platform, clock=clock)
@@ -215,7 +222,7 @@ def open_redis(url: str) -> RedisClient:
         return create_client(url)
     except ValueError as error:
         raise SettingsError(
-            f"WXLOGIN_REDIS_URL: {error}.\n  mend it: the part behind the question mark has redis-py's options"
+            f"WXLOGIN_REDIS_URL: {error}.\n  hint: the part behind the question mark has redis-py's options"
         ) from None
 
 
@@ -233,7 +240,7 @@ async def migrate_database(settings: Settings) -> None:
 async def require_migrated(container: Container) -> None:
     """Raises SettingsError when the database lacks tables, and StoreUnavailable when it does not answer."""
     if not await is_migrated(container.database()):
-        raise SettingsError("The database of WXLOGIN_DATABASE_URL is not migrated.\n  mend it: wxlogin migrate")
+        raise SettingsError("The database of WXLOGIN_DATABASE_URL is not migrated.\n  hint: wxlogin migrate")
 
 
 def wechat_errcodes() -> Mapping[int, ErrCode]:

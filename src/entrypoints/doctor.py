@@ -48,9 +48,7 @@ async def _examine_schema(container: Container, write: Write) -> Exit:
     except SettingsError as error:
         return _report(write, "schema", str(error), Exit.MISCONFIGURED)
     except StoreUnavailable as error:
-        return _report(
-            write, "schema", f"{explained(error)}\n  mend it: WXLOGIN_DATABASE_URL, or the server", Exit.LATER
-        )
+        return _report(write, "schema", f"{explained(error)}\n  hint: WXLOGIN_DATABASE_URL, or the server", Exit.LATER)
     return _report(write, "schema", None, Exit.DONE, "newest")
 
 
@@ -73,7 +71,7 @@ async def _examine_app(appid: AppId, container: Container, write: Write) -> Exit
 def _report_store(write: Write, name: str, place: str, wrong: str | None) -> Exit:
     mend = {"database": "WXLOGIN_DATABASE_URL", "session store": "WXLOGIN_REDIS_URL"}[name]
     if wrong:
-        return _report(write, name, f"{wrong}\n  mend it: {mend}, or the server", Exit.LATER)
+        return _report(write, name, f"{wrong}\n  hint: {mend}, or the server", Exit.LATER)
     return _report(write, name, None, Exit.DONE, f"{place} answers")
 
 

@@ -25,7 +25,9 @@ class Jobs:
     async def login(self, code: object, appid: object) -> Body:
         """`wxlogin.login`: log in, as POST /v1/sessions."""
         try:
-            logged_in = await self._container.counted_login()(_convert({"code": code, "appid": appid}, LoginRequest))
+            logged_in = await self._container.instrumented_login()(
+                _convert({"code": code, "appid": appid}, LoginRequest)
+            )
         except WxLoginError as error:
             log_failed_login(error, "wxlogin.login")
             return _body(Problem.of(error))
@@ -36,7 +38,7 @@ class Jobs:
         """`wxlogin.end_all_sessions`: log a user out everywhere, as `session_ended` or `session_replaced`."""
         try:
             user, why = _convert(user_id, str), _convert(reason, EndReason)
-            ended = await self._container.counted_sessions().end_all(user, why)
+            ended = await self._container.instrumented_sessions().end_all(user, why)
         except WxLoginError as error:
             log_error(error, "wxlogin.end_all_sessions")
             return _body(Problem.of(error))

@@ -198,9 +198,7 @@ def shared_directory(workers: int) -> Iterator[None]:
     """
     given = os.environ.get(DIRECTORY)
     if given is not None and not (given and Path(given).is_dir()):
-        raise SettingsError(
-            f"{DIRECTORY} is {given!r}, which is no directory.\n  mend it: make it, or unset the variable"
-        )
+        raise SettingsError(f"{DIRECTORY} is {given!r}, which is no directory.\n  hint: make it, or unset the variable")
     if given or workers == 1:
         yield
         return

@@ -131,7 +131,7 @@ def _told(metrics: Metrics, host: str, port: int) -> Iterator[None]:
         server, thread = start_http_server(port, host, registry)
     except OSError as error:
         raise SettingsError(
-            f"Cannot listen on {host}:{port} ({error}).\n  mend it: choose another --metrics-port"
+            f"Cannot listen on {host}:{port} ({error}).\n  hint: choose another --metrics-port"
         ) from None
     log.info("metrics", url=f"http://{host}:{server.server_port}/metrics")
     try:

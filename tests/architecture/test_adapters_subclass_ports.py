@@ -53,9 +53,15 @@ adapters_of_ports = pytest.mark.parametrize(
 @pytest.mark.parametrize("kind", adapter_classes(), ids=lambda kind: kind.__name__)
 def test_what_has_a_ports_methods_names_the_port(kind: type) -> None:
     """A class that could be passed for a port is a subclass of it, so that mypy and a reader know."""
-    looks_like = {name for name, port in PORTS.items() if methods_of(port) <= set(dir(kind))}
+    looks_like = {name for name, port in PORTS.items() if all(_offers(kind, port, each) for each in methods_of(port))}
 
     assert {name for name in looks_like if PORTS[name] not in kind.__mro__} == set()
+
+
+def _offers(kind: type, port: type, method: str) -> bool:
+    offered = getattr(kind, method, None)
+    wanted = inspect.signature(getattr(port, method)).parameters
+    return callable(offered) and list(inspect.signature(offered).parameters) == list(wanted)
 
 
 @pytest.mark.parametrize("port", PORTS)

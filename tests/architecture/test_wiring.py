@@ -21,7 +21,7 @@ from application.sessions import Sessions
 from application.users import Users
 from domain.identity import AppId, LoginCode
 from entrypoints.container import Container, open_container
-from entrypoints.counted import CountedLogin, CountedSessions
+from entrypoints.instrumented import InstrumentedLogin, InstrumentedSessions
 from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings, SettingsError
 from support.clock import Clock
@@ -42,10 +42,10 @@ PROVIDED: dict[str, Any] = {
     "session_store": SessionStore,
     "probes": list,
     "login": LoginUseCase,
-    "counted_login": CountedLogin,
+    "instrumented_login": InstrumentedLogin,
     "login_quota": LoginQuota,
     "sessions": Sessions,
-    "counted_sessions": CountedSessions,
+    "instrumented_sessions": InstrumentedSessions,
     "users": Users,
     "readiness": Readiness,
 }
@@ -109,7 +109,9 @@ async def test_every_provider_resolves(
 
 
 @with_and_without_redis
-@pytest.mark.parametrize("use_case", ["login", "counted_login", "sessions", "counted_sessions", "users", "readiness"])
+@pytest.mark.parametrize(
+    "use_case", ["login", "instrumented_login", "sessions", "instrumented_sessions", "users", "readiness"]
+)
 async def test_a_use_case_gets_what_its_signature_asks_for(
     use_case: str, more: dict[str, str], store: type[SessionStore], probes: int, tmp_path: Path, clock: Clock
 ) -> None:

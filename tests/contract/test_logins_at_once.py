@@ -97,7 +97,7 @@ async def test_a_login_does_not_wait_for_another_of_the_same_user(
     await engine.dispose()
 
     assert replaced == 1
-    assert await store.of_user(user.id) == [newest]
+    assert await store.list_for_user(user.id) == [newest]
 
 
 def start(user: User, now: datetime) -> Session:

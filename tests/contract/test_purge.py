@@ -8,7 +8,7 @@ import pytest
 from cryptography.fernet import Fernet, MultiFernet
 from sqlalchemy import Connection, func, insert, select
 
-from adapters.sealing import Sealer
+from adapters.ciphers import FernetCipher
 from adapters.sql.database import BATCH, Database
 from adapters.sql.key_vault import SqlKeyVault
 from adapters.sql.session_store import SqlSessionStore
@@ -31,7 +31,7 @@ class World:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.store = SqlSessionStore(
-            database, SqlKeyVault(database, Sealer(MultiFernet([Fernet(Fernet.generate_key())])))
+            database, SqlKeyVault(database, FernetCipher(MultiFernet([Fernet(Fernet.generate_key())])))
         )
 
     async def fill(self, clock: Clock) -> Session:

@@ -23,7 +23,7 @@ async def test_a_touch_is_kept(world: World) -> None:
 
     assert touched.idle_expires_at > session.idle_expires_at
     assert await world.store.find(session.id) == touched
-    assert await world.store.of_user(session.user_id) == [touched]
+    assert await world.store.list_for_user(session.user_id) == [touched]
 
 
 @pytest.mark.parametrize("reason", EndReason)
@@ -35,7 +35,7 @@ async def test_a_touch_revives_nothing(world: World, reason: EndReason) -> None:
     await world.store.touch(session.touch(POLICY, world.clock.advance(days=1)))
 
     assert await world.store.find(session.id) == left == session.end(reason, session.created_at)
-    assert await world.store.of_user(session.user_id) == []
+    assert await world.store.list_for_user(session.user_id) == []
 
 
 async def test_a_touch_of_what_never_started_is_nothing(world: World) -> None:
@@ -44,7 +44,7 @@ async def test_a_touch_of_what_never_started_is_nothing(world: World) -> None:
     await world.store.touch(session)
 
     assert await world.store.find(session.id) is None
-    assert await world.store.of_user(session.user_id) == []
+    assert await world.store.list_for_user(session.user_id) == []
 
 
 async def test_a_touch_that_races_an_end_revives_nothing(world: World) -> None:

@@ -59,9 +59,9 @@ async def test_a_log_out_everywhere_that_fails_halfway_can_be_repeated(on_cluste
     await asyncio.to_thread(replicate, topology)
 
     async def end_all() -> None:
-        await world.store.end(await world.store.of_user(user_id), EndReason.ENDED, world.clock.now)
+        await world.store.end(await world.store.list_for_user(user_id), EndReason.ENDED, world.clock.now)
 
-    known = await world.store.of_user(user_id)
+    known = await world.store.list_for_user(user_id)
     master.kill()
     with pytest.raises(StoreUnavailable):
         await world.store.end(known, EndReason.ENDED, world.clock.now)
@@ -69,7 +69,7 @@ async def test_a_log_out_everywhere_that_fails_halfway_can_be_repeated(on_cluste
 
     left = [session for session in started if isinstance(await world.store.find(session.id), Session)]
     assert left == []
-    assert await world.store.of_user(user_id) == []
+    assert await world.store.list_for_user(user_id) == []
 
 
 async def test_a_session_is_listed_for_as_long_as_it_lives(on_cluster: World, topology: Topology) -> None:
@@ -81,7 +81,7 @@ async def test_a_session_is_listed_for_as_long_as_it_lives(on_cluster: World, to
     with pytest.raises(StoreUnavailable):
         await world.store.end(started, EndReason.ENDED, world.clock.now)
     master.send(signal.SIGCONT)
-    await until_it_works(lambda: asyncio.gather(*map(world.store.of_user, users)))
+    await until_it_works(lambda: asyncio.gather(*map(world.store.list_for_user, users)))
 
     alive = {session.id for session in started if isinstance(await world.store.find(session.id), Session)}
     assert alive <= set().union(*[await world.ids_of(user_id) for user_id in users])

@@ -43,7 +43,7 @@ async def test_a_replaced_session_is_remembered_like_any_other(world: World) -> 
 
     assert isinstance(left, EndedSession)
     assert left.reason is EndReason.REPLACED
-    assert abs(left.forget_at - (last.created_at + timedelta(days=7))) < timedelta(milliseconds=1)
+    assert abs(left.retain_until - (last.created_at + timedelta(days=7))) < timedelta(milliseconds=1)
 
 
 async def test_without_a_limit_no_session_gives_way(world: World) -> None:
@@ -94,7 +94,7 @@ async def test_expired_sessions_do_not_count(world: World) -> None:
     assert [await world.reason(session) for session in (used, newest)] == [None, None]
     assert found == idle
     with pytest.raises(SessionExpired):
-        found.live(now)
+        found.require_live(now)
 
 
 @pytest.mark.parametrize("max_age", [timedelta(days=8), timedelta(days=90)], ids=["shorter", "longer"])
@@ -145,9 +145,9 @@ async def test_a_user_may_have_a_thousand_sessions(world: World) -> None:
     for start in range(0, len(sessions), 100):  # as many at once as a busy machine answers within a client's time limit
         wave = sessions[start : start + 100]
         await asyncio.gather(*(world.store.start(session, SessionKey("a key"), 0) for session in wave))
-    open_before = await world.store.of_user(user_id)
+    open_before = await world.store.list_for_user(user_id)
     await world.store.end(open_before, EndReason.ENDED, world.clock.now)
 
     assert {session.id for session in open_before} == {session.id for session in sessions}
     assert {await world.reason(session) for session in sessions} == {EndReason.ENDED}
-    assert await world.store.of_user(user_id) == []
+    assert await world.store.list_for_user(user_id) == []

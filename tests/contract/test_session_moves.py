@@ -25,7 +25,7 @@ async def test_sessions_follow_their_user(world: World) -> None:
     assert moved == 3
     assert [await world.store.find(session.id) for session in moving] == [replace(s, user_id=into) for s in moving]
     assert await world.ids_of(into) == {session.id for session in (*moving, own)}
-    assert {session.user_id for session in await world.store.of_user(into)} == {into}
+    assert {session.user_id for session in await world.store.list_for_user(into)} == {into}
     assert await world.ids_of(one) == set()
     assert await world.store.find(bystander.id) == bystander
 
@@ -98,7 +98,7 @@ async def test_a_moved_session_goes_on(world: World) -> None:
     await world.store.end([replace(second, user_id=into)], EndReason.ENDED, world.clock.now)
 
     assert await world.store.find(first.id) == touched
-    assert await world.store.of_user(into) == [touched]
+    assert await world.store.list_for_user(into) == [touched]
     assert await world.reason(second) is EndReason.ENDED
 
 
@@ -110,7 +110,7 @@ async def test_a_session_that_its_holder_knew_before_the_move_ends_after_it(worl
     await world.store.end([session], EndReason.ENDED, world.clock.now)
 
     assert await world.reason(session) is EndReason.ENDED
-    assert await world.store.of_user(into) == []
+    assert await world.store.list_for_user(into) == []
 
 
 async def test_a_touch_does_not_move_a_session_back(world: World) -> None:
@@ -122,8 +122,8 @@ async def test_a_touch_does_not_move_a_session_back(world: World) -> None:
     await world.store.touch(touched)
 
     assert await world.store.find(session.id) == replace(touched, user_id=into)
-    assert await world.store.of_user(into) == [replace(touched, user_id=into)]
-    assert await world.store.of_user(one) == []
+    assert await world.store.list_for_user(into) == [replace(touched, user_id=into)]
+    assert await world.store.list_for_user(one) == []
 
 
 async def test_a_touch_that_is_given_up_does_not_move_a_session_back(world: World) -> None:
@@ -167,7 +167,7 @@ async def test_a_moved_session_expires_as_it_would_have(world: World) -> None:
     assert isinstance(found, Session)
     assert (found.idle_expires_at, found.expires_at) == (session.idle_expires_at, session.expires_at)
     with pytest.raises(SessionExpired):
-        found.live(session.idle_expires_at)
+        found.require_live(session.idle_expires_at)
 
 
 async def test_an_end_that_races_a_move_ends_the_session(world: World) -> None:

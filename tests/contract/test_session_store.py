@@ -68,9 +68,9 @@ async def test_an_expired_session_is_found_until_it_is_forgotten(world: World) -
 
     assert found
     with pytest.raises(SessionExpired):
-        found.live(now)
+        found.require_live(now)
     with pytest.raises(TokenInvalid):
-        found.live(now + timedelta(days=7))
+        found.require_live(now + timedelta(days=7))
 
 
 async def test_a_users_sessions_are_those_not_ended(world: World) -> None:
@@ -79,17 +79,17 @@ async def test_a_users_sessions_are_those_not_ended(world: World) -> None:
     ended, *kept = [await world.start(user_id) for _ in range(4)]
     await world.start(other)
     await world.store.end([ended], EndReason.ENDED, world.clock.now)
-    mine = sorted(await world.store.of_user(user_id), key=lambda session: session.id)
+    mine = sorted(await world.store.list_for_user(user_id), key=lambda session: session.id)
 
     assert mine == sorted(kept, key=lambda session: session.id)
-    assert await world.store.of_user(await world.user()) == []
+    assert await world.store.list_for_user(await world.user()) == []
 
 
 @pytest.mark.parametrize("user_id", ["", "nobody", "用户", "\x00"], ids=ascii)
 async def test_nobody_has_no_sessions(world: World, user_id: str) -> None:
     """A user who is not there, whatever the id looks like, has no sessions."""
 
-    assert await world.store.of_user(user_id) == []
+    assert await world.store.list_for_user(user_id) == []
 
 
 async def test_a_purge_drops_what_is_forgotten(world: World, session_place: str) -> None:
@@ -104,7 +104,7 @@ async def test_a_purge_drops_what_is_forgotten(world: World, session_place: str)
     assert await world.store.purge(ended.created_at + timedelta(days=7) - timedelta(microseconds=1)) == 0
     assert await world.reason(ended) is EndReason.ENDED
     assert await world.store.purge(ended.created_at + timedelta(days=7)) == (0 if drops_by_itself else 1)
-    assert await world.store.purge(expired.forget_at) == (0 if drops_by_itself else 1)
+    assert await world.store.purge(expired.retain_until) == (0 if drops_by_itself else 1)
     assert await world.store.find(young.id) == young
     assert drops_by_itself or [await world.store.find(gone.id) for gone in (ended, expired)] == [None, None]
 
@@ -118,7 +118,7 @@ async def test_sessions_survive_a_restart(world: World) -> None:
     restarted, _ = world.home.open(KEYS)
 
     assert await restarted.find(live.id) == live
-    assert await restarted.of_user(live.user_id) == [live]
+    assert await restarted.list_for_user(live.user_id) == [live]
     assert await restarted.find(ended.id) == ended.end(EndReason.ENDED, world.clock.now)
 
 
@@ -156,7 +156,7 @@ async def unreachable(unreachable_place: str) -> AsyncIterator[SessionStore]:
         pytest.param(lambda store, session: store.start(session, SessionKey("a key"), 3), id="start"),
         pytest.param(lambda store, session: store.find(session.id), id="find"),
         pytest.param(lambda store, session: store.touch(session), id="touch"),
-        pytest.param(lambda store, session: store.of_user(session.user_id), id="of_user"),
+        pytest.param(lambda store, session: store.list_for_user(session.user_id), id="list_for_user"),
         pytest.param(lambda store, session: store.end([session], EndReason.ENDED, session.created_at), id="end"),
         pytest.param(lambda store, session: store.move(session.user_id, "bob"), id="move"),
     ],

@@ -15,9 +15,9 @@ import httpx2
 import psutil
 
 from support import plain_http
+from support.fork_server import fork_server
 from support.scrapes import scrape
 from support.servers import migrate_database, wait_until
-from support.zygote import zygote
 
 APPID = "wx0123456789abcdef"
 SECRET = "5ecf3ed9a5ecf3ed9a5ecf3ed9a5ecf3"
@@ -51,7 +51,7 @@ def environment(**settings: str) -> Environment:
 def run(*arguments: str, env: Mapping[str, str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run one `wxlogin` command to its end."""
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-        process = zygote().launch([*arguments], env, cwd, [stdout.fileno(), stderr.fileno()])
+        process = fork_server().launch([*arguments], env, cwd, [stdout.fileno(), stderr.fileno()])
         status = process.wait(timeout=60)
         return subprocess.CompletedProcess([*arguments], status, _text_of(stdout), _text_of(stderr))
 
@@ -67,7 +67,7 @@ class Running:
     def __init__(self, *arguments: str, env: Mapping[str, str], cwd: Path | None = None) -> None:
         self.output: list[str] = []
         reading, writing = os.pipe()
-        self.process = zygote().launch([*arguments], env, cwd, [writing, writing])
+        self.process = fork_server().launch([*arguments], env, cwd, [writing, writing])
         os.close(writing)
         self._reader = threading.Thread(target=self._read, args=[reading], daemon=True)
         self._reader.start()

@@ -52,7 +52,7 @@ class World:
 
     async def ids_of(self, user_id: str) -> set[str]:
         """The user's sessions that have not ended."""
-        return {session.id for session in await self.store.of_user(user_id)}
+        return {session.id for session in await self.store.list_for_user(user_id)}
 
 
 async def after(pauses: int, call: Awaitable[None]) -> None:

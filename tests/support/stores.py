@@ -9,6 +9,7 @@ from functools import partial
 from cryptography.fernet import Fernet, MultiFernet
 from sqlalchemy import text
 
+from adapters.ciphers import FernetCipher, SivCipher
 from adapters.memory.key_vault import MemoryKeyVault
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
@@ -16,7 +17,6 @@ from adapters.redis.client import Client, create_client
 from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.session_store import RedisSessionStore
 from adapters.redis.user_set import set_of
-from adapters.sealing import DenseSealer, Sealer
 from adapters.sql.database import Database
 from adapters.sql.key_vault import SqlKeyVault
 from adapters.sql.session_store import SqlSessionStore
@@ -52,13 +52,13 @@ async def open_home(place: str) -> AsyncIterator[Home]:
 
 def open_redis(redis: Client, encryption_keys: Sequence[str]) -> tuple[SessionStore, KeyVault]:
     """A store and its vault in Redis."""
-    vault = RedisKeyVault(redis, DenseSealer(encryption_keys))
+    vault = RedisKeyVault(redis, SivCipher(encryption_keys))
     return RedisSessionStore(redis, vault), vault
 
 
 def open_sql(database: Database, encryption_keys: Sequence[str]) -> tuple[SessionStore, KeyVault]:
     """A store and its vault in a database."""
-    vault = SqlKeyVault(database, Sealer(MultiFernet([Fernet(key) for key in encryption_keys])))
+    vault = SqlKeyVault(database, FernetCipher(MultiFernet([Fernet(key) for key in encryption_keys])))
     return SqlSessionStore(database, vault), vault
 
 

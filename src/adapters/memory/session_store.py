@@ -21,7 +21,7 @@ class MemorySessionStore(SessionStore):
         """See SessionStore."""
         self._sessions[session.id] = session
         await self._vault.replace(session, key, session.created_at)
-        excess = beyond_limit(await self.of_user(session.user_id), limit, session.created_at)
+        excess = beyond_limit(await self.list_for_user(session.user_id), limit, session.created_at)
         await self.end(excess, EndReason.REPLACED, session.created_at)
         return len(excess)
 
@@ -34,7 +34,7 @@ class MemorySessionStore(SessionStore):
         if isinstance(kept := self._sessions.get(session.id), Session):
             self._sessions[session.id] = replace(session, user_id=kept.user_id)
 
-    async def of_user(self, user_id: str) -> list[Session]:
+    async def list_for_user(self, user_id: str) -> list[Session]:
         """See SessionStore."""
         return [s for s in self._sessions.values() if isinstance(s, Session) and s.user_id == user_id]
 
@@ -46,13 +46,13 @@ class MemorySessionStore(SessionStore):
 
     async def move(self, from_id: str, into_id: str) -> int:
         """See SessionStore."""
-        moving = await self.of_user(from_id)
+        moving = await self.list_for_user(from_id)
         self._sessions |= {session.id: replace(session, user_id=into_id) for session in moving}
         return len(moving)
 
     async def purge(self, now: datetime) -> int:
         """See SessionStore."""
-        forgotten = [session_id for session_id, session in self._sessions.items() if now >= session.forget_at]
+        forgotten = [session_id for session_id, session in self._sessions.items() if now >= session.retain_until]
         for session_id in forgotten:
             del self._sessions[session_id]
         return len(forgotten)

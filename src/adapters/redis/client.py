@@ -5,7 +5,7 @@ from redis.exceptions import RedisError
 
 from adapters.redis.cluster import Cluster
 from adapters.redis.pools import SentinelPool, create_pool
-from adapters.redis.urls import Place
+from adapters.redis.urls import RedisUrl
 from domain.errors import StoreUnavailable
 
 Client = Redis | RedisCluster
@@ -18,7 +18,7 @@ def create_client(url: str) -> Client:
     Raises ValueError for an option that redis-py does not know; its text does not show the URL.
     """
     try:
-        place = Place.of(url)
+        place = RedisUrl.of(url)
         pool = SentinelPool(place.servers, place.master) if place.kind == "sentinel" else create_pool(place.servers[0])
         pool.make_connection()  # type: ignore[no-untyped-call]  # raises for a wrong option
         return Cluster(place.servers) if place.kind == "cluster" else Redis.from_pool(pool)

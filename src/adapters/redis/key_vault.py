@@ -11,16 +11,16 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from functools import partial
 
+from adapters.ciphers import SivCipher, open_ring
 from adapters.redis.client import Client, map_redis_errors
 from adapters.redis.pipelines import Command, run
 from adapters.redis.times import micros, millis, second, time_of
 from adapters.redis.user_set import KEEP_UNTIL, set_of
-from adapters.sealing import DenseSealer, open_ring
 from application.ports import KeyVault
 from domain.errors import DataUndecryptable
 from domain.identity import Identity
 from domain.session import Session
-from domain.session_key import PREVIOUS_KEPT, KeyRing, Reencrypted, SessionKey
+from domain.session_key import PREVIOUS_KEY_LIFETIME, KeyRing, Reencrypted, SessionKey
 
 KNOWN = """
 local function known(set, head)
@@ -77,9 +77,9 @@ SCANNED = 200
 class RedisKeyVault(KeyVault):
     """A KeyVault on Redis."""
 
-    def __init__(self, redis: Client, sealer: DenseSealer) -> None:
+    def __init__(self, redis: Client, cipher: SivCipher) -> None:
         self._redis = redis
-        self._sealer = sealer
+        self._cipher = cipher
 
     async def find(self, session: Session) -> KeyRing:
         """See KeyVault."""
@@ -88,7 +88,7 @@ class RedisKeyVault(KeyVault):
         account, kept = _account(session.identity), {member[:HEAD]: member[HEAD:] for member in members}
         if (current := kept.get(NEWEST + account)) is None:
             raise DataUndecryptable("No session_key of this user is kept; log in again")
-        opened = partial(self._sealer.open, account)
+        opened = partial(self._cipher.decrypt, account)
         if (previous := kept.get(BEFORE + account)) is None:
             return open_ring(opened, current, None, None)
         return open_ring(opened, current, previous[TIME_BYTES:], _time_in(previous))
@@ -101,8 +101,8 @@ class RedisKeyVault(KeyVault):
     def replacing(self, session: Session, key: SessionKey, now: datetime) -> Command:
         """Return the command that does it. A login sends it along with others."""
         account = _account(session.identity)
-        sealed, replaced_at = self._sealer.seal(account, key), micros(now).to_bytes(TIME_BYTES, "big")
-        scores = (-second(session.expires_at), -second(now + PREVIOUS_KEPT))
+        sealed, replaced_at = self._cipher.encrypt(account, key), micros(now).to_bytes(TIME_BYTES, "big")
+        scores = (-second(session.expires_at), -second(now + PREVIOUS_KEY_LIFETIME))
         arguments = (NEWEST + account, BEFORE + account, sealed, replaced_at, *scores, millis(session.expires_at))
         return ("EVAL", REPLACE, 1, set_of(session.user_id), *arguments)
 
@@ -122,16 +122,16 @@ class RedisKeyVault(KeyVault):
                 swaps: list[list[Command]] = []
                 for name, [members] in zip(sets, found, strict=True):
                     for member in members:
-                        resealed, counted = self._resealed(member)
-                        swaps.append([("EVAL", SWAP, 1, name, member, resealed)])
+                        reencrypted, counted = self._reencrypted(member)
+                        swaps.append([("EVAL", SWAP, 1, name, member, reencrypted)])
                         total += counted
                 await run(self._redis, *swaps)
         return total
 
-    def _resealed(self, member: bytes) -> tuple[bytes, Reencrypted]:
+    def _reencrypted(self, member: bytes) -> tuple[bytes, Reencrypted]:
         head = HEAD + (TIME_BYTES if member.startswith(BEFORE) else 0)
-        resealed, counted = self._sealer.reseal(member[len(NEWEST) : HEAD], member[head:])
-        return member[:head] + resealed, counted
+        reencrypted, counted = self._cipher.reencrypt(member[len(NEWEST) : HEAD], member[head:])
+        return member[:head] + reencrypted, counted
 
 
 async def _batches(names: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:

@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as BrokenConnection
 from redis.maint_notifications import MaintNotificationsConfig
 
-from adapters.redis.shared import Shared
+from adapters.redis.single_flight import SingleFlight
 from adapters.redis.urls import Options
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
         of_server = {name: value for name, value in options.items() if name not in ("host", "port")}
         super().__init__(master, manager, **limits() | of_server | tls)  # type: ignore[no-untyped-call]
         # together, because redis-py 8.1 loses sentinels from its list when several connections ask at once
-        self._find_master: Shared[tuple[str, int]] = Shared(super().get_master_address)
+        self._find_master: SingleFlight[tuple[str, int]] = SingleFlight(super().get_master_address)
 
     async def get_master_address(self) -> tuple[str, int]:
         """Asked once for all whose connections are being made. Raises MasterNotFoundError."""

@@ -39,7 +39,7 @@ class EndedRecord(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """An ended session: why it ended, and until when this is kept."""
 
     reason: EndReason
-    forget_at: datetime
+    retain_until: datetime
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -88,13 +88,13 @@ def decode_session(session_id: str, stored: bytes) -> Session | None:
 
 def encode_ended(ended: EndedSession) -> bytes:
     """Return the record of what is left of a session."""
-    return _encoder.encode(EndedRecord(ended.reason, ended.forget_at))
+    return _encoder.encode(EndedRecord(ended.reason, ended.retain_until))
 
 
 def decode_ended(stored: bytes) -> EndedSession | None:
     """Return what is left of a session. None and StoreUnavailable as `decode_session`."""
     record = _decode(_ended, stored)
-    return None if record is None else EndedSession(record.reason, record.forget_at)
+    return None if record is None else EndedSession(record.reason, record.retain_until)
 
 
 def _decode(decoder: msgspec.msgpack.Decoder[T], stored: bytes) -> T | None:

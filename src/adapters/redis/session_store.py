@@ -70,7 +70,7 @@ class RedisSessionStore(SessionStore):
             [[*_, members]] = await run(
                 self._redis,
                 [
-                    ("SET", name_of(session.id), encode_session(session), "PXAT", millis(session.forget_at)),
+                    ("SET", name_of(session.id), encode_session(session), "PXAT", millis(session.retain_until)),
                     self._vault.replacing(session, key, session.created_at),
                     _adding(session, session.created_at, limit),
                 ],
@@ -99,7 +99,7 @@ class RedisSessionStore(SessionStore):
     async def _touch(self, session: Session) -> Session | None:
         """Write the session if it is there and its user's, and return what was there."""
         name, user_set, member = name_of(session.id), set_of(session.user_id), _member(session)
-        arguments = (session.user_id, encode_session(session), millis(session.forget_at))
+        arguments = (session.user_id, encode_session(session), millis(session.retain_until))
         with map_redis_errors():
             [[record]] = await run(self._redis, [("EVAL", TOUCH, 1, name, *arguments)])
             previous = decode_session(session.id, record) if record else None
@@ -114,7 +114,7 @@ class RedisSessionStore(SessionStore):
                 await self._redis.zrem(user_set, member)
         return previous
 
-    async def of_user(self, user_id: str) -> list[Session]:
+    async def list_for_user(self, user_id: str) -> list[Session]:
         """See SessionStore."""
         with map_redis_errors():
             [[members]] = await run(self._redis, [("ZRANGEBYSCORE", set_of(user_id), 0, "+inf")])
@@ -135,7 +135,7 @@ class RedisSessionStore(SessionStore):
 
     async def move(self, from_id: str, into_id: str) -> int:
         """See SessionStore. The new member is written before the old one goes: an end by either finds the session."""
-        moving = await self.of_user(from_id)
+        moving = await self.list_for_user(from_id)
         await self._vault.copy(from_id, into_id)
         for session in moving:
             moved = replace(session, user_id=into_id)
@@ -144,7 +144,7 @@ class RedisSessionStore(SessionStore):
                     self._redis,
                     [
                         _adding(moved, session.created_at, 0),
-                        ("SET", name_of(session.id), encode_session(moved), "PXAT", millis(session.forget_at), "XX"),
+                        ("SET", name_of(session.id), encode_session(moved), "PXAT", millis(session.retain_until), "XX"),
                         ("ZREM", set_of(from_id), _member(session)),
                     ],
                 )
@@ -195,7 +195,7 @@ def _moved(ends: Sequence[End], answers: Sequence[Sequence[Any]]) -> Iterator[li
 
 def _ending(user_id: str, member: bytes, ended: EndedSession) -> list[Command]:
     return [
-        ("SET", _ended_name(_id(member)), encode_ended(ended), "PXAT", millis(ended.forget_at), "NX"),
+        ("SET", _ended_name(_id(member)), encode_ended(ended), "PXAT", millis(ended.retain_until), "NX"),
         ("GETDEL", name_of(_id(member))),
         ("ZREM", set_of(user_id), member),
     ]

@@ -16,7 +16,7 @@ Options = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Place:
+class RedisUrl:
     """Where Redis is: one server, or some of a cluster's nodes, or the sentinels of a master."""
 
     kind: str
@@ -24,7 +24,7 @@ class Place:
     master: str = ""
 
     @classmethod
-    def of(cls, url: str) -> "Place":
+    def of(cls, url: str) -> "RedisUrl":
         """What the URL says. Raises ValueError."""
         parts = urlsplit(url)
         scheme, _, kind = parts.scheme.partition("+")

@@ -72,9 +72,9 @@ def _ways(engine: AsyncEngine) -> tuple[AsyncEngine, AsyncEngine]:
 def _connect_args(url: str) -> dict[str, Any]:
     """What the driver is told, which takes long to load, so that only who needs it does."""
     if url.startswith("postgresql"):
-        from adapters.sql.postgresql import SoonClosed
+        from adapters.sql.postgresql import QuickCloseConnection
 
-        return {"timeout": CONNECT_SECONDS, "connection_class": SoonClosed}
+        return {"timeout": CONNECT_SECONDS, "connection_class": QuickCloseConnection}
     from adapters.sql.mysql import connect
 
     bound = f"SET innodb_lock_wait_timeout = {LOCK_SECONDS}"  # nothing else ends a wait that the client gave up

@@ -1,4 +1,4 @@
-"""A database of any kind, with every wait bounded and every failure translated."""
+"""A database of any kind, with every wait bounded and every failure map_database_errors."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -16,14 +16,14 @@ from domain.errors import StoreUnavailable
 ATTEMPTS = 3
 """How often work is tried when another transaction was in its way, or the database hung up before it."""
 
-UNDONE = {"40001", "40P01", "1205", "1213"}
+RETRYABLE_ERRORS = {"40001", "40P01", "1205", "1213"}
 """SQLSTATE of PostgreSQL and error number of MySQL: serialization failure, deadlock, lock wait timeout."""
 
 BATCH = 500
 """How many rows one transaction of a long job takes: who wants one of them waits for milliseconds."""
 
 
-class Overtaken(Exception):
+class ConcurrentChange(Exception):
     """Raised by work to be run again in a new transaction: another one changed what it had read."""
 
 
@@ -49,7 +49,7 @@ class Database:
     async def read(self, work: Work[T]) -> T:
         """Run statements that need no transaction. Raises StoreUnavailable."""
         if self._connections.reads_at_once:
-            with translated():
+            with map_database_errors():
                 return await self._connections.read(work)
         return await self._bounded(self._connections.read, work)
 
@@ -63,27 +63,27 @@ class Database:
 
     async def write_slowly(self, work: Work[T]) -> T:
         """Run one transaction, once, however long it takes. Raises StoreUnavailable."""
-        with translated():
+        with map_database_errors():
             return await self._connections.write(work)
 
     async def _bounded(self, run: Any, work: Work[T]) -> T:
-        with translated():
+        with map_database_errors():
             async with asyncio.timeout(CALL_SECONDS - CLOSE_SECONDS):
                 for _ in range(ATTEMPTS - 1):
                     try:
                         return await run(work)  # type: ignore[no-any-return]  # mypy has no generic callables
-                    except (DBAPIError, Overtaken) as error:
+                    except (DBAPIError, ConcurrentChange) as error:
                         if not _may_be_repeated(error):
                             raise
                 return await run(work)  # type: ignore[no-any-return]  # as above
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def map_database_errors() -> Iterator[None]:
     """Turns what SQLAlchemy and its drivers raise into StoreUnavailable."""
     try:
         yield
-    except (IntegrityError, Overtaken) as error:
+    except (IntegrityError, ConcurrentChange) as error:
         raise StoreUnavailable("Two requests wrote the same at once; try again") from error
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         raise StoreUnavailable(f"The database does not answer as it should ({_kind(error)})") from error
@@ -95,8 +95,8 @@ def _kind(error: Exception) -> str:
     return type(original.__cause__ or original).__name__
 
 
-def _may_be_repeated(error: DBAPIError | Overtaken) -> bool:
-    if isinstance(error, (IntegrityError, Overtaken)) or error.connection_invalidated:
+def _may_be_repeated(error: DBAPIError | ConcurrentChange) -> bool:
+    if isinstance(error, (IntegrityError, ConcurrentChange)) or error.connection_invalidated:
         return True
     number = str(error.orig.args[0]) if error.orig and error.orig.args else ""
-    return {str(getattr(error.orig, "sqlstate", "")), number} & UNDONE != set()
+    return {str(getattr(error.orig, "sqlstate", "")), number} & RETRYABLE_ERRORS != set()

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, case, select, tuple_, update
 
-from adapters.sealing import Sealer, open_ring
+from adapters.ciphers import FernetCipher, open_ring
 from adapters.sql.database import BATCH, Database
 from adapters.sql.tables import UtcDateTime, session_keys
 from adapters.sql.upsert import upsert
@@ -26,9 +26,9 @@ FIRST: Account = (" ", " ")
 class SqlKeyVault(KeyVault):
     """A KeyVault on the database of the users."""
 
-    def __init__(self, database: Database, sealer: Sealer) -> None:
+    def __init__(self, database: Database, cipher: FernetCipher) -> None:
         self._database = database
-        self._sealer = sealer
+        self._cipher = cipher
 
     async def find(self, session: Session) -> KeyRing:
         """See KeyVault."""
@@ -38,7 +38,7 @@ class SqlKeyVault(KeyVault):
         return open_ring(self._open, row.current, row.previous, row.replaced_at)
 
     def _open(self, sealed: str) -> SessionKey:
-        return SessionKey(self._sealer.open(sealed))
+        return SessionKey(self._cipher.decrypt(sealed))
 
     async def replace(self, session: Session, key: SessionKey, now: datetime) -> None:
         """See KeyVault."""
@@ -46,7 +46,7 @@ class SqlKeyVault(KeyVault):
             "appid": session.identity.appid.value,
             "openid": session.identity.openid,
             "key_id": key.fingerprint,
-            "current": self._sealer.seal(key.value),
+            "current": self._cipher.encrypt(key.value),
             "forget_at": session.expires_at,
             "now": now,
         }
@@ -69,8 +69,8 @@ class SqlKeyVault(KeyVault):
         for row in connection.execute(batch).all():
             last = (row.appid, row.openid)
             kept = {name: sealed for name in ("current", "previous") if (sealed := getattr(row, name))}
-            resealed, counted = self._sealer.reseal(*kept.values())
-            values = dict(zip(kept, resealed, strict=True))
+            reencrypted, counted = self._cipher.reencrypt(*kept.values())
+            values = dict(zip(kept, reencrypted, strict=True))
             connection.execute(update(session_keys).where(account == last).values(values))
             total += counted
         return total, last

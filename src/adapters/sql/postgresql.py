@@ -5,7 +5,7 @@ import asyncpg
 from adapters.sql.connections import CLOSE_SECONDS
 
 
-class SoonClosed(asyncpg.Connection):  # type: ignore[misc]  # asyncpg is untyped
+class QuickCloseConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg is untyped
     """asyncpg's. SQLAlchemy closes it after a call that took too long, and would give the server two seconds for that.
 
     No time at all would leave the statement running: the server is told to cancel it, on another connection.

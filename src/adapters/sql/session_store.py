@@ -40,7 +40,7 @@ class SqlSessionStore(SessionStore):
         if not limit:
             return 0
         with suppress(StoreUnavailable):  # the user is logged in: what is too much gives way to the next login
-            excess = beyond_limit(await self.of_user(session.user_id), limit, session.created_at)
+            excess = beyond_limit(await self.list_for_user(session.user_id), limit, session.created_at)
             return await self._end(excess, EndReason.REPLACED, session.created_at)
         return 0
 
@@ -52,7 +52,7 @@ class SqlSessionStore(SessionStore):
         """See SessionStore."""
         await self._database.write(partial(_touch, session=session))
 
-    async def of_user(self, user_id: str) -> list[Session]:
+    async def list_for_user(self, user_id: str) -> list[Session]:
         """See SessionStore."""
         return await self._database.read(partial(_of_user, user_id=user_id))
 
@@ -97,7 +97,7 @@ def _touch(connection: Connection, session: Session) -> None:
     seen = {
         "last_seen_at": session.last_seen_at,
         "idle_expires_at": session.idle_expires_at,
-        "forget_at": session.forget_at,
+        "forget_at": session.retain_until,
     }
     connection.execute(update(sessions).where(_is_open(session)).values(seen))
 
@@ -110,7 +110,7 @@ def _of_user(connection: Connection, user_id: str) -> list[Session]:
 def _end(connection: Connection, ending: Sequence[Session], reason: EndReason, now: datetime) -> int:
     ended = 0
     for session in ending:
-        values = {"end_reason": reason.value, "forget_at": session.end(reason, now).forget_at}
+        values = {"end_reason": reason.value, "forget_at": session.end(reason, now).retain_until}
         ended += connection.execute(update(sessions).where(_is_open(session)).values(values)).rowcount
     return ended
 
@@ -159,5 +159,5 @@ def row_of(session: Session) -> dict[str, Any]:
         "last_seen_at": session.last_seen_at,
         "idle_expires_at": session.idle_expires_at,
         "expires_at": session.expires_at,
-        "forget_at": session.forget_at,
+        "forget_at": session.retain_until,
     }

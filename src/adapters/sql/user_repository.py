@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, select, update
 from uuid_utils import uuid7
 
-from adapters.sql.database import Database, Overtaken
+from adapters.sql.database import ConcurrentChange, Database
 from adapters.sql.tables import accounts, unionid_conflicts, users
 from adapters.sql.upsert import insert_new, upsert
 from adapters.sql.user_merge import lock, merge_rows, merged_into
@@ -87,7 +87,7 @@ def _create(connection: Connection, identity: Identity, now: datetime) -> tuple[
     is_new = insert_new(connection, users, _row(user))
     owner = user if is_new else _owner_of_unionid(connection, identity.unionid)
     if owner is None:
-        raise Overtaken
+        raise ConcurrentChange
     if insert_new(connection, accounts, {**_account(identity), "user_id": owner.id, "created_at": now}):
         return owner, is_new
     if is_new:  # another login of this account was faster
@@ -99,7 +99,7 @@ def _add_unionid(connection: Connection, identity: Identity, now: datetime) -> U
     """Return the account's user, with the unionid; if they cannot have it, record the conflict."""
     user = _owner_of_account(connection, identity)
     if user is None:
-        raise Overtaken
+        raise ConcurrentChange
     if identity.unionid in (None, user.unionid):
         return user
     owner = _owner_of_unionid(connection, identity.unionid)
@@ -110,7 +110,7 @@ def _add_unionid(connection: Connection, identity: Identity, now: datetime) -> U
         return user.as_blocked_as(owner)
     nameless = update(users).where(users.c.id == user.id, users.c.unionid.is_(None))
     if not connection.execute(nameless.values(unionid=identity.unionid, updated_at=now)).rowcount:
-        raise Overtaken
+        raise ConcurrentChange
     return replace(user, unionid=identity.unionid, updated_at=now)
 
 

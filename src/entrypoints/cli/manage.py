@@ -15,7 +15,7 @@ def list_sessions(user_id: str) -> None:
     from entrypoints.answers import SessionList
     from entrypoints.cli.running import run, show
 
-    show(SessionList.of(run(lambda container: container.sessions().of_user(user_id))))
+    show(SessionList.of(run(lambda container: container.sessions().list_for_user(user_id))))
 
 
 @sessions.command()
@@ -54,7 +54,7 @@ def show_user(user_id: str) -> None:
     from entrypoints.cli.running import run, show
 
     user = run(lambda container: container.users().get(user_id))
-    live = run(lambda container: container.sessions().of_user(user_id))
+    live = run(lambda container: container.sessions().list_for_user(user_id))
     blocked = {"blocked_at": user.blocked_at} if user.blocked_at else {}
     show({"user": UserAnswer.of(user), **blocked, "sessions": SessionList.of(live).sessions})
 

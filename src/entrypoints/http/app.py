@@ -17,7 +17,6 @@ from application.users import Users
 from domain.errors import RequestInvalid
 from entrypoints.buffered_counter import flushing
 from entrypoints.container import OpenContainer
-from entrypoints.counted import CountedLogin, CountedSessions
 from entrypoints.http import auth, docs, login, me, oauth, operations, sessions, wechat
 from entrypoints.http.caller import CallerRequest, client_of, provide_session
 from entrypoints.http.contract import PROBLEM_JSON
@@ -27,6 +26,7 @@ from entrypoints.http.raw import RawResponse
 from entrypoints.http.request_ids import HEADER, identified, request_id_of
 from entrypoints.http.security_headers import with_security_headers
 from entrypoints.http.traffic import counted
+from entrypoints.instrumented import InstrumentedLogin, InstrumentedSessions
 from entrypoints.log import log
 from entrypoints.problems import NO_STORE, Problem
 from entrypoints.purge import purging
@@ -56,7 +56,7 @@ def create_app(
         async with open_container() as container:
             app.state.container = container
             app.state.lifecycle = lifecycle
-            app.state.sessions = container.counted_sessions()
+            app.state.sessions = container.instrumented_sessions()
             async with purging(container.database_sessions()), flushing(container.metrics().session_checks):
                 yield
 
@@ -83,7 +83,7 @@ def create_app(
     routes = with_security_headers(counted(app.asgi_handler))
     if trusted_proxies:
         routes = ProxyHeadersMiddleware(routes, list(trusted_proxies))  # type: ignore[arg-type, assignment]  # ASGI, typed twice
-    routes = auth.answered_before(identified(routes))
+    routes = auth.forward_auth(identified(routes))
     app.asgi_handler = bounded(tracing.requests(routes) if tracing else routes, out_of_bounds, lifecycle)
     return app
 
@@ -99,14 +99,14 @@ def out_of_bounds(scope: Scope, status: int, detail: str) -> RawResponse:
     return RawResponse.json(status, problem, headers, PROBLEM_JSON)
 
 
-def provide_login(state: State) -> CountedLogin:
+def provide_login(state: State) -> InstrumentedLogin:
     """The login use case."""
-    return state.container.counted_login()  # type: ignore[no-any-return]  # app.state is untyped
+    return state.container.instrumented_login()  # type: ignore[no-any-return]  # app.state is untyped
 
 
-def provide_sessions(state: State) -> CountedSessions:
+def provide_sessions(state: State) -> InstrumentedSessions:
     """The sessions' use cases."""
-    return state.container.counted_sessions()  # type: ignore[no-any-return]  # app.state is untyped
+    return state.container.instrumented_sessions()  # type: ignore[no-any-return]  # app.state is untyped
 
 
 def provide_users(state: State) -> Users:

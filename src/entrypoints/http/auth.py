@@ -8,23 +8,23 @@ from structlog.contextvars import bound_contextvars
 
 from domain.errors import WxLoginError
 from domain.session import Session
-from entrypoints.counted import CountedSessions
 from entrypoints.http.caller import token_of
 from entrypoints.http.contract import PROBLEM_JSON
 from entrypoints.http.raw import RawHeaders, RawResponse
 from entrypoints.http.request_ids import request_id_of
+from entrypoints.instrumented import InstrumentedSessions
 from entrypoints.log import log, log_error
 from entrypoints.problems import DEFECT, NO_STORE, Problem, headers_of, outcome_of
 
 PATHS = ("/auth", "/auth/")
 
 
-def answered_before(app: ASGIApp) -> ASGIApp:
+def forward_auth(app: ASGIApp) -> ASGIApp:
     """Return `app`, with /auth answered before its router and middleware see the request."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in PATHS:
-            sessions: CountedSessions = scope["litestar_app"].state.sessions
+            sessions: InstrumentedSessions = scope["litestar_app"].state.sessions
             answer = await check(scope["headers"], sessions)
             await answer.send(send)
         else:
@@ -33,7 +33,7 @@ def answered_before(app: ASGIApp) -> ASGIApp:
     return application
 
 
-async def check(headers: RawHeaders, sessions: CountedSessions) -> RawResponse:
+async def check(headers: RawHeaders, sessions: InstrumentedSessions) -> RawResponse:
     """Return 204 with the caller's identity in headers that a gateway copies, or the problem."""
     try:
         return RawResponse(204, _identity(await sessions.authenticate(token_of(headers))))

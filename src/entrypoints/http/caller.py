@@ -13,8 +13,8 @@ from litestar.types import Scope
 from application.rate_limits import LoginQuota
 from domain.errors import RequestInvalid
 from domain.session import Client, Session
-from entrypoints.counted import CountedSessions
 from entrypoints.http.raw import RawHeaders, header_of
+from entrypoints.instrumented import InstrumentedSessions
 from entrypoints.problems import rate_limit_headers
 
 USER_AGENT_LENGTH = 256
@@ -50,7 +50,7 @@ def token_of(headers: RawHeaders) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-async def provide_session(request: CallerRequest, sessions: NamedDependency[CountedSessions]) -> Session:
+async def provide_session(request: CallerRequest, sessions: NamedDependency[InstrumentedSessions]) -> Session:
     """Return the live session that the request's token opens. Raises as `token_of` and `Sessions.authenticate`."""
     return await sessions.authenticate(token_of(request.scope["headers"]))
 

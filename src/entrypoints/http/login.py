@@ -26,10 +26,10 @@ from domain.errors import (
     WxLoginError,
 )
 from entrypoints.answers import SecretStruct
-from entrypoints.counted import CountedLogin
 from entrypoints.http.caller import CallerRequest, admit, client_of, hinted_appid, token_of
 from entrypoints.http.contract import RATE_LIMITED, codes_by_status
 from entrypoints.http.errors import AnyRequest, as_error, route_of
+from entrypoints.instrumented import InstrumentedLogin
 from entrypoints.log import log, log_failed_login, log_login
 from entrypoints.problems import NO_STORE, headers_of, outcome_of
 
@@ -107,7 +107,7 @@ def _answer(answer: ArticleAnswer, status: int = 200, headers: Mapping[str, str]
     response_headers=RATE_LIMITED,
 )
 async def log_in(
-    request: CallerRequest, login: NamedDependency[CountedLogin], data: JSONBody[LoginRequest | None] = None
+    request: CallerRequest, login: NamedDependency[InstrumentedLogin], data: JSONBody[LoginRequest | None] = None
 ) -> Response[ArticleAnswer]:
     """Log in with the code of wx.login().
 

@@ -18,10 +18,10 @@ from domain.identity import AppId
 from domain.session import Session
 from entrypoints.answers import SecretStruct
 from entrypoints.container import Container
-from entrypoints.counted import CountedSessions
 from entrypoints.http.caller import CallerRequest, address_of, network_of
 from entrypoints.http.contract import CLIENT, problems
 from entrypoints.http.errors import AnyRequest, as_error, route_of
+from entrypoints.instrumented import InstrumentedSessions
 from entrypoints.log import log, log_error, log_session
 from entrypoints.problems import NO_STORE, headers_of
 
@@ -158,7 +158,7 @@ REFUSALS: dict[str, Any] = {
 
 @post("/introspect", **REFUSALS)
 async def introspect(
-    data: URLEncodedBody[TokenRequest], client: NamedDependency[Client], sessions: NamedDependency[CountedSessions]
+    data: URLEncodedBody[TokenRequest], client: NamedDependency[Client], sessions: NamedDependency[InstrumentedSessions]
 ) -> Introspection:
     """Return whose token it is, and count this as use of its session. Tokens of other apps are inactive."""
     try:
@@ -172,7 +172,7 @@ async def revoke(
     request: CallerRequest,
     data: URLEncodedBody[TokenRequest],
     client: NamedDependency[Client],
-    sessions: NamedDependency[CountedSessions],
+    sessions: NamedDependency[InstrumentedSessions],
 ) -> Response[bytes]:
     """Log out the session that the token opens; 200 also when it opens none (RFC 7009 section 2.2)."""
     if revoked := await sessions.revoke(data.token, client.apps):

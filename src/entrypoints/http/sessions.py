@@ -8,10 +8,10 @@ from application.login import LoginRequest
 from domain.errors import RequestInvalid
 from domain.session import Session
 from entrypoints.answers import LoginAnswer, SessionAnswer, SessionList
-from entrypoints.counted import CountedLogin, CountedSessions
 from entrypoints.http.caller import CallerRequest, admit, client_of, hinted_appid, token_of
 from entrypoints.http.contract import LOGIN_ERRORS, RATE_LIMITED, problems, signed_in
 from entrypoints.http.errors import LOGIN_EXCEPTION_HANDLERS
+from entrypoints.instrumented import InstrumentedLogin, InstrumentedSessions
 from entrypoints.log import log_login, log_session
 
 
@@ -19,7 +19,7 @@ from entrypoints.log import log_login, log_session
 async def log_in(
     data: JSONBody[LoginRequest],
     request: CallerRequest,
-    login: NamedDependency[CountedLogin],
+    login: NamedDependency[InstrumentedLogin],
 ) -> Response[LoginAnswer]:
     """Log in with the code of wx.login(). Keep the token: it is shown once."""
     held = token_of(request.scope["headers"])
@@ -30,9 +30,11 @@ async def log_in(
 
 
 @get(**signed_in())
-async def list_sessions(session: NamedDependency[Session], sessions: NamedDependency[CountedSessions]) -> SessionList:
+async def list_sessions(
+    session: NamedDependency[Session], sessions: NamedDependency[InstrumentedSessions]
+) -> SessionList:
     """Every device that the user is logged in on, newest first."""
-    return SessionList.of(await sessions.of_user(session.user_id), current=session.id)
+    return SessionList.of(await sessions.list_for_user(session.user_id), current=session.id)
 
 
 @get("/current", sync_to_thread=False, **signed_in())
@@ -43,7 +45,7 @@ def show_current(session: NamedDependency[Session]) -> SessionAnswer:
 
 @delete("/current", **signed_in())
 async def log_out(
-    request: CallerRequest, session: NamedDependency[Session], sessions: NamedDependency[CountedSessions]
+    request: CallerRequest, session: NamedDependency[Session], sessions: NamedDependency[InstrumentedSessions]
 ) -> None:
     """Log out here."""
     log_session("logout", await sessions.end(session.id), ip=client_of(request.scope).ip)
@@ -54,7 +56,7 @@ async def log_out_device(
     request: CallerRequest,
     session_id: FromPath[str],
     session: NamedDependency[Session],
-    sessions: NamedDependency[CountedSessions],
+    sessions: NamedDependency[InstrumentedSessions],
 ) -> None:
     """Log out on one device."""
     ended = await sessions.end(session_id, user_id=session.user_id)
@@ -63,7 +65,7 @@ async def log_out_device(
 
 @delete(**signed_in())
 async def log_out_everywhere(
-    request: CallerRequest, session: NamedDependency[Session], sessions: NamedDependency[CountedSessions]
+    request: CallerRequest, session: NamedDependency[Session], sessions: NamedDependency[InstrumentedSessions]
 ) -> None:
     """Log out on every device."""
     ended = await sessions.end_all(session.user_id)

@@ -32,7 +32,7 @@ class Signed(SecretStruct, frozen=True, rename="camel"):
     signature: str
 
 
-class Questioned(SecretStruct, frozen=True, rename="camel"):
+class EncryptedDataCheck(SecretStruct, frozen=True, rename="camel"):
     """Encrypted data, as it came."""
 
     encrypted_data: str
@@ -44,7 +44,7 @@ class Validity(msgspec.Struct, frozen=True):
     valid: bool
 
 
-class Genuineness(msgspec.Struct, frozen=True):
+class EncryptedDataOrigin(msgspec.Struct, frozen=True):
     """Whether WeChat made the data, and when."""
 
     valid: bool
@@ -71,11 +71,11 @@ async def verify(
 
 @post("/check", status_code=200, **signed_in(RequestInvalid, *PLATFORM_ERRORS))
 async def check(
-    data: JSONBody[Questioned], session: NamedDependency[Session], client_data: NamedDependency[ClientData]
-) -> Genuineness:
+    data: JSONBody[EncryptedDataCheck], session: NamedDependency[Session], client_data: NamedDependency[ClientData]
+) -> EncryptedDataOrigin:
     """Ask WeChat whether it made `encryptedData`, in the last three days; it knows that of phone numbers only."""
     created_at = await client_data.encrypted_at(session, data.encrypted_data)
-    return Genuineness(created_at is not None, created_at)
+    return EncryptedDataOrigin(created_at is not None, created_at)
 
 
 @get("/session-key", **signed_in(*PLATFORM_ERRORS))

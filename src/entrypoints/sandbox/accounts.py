@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from entrypoints.sandbox.crypto import key_signature
 from entrypoints.sandbox.errors import WeChatError, require
-from entrypoints.sandbox.memory import Recent
+from entrypoints.sandbox.lru import LruDict
 
 ACCOUNTS_REMEMBERED = 100_000
 SESSION_KEY_LIFE_SECONDS = 3 * 24 * 3600
@@ -49,7 +49,7 @@ class Accounts:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._accounts: Recent[tuple[str, str], Account] = Recent(ACCOUNTS_REMEMBERED)
+        self._accounts: LruDict[tuple[str, str], Account] = LruDict(ACCOUNTS_REMEMBERED)
 
     def get(self, appid: str, openid: str) -> Account:
         """The account, which is there from now on when it was not."""

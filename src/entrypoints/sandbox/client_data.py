@@ -11,7 +11,7 @@ import msgspec
 from entrypoints.sandbox.accounts import Accounts
 from entrypoints.sandbox.crypto import data_signature, encrypt
 from entrypoints.sandbox.errors import WeChatError, require
-from entrypoints.sandbox.memory import Recent
+from entrypoints.sandbox.lru import LruDict
 
 MEMORY_SECONDS = 3 * 24 * 3600
 HASHES_REMEMBERED = 100_000
@@ -26,7 +26,7 @@ class ClientData:
     def __init__(self, now: Callable[[], float], accounts: Accounts) -> None:
         self._now = now
         self._accounts = accounts
-        self._made: Recent[tuple[str, str], float] = Recent(HASHES_REMEMBERED)
+        self._made: LruDict[tuple[str, str], float] = LruDict(HASHES_REMEMBERED)
 
     def encrypt(self, appid: str, openid: str, data: Mapping[str, object]) -> dict[str, str]:
         """What wx.getUserInfo() gives a client under the account's current session_key.

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from entrypoints.sandbox.accounts import Accounts
 from entrypoints.sandbox.errors import MisuseError, WeChatError, require
-from entrypoints.sandbox.memory import Recent
+from entrypoints.sandbox.lru import LruDict
 
 PAYMENT_LIFE_SECONDS = 300
 PAYMENTS_REMEMBERED = 10_000
@@ -28,7 +28,7 @@ class Payments:
     def __init__(self, now: Callable[[], float], accounts: Accounts) -> None:
         self._now = now
         self._accounts = accounts
-        self._payments: Recent[tuple[str, ...], Payment] = Recent(PAYMENTS_REMEMBERED)
+        self._payments: LruDict[tuple[str, ...], Payment] = LruDict(PAYMENTS_REMEMBERED)
 
     def pay(
         self, appid: str, openid: str, transaction_id: str | None, mch_id: str | None, out_trade_no: str | None

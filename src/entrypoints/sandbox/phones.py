@@ -45,7 +45,7 @@ class Phones:
 
         Raises MisuseError for what is neither `13800138000` nor `+8613800138000`.
         """
-        number = parse(phone) if phone is not None else made_up(f"{appid} {openid or secrets.token_hex()}")
+        number = parse(phone) if phone is not None else generate_phone(f"{appid} {openid or secrets.token_hex()}")
         return self._codes.issue(appid, PhoneOrder(number, openid))
 
     def number(self, appid: str, code: str, openid: str) -> dict[str, object]:
@@ -74,6 +74,6 @@ def parse(phone: str) -> Phone:
     return Phone(parts[1], parts[2])
 
 
-def made_up(whose: str) -> Phone:
+def generate_phone(whose: str) -> Phone:
     """A mainland number, the same every time."""
     return Phone("86", f"13{int(sha256(whose.encode()).hexdigest(), 16) % 10**9:09}")

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from entrypoints.sandbox.errors import WeChatError
-from entrypoints.sandbox.memory import Recent
+from entrypoints.sandbox.lru import LruDict
 
 MINUTE, DAY = 60, 24 * 3600
 BEIJING = 8 * 3600
@@ -29,7 +29,7 @@ class Limit:
         self._limit = limit
         self._period = period
         self._errcode = errcode
-        self._counts: Recent[str, tuple[int, int]] = Recent(COUNTS_REMEMBERED)
+        self._counts: LruDict[str, tuple[int, int]] = LruDict(COUNTS_REMEMBERED)
 
     def count(self, key: str) -> None:
         """Once more. Raises WeChatError when that is too often; such a time does not count."""

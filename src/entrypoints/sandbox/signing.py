@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from entrypoints.sandbox.errors import WeChatError, require
-from entrypoints.sandbox.memory import Recent
+from entrypoints.sandbox.lru import LruDict
 from entrypoints.sandbox.requests import Request
 from entrypoints.sandbox.signing_keys import Platform, load_public_key, seal, unseal, verify
 
@@ -64,7 +64,7 @@ class Signing:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._apps: Recent[str, SigningApp] = Recent(APPS_REMEMBERED)
+        self._apps: LruDict[str, SigningApp] = LruDict(APPS_REMEMBERED)
         self._platform = Platform()
 
     def register(self, order: SigningOrder) -> dict[str, str]:

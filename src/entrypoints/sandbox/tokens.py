@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from entrypoints.sandbox.apps import Apps
 from entrypoints.sandbox.errors import WeChatError, require
-from entrypoints.sandbox.memory import Recent
+from entrypoints.sandbox.lru import LruDict
 from entrypoints.sandbox.quotas import DAY, MINUTE, Limit
 
 TOKEN_LIFE_SECONDS = 7200
@@ -53,8 +53,8 @@ class AccessTokens:
     def __init__(self, now: Callable[[], float], apps: Apps) -> None:
         self._now = now
         self._apps = apps
-        self._tokens: Recent[str, AccessToken] = Recent(TOKENS_REMEMBERED)
-        self._issued: Recent[str, Issued] = Recent(APPS_REMEMBERED)
+        self._tokens: LruDict[str, AccessToken] = LruDict(TOKENS_REMEMBERED)
+        self._issued: LruDict[str, Issued] = LruDict(APPS_REMEMBERED)
         self._stable_limits = (Limit(now, 10_000, MINUTE, 45011), Limit(now, 500_000, DAY, 45009))
         self._forced_limit = Limit(now, 20, DAY, 45009)
         self._legacy_limit = Limit(now, 2_000, DAY, 45009)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from entrypoints.sandbox.accounts import new_key
-from entrypoints.sandbox.memory import Recent
+from entrypoints.sandbox.lru import LruDict
 
 KEY_LIFE_SECONDS = 3600
 KEYS_SHOWN = 3
@@ -30,7 +30,7 @@ class UserKeys:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._keys: Recent[tuple[str, str], deque[UserKey]] = Recent(ACCOUNTS_REMEMBERED)
+        self._keys: LruDict[tuple[str, str], deque[UserKey]] = LruDict(ACCOUNTS_REMEMBERED)
 
     def latest(self, appid: str, openid: str) -> dict[str, object]:
         """What UserCryptoManager.getLatestUserKey() gives the client; expireTime is in Unix seconds."""

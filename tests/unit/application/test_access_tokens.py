@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from adapters.memory.token_issuer import MemoryTokenIssuer
-from adapters.memory.token_store import MemoryTokenStore
+from adapters.memory.access_token_issuer import MemoryAccessTokenIssuer
+from adapters.memory.access_token_store import MemoryAccessTokenStore
 from application.access_tokens import AccessTokens
-from domain.access_token import AccessToken, TokenState
+from domain.access_token import AccessToken, AccessTokenState
 from domain.errors import AppMisconfigured, RateLimited, StoreUnavailable, WeChatUnavailable, WxLoginError
 from domain.identity import AppId
 from support.clock import Clock
@@ -24,7 +24,7 @@ LIFETIME = timedelta(hours=2)
 A_RID = "6374a1b2-0c3d4e5f-12ab34cd"
 
 
-class Issuer(MemoryTokenIssuer):
+class Issuer(MemoryAccessTokenIssuer):
     """WeChat without WeChat: it counts who asks, and refuses, forgets or waits when it is told to."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Issuer(MemoryTokenIssuer):
         self.open.set()
 
     async def issue_token(self, appid: AppId, now: datetime) -> AccessToken:
-        """See TokenIssuer."""
+        """See AccessTokenIssuer."""
         self.asked += 1
         await self.open.wait()
         if self.error:
@@ -48,7 +48,7 @@ class Issuer(MemoryTokenIssuer):
         del self._newest[appid]
 
 
-class Store(MemoryTokenStore):
+class Store(MemoryAccessTokenStore):
     """A token store that counts its reads, and that can be down."""
 
     def __init__(self) -> None:
@@ -56,20 +56,20 @@ class Store(MemoryTokenStore):
         self.loaded = 0
         self.is_down = False
 
-    async def load(self, appid: AppId) -> TokenState:
-        """See TokenStore."""
+    async def load(self, appid: AppId) -> AccessTokenState:
+        """See AccessTokenStore."""
         self.loaded += 1
         self._answer()
         return await super().load(appid)
 
     async def acquire(self, appid: AppId, holder: str, now: datetime, lease: timedelta) -> bool:
-        """See TokenStore."""
+        """See AccessTokenStore."""
         self._answer()
         await asyncio.sleep(0)
         return await super().acquire(appid, holder, now, lease)
 
-    async def release(self, appid: AppId, holder: str, state: TokenState) -> None:
-        """See TokenStore."""
+    async def release(self, appid: AppId, holder: str, state: AccessTokenState) -> None:
+        """See AccessTokenStore."""
         self._answer()
         await super().release(appid, holder, state)
 
@@ -81,8 +81,8 @@ class Store(MemoryTokenStore):
 class OneWay(Store):
     """A token store that is gone when a token is to be kept."""
 
-    async def release(self, appid: AppId, holder: str, state: TokenState) -> None:  # noqa: ARG002  # it keeps nothing
-        """See TokenStore."""
+    async def release(self, appid: AppId, holder: str, state: AccessTokenState) -> None:  # noqa: ARG002  # it keeps nothing
+        """See AccessTokenStore."""
         raise StoreUnavailable
 
 
@@ -282,7 +282,7 @@ async def test_a_token_that_another_process_fetched_meanwhile_ends_the_waiting(
     waiting = [asyncio.create_task(process().get(APP)) for _ in range(3)]
     await others_run()
     theirs = AccessToken("theirs", clock.now + LIFETIME)
-    await tokens_store.release(APP, "another process", TokenState(theirs))
+    await tokens_store.release(APP, "another process", AccessTokenState(theirs))
 
     assert await asyncio.wait_for(asyncio.gather(*waiting), timeout=5) == [theirs] * 3
     assert issuer.asked == 0
@@ -472,7 +472,7 @@ async def test_closing_keeps_the_token_that_is_shared(
     await soon(lambda: issuer.asked == 2)
     await stopped.aclose()
 
-    assert await tokens_store.load(APP) == TokenState(old)
+    assert await tokens_store.load(APP) == AccessTokenState(old)
 
 
 async def test_credentials_are_proved_by_wechat_alone(
@@ -497,7 +497,7 @@ async def test_a_token_that_is_nearly_over_when_it_comes_is_asked_for_again(
     """A shared token that is due serves, and is not taken for the next one."""
     old = AccessToken("old", clock.now + left)
     await tokens_store.acquire(APP, "a process", clock.now, LEASE)
-    await tokens_store.release(APP, "a process", TokenState(old))
+    await tokens_store.release(APP, "a process", AccessTokenState(old))
     first = await tokens.get(APP)
     await soon(lambda: not tokens._fetching)
 

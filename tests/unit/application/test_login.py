@@ -174,7 +174,7 @@ async def test_a_code_works_once(service: Service) -> None:
     with pytest.raises(CodeUsed):
         await service.log_in(request)
 
-    assert await service.store.of_user(first.user.id) == [first.session]
+    assert await service.store.list_for_user(first.user.id) == [first.session]
 
 
 @pytest.mark.parametrize("error", [WeChatUnavailable, WeChatBadAnswer, RateLimited, CodeInvalid])
@@ -319,7 +319,7 @@ async def test_a_login_that_a_store_fails_leaves_no_session(clock: Clock) -> Non
     user, is_new = await service.users.find_or_create(ANN, clock.now)
 
     assert not is_new
-    assert await service.store.of_user(user.id) == []
+    assert await service.store.list_for_user(user.id) == []
 
 
 async def test_no_secret_is_shown(clock: Clock) -> None:
@@ -338,11 +338,11 @@ async def test_a_blocked_user_gets_no_session(service: Service, clock: Clock) ->
     """Whom an operator blocked is refused, and no session starts; once let in again they log in as before."""
     user = (await service.log_in(service.request())).user
     await service.users.block(user.id, clock.now)
-    before = await service.store.of_user(user.id)
+    before = await service.store.list_for_user(user.id)
     with pytest.raises(UserBlocked):
         await service.log_in(service.request())
 
-    assert await service.store.of_user(user.id) == before
+    assert await service.store.list_for_user(user.id) == before
     await service.users.block(user.id, None)
     assert (await service.log_in(service.request())).user.id == user.id
 

@@ -62,8 +62,8 @@ async def test_whoever_is_logged_in_stays_so(world: World) -> None:
 
     assert merged.sessions == 2
     assert {await world.whose(token) for token in (first, second, third)} == {into.id}
-    assert len(await world.sessions.of_user(into.id)) == 3
-    assert await world.sessions.of_user(one.id) == []
+    assert len(await world.sessions.list_for_user(into.id)) == 3
+    assert await world.sessions.list_for_user(one.id) == []
     with pytest.raises(SessionEnded):
         await world.whose(ended)
 
@@ -119,7 +119,7 @@ async def test_a_user_is_not_merged_into_themselves(world: World) -> None:
         await world.merge(ann.id, ann.id)
 
     assert await world.whose(token) == ann.id
-    assert len(await world.sessions.of_user(ann.id)) == 1
+    assert len(await world.sessions.list_for_user(ann.id)) == 1
 
 
 async def test_an_interrupted_merge_is_finished_by_the_same_command(world: World) -> None:
@@ -144,7 +144,7 @@ async def test_sessions_follow_a_chain_of_merges(world: World) -> None:
     await world.merge(third.id, first.id)
 
     assert {await world.whose(token) for token in (one, two, three)} == {second.id}
-    assert len(await world.sessions.of_user(second.id)) == 3
+    assert len(await world.sessions.list_for_user(second.id)) == 3
     assert {(await world.users.get(user.id)).id for user in (first, second, third)} == {second.id}
 
 

@@ -174,7 +174,7 @@ async def test_a_users_sessions_are_listed_newest_first(sessions: Sessions, star
         live.append((await start()).session)
     await start("bob")
 
-    assert await sessions.of_user("ann") == live[::-1]
+    assert await sessions.list_for_user("ann") == live[::-1]
 
 
 async def test_one_session_is_ended(sessions: Sessions, start: Start) -> None:
@@ -182,7 +182,7 @@ async def test_one_session_is_ended(sessions: Sessions, start: Start) -> None:
     first, second = await start(), await start()
     await sessions.end(first.id, user_id="ann")
 
-    assert await sessions.of_user("ann") == [second.session]
+    assert await sessions.list_for_user("ann") == [second.session]
 
 
 async def test_another_users_session_is_not_found(sessions: Sessions, start: Start) -> None:

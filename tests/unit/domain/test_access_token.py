@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.access_token import AccessToken, Refusal, TokenState
+from domain.access_token import AccessToken, AccessTokenState, Refusal
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 MOMENT = timedelta(microseconds=1)
@@ -58,7 +58,7 @@ def test_a_token_is_live_when_it_gets_due() -> None:
 
 def test_a_token_is_not_shown() -> None:
     """Neither the repr nor the str of a token, or of what is known of one, has its value."""
-    state = TokenState(ending_in(timedelta(hours=2)), Refusal("rate_limited", "slower", NOW))
+    state = AccessTokenState(ending_in(timedelta(hours=2)), Refusal("rate_limited", "slower", NOW))
 
     assert state.token
     assert "0secret" not in f"{state!r} {state!s} {state.token!r} {state.token!s}"
@@ -66,4 +66,4 @@ def test_a_token_is_not_shown() -> None:
 
 def test_nothing_is_known_at_first() -> None:
     """Without a word from anybody there is neither a token nor a refusal."""
-    assert TokenState() == TokenState(token=None, refusal=None)
+    assert AccessTokenState() == AccessTokenState(token=None, refusal=None)

@@ -139,21 +139,21 @@ def test_a_session_dies_of_idleness_or_age_to_the_microsecond(last_touch: timede
     end = NOW + min(last_touch + POLICY.idle, POLICY.max_age)
 
     assert session.is_live(end - MOMENT)
-    assert session.live(end - MOMENT) is session
+    assert session.require_live(end - MOMENT) is session
     assert not session.is_live(end)
     with pytest.raises(SessionExpired):
-        session.live(end)
+        session.require_live(end)
 
 
 def test_it_is_forgotten_after_a_week_that_a_session_expired() -> None:
     """For seven days after its end the token of an expired session is told so, then it is just invalid."""
     session = start()
 
-    assert session.forget_at == session.idle_expires_at + WEEK
+    assert session.retain_until == session.idle_expires_at + WEEK
     with pytest.raises(SessionExpired):
-        session.live(session.forget_at - MOMENT)
+        session.require_live(session.retain_until - MOMENT)
     with pytest.raises(TokenInvalid):
-        session.live(session.forget_at)
+        session.require_live(session.retain_until)
 
 
 @given(st.lists(DURATIONS, min_size=1, max_size=8))
@@ -178,9 +178,9 @@ def test_an_ended_session_says_why_until_that_is_forgotten(reason: EndReason, er
 
     assert ended.reason.value == error.code
     with pytest.raises(error):
-        ended.live(ended.forget_at - MOMENT)
+        ended.require_live(ended.retain_until - MOMENT)
     with pytest.raises(TokenInvalid):
-        ended.live(ended.forget_at)
+        ended.require_live(ended.retain_until)
 
 
 @given(age=DURATIONS, max_age=DURATIONS)
@@ -192,7 +192,7 @@ def test_a_reason_is_kept_for_a_week_at_most_and_no_longer_than_the_session_woul
     session = start(SessionPolicy(max_age=max_age))
 
     assert session.end(EndReason.ENDED, NOW + age) == EndedSession(
-        EndReason.ENDED, forget_at=NOW + min(max_age, age + WEEK)
+        EndReason.ENDED, retain_until=NOW + min(max_age, age + WEEK)
     )
 
 

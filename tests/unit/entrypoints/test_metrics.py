@@ -16,14 +16,19 @@ from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
 from application.login import LoginRequest, LoginUseCase
-from application.ports import TokenIssuer
+from application.ports import AccessTokenIssuer
 from application.sessions import Sessions
 from domain.access_token import AccessToken
 from domain.errors import WeChatUnavailable, WxLoginError
 from domain.identity import AppId, Identity
 from domain.rate_limit import RateLimit
 from domain.session import SessionPolicy
-from entrypoints.counted import CountedLogin, CountedRateLimiter, CountedSessions, CountedTokenIssuer
+from entrypoints.instrumented import (
+    InstrumentedAccessTokenIssuer,
+    InstrumentedLogin,
+    InstrumentedRateLimiter,
+    InstrumentedSessions,
+)
 from entrypoints.metrics import DIRECTORY, NO_APP, Metrics, forget_gauges, shared_directory
 from entrypoints.settings import SettingsError
 from support.clock import Clock
@@ -45,8 +50,8 @@ class Counted:
         store = MemorySessionStore()
         apps = frozenset({APP, OTHER_APP})
         login = LoginUseCase(self.wechat, MemoryUserRepository(), store, apps=apps, policy=POLICY, clock=clock)
-        self.sessions = CountedSessions(Sessions(store, policy=POLICY, clock=clock), self.metrics)
-        self.log_in = CountedLogin(login, self.metrics, apps)
+        self.sessions = InstrumentedSessions(Sessions(store, policy=POLICY, clock=clock), self.metrics)
+        self.log_in = InstrumentedLogin(login, self.metrics, apps)
 
     def request(self, identity: Identity = ANN) -> LoginRequest:
         """What a client sends after wx.login()."""
@@ -57,14 +62,14 @@ class Counted:
         return told(self.metrics)
 
 
-class Fetched(TokenIssuer):
+class Fetched(AccessTokenIssuer):
     """A WeChat that gives a token, or an error."""
 
     def __init__(self, error: WxLoginError | None = None) -> None:
         self._error = error
 
     async def issue_token(self, appid: AppId, now: datetime) -> AccessToken:  # noqa: ARG002  # any app's
-        """See TokenIssuer."""
+        """See AccessTokenIssuer."""
         if self._error:
             raise self._error
         return AccessToken("a token", now + timedelta(hours=2))
@@ -156,14 +161,14 @@ async def test_the_sessions_of_a_user_are_told_and_not_counted(counted: Counted)
     """To list sessions is neither a check nor an end."""
     login = await counted.log_in(counted.request())
 
-    assert await counted.sessions.of_user(login.user.id) == [login.session]
+    assert await counted.sessions.list_for_user(login.user.id) == [login.session]
     assert counted.scrape().total("wxlogin_session_checks_total") == 0
 
 
 async def test_refusals_are_counted_by_limit(clock: Clock) -> None:
     """What a limit refuses counts under its name, and nobody's address does."""
     metrics, limit = Metrics(), RateLimit("login", 2, timedelta(minutes=1))
-    limiter = CountedRateLimiter(MemoryRateLimiter(clock), metrics)
+    limiter = InstrumentedRateLimiter(MemoryRateLimiter(clock), metrics)
     for _ in range(5):
         await limiter.take(limit, "192.0.2.1")
 
@@ -174,9 +179,9 @@ async def test_refusals_are_counted_by_limit(clock: Clock) -> None:
 async def test_access_tokens_are_counted_by_outcome(clock: Clock) -> None:
     """A fetch counts for its app, as ok or with the code of the error."""
     metrics = Metrics()
-    await CountedTokenIssuer(Fetched(), metrics).issue_token(APP, clock.now)
+    await InstrumentedAccessTokenIssuer(Fetched(), metrics).issue_token(APP, clock.now)
     with pytest.raises(WeChatUnavailable):
-        await CountedTokenIssuer(Fetched(WeChatUnavailable()), metrics).issue_token(APP, clock.now)
+        await InstrumentedAccessTokenIssuer(Fetched(WeChatUnavailable()), metrics).issue_token(APP, clock.now)
 
     for outcome in ("ok", "wechat_unavailable"):
         assert told(metrics).value("wxlogin_access_token_fetches_total", app=APP.value, outcome=outcome) == 1

@@ -45,7 +45,7 @@ HOLDERS = [
     oauth.TokenRequest(SECRET),
     wechat.Encrypted(SECRET, SECRET),
     wechat.Signed(SECRET, SECRET),
-    wechat.Questioned(SECRET),
+    wechat.EncryptedDataCheck(SECRET),
     SessionKey(SECRET),
     KeyRing(SessionKey(SECRET), SessionKey(SECRET), NOW),
     EncryptKey(1, SECRET, SECRET, NOW, NOW),

@@ -3,7 +3,7 @@
 import pytest
 from redis.asyncio.connection import SSLConnection
 
-from adapters.redis.urls import Place
+from adapters.redis.urls import RedisUrl
 
 SERVER = {"host": "h1", "port": 1}
 
@@ -11,19 +11,19 @@ SERVER = {"host": "h1", "port": 1}
 @pytest.mark.parametrize(
     ("url", "place"),
     [
-        ("redis://h1:1", Place("", [SERVER])),
-        ("redis://h1:1/2", Place("", [{**SERVER, "db": 2}])),
-        ("redis+cluster://h1:1,h2", Place("cluster", [SERVER, {"host": "h2"}])),
-        ("redis+sentinel://h1:1/m", Place("sentinel", [SERVER], "m")),
-        ("redis+sentinel://h1:1/m/2", Place("sentinel", [{**SERVER, "db": 2}], "m")),
-        ("redis+sentinel://h1:1/my%2Fm", Place("sentinel", [SERVER], "my/m")),
-        ("redis+cluster://[::1]:1,h1:1", Place("cluster", [{"host": "::1", "port": 1}, SERVER])),
-        ("rediss+cluster://h1:1", Place("cluster", [{**SERVER, "connection_class": SSLConnection}])),
+        ("redis://h1:1", RedisUrl("", [SERVER])),
+        ("redis://h1:1/2", RedisUrl("", [{**SERVER, "db": 2}])),
+        ("redis+cluster://h1:1,h2", RedisUrl("cluster", [SERVER, {"host": "h2"}])),
+        ("redis+sentinel://h1:1/m", RedisUrl("sentinel", [SERVER], "m")),
+        ("redis+sentinel://h1:1/m/2", RedisUrl("sentinel", [{**SERVER, "db": 2}], "m")),
+        ("redis+sentinel://h1:1/my%2Fm", RedisUrl("sentinel", [SERVER], "my/m")),
+        ("redis+cluster://[::1]:1,h1:1", RedisUrl("cluster", [{"host": "::1", "port": 1}, SERVER])),
+        ("rediss+cluster://h1:1", RedisUrl("cluster", [{**SERVER, "connection_class": SSLConnection}])),
     ],
 )
-def test_a_url_names_servers(url: str, place: Place) -> None:
+def test_a_url_names_servers(url: str, place: RedisUrl) -> None:
     """Each kind of URL is read to the letter."""
-    assert Place.of(url) == place
+    assert RedisUrl.of(url) == place
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_url_names_servers(url: str, place: Place) -> None:
 @pytest.mark.parametrize("password", ["p", "p,a@s", "%2F%40%3A"])
 def test_all_servers_have_the_password(start: str, password: str) -> None:
     """User and password stand once, before the first host, and hold for all; no repr shows them."""
-    place = Place.of(start.format(f"ann:{password}"))
+    place = RedisUrl.of(start.format(f"ann:{password}"))
 
     assert {server["username"] for server in place.servers} == {"ann"}
     assert {server["password"] for server in place.servers} <= {password, "/@:"}
@@ -41,6 +41,6 @@ def test_all_servers_have_the_password(start: str, password: str) -> None:
 
 def test_options_are_everybodys() -> None:
     """What stands behind the question mark holds for all servers."""
-    place = Place.of("redis+sentinel://h1:1,h2:2/m?socket_timeout=0.5&sentinel_password=s")
+    place = RedisUrl.of("redis+sentinel://h1:1,h2:2/m?socket_timeout=0.5&sentinel_password=s")
 
     assert [(each["socket_timeout"], each["sentinel_password"]) for each in place.servers] == [(0.5, "s")] * 2

@@ -8,8 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from adapters.memory.token_issuer import MemoryTokenIssuer
-from adapters.memory.token_store import MemoryTokenStore
+from adapters.memory.access_token_issuer import MemoryAccessTokenIssuer
+from adapters.memory.access_token_store import MemoryAccessTokenStore
 from adapters.wechat.api import WeChatApi
 from adapters.wechat.platform import WeChatPlatform
 from application.access_tokens import AccessTokens
@@ -64,13 +64,13 @@ def reply(body: Any, **headers: str) -> httpx2.Response:
     return httpx2.Response(200, stream=httpx2.ByteStream(content), headers=headers)
 
 
-class Changing(MemoryTokenIssuer):
+class Changing(MemoryAccessTokenIssuer):
     """An issuer whose every token is another one, as when somebody forces new ones."""
 
     error: WxLoginError | None = None
 
     async def issue_token(self, appid: AppId, now: datetime) -> AccessToken:
-        """See TokenIssuer."""
+        """See AccessTokenIssuer."""
         if self.error:
             raise self.error
         self._newest.clear()
@@ -83,7 +83,7 @@ class World:
     def __init__(self, clock: Clock) -> None:
         self.wechat, self.issuer, self.clock = WeChat(), Changing(), clock
         self.api = WeChatApi(httpx2.MockTransport(self.wechat), URL, 3.0)
-        self.tokens = AccessTokens(self.issuer, MemoryTokenStore(), lease=timedelta(seconds=7), clock=clock)
+        self.tokens = AccessTokens(self.issuer, MemoryAccessTokenStore(), lease=timedelta(seconds=7), clock=clock)
         self.platform = WeChatPlatform(self.api, self.tokens, {}, clock)
 
     def answer(self, *answers: Any) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from adapters.wechat.access_token_issuer import WeChatAccessTokenIssuer
 from adapters.wechat.api import WeChatApi
-from adapters.wechat.token_issuer import WeChatTokenIssuer
 from domain.access_token import AccessToken
 from domain.errors import AppMisconfigured, AppUnknown, RateLimited, WeChatBadAnswer, WeChatUnavailable, WxLoginError
 from domain.identity import AppId
@@ -23,12 +23,12 @@ ANSWER = {"access_token": "74_" + "t" * 133, "expires_in": 7200}
 A_RID = "6374a1b2-0c3d4e5f-12ab34cd"
 
 
-def issuer(handler: Callable[[httpx2.Request], httpx2.Response]) -> WeChatTokenIssuer:
+def issuer(handler: Callable[[httpx2.Request], httpx2.Response]) -> WeChatAccessTokenIssuer:
     """An issuer whose WeChat is `handler`."""
-    return WeChatTokenIssuer(WeChatApi(httpx2.MockTransport(handler), "https://api.weixin.qq.com", 3.0), SECRETS)
+    return WeChatAccessTokenIssuer(WeChatApi(httpx2.MockTransport(handler), "https://api.weixin.qq.com", 3.0), SECRETS)
 
 
-def answering(body: Any) -> WeChatTokenIssuer:
+def answering(body: Any) -> WeChatAccessTokenIssuer:
     """An issuer whose WeChat always answers this JSON."""
     return issuer(lambda _request: reply(body))
 

@@ -2,31 +2,31 @@
 
 from datetime import datetime, timedelta
 
-from application.ports import TokenStore
-from domain.access_token import TokenState
+from application.ports import AccessTokenStore
+from domain.access_token import AccessTokenState
 from domain.identity import AppId
 
 
-class MemoryTokenStore(TokenStore):
-    """A TokenStore of one process."""
+class MemoryAccessTokenStore(AccessTokenStore):
+    """An AccessTokenStore of one process."""
 
     def __init__(self) -> None:
-        self._states: dict[AppId, TokenState] = {}
+        self._states: dict[AppId, AccessTokenState] = {}
         self._leases: dict[AppId, tuple[str, datetime]] = {}
 
-    async def load(self, appid: AppId) -> TokenState:
-        """See TokenStore."""
-        return self._states.get(appid, TokenState())
+    async def load(self, appid: AppId) -> AccessTokenState:
+        """See AccessTokenStore."""
+        return self._states.get(appid, AccessTokenState())
 
     async def acquire(self, appid: AppId, holder: str, now: datetime, lease: timedelta) -> bool:
-        """See TokenStore."""
+        """See AccessTokenStore."""
         if appid in self._leases and now < self._leases[appid][1]:
             return False
         self._leases[appid] = (holder, now + lease)
         return True
 
-    async def release(self, appid: AppId, holder: str, state: TokenState) -> None:
-        """See TokenStore."""
+    async def release(self, appid: AppId, holder: str, state: AccessTokenState) -> None:
+        """See AccessTokenStore."""
         if appid in self._leases and self._leases[appid][0] == holder:
             self._states[appid] = state
             del self._leases[appid]

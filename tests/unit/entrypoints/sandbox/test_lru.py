@@ -1,11 +1,11 @@
 """Memory that has a bound."""
 
-from entrypoints.sandbox.memory import Recent
+from entrypoints.sandbox.lru import LruDict
 
 
 def test_the_value_unused_for_longest_gives_way() -> None:
     """A value that was read stays before one that was not."""
-    recent: Recent[str, int] = Recent(2)
+    recent: LruDict[str, int] = LruDict(2)
     recent["a"], recent["b"] = 1, 2
     recent.get("a")
     recent["c"] = 3
@@ -16,7 +16,7 @@ def test_the_value_unused_for_longest_gives_way() -> None:
 
 def test_a_value_is_made_when_it_is_missing() -> None:
     """What is there is not made again."""
-    recent: Recent[str, list[int]] = Recent(2)
+    recent: LruDict[str, list[int]] = LruDict(2)
     recent.get_or_add("a", list).append(1)
 
     assert recent.get_or_add("a", list) == [1]

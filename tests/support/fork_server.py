@@ -23,13 +23,13 @@ from typing import IO
 PRELOADED = ["cli.main", "cli.running", "demo", "doctor", "http.server", "worker"]
 
 
-class Zygote:
+class ForkServer:
     """The process that others are forked from. It has no threads and opens nothing, so that a fork starts clean."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-m", "support.zygote", str(theirs.fileno())]
+        command = [sys.executable, "-m", "support.fork_server", str(theirs.fileno())]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
         self._process = subprocess.Popen(command, env=environment, pass_fds=[theirs.fileno()])
         theirs.close()
@@ -45,7 +45,7 @@ class Zygote:
 
 
 class Launched:
-    """A process that the zygote forked, as subprocess.Popen would show it."""
+    """A process that the fork server forked, as subprocess.Popen would show it."""
 
     def __init__(self, reports: IO[bytes]) -> None:
         self._reports = reports
@@ -78,9 +78,9 @@ class Launched:
 
 
 @cache
-def zygote() -> Zygote:
+def fork_server() -> ForkServer:
     """The one of this test process."""
-    return Zygote()
+    return ForkServer()
 
 
 def main(requests: socket.socket) -> None:

@@ -5,33 +5,33 @@ from functools import partial
 
 from sqlalchemy import Connection, insert, select, update
 
-from adapters.sealing import Sealer
+from adapters.ciphers import FernetCipher
 from adapters.sql.database import Database
 from adapters.sql.tables import access_tokens
-from adapters.token_format import seal, unseal
-from application.ports import TokenStore
-from domain.access_token import TokenState
+from adapters.token_format import decode_state, encode_state
+from application.ports import AccessTokenStore
+from domain.access_token import AccessTokenState
 from domain.identity import AppId
 
 
-class SqlTokenStore(TokenStore):
-    """A TokenStore on the database of the users. Leases go by the hosts' clocks, which have to be synchronised."""
+class SqlAccessTokenStore(AccessTokenStore):
+    """An AccessTokenStore on the database of the users. Leases use the clocks of the hosts, which must agree."""
 
-    def __init__(self, database: Database, sealer: Sealer) -> None:
+    def __init__(self, database: Database, cipher: FernetCipher) -> None:
         self._database = database
-        self._sealer = sealer
+        self._cipher = cipher
 
-    async def load(self, appid: AppId) -> TokenState:
-        """See TokenStore."""
-        return unseal(await self._database.read(partial(_load, appid=appid)), self._sealer)
+    async def load(self, appid: AppId) -> AccessTokenState:
+        """See AccessTokenStore."""
+        return decode_state(await self._database.read(partial(_load, appid=appid)), self._cipher)
 
     async def acquire(self, appid: AppId, holder: str, now: datetime, lease: timedelta) -> bool:
-        """See TokenStore."""
+        """See AccessTokenStore."""
         return await self._database.write(partial(_acquire, appid=appid, holder=holder, now=now, until=now + lease))
 
-    async def release(self, appid: AppId, holder: str, state: TokenState) -> None:
-        """See TokenStore."""
-        sealed = seal(state, self._sealer)
+    async def release(self, appid: AppId, holder: str, state: AccessTokenState) -> None:
+        """See AccessTokenStore."""
+        sealed = encode_state(state, self._cipher)
         await self._database.write(partial(_release, appid=appid, holder=holder, sealed=sealed))
 
 

@@ -7,21 +7,21 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from adapters.wechat.api import WeChatApi, number_in, text_in
-from application.ports import TokenIssuer
+from application.ports import AccessTokenIssuer
 from domain.access_token import AccessToken
 from domain.errors import AppUnknown
 from domain.identity import AppId
 
 
-class WeChatTokenIssuer(TokenIssuer):
-    """The TokenIssuer that WeChat is. `secrets` are the AppSecrets by appid. Never forces a new token."""
+class WeChatAccessTokenIssuer(AccessTokenIssuer):
+    """The AccessTokenIssuer that WeChat is. `secrets` are the AppSecrets by appid. Never forces a new token."""
 
     def __init__(self, api: WeChatApi, secrets: Mapping[AppId, str]) -> None:
         self._api = api
         self._secrets = secrets
 
     async def issue_token(self, appid: AppId, now: datetime) -> AccessToken:
-        """See TokenIssuer."""
+        """See AccessTokenIssuer."""
         if appid not in self._secrets:
             raise AppUnknown
         body = {

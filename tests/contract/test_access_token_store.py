@@ -1,4 +1,4 @@
-"""The promises of TokenStore, on every adapter."""
+"""The promises of AccessTokenStore, on every adapter."""
 
 import asyncio
 import secrets
@@ -10,14 +10,14 @@ from functools import partial
 import pytest
 from cryptography.fernet import Fernet, MultiFernet
 
-from adapters.memory.token_store import MemoryTokenStore
+from adapters.ciphers import FernetCipher
+from adapters.memory.access_token_store import MemoryAccessTokenStore
+from adapters.redis.access_token_store import RedisAccessTokenStore
 from adapters.redis.client import create_client
-from adapters.redis.token_store import RedisTokenStore
-from adapters.sealing import Sealer
+from adapters.sql.access_token_store import SqlAccessTokenStore
 from adapters.sql.database import Database
-from adapters.sql.token_store import SqlTokenStore
-from application.ports import TokenStore
-from domain.access_token import AccessToken, Refusal, TokenState
+from application.ports import AccessTokenStore
+from domain.access_token import AccessToken, AccessTokenState, Refusal
 from domain.errors import Retry, StoreUnavailable
 from domain.identity import AppId
 from support.clock import Clock
@@ -33,7 +33,7 @@ durable = pytest.mark.parametrize("session_place", ["redis", "redis-cluster", *D
 on_redis = pytest.mark.parametrize("session_place", ["redis", "redis-cluster"], indirect=True)
 by_our_clock = pytest.mark.parametrize("session_place", ["memory", *DATABASES], indirect=True)
 
-Open = Callable[[MultiFernet], TokenStore]
+Open = Callable[[MultiFernet], AccessTokenStore]
 
 
 class World:
@@ -55,7 +55,7 @@ class World:
         """Try to get the lease now."""
         return await self.store.acquire(appid, holder, self.clock.now, lease)
 
-    async def keep(self, appid: AppId, state: TokenState, holder: str = "me") -> None:
+    async def keep(self, appid: AppId, state: AccessTokenState, holder: str = "me") -> None:
         """Find this out as `holder`."""
         assert await self.acquire(appid, holder)
         await self.store.release(appid, holder, state)
@@ -65,7 +65,7 @@ class World:
 async def open_world(place: str, clock: Clock) -> AsyncIterator[World]:
     """The store at a place."""
     if place == "memory":
-        store = MemoryTokenStore()
+        store = MemoryAccessTokenStore()
         yield World(lambda _: store, partial(asyncio.sleep, 0, b""), clock)
     elif place.startswith("redis"):
         async with create_client(place) as redis:
@@ -74,7 +74,7 @@ async def open_world(place: str, clock: Clock) -> AsyncIterator[World]:
                 keys = [key async for key in redis.scan_iter(f"*{appid}*")]
                 return b"\n".join([*keys, *[part for key in keys for part in await read_key(redis, key)]])
 
-            yield World(lambda cipher: RedisTokenStore(redis, Sealer(cipher)), read_redis, clock)
+            yield World(lambda cipher: RedisAccessTokenStore(redis, FernetCipher(cipher)), read_redis, clock)
     else:
         async with Database(place) as database:
 
@@ -82,7 +82,7 @@ async def open_world(place: str, clock: Clock) -> AsyncIterator[World]:
                 statement = "SELECT * FROM access_tokens WHERE appid = :appid"
                 return await read_rows(database, {"appid": appid.value}, statement)
 
-            yield World(lambda cipher: SqlTokenStore(database, Sealer(cipher)), read_database, clock)
+            yield World(lambda cipher: SqlAccessTokenStore(database, FernetCipher(cipher)), read_database, clock)
 
 
 @pytest.fixture
@@ -94,16 +94,16 @@ async def world(session_place: str, clock: Clock) -> AsyncIterator[World]:
 
 async def test_nothing_is_known_of_a_new_app(world: World) -> None:
     """Of an app that nobody asked about there is neither a token nor a refusal."""
-    assert await world.store.load(world.app()) == TokenState()
+    assert await world.store.load(world.app()) == AccessTokenState()
 
 
 async def test_what_the_holder_found_out_is_known(world: World) -> None:
     """A token comes back as it went in, with its end to the microsecond, in UTC."""
     appid, token = world.app(), world.token()
-    await world.keep(appid, TokenState(token))
+    await world.keep(appid, AccessTokenState(token))
     found = await world.store.load(appid)
 
-    assert found == TokenState(token)
+    assert found == AccessTokenState(token)
     assert found.token
     assert found.token.expires_at.microsecond == 123456
     assert found.token.expires_at.tzinfo == UTC
@@ -120,7 +120,7 @@ async def test_what_the_holder_found_out_is_known(world: World) -> None:
 @pytest.mark.parametrize("has_token", [True, False], ids=["beside a token", "alone"])
 async def test_a_refusal_is_known_as_it_was_kept(world: World, refusal: Refusal, has_token: bool) -> None:
     """Why there is no new token comes back whole, and leaves the token that there is."""
-    appid, state = world.app(), TokenState(world.token() if has_token else None, refusal)
+    appid, state = world.app(), AccessTokenState(world.token() if has_token else None, refusal)
     await world.keep(appid, state)
 
     assert await world.store.load(appid) == state
@@ -129,7 +129,7 @@ async def test_a_refusal_is_known_as_it_was_kept(world: World, refusal: Refusal,
 async def test_the_longest_token_is_kept(world: World) -> None:
     """A token of 2048 characters beside a long refusal is kept whole."""
     appid, token = world.app(), AccessToken("t" * 2048, world.clock.now)
-    state = TokenState(token, Refusal("wechat_unavailable", "d" * 300, world.clock.now, 2**63, "r" * 26))
+    state = AccessTokenState(token, Refusal("wechat_unavailable", "d" * 300, world.clock.now, 2**63, "r" * 26))
     await world.keep(appid, state)
 
     assert await world.store.load(appid) == state
@@ -138,29 +138,29 @@ async def test_the_longest_token_is_kept(world: World) -> None:
 async def test_what_is_newer_takes_the_place_of_what_was_known(world: World) -> None:
     """The last holder's word is the one that counts, all of it."""
     appid, token = world.app(), world.token()
-    await world.keep(appid, TokenState(world.token(), Refusal("rate_limited", "slower", world.clock.now)))
-    await world.keep(appid, TokenState(token))
+    await world.keep(appid, AccessTokenState(world.token(), Refusal("rate_limited", "slower", world.clock.now)))
+    await world.keep(appid, AccessTokenState(token))
 
-    assert await world.store.load(appid) == TokenState(token)
+    assert await world.store.load(appid) == AccessTokenState(token)
 
 
 async def test_apps_are_told_apart(world: World) -> None:
     """Tokens and leases are of one app, to the letter."""
     one = world.app()
     other = AppId(one.value.upper())
-    await world.keep(one, TokenState(world.token()))
+    await world.keep(one, AccessTokenState(world.token()))
     before = await world.store.load(one)
 
     assert await world.acquire(one)
     assert await world.acquire(other, "somebody else")
-    await world.store.release(other, "somebody else", TokenState(world.token()))
+    await world.store.release(other, "somebody else", AccessTokenState(world.token()))
     assert await world.store.load(one) == before
-    assert await world.store.load(other) not in (before, TokenState())
+    assert await world.store.load(other) not in (before, AccessTokenState())
 
 
 async def test_a_lease_excludes_all_others(world: World) -> None:
     """While one process fetches, no other may, whatever it is called, and what is known stays known."""
-    appid, state = world.app(), TokenState(world.token())
+    appid, state = world.app(), AccessTokenState(world.token())
     await world.keep(appid, state)
 
     assert await world.acquire(appid, "one")
@@ -173,7 +173,7 @@ async def test_a_lease_is_free_after_its_release(world: World) -> None:
     """As soon as the holder is done, the next one may fetch."""
     appid = world.app()
     for holder in ("one", "another", "one"):
-        await world.keep(appid, TokenState(world.token()), holder)
+        await world.keep(appid, AccessTokenState(world.token()), holder)
 
     assert await world.acquire(appid, "a third")
 
@@ -215,11 +215,11 @@ async def becomes_free(world: World, appid: AppId) -> bool:
 @pytest.mark.parametrize("is_held", [True, False], ids=["held by another", "free"])
 async def test_a_stranger_releases_nothing(world: World, is_held: bool) -> None:
     """Who does not hold the lease changes neither what is known nor who may fetch."""
-    appid, state = world.app(), TokenState(world.token())
+    appid, state = world.app(), AccessTokenState(world.token())
     await world.keep(appid, state)
     if is_held:
         await world.acquire(appid, "the holder")
-    await world.store.release(appid, "a stranger", TokenState(world.token()))
+    await world.store.release(appid, "a stranger", AccessTokenState(world.token()))
 
     assert await world.store.load(appid) == state
     assert await world.acquire(appid, "another") is not is_held
@@ -228,15 +228,15 @@ async def test_a_stranger_releases_nothing(world: World, is_held: bool) -> None:
 @by_our_clock
 async def test_a_holder_that_was_too_slow_releases_nothing(world: World) -> None:
     """Whoever took over the lease decides: the late answer of the one before is dropped."""
-    appid, state = world.app(), TokenState(world.token())
+    appid, state = world.app(), AccessTokenState(world.token())
     await world.acquire(appid, "slow")
     world.clock.advance(seconds=LEASE.total_seconds())
     await world.acquire(appid, "next")
-    await world.store.release(appid, "slow", TokenState(world.token()))
+    await world.store.release(appid, "slow", AccessTokenState(world.token()))
     meanwhile = await world.store.load(appid)
     await world.store.release(appid, "next", state)
 
-    assert meanwhile == TokenState()
+    assert meanwhile == AccessTokenState()
     assert await world.store.load(appid) == state
 
 
@@ -245,7 +245,7 @@ async def test_one_of_many_at_once_gets_the_lease(world: World, is_known: bool) 
     """Of twenty processes that want to fetch at once exactly one may, the first time too, and none fails."""
     appid = world.app()
     if is_known:
-        await world.keep(appid, TokenState(world.token()))
+        await world.keep(appid, AccessTokenState(world.token()))
     answers = await asyncio.gather(*(world.acquire(appid, f"process {number}") for number in range(20)))
 
     assert sorted(answers) == [False] * 19 + [True]
@@ -254,7 +254,7 @@ async def test_one_of_many_at_once_gets_the_lease(world: World, is_known: bool) 
 @durable
 async def test_tokens_survive_a_restart(world: World) -> None:
     """Another store on the same server knows the same, and respects the leases."""
-    appid, state = world.app(), TokenState(world.token(), Refusal("rate_limited", "slower", world.clock.now))
+    appid, state = world.app(), AccessTokenState(world.token(), Refusal("rate_limited", "slower", world.clock.now))
     await world.keep(appid, state)
     await world.acquire(appid, "before")
     restarted = world.open(MultiFernet([OLD]))
@@ -267,7 +267,7 @@ async def test_tokens_survive_a_restart(world: World) -> None:
 async def test_no_token_rests_in_the_clear(world: World) -> None:
     """Neither the token nor why there is none can be read from what the store keeps."""
     appid, token = world.app(), world.token()
-    await world.keep(appid, TokenState(token, Refusal("rate_limited", "5l0wer", world.clock.now)))
+    await world.keep(appid, AccessTokenState(token, Refusal("rate_limited", "5l0wer", world.clock.now)))
     kept = await world.at_rest(appid)
 
     assert appid.value.encode() in kept
@@ -279,7 +279,7 @@ async def test_no_token_rests_in_the_clear(world: World) -> None:
 @durable
 async def test_encryption_keys_rotate(world: World) -> None:
     """With a new encryption key before the old one, all that was kept is still known."""
-    appid, state = world.app(), TokenState(world.token())
+    appid, state = world.app(), AccessTokenState(world.token())
     await world.keep(appid, state)
 
     assert await world.open(MultiFernet([NEW, OLD])).load(appid) == state
@@ -288,20 +288,20 @@ async def test_encryption_keys_rotate(world: World) -> None:
 @durable
 async def test_with_the_encryption_key_gone_nothing_is_known(world: World) -> None:
     """A token that nobody can read any more is none, and the next one takes its place."""
-    appid, state = world.app(), TokenState(world.token())
-    await world.keep(appid, TokenState(world.token()))
+    appid, state = world.app(), AccessTokenState(world.token())
+    await world.keep(appid, AccessTokenState(world.token()))
     rotated_out = world.open(MultiFernet([NEW]))
     before = await rotated_out.load(appid)
     assert await rotated_out.acquire(appid, "me", world.clock.now, LEASE)
     await rotated_out.release(appid, "me", state)
 
-    assert before == TokenState()
+    assert before == AccessTokenState()
     assert await rotated_out.load(appid) == state
-    assert await world.store.load(appid) == TokenState()
+    assert await world.store.load(appid) == AccessTokenState()
 
 
 @pytest.fixture
-async def unreachable(unreachable_place: str, clock: Clock) -> AsyncIterator[TokenStore]:
+async def unreachable(unreachable_place: str, clock: Clock) -> AsyncIterator[AccessTokenStore]:
     """A store whose server is not there."""
     async with open_world(unreachable_place, clock) as world:
         yield world.store
@@ -312,11 +312,11 @@ async def unreachable(unreachable_place: str, clock: Clock) -> AsyncIterator[Tok
     [
         pytest.param(lambda store, app, _: store.load(app), id="load"),
         pytest.param(lambda store, app, now: store.acquire(app, "me", now, LEASE), id="acquire"),
-        pytest.param(lambda store, app, _: store.release(app, "me", TokenState()), id="release"),
+        pytest.param(lambda store, app, _: store.release(app, "me", AccessTokenState()), id="release"),
     ],
 )
 async def test_a_server_that_is_not_there_is_unavailable(
-    unreachable: TokenStore, clock: Clock, call: Callable[[TokenStore, AppId, datetime], Awaitable[object]]
+    unreachable: AccessTokenStore, clock: Clock, call: Callable[[AccessTokenStore, AppId, datetime], Awaitable[object]]
 ) -> None:
     """Whatever is asked of a store whose server does not answer, it is StoreUnavailable, which says to try later."""
     with pytest.raises(StoreUnavailable) as failed:

@@ -21,33 +21,33 @@ S = TypeVar("S")
 KEY_IS_GONE = "What is stored was encrypted with a key that is no longer in WXLOGIN_ENCRYPTION_KEYS; log in again"
 
 
-class Sealer:
+class FernetCipher:
     """Encrypts with the first of the encryption keys, decrypts with all of them."""
 
     def __init__(self, cipher: MultiFernet) -> None:
         self._cipher = cipher
 
-    def seal(self, secret: str) -> str:
+    def encrypt(self, secret: str) -> str:
         """The secret as it may rest: ASCII, and different every time."""
         return self._cipher.encrypt(secret.encode()).decode()
 
-    def open(self, sealed: str | bytes) -> str:
-        """The secret. Raises DataUndecryptable when the key that sealed it is gone."""
+    def decrypt(self, encrypted: str | bytes) -> str:
+        """The secret. Raises DataUndecryptable when the key that encrypted it is gone."""
         try:
-            return self._cipher.decrypt(sealed).decode()
+            return self._cipher.decrypt(encrypted).decode()
         except InvalidToken:
             raise DataUndecryptable(KEY_IS_GONE) from None
 
-    def reseal(self, *sealed: str) -> tuple[list[str], Reencrypted]:
+    def reencrypt(self, *encrypted: str) -> tuple[list[str], Reencrypted]:
         """The same secrets under the first key, those that no key opens as they were, and how many are which."""
-        resealed, lost = [], 0
-        for each in sealed:
+        reencrypted, lost = [], 0
+        for each in encrypted:
             try:
-                resealed.append(self.seal(self.open(each)))
+                reencrypted.append(self.encrypt(self.decrypt(each)))
             except DataUndecryptable:
-                resealed.append(each)
+                reencrypted.append(each)
                 lost += 1
-        return resealed, Reencrypted(len(sealed) - lost, lost)
+        return reencrypted, Reencrypted(len(encrypted) - lost, lost)
 
 
 def open_ring(
@@ -65,33 +65,33 @@ KEY_BYTES = 16
 """Of a session_key, which WeChat sends as 24 characters of base64."""
 
 
-class DenseSealer:
+class SivCipher:
     """Encrypts session_keys to 32 bytes: with AES-SIV (RFC 5297), under keys that are derived from the encryption keys.
 
-    A key of an account is sealed to the same bytes every time, which tells without opening it whether it is the same
-    key, and what is sealed for one account opens for no other. docs/decisions/0017-bytes-in-redis.md
+    A key of an account is encrypted to the same bytes every time, which tells without opening it whether it is the same
+    key, and what is encrypted for one account opens for no other. docs/decisions/0017-bytes-in-redis.md
     """
 
     def __init__(self, encryption_keys: Sequence[str]) -> None:
         self._ciphers = [AESSIV(_derive(key)) for key in encryption_keys]
 
-    def seal(self, account: bytes, key: SessionKey) -> bytes:
+    def encrypt(self, account: bytes, key: SessionKey) -> bytes:
         """The key as it may rest."""
         return self._ciphers[0].encrypt(_pack(key.value), [account])
 
-    def open(self, account: bytes, sealed: bytes) -> SessionKey:
-        """The key. Raises DataUndecryptable when the encryption key that sealed it is gone."""
+    def decrypt(self, account: bytes, encrypted: bytes) -> SessionKey:
+        """The key. Raises DataUndecryptable when the encryption key that encrypted it is gone."""
         for cipher in self._ciphers:
             with suppress(InvalidTag):
-                return SessionKey(_unpack(cipher.decrypt(sealed, [account])))
+                return SessionKey(_unpack(cipher.decrypt(encrypted, [account])))
         raise DataUndecryptable(KEY_IS_GONE)
 
-    def reseal(self, account: bytes, sealed: bytes) -> tuple[bytes, Reencrypted]:
+    def reencrypt(self, account: bytes, encrypted: bytes) -> tuple[bytes, Reencrypted]:
         """The same under the first encryption key, or as it was if no key opens it, and which of the two."""
         try:
-            return self.seal(account, self.open(account, sealed)), Reencrypted(done=1)
+            return self.encrypt(account, self.decrypt(account, encrypted)), Reencrypted(done=1)
         except DataUndecryptable:
-            return sealed, Reencrypted(lost=1)
+            return encrypted, Reencrypted(lost=1)
 
 
 def _derive(encryption_key: str) -> bytes:

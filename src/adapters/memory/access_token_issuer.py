@@ -3,7 +3,7 @@
 import secrets
 from datetime import datetime, timedelta
 
-from application.ports import TokenIssuer
+from application.ports import AccessTokenIssuer
 from domain.access_token import AccessToken
 from domain.identity import AppId
 
@@ -11,15 +11,15 @@ LIFETIME = timedelta(hours=2)
 RENEWED_BEFORE_END = timedelta(minutes=5)
 
 
-class MemoryTokenIssuer(TokenIssuer):
-    """A TokenIssuer by WeChat's rules: the same token, until its last five minutes."""
+class MemoryAccessTokenIssuer(AccessTokenIssuer):
+    """An AccessTokenIssuer by WeChat's rules: the same token, until its last five minutes."""
 
     def __init__(self) -> None:
         self.issued: list[AccessToken] = []
         self._newest: dict[AppId, AccessToken] = {}
 
     async def issue_token(self, appid: AppId, now: datetime) -> AccessToken:
-        """See TokenIssuer."""
+        """See AccessTokenIssuer."""
         token = self._newest.get(appid)
         if token is None or now >= token.expires_at - RENEWED_BEFORE_END:
             token = AccessToken(secrets.token_urlsafe(48), now + LIFETIME)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from application.login import LoggedIn, LoginRequest, LoginUseCase
-from application.ports import RateLimiter, TokenIssuer
+from application.ports import AccessTokenIssuer, RateLimiter
 from application.sessions import Sessions
 from domain.access_token import AccessToken
 from domain.errors import AppUnknown, WxLoginError
@@ -21,7 +21,7 @@ def code_of(error: Exception) -> str:
     return error.code if isinstance(error, WxLoginError) else DEFECT.code
 
 
-class CountedLogin:
+class InstrumentedLogin:
     """LoginUseCase, counted by app and outcome; what it raises says which app it was."""
 
     def __init__(self, login: LoginUseCase, metrics: Metrics, apps: frozenset[AppId]) -> None:
@@ -50,7 +50,7 @@ class CountedLogin:
         return None
 
 
-class CountedSessions:
+class InstrumentedSessions:
     """Sessions, with checks counted by outcome and ends by reason."""
 
     def __init__(self, sessions: Sessions, metrics: Metrics) -> None:
@@ -68,9 +68,9 @@ class CountedSessions:
         self._checks[OK] += 1
         return session
 
-    async def of_user(self, user_id: str) -> list[Session]:
+    async def list_for_user(self, user_id: str) -> list[Session]:
         """See Sessions."""
-        return await self._sessions.of_user(user_id)
+        return await self._sessions.list_for_user(user_id)
 
     async def end(self, session_id: str, *, user_id: str | None = None) -> Session:
         """See Sessions."""
@@ -92,7 +92,7 @@ class CountedSessions:
         return ended
 
 
-class CountedRateLimiter(RateLimiter):
+class InstrumentedRateLimiter(RateLimiter):
     """Another RateLimiter, whose refusals are counted by limit."""
 
     def __init__(self, limiter: RateLimiter, metrics: Metrics) -> None:
@@ -107,15 +107,15 @@ class CountedRateLimiter(RateLimiter):
         return allowance
 
 
-class CountedTokenIssuer(TokenIssuer):
-    """Another TokenIssuer, counted by app and outcome."""
+class InstrumentedAccessTokenIssuer(AccessTokenIssuer):
+    """An AccessTokenIssuer in front of another one, counted by app and outcome."""
 
-    def __init__(self, issuer: TokenIssuer, metrics: Metrics) -> None:
+    def __init__(self, issuer: AccessTokenIssuer, metrics: Metrics) -> None:
         self._issuer = issuer
         self._metrics = metrics
 
     async def issue_token(self, appid: AppId, now: datetime) -> AccessToken:
-        """See TokenIssuer."""
+        """See AccessTokenIssuer."""
         try:
             token = await self._issuer.issue_token(appid, now)
         except Exception as error:

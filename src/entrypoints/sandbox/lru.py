@@ -8,7 +8,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Recent(Generic[K, V]):
+class LruDict(Generic[K, V]):
     """At most `size` values by key: one more, and the value that was not used for longest is forgotten."""
 
     def __init__(self, size: int) -> None:

@@ -6,11 +6,11 @@ wxlogin:{<appid>}:lease   who is fetching the next one; gone when the fetch take
 
 from datetime import datetime, timedelta
 
+from adapters.ciphers import FernetCipher
 from adapters.redis.client import Client, map_redis_errors
-from adapters.sealing import Sealer
-from adapters.token_format import seal, unseal
-from application.ports import TokenStore
-from domain.access_token import TokenState
+from adapters.token_format import decode_state, encode_state
+from application.ports import AccessTokenStore
+from domain.access_token import AccessTokenState
 from domain.identity import AppId
 
 KEPT = timedelta(days=1)
@@ -26,28 +26,29 @@ end
 """Writes and lets go at once, unless somebody else holds the lease by now."""
 
 
-class RedisTokenStore(TokenStore):
-    """A TokenStore on Redis, for all processes and hosts that share it."""
+class RedisAccessTokenStore(AccessTokenStore):
+    """An AccessTokenStore on Redis, for all processes and hosts that share it."""
 
-    def __init__(self, redis: Client, sealer: Sealer) -> None:
+    def __init__(self, redis: Client, cipher: FernetCipher) -> None:
         self._redis = redis
-        self._sealer = sealer
+        self._cipher = cipher
 
-    async def load(self, appid: AppId) -> TokenState:
-        """See TokenStore."""
+    async def load(self, appid: AppId) -> AccessTokenState:
+        """See AccessTokenStore."""
         with map_redis_errors():
-            return unseal(await self._redis.get(_token(appid)), self._sealer)
+            return decode_state(await self._redis.get(_token(appid)), self._cipher)
 
     async def acquire(self, appid: AppId, holder: str, now: datetime, lease: timedelta) -> bool:  # noqa: ARG002  # Redis has a clock
-        """See TokenStore."""
+        """See AccessTokenStore."""
         with map_redis_errors():
             return bool(await self._redis.set(_lease(appid), holder, nx=True, px=lease))
 
-    async def release(self, appid: AppId, holder: str, state: TokenState) -> None:
-        """See TokenStore."""
+    async def release(self, appid: AppId, holder: str, state: AccessTokenState) -> None:
+        """See AccessTokenStore."""
         kept = KEPT // timedelta(milliseconds=1)
         with map_redis_errors():
-            await self._redis.eval(RELEASE, 2, _token(appid), _lease(appid), holder, seal(state, self._sealer), kept)
+            encoded = encode_state(state, self._cipher)
+            await self._redis.eval(RELEASE, 2, _token(appid), _lease(appid), holder, encoded, kept)
 
 
 def _token(appid: AppId) -> str:
