@@ -1,4 +1,4 @@
-"""Secrets at rest: what every store writes of them, and how it reads them back."""
+"""Encryption of stored secrets."""
 
 from base64 import b64decode, b64encode, urlsafe_b64decode
 from collections.abc import Callable, Sequence
@@ -22,24 +22,24 @@ KEY_IS_GONE = "What is stored was encrypted with a key that is no longer in WXLO
 
 
 class FernetCipher:
-    """Encrypts with the first of the encryption keys, decrypts with all of them."""
+    """Encrypts text with the first encryption key by Fernet, and decrypts with all of them."""
 
     def __init__(self, cipher: MultiFernet) -> None:
         self._cipher = cipher
 
     def encrypt(self, secret: str) -> str:
-        """The secret as it may rest: ASCII, and different every time."""
+        """Return the encrypted text: ASCII, and different each time."""
         return self._cipher.encrypt(secret.encode()).decode()
 
     def decrypt(self, encrypted: str | bytes) -> str:
-        """The secret. Raises DataUndecryptable when the key that encrypted it is gone."""
+        """Return the secret. Raises DataUndecryptable if its encryption key is not configured any more."""
         try:
             return self._cipher.decrypt(encrypted).decode()
         except InvalidToken:
             raise DataUndecryptable(KEY_IS_GONE) from None
 
     def reencrypt(self, *encrypted: str) -> tuple[list[str], Reencrypted]:
-        """The same secrets under the first key, those that no key opens as they were, and how many are which."""
+        """Encrypt the secrets with the first key. Returns those that no key decrypts unchanged, and counts both."""
         reencrypted, lost = [], 0
         for each in encrypted:
             try:
@@ -53,7 +53,7 @@ class FernetCipher:
 def open_ring(
     open_key: Callable[[S], SessionKey], current: S, previous: S | None, replaced_at: datetime | None
 ) -> KeyRing:
-    """The keys of an account. Raises DataUndecryptable for the newest one; the one before it may be lost."""
+    """Return the keys of an account. Raises DataUndecryptable for the current key, and omits a lost previous one."""
     ring = KeyRing(open_key(current))
     if previous is not None:
         with suppress(DataUndecryptable):
@@ -62,32 +62,32 @@ def open_ring(
 
 
 KEY_BYTES = 16
-"""Of a session_key, which WeChat sends as 24 characters of base64."""
+"""The size of a session_key, which WeChat sends as 24 characters of base64."""
 
 
 class SivCipher:
     """Encrypts session_keys to 32 bytes: with AES-SIV (RFC 5297), under keys that are derived from the encryption keys.
 
-    A key of an account is encrypted to the same bytes every time, which tells without opening it whether it is the same
-    key, and what is encrypted for one account opens for no other. docs/decisions/0017-bytes-in-redis.md
+    The same key of an account always gives the same bytes, so that keys can be compared without decryption. What is
+    encrypted for one account cannot be decrypted for another. See docs/decisions/0017-bytes-in-redis.md.
     """
 
     def __init__(self, encryption_keys: Sequence[str]) -> None:
         self._ciphers = [AESSIV(_derive(key)) for key in encryption_keys]
 
     def encrypt(self, account: bytes, key: SessionKey) -> bytes:
-        """The key as it may rest."""
+        """Return the encrypted key."""
         return self._ciphers[0].encrypt(_pack(key.value), [account])
 
     def decrypt(self, account: bytes, encrypted: bytes) -> SessionKey:
-        """The key. Raises DataUndecryptable when the encryption key that encrypted it is gone."""
+        """Return the key. Raises DataUndecryptable if its encryption key is not configured any more."""
         for cipher in self._ciphers:
             with suppress(InvalidTag):
                 return SessionKey(_unpack(cipher.decrypt(encrypted, [account])))
         raise DataUndecryptable(KEY_IS_GONE)
 
     def reencrypt(self, account: bytes, encrypted: bytes) -> tuple[bytes, Reencrypted]:
-        """The same under the first encryption key, or as it was if no key opens it, and which of the two."""
+        """Encrypt the key with the first encryption key, and count it. A key that none decrypts is unchanged."""
         try:
             return self.encrypt(account, self.decrypt(account, encrypted)), Reencrypted(done=1)
         except DataUndecryptable:

@@ -1,4 +1,4 @@
-"""Access tokens at rest: one sealed text an app, the same in every store."""
+"""The stored form of access tokens: one encrypted text for each app, the same in every store."""
 
 import msgspec
 
@@ -10,12 +10,12 @@ _decode = msgspec.json.Decoder(AccessTokenState).decode
 
 
 def encode_state(state: AccessTokenState, cipher: FernetCipher) -> str:
-    """What is known of a token, as it may rest."""
+    """Return the state as encrypted text."""
     return cipher.encrypt(msgspec.json.encode(state).decode())
 
 
 def decode_state(sealed: str | bytes | None, cipher: FernetCipher) -> AccessTokenState:
-    """The same again; nothing is known when nothing is kept, its key is gone, or a newer version wrote it."""
+    """Return the state; an empty one if nothing is stored, its key is not configured, or a newer version wrote it."""
     if not sealed:
         return AccessTokenState()
     try:

@@ -1,4 +1,4 @@
-"""Access tokens in a database: one row an app."""
+"""Access tokens in a database: one row for each app."""
 
 from datetime import datetime, timedelta
 from functools import partial

@@ -1,4 +1,4 @@
-"""Connections to a database server: PostgreSQL, MariaDB or MySQL."""
+"""Connections to PostgreSQL, MariaDB and MySQL."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ LOCK_SECONDS = 2
 class AsyncPool(Connections):
     """Connections of an asyncio driver.
 
-    The pool never overflows: SQLAlchemy closes what overflows as soon as it is idle, and connecting costs more than a
-    query.
+    The pool has no overflow: SQLAlchemy closes overflow connections as soon as they are idle, and connecting takes
+    longer than a query.
     """
 
     reads_at_once = False
@@ -57,10 +57,10 @@ class AsyncPool(Connections):
 
 
 def _ways(engine: AsyncEngine) -> tuple[AsyncEngine, AsyncEngine]:
-    """How to read and how to write.
+    """Return the engines for reads, in autocommit, and for writes, in transactions.
 
-    For asyncpg autocommit is a word to itself. MySQL has to be told, in round trips whose failure SQLAlchemy does not
-    expect: so it is always on there, and a transaction is begun in so many words.
+    With asyncpg autocommit costs nothing. On MySQL switching it takes round trips whose failure SQLAlchemy does not
+    expect: there it is always on, and a transaction starts with an explicit BEGIN.
     """
     if engine.dialect.name == "postgresql":
         return engine.execution_options(isolation_level="AUTOCOMMIT"), engine
@@ -70,7 +70,7 @@ def _ways(engine: AsyncEngine) -> tuple[AsyncEngine, AsyncEngine]:
 
 
 def _connect_args(url: str) -> dict[str, Any]:
-    """What the driver is told, which takes long to load, so that only who needs it does."""
+    """Return the arguments of the driver, which is imported here because it takes long to load."""
     if url.startswith("postgresql"):
         from adapters.sql.postgresql import QuickCloseConnection
 

@@ -1,4 +1,4 @@
-"""What every kind of database offers to the repositories: work on a connection, in a transaction or without one."""
+"""The interface of connection pools: run work on a connection, with or without a transaction."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -9,34 +9,34 @@ from sqlalchemy.pool import Pool
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
-"""Statements that belong together. It blocks, or seems to: a greenlet or a thread waits in its place."""
+"""Runs statements on a connection. It is synchronous: a greenlet or a thread waits for the database."""
 
 CALL_SECONDS = 3.0
-"""The longest that one repository method may take, waiting for a connection and giving one up included."""
+"""The time limit of a repository method, including the wait for a connection and its closing."""
 
 CLOSE_SECONDS = 0.5
-"""How much of it is for the server to stop what it is doing, when a call took too long."""
+"""The part of CALL_SECONDS in which the server may cancel a statement that took too long."""
 
 
 class Connections(Protocol):
-    """A pool or two, and how work gets onto one of their connections."""
+    """One or two connection pools."""
 
     pools: Sequence[Pool]
     size: int
     reads_at_once: bool
-    """Whether reading waits for nothing, so that there is nothing to put a limit to."""
+    """Whether reads do not wait, so that they need no time limit."""
 
     @abstractmethod
     async def read(self, work: Work[T]) -> T:
-        """Run it without a transaction: no BEGIN and no ROLLBACK, two round trips less."""
+        """Run work without a transaction, which saves the round trips of BEGIN and ROLLBACK."""
 
     @abstractmethod
     async def write(self, work: Work[T]) -> T:
-        """Run it in a transaction."""
+        """Run work in a transaction."""
 
     @abstractmethod
     async def write_one(self, work: Work[T]) -> T:
-        """Run it, one statement, which is a transaction by itself."""
+        """Run one statement in autocommit."""
 
     @abstractmethod
     async def close(self) -> None:

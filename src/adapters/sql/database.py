@@ -1,4 +1,4 @@
-"""A database of any kind, with every wait bounded and every failure map_database_errors."""
+"""Run work on a database of any kind, with a time limit and with errors of this service."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -14,21 +14,21 @@ from adapters.sql.sqlite import SqliteConnections
 from domain.errors import StoreUnavailable
 
 ATTEMPTS = 3
-"""How often work is tried when another transaction was in its way, or the database hung up before it."""
+"""How often work is tried when it conflicts with another transaction, or its connection was closed before."""
 
 RETRYABLE_ERRORS = {"40001", "40P01", "1205", "1213"}
 """SQLSTATE of PostgreSQL and error number of MySQL: serialization failure, deadlock, lock wait timeout."""
 
 BATCH = 500
-"""How many rows one transaction of a long job takes: who wants one of them waits for milliseconds."""
+"""How many rows one transaction of a long job locks, so that others wait for milliseconds."""
 
 
 class ConcurrentChange(Exception):
-    """Raised by work to be run again in a new transaction: another one changed what it had read."""
+    """Another transaction changed what this one had read. Work raises it to be run again in a new transaction."""
 
 
 class Database:
-    """Runs work on SQLite, PostgreSQL, MariaDB or MySQL, as the URL says. Opens no connection before it is needed."""
+    """SQLite, PostgreSQL, MariaDB or MySQL, as the URL says. Opens connections when they are needed."""
 
     def __init__(self, url: str) -> None:
         self._connections: Connections = SqliteConnections(url) if url.startswith("sqlite") else AsyncPool(url)
@@ -40,7 +40,7 @@ class Database:
         await self._connections.close()
 
     def watch(self, used: Callable[[int], None]) -> int:
-        """Call `used` with 1 when a connection is taken and with -1 when it comes back; say how many there may be."""
+        """Call `used` with 1 when a connection is taken, and with -1 when it is returned. Return the pool size."""
         for pool in self._connections.pools:
             event.listen(pool, "checkout", lambda *_: used(1))
             event.listen(pool, "checkin", lambda *_: used(-1))
@@ -54,15 +54,15 @@ class Database:
         return await self._bounded(self._connections.read, work)
 
     async def write(self, work: Work[T]) -> T:
-        """Run one transaction; the work may run several times. Raises StoreUnavailable."""
+        """Run work in one transaction. It may run several times. Raises StoreUnavailable."""
         return await self._bounded(self._connections.write, work)
 
     async def write_one(self, work: Work[T]) -> T:
-        """Run one statement, which is a transaction by itself: three round trips less. Raises StoreUnavailable."""
+        """Run one statement in autocommit, which saves three round trips. Raises StoreUnavailable."""
         return await self._bounded(self._connections.write_one, work)
 
     async def write_slowly(self, work: Work[T]) -> T:
-        """Run one transaction, once, however long it takes. Raises StoreUnavailable."""
+        """Run work once in one transaction, without a time limit. Raises StoreUnavailable."""
         with map_database_errors():
             return await self._connections.write(work)
 
@@ -80,7 +80,7 @@ class Database:
 
 @contextmanager
 def map_database_errors() -> Iterator[None]:
-    """Turns what SQLAlchemy and its drivers raise into StoreUnavailable."""
+    """Map the exceptions of SQLAlchemy and its drivers to StoreUnavailable."""
     try:
         yield
     except (IntegrityError, ConcurrentChange) as error:
@@ -90,7 +90,7 @@ def map_database_errors() -> Iterator[None]:
 
 
 def _kind(error: Exception) -> str:
-    """What the driver calls it: InvalidCatalogNameError says more than DBAPIError."""
+    """Return the name of the driver's exception: InvalidCatalogNameError says more than DBAPIError."""
     original = getattr(error, "orig", None) or error
     return type(original.__cause__ or original).__name__
 

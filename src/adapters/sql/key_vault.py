@@ -1,4 +1,4 @@
-"""Session_keys in a database, encrypted: one row an account."""
+"""session_keys in a database, encrypted: one row for each account."""
 
 from datetime import datetime
 from functools import partial
@@ -20,7 +20,7 @@ Account = tuple[str, str]
 """An appid and an openid."""
 
 FIRST: Account = (" ", " ")
-"""Sorts before every account."""
+"""A value that sorts before every account."""
 
 
 class SqlKeyVault(KeyVault):
@@ -62,7 +62,7 @@ class SqlKeyVault(KeyVault):
         return total
 
     def _reencrypt_batch(self, connection: Connection, after: Account) -> tuple[Reencrypted, Account | None]:
-        """What became of the keys of one batch of accounts, and the last of these; None when there were none."""
+        """Encrypt the keys of the next BATCH accounts, and return the counts and the last account; None at the end."""
         account = tuple_(session_keys.c.appid, session_keys.c.openid)
         batch = select(session_keys).where(account > after).order_by(*account).limit(BATCH).with_for_update()
         total, last = Reencrypted(), None
@@ -77,7 +77,7 @@ class SqlKeyVault(KeyVault):
 
 
 def _replacing(new: Any) -> list[tuple[str, Any]]:
-    """Return what a newer key changes. `key_id` is last: MySQL sees each change in those after it."""
+    """Return the changes that a newer key makes. `key_id` is last, because MySQL evaluates them in order."""
     old = session_keys.c
     is_same = old.key_id == new.key_id
     return [

@@ -1,4 +1,4 @@
-"""Connecting to MariaDB and MySQL."""
+"""Connect to MariaDB and MySQL."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import asyncmy
 
 
 async def connect(**options: Any) -> Any:
-    """asyncmy's. On uvloop it has no word for a server that hangs up at once: that raises ConnectionError here."""
+    """Return a connection of asyncmy. Raises ConnectionError if the server closes at once: RuntimeError on uvloop."""
     try:
         return await asyncmy.connect(**options)
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""A connection to PostgreSQL that is soon given up."""
+"""A connection to PostgreSQL that closes quickly."""
 
 import asyncpg
 
@@ -6,11 +6,12 @@ from adapters.sql.connections import CLOSE_SECONDS
 
 
 class QuickCloseConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg is untyped
-    """asyncpg's. SQLAlchemy closes it after a call that took too long, and would give the server two seconds for that.
+    """asyncpg's connection, which SQLAlchemy closes after a call that took too long.
 
-    No time at all would leave the statement running: the server is told to cancel it, on another connection.
+    SQLAlchemy would give the server two seconds for that. Zero would leave the statement running: within the time
+    asyncpg sends a cancel request on another connection.
     """
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109  # asyncpg's signature
-        """See asyncpg."""
+        """Close within CLOSE_SECONDS. See asyncpg."""
         await super().close(timeout=CLOSE_SECONDS)

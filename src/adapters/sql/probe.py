@@ -1,4 +1,4 @@
-"""Whether the database answers."""
+"""Check whether the database answers."""
 
 from sqlalchemy import Connection, select
 
@@ -8,7 +8,7 @@ from application.ports import Probe
 
 
 class SqlProbe(Probe):
-    """Looks for a user, so that a database without tables is not ready."""
+    """Reads a user, so that a database without tables is not ready."""
 
     name = "database"
 

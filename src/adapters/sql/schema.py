@@ -1,4 +1,4 @@
-"""Whether the database has the newest schema, and bringing it there."""
+"""Check the schema of the database, and migrate it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,9 +27,9 @@ def _config() -> Config:
 
 
 async def is_migrated(database: Database) -> bool:
-    """Whether every migration known here ran. Raises StoreUnavailable.
+    """Return whether all known migrations have run. Raises StoreUnavailable.
 
-    A newer schema is fine: an upgrade migrates first, and then goes from host to host.
+    True for a newer schema, too: an upgrade migrates first, and then restarts one host after the other.
     """
     scripts = ScriptDirectory.from_config(_config())
     current = await database.read(lambda connection: MigrationContext.configure(connection).get_current_revision())
@@ -38,7 +38,7 @@ async def is_migrated(database: Database) -> bool:
 
 
 async def migrate(database: Database, to: str = "head") -> None:
-    """Bring the schema to the newest version (or to `to`); safe to run twice, and from several hosts at once.
+    """Migrate to the newest schema, or to the revision `to`. Idempotent, and safe from several hosts at once.
 
     Raises StoreUnavailable.
     """
@@ -54,7 +54,7 @@ def _upgrade(connection: Connection, to: str) -> None:
 
 @contextmanager
 def _lock(connection: Connection) -> Iterator[None]:
-    """One host at a time. SQLite's transaction, which begins IMMEDIATE, is a lock by itself."""
+    """Hold a lock, so that one host migrates at a time. On SQLite the transaction, BEGIN IMMEDIATE, is the lock."""
     match connection.dialect.name:
         case "postgresql":
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK_NUMBER})")
@@ -70,7 +70,7 @@ def _lock(connection: Connection) -> Iterator[None]:
 
 
 def differences(connection: Connection) -> list[Any]:
-    """What autogenerate would still change: nothing, when the migrations lead to the tables."""
+    """Return the differences between the database and the tables, for a test of the migrations."""
     from alembic.autogenerate import compare_metadata
 
     from adapters.sql.tables import metadata

@@ -1,4 +1,4 @@
-"""Sessions in a database: nothing else to run, and they survive a restart."""
+"""Sessions in a database."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -32,8 +32,8 @@ class SqlSessionStore(SessionStore):
     async def start(self, session: Session, key: SessionKey, limit: int) -> int:
         """See SessionStore.
 
-        The oldest give way when the new session is there for all to see. So of logins at once the last to look sees all
-        others, and none waits for another.
+        Ends the oldest sessions after the new one is committed: of concurrent logins the last to look sees all others,
+        and no login waits for another.
         """
         await self._vault.replace(session, key, session.created_at)
         await self._database.write_one(partial(_insert, session=session))
@@ -61,7 +61,7 @@ class SqlSessionStore(SessionStore):
         await self._end(sessions, reason, now)
 
     async def _end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> int:
-        """End them, and return how many had not ended before."""
+        """End the sessions, and return how many had not ended before."""
         return await self._database.write(partial(_end, ending=sessions, reason=reason, now=now)) if sessions else 0
 
     async def move(self, from_id: str, into_id: str) -> int:
@@ -121,7 +121,7 @@ def _move(connection: Connection, from_id: str, into_id: str) -> int:
 
 
 def _purge_batch(connection: Connection, table: Table, since: datetime, now: datetime) -> tuple[int, datetime]:
-    """Drop the first of what was forgotten since then: says how many, and until when nothing is left."""
+    """Delete the next BATCH rows past their retention. Return how many, and until when none is left."""
     forget_at = table.c.forget_at
     forgotten = select(forget_at).where(forget_at.between(since, now)).order_by(forget_at)
     until = connection.scalar(forgotten.offset(BATCH - 1).limit(1)) or now

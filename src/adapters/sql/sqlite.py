@@ -1,4 +1,4 @@
-"""Connections to a SQLite file."""
+"""Connections to SQLite."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from adapters.sql.connections import CALL_SECONDS, Connections, T, Work
 
 
 class SqliteConnections(Connections):
-    """One connection that reads, on the event loop, and one that writes, in a thread of its own.
+    """One connection for reads, on the event loop, and one for writes, in a thread.
 
     A row by its key is there in less time than a hop to a thread and back costs, and no writer is ever in its way
     (https://www.sqlite.org/wal.html). SQLite lets one writer in at a time: a queue in front of one thread is fair,
@@ -57,7 +57,7 @@ class SqliteConnections(Connections):
         return await self.write(work)
 
     async def close(self) -> None:
-        """Close each connection where it was opened, and end the thread."""
+        """Close each connection in the thread that opened it, and end the writer's thread."""
         self._stop_reading()
         self._reader.dispose()
         await self._in_thread(self._writer.dispose)
@@ -89,7 +89,7 @@ def _sqlite_engine(url: str, **options: Any) -> Engine:
 
 
 def _create_private(_dialect: object, _record: object, arguments: Sequence[Any], _options: object) -> None:
-    """Create a database file that is not there yet for its owner alone; the files beside it take over its mode.
+    """Create the database file with mode 0600, if it does not exist. The files beside it get the same mode.
 
     It is not opened for that: to close any descriptor of the file would drop the locks of all of this process's
     connections to it (https://www.sqlite.org/howtocorrupt.html, section 2.2).
@@ -100,12 +100,12 @@ def _create_private(_dialect: object, _record: object, arguments: Sequence[Any],
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
-    """Let readers pass a writer (https://www.sqlite.org/wal.html), and leave BEGIN to us."""
+    """Set WAL, in which no reader waits for a writer (https://www.sqlite.org/wal.html), and manual BEGIN."""
     connection.isolation_level = None
     for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 
 def _begin_immediate(connection: Connection) -> None:
-    """Queue up for writing at once: a reader that turns writer half-way fails when another was faster."""
+    """Begin with the write lock. A transaction that first reads may fail when it writes."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")

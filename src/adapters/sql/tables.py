@@ -1,4 +1,4 @@
-"""The tables. Their history is in migrations/versions; a test holds the two against each other."""
+"""The tables. A test checks that the migrations lead to them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,28 +9,28 @@ from sqlalchemy.types import TypeEngine
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A UTC time to the microsecond, on databases that know no time zones too."""
+    """A UTC time with microseconds, also on databases without time zones."""
 
     impl = DateTime
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """MySQL keeps whole seconds unless told otherwise."""
+        """Ask MySQL for microseconds. Its default is whole seconds."""
         return dialect.type_descriptor(mysql.DATETIME(fsp=6) if dialect.name in ("mysql", "mariadb") else DateTime())
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """To naive UTC."""
+        """Convert to naive UTC."""
         return value.astimezone(UTC).replace(tzinfo=None) if value else None
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """From naive UTC."""
+        """Convert from naive UTC."""
         return value.replace(tzinfo=UTC) if value else None
 
 
 class Identifier(TypeDecorator[str]):
-    """ASCII text that differs when its case does. MySQL would call oA and oa the same openid.
+    """ASCII text, compared case-sensitively. MySQL's default would treat oA and oa as the same openid.
 
-    What cannot be an identifier is nobody's: it becomes NULL, which equals nothing, where databases would complain.
+    Other text becomes NULL in a query, which equals no row, where databases would raise an error.
     """
 
     impl = String
@@ -41,22 +41,22 @@ class Identifier(TypeDecorator[str]):
         self.length = length
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """MySQL has to be told to compare exactly."""
+        """Ask MySQL to compare exactly."""
         exact = mysql.VARCHAR(self.length, charset="ascii", collation="ascii_bin")
         return dialect.type_descriptor(exact if dialect.name in ("mysql", "mariadb") else String(self.length))
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        """NULL, if it cannot be one."""
+        """Convert text that is not an identifier to NULL."""
         return value if value and value.isascii() and value.isprintable() else None
 
 
 def text(length: int) -> String:
-    """Text of people, with emoji. MySQL's older default has none."""
+    """Return the type of text with emoji, which MySQL's older default cannot store."""
     return String(length).with_variant(mysql.VARCHAR(length, charset="utf8mb4"), "mysql", "mariadb")
 
 
 def long_text() -> Text:
-    """Text without a limit that anybody meets: 16 MiB on MySQL."""
+    """Return the type of long text, up to 16 MiB on MySQL."""
     return Text().with_variant(mysql.MEDIUMTEXT(charset="utf8mb4"), "mysql", "mariadb")
 
 

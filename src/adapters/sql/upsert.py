@@ -1,6 +1,6 @@
-"""INSERT statements that expect a row with the same key, in the words of each database.
+"""INSERT statements for rows whose key may exist, in the dialect of each database.
 
-They are built once: building one costs as much as running it.
+They are built once: building one takes as long as running it.
 """
 
 from collections.abc import Callable, Mapping, Sequence

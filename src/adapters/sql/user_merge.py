@@ -1,4 +1,4 @@
-"""Two users become one: a transaction."""
+"""Merge two users in one transaction."""
 
 from datetime import datetime
 from typing import Any
@@ -11,17 +11,17 @@ from domain.user import PROFILE_LIMITS, User, merge
 
 
 def merged_into(connection: Connection, user_id: str) -> str | None:
-    """Who the merged user `user_id` is now."""
+    """Return the id of the user into which `user_id` was merged, or None."""
     return connection.scalar(select(merges.c.into_id).where(merges.c.from_id == user_id))
 
 
 def lock(connection: Connection, *user_ids: str) -> None:
-    """Let logins of these users wait; in one order, so that two merges do not wait for each other."""
+    """Lock the users' rows against logins. The order of ids prevents deadlocks between merges."""
     connection.execute(select(users.c.id).where(users.c.id.in_(user_ids)).order_by(users.c.id).with_for_update())
 
 
 def merge_rows(connection: Connection, one: User, into: User, discard: frozenset[str], now: datetime) -> None:
-    """Give all rows of `one` to `into`, and keep a record of what `one` was. Raises RequestInvalid."""
+    """Move all rows of `one` to `into`, and keep a record of `one`. Raises RequestInvalid."""
     both = merge(one, into, discard, now)
     for table in (accounts, sessions):
         connection.execute(update(table).where(table.c.user_id == one.id).values(user_id=into.id))
@@ -34,10 +34,7 @@ def merge_rows(connection: Connection, one: User, into: User, discard: frozenset
 
 
 def _settle_conflicts(connection: Connection, one: str, into: str, unionid: str | None) -> None:
-    """Those between the two, and about the `unionid` that is theirs now, are over.
-
-    Those with others go along, unless the other has the same already.
-    """
+    """Delete the conflicts between the two users and those about `unionid`, and move the others to `into`."""
     conflicts = unionid_conflicts.c
     known = set(connection.scalars(select(conflicts.unionid).where(conflicts.user_id == into)))
     for row in connection.execute(select(unionid_conflicts).where(conflicts.user_id == one)).all():

@@ -1,4 +1,4 @@
-"""Users in a database. Its constraints, not this code, keep an account to one user."""
+"""Users in a database, whose constraints assign each account to one user."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -68,7 +68,7 @@ PROFILE = attrgetter(*PROFILE_LIMITS)
 OWNER_OF_ACCOUNT = (
     select(users).join(accounts).where(accounts.c.appid == bindparam("appid"), accounts.c.openid == bindparam("openid"))
 )
-"""Built once: every login runs it, and building a statement costs as much as compiling it from the cache."""
+"""The statement of every login. Building a statement takes as long as running it, so it is built once."""
 
 
 def _owner_of_account(connection: Connection, identity: Identity) -> User | None:
@@ -82,7 +82,7 @@ def _owner_of_unionid(connection: Connection, unionid: str | None) -> User | Non
 
 
 def _create(connection: Connection, identity: Identity, now: datetime) -> tuple[User, bool]:
-    """Add the account to the user who has the unionid, or to a new one; return the user, and whether they are new."""
+    """Add the account to the user with its unionid, or to a new user. Return the user, and whether it is new."""
     user = User(str(uuid7()), Profile(), created_at=now, updated_at=now, unionid=identity.unionid)
     is_new = insert_new(connection, users, _row(user))
     owner = user if is_new else _owner_of_unionid(connection, identity.unionid)
@@ -96,7 +96,7 @@ def _create(connection: Connection, identity: Identity, now: datetime) -> tuple[
 
 
 def _add_unionid(connection: Connection, identity: Identity, now: datetime) -> User:
-    """Return the account's user, with the unionid; if they cannot have it, record the conflict."""
+    """Return the account's user after adding the unionid. Records a conflict if it cannot be added."""
     user = _owner_of_account(connection, identity)
     if user is None:
         raise ConcurrentChange
