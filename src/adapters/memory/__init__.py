@@ -1,1 +1,1 @@
-"""The ports without a server, for tests and for embedding."""
+"""The ports in the memory of this process, for tests and for embedding."""

@@ -1,4 +1,4 @@
-"""Access tokens without WeChat: this process gives them out itself."""
+"""Issue access tokens in this process, without WeChat."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ RENEWED_BEFORE_END = timedelta(minutes=5)
 
 
 class MemoryAccessTokenIssuer(AccessTokenIssuer):
-    """An AccessTokenIssuer by WeChat's rules: the same token, until its last five minutes."""
+    """An AccessTokenIssuer with WeChat's rules: the token stays the same until its last five minutes."""
 
     def __init__(self) -> None:
         self.issued: list[AccessToken] = []

@@ -1,4 +1,4 @@
-"""Access tokens in this process's memory: for tests, and for a service of one process."""
+"""Access tokens in the memory of this process, for tests and for a service of one process."""
 
 from datetime import datetime, timedelta
 

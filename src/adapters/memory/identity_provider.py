@@ -1,4 +1,4 @@
-"""WeChat without WeChat: codes that this process issues itself."""
+"""Issue and exchange login codes in this process, without WeChat."""
 
 import base64
 import secrets
@@ -10,14 +10,14 @@ from domain.session_key import SessionKey
 
 
 class MemoryIdentityProvider(IdentityProvider):
-    """An IdentityProvider that knows the codes it issued, and lets each of them work once."""
+    """An IdentityProvider that accepts each code that it issued once."""
 
     def __init__(self) -> None:
         self._issued: dict[str, Identity] = {}
         self._used: set[str] = set()
 
     def issue(self, identity: Identity) -> LoginCode:
-        """A code that logs `identity` in, as wx.login() gives one to the client."""
+        """Return a code for `identity`, as wx.login() does."""
         code = LoginCode(secrets.token_hex(16))
         self._issued[code.value] = identity
         return code

@@ -1,4 +1,4 @@
-"""Session_keys in this process's memory: for tests and for embedding."""
+"""session_keys in the memory of this process, for tests and for embedding."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from domain.session_key import KeyRing, Reencrypted, SessionKey
 
 
 class MemoryKeyVault(KeyVault):
-    """A KeyVault of one process, which encrypts nothing."""
+    """A KeyVault of one process. It does not encrypt."""
 
     def __init__(self) -> None:
         self._rings: dict[tuple[str, str], KeyRing] = {}

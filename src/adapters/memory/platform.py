@@ -1,4 +1,4 @@
-"""What WeChat does beyond login, without WeChat: this process makes the codes and the keys itself."""
+"""The calls of WeChat beyond login, in this process."""
 
 import base64
 import secrets
@@ -14,7 +14,7 @@ Account = tuple[AppId, str]
 
 
 class MemoryPlatform(Platform):
-    """A Platform that knows the codes, keys and payments that it was told of."""
+    """A Platform with the codes, keys and payments that a test gives it."""
 
     def __init__(self) -> None:
         self.keys: dict[Account, SessionKey] = {}
@@ -23,7 +23,7 @@ class MemoryPlatform(Platform):
         self._phones: dict[tuple[AppId, str], PhoneNumber] = {}
 
     def issue_phone_code(self, number: PhoneNumber, appid: AppId) -> PhoneCode:
-        """What the phone button gives the client."""
+        """Return a code as the phone button does."""
         code = PhoneCode(secrets.token_hex(32))
         self._phones[appid, code.value] = number
         return code

@@ -1,4 +1,4 @@
-"""Rate limits in this process's memory: for a service without Redis, each of whose processes counts for itself."""
+"""Rate limits in the memory of this process, for a service without Redis. Each process counts by itself."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from application.ports import Clock, RateLimiter
 from domain.rate_limit import NONE, Allowance, RateLimit
 
 SWEPT = 1000
-"""How many are kept before those whose quota is whole again are looked for."""
+"""How many entries are kept before the first search for those whose quota is restored."""
 
 
 class MemoryRateLimiter(RateLimiter):
@@ -28,6 +28,6 @@ class MemoryRateLimiter(RateLimiter):
         return allowance
 
     def _sweep(self, now: datetime) -> None:
-        """Forget whose quota is whole, next when there are twice as many: so it costs a call next to nothing."""
+        """Delete entries whose quota is restored. Runs again at twice as many, so that a call costs little."""
         self._whole_at = {key: whole_at for key, whole_at in self._whole_at.items() if whole_at > now}
         self._sweep_beyond = max(SWEPT, 2 * len(self._whole_at))

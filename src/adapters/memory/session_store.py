@@ -1,4 +1,4 @@
-"""Sessions in this process's memory: for tests, and for a service that may forget them when it restarts."""
+"""Sessions in the memory of this process, for tests and for a service that may lose them at a restart."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Users in this process's memory: for tests and for embedding."""
+"""Users in the memory of this process, for tests and for embedding."""
 
 import uuid
 from dataclasses import replace
@@ -68,7 +68,7 @@ class MemoryUserRepository(UserRepository):
         return self._users[into.id]
 
     def _settled(self, one: str, into: str) -> dict[tuple[str, str], UnionIdConflict]:
-        """The conflicts, when two users are one."""
+        """Return the conflicts after a merge."""
         own = (into, self._users[into].unionid)
         renamed = [
             UnionIdConflict(

@@ -1,7 +1,7 @@
-"""Access tokens in Redis: two keys an app, in one hash slot.
+"""Access tokens in Redis: two keys for each app, in one hash slot.
 
-wxlogin:{<appid>}:token   what is known of it, encrypted; gone after a day without a renewal
-wxlogin:{<appid>}:lease   who is fetching the next one; gone when the fetch takes too long
+wxlogin:{<appid>}:token   the encrypted state; expires a day after its last change
+wxlogin:{<appid>}:lease   the holder of the lease; expires with it
 """
 
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from domain.access_token import AccessTokenState
 from domain.identity import AppId
 
 KEPT = timedelta(days=1)
-"""Far longer than a token lives."""
+"""How long the state is kept: longer than a token is valid."""
 
 RELEASE = """
 local token, lease, holder, sealed, kept = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
@@ -23,7 +23,7 @@ if redis.call('GET', lease) == holder then
     redis.call('DEL', lease)
 end
 """
-"""Writes and lets go at once, unless somebody else holds the lease by now."""
+"""Writes the state and deletes the lease, unless another holder has it."""
 
 
 class RedisAccessTokenStore(AccessTokenStore):

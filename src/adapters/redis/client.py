@@ -1,4 +1,4 @@
-"""A Redis client that never keeps a request waiting for long."""
+"""Redis clients with time limits."""
 
 from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import RedisError
@@ -27,7 +27,7 @@ def create_client(url: str) -> Client:
 
 
 class map_redis_errors:  # noqa: N801  # read as a verb: with map_redis_errors()
-    """Turns what redis-py raises into StoreUnavailable. A class, because every request passes here."""
+    """Map the exceptions of redis-py to StoreUnavailable. A class, because it is faster than a generator."""
 
     def __enter__(self) -> None:
         return None

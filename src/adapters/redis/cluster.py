@@ -1,6 +1,6 @@
-"""A client of Redis Cluster: redis-py's, with settings and limits that a fail-over needs.
+"""A client of Redis Cluster: that of redis-py, with the settings and limits that a fail-over needs.
 
-Why so: docs/decisions/0014-redis-at-scale.md.
+See docs/decisions/0014-redis-at-scale.md.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class Cluster(RedisCluster):
         self._commands = asyncio.Semaphore(COMMANDS)
 
     async def __aenter__(self) -> Self:
-        """Return the client. It looks at the cluster when the first command asks for it."""
+        """Return the client. It discovers the cluster at the first command."""
         return self
 
     async def __aexit__(self, *_exception: object) -> None:

@@ -1,9 +1,9 @@
-"""Session_keys in Redis, encrypted, in the set of their user: adapters/redis/user_set.py.
+"""session_keys in Redis, encrypted, in the set of their user: adapters/redis/user_set.py.
 
-    k <account> <sealed>                the newest of an account
-    p <account> <replaced at> <sealed>  the one before, until nobody may try it any more
+    k <account> <encrypted>                the current key of an account
+    p <account> <replaced at> <encrypted>  the previous key, while it may be used
 
-An account is the beginning of a hash, and the time has microseconds.
+The account is the beginning of a hash, and the time is in microseconds.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ local function known(set, head)
     end
 end
 """
-"""For scripts: the member of a set's session_keys that begins so."""
+"""A function for scripts: returns the member of a set that begins with a prefix."""
 
 REPLACE = f"""{KEEP_UNTIL}{KNOWN}
 local set, newest, before, sealed, replaced_at, score, forget_before, millis = KEYS[1], unpack(ARGV)
@@ -42,7 +42,7 @@ if replaced and replaced ~= newest .. sealed then
 end
 keep_until(set, millis)
 """
-"""Makes a key the newest of its account; the one that is it already replaces nothing."""
+"""Makes a key the current one of its account. Does nothing if it is already."""
 
 ADOPT = f"""{KEEP_UNTIL}{KNOWN}
 local set, head, member, score = KEYS[1], unpack(ARGV)
@@ -50,7 +50,7 @@ if known(set, head) then return end
 redis.call('ZADD', set, score, member)
 keep_until(set, -score * 1000)
 """
-"""Adds a key of another user's, unless one of the account came here meanwhile."""
+"""Adds a key of another user, unless the set has one of this account."""
 
 KEYS_OF = "return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(0', 'WITHSCORES')"
 """A script, because without one Redis answers scores in several ways."""
@@ -62,16 +62,16 @@ if score and ARGV[1] ~= ARGV[2] then
     redis.call('ZREM', KEYS[1], ARGV[1])
 end
 """
-"""Writes one member in the place of another, unless a login wrote meanwhile; a set that is empty in between is gone."""
+"""Replaces a member, unless a login has replaced it. Adds before it removes: Redis deletes empty sets."""
 
 NEWEST, BEFORE = b"k", b"p"
 TIME_BYTES = 7
-"""Of a time in microseconds since 1970."""
+"""The size of a time in microseconds since 1970."""
 HEAD = 8
-"""How long the letter and the account are."""
+"""The size of the letter and the account."""
 
 SCANNED = 200
-"""How many keys one step of a scan looks at, and of how many users keys are encrypted anew together."""
+"""How many keys one SCAN returns, and for how many users one round trip encrypts keys."""
 
 
 class RedisKeyVault(KeyVault):
@@ -99,7 +99,7 @@ class RedisKeyVault(KeyVault):
             await run(self._redis, [self.replacing(session, key, now)])
 
     def replacing(self, session: Session, key: SessionKey, now: datetime) -> Command:
-        """Return the command that does it. A login sends it along with others."""
+        """Return the command of `replace`, which a login sends with others."""
         account = _account(session.identity)
         sealed, replaced_at = self._cipher.encrypt(account, key), micros(now).to_bytes(TIME_BYTES, "big")
         scores = (-second(session.expires_at), -second(now + PREVIOUS_KEY_LIFETIME))
@@ -107,7 +107,7 @@ class RedisKeyVault(KeyVault):
         return ("EVAL", REPLACE, 1, set_of(session.user_id), *arguments)
 
     async def copy(self, from_id: str, into_id: str) -> None:
-        """Let one user have another's keys, too, but for accounts of which they have newer ones."""
+        """Copy the keys of one user to another, except for accounts of which the other has a key."""
         with map_redis_errors():
             flat = await self._redis.eval(KEYS_OF, 1, set_of(from_id))
             for member, score in zip(flat[::2], flat[1::2], strict=True):

@@ -1,4 +1,4 @@
-"""Several commands at once, on one Redis or on a cluster."""
+"""Run several commands, on one Redis or on a cluster."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Pools of connections in which nobody waits for long."""
+"""Connection pools with time limits."""
 
 import socket
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ T = TypeVar("T")
 CONNECT_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
 SENTINEL_SECONDS = 0.5
-"""To connect to a sentinel, and for its answer: when one does not hurry, another does."""
+"""The time limit to connect to a sentinel, and for its answer. Then the next sentinel is asked."""
 CONNECTIONS = 50
 SENTINEL_PORT = 26379
 
@@ -34,9 +34,10 @@ last use. The next request finds it closed, and does not wait ANSWER_SECONDS for
 
 
 class SentOnce(Retry):
-    """Runs a command once. What uvloop raises for a connection that was just reset becomes redis-py's error.
+    """Runs a command once, and maps an error of uvloop.
 
-    asyncio keeps quiet there, so redis-py 8.1 does not expect RuntimeError.
+    On a connection that was just reset uvloop raises RuntimeError where asyncio raises nothing; redis-py 8.1 does not
+    expect it.
     """
 
     def __init__(self) -> None:
@@ -62,7 +63,7 @@ def create_pool(options: Options) -> BlockingConnectionPool:
 
 
 class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
-    """A pool of the server that is the master by the word of the sentinels, asked whenever a connection is made.
+    """A pool of connections to the master, which is looked up from the sentinels for each new connection.
 
     User and password are the server's; the sentinels' own are the options `sentinel_username`, `sentinel_password`.
     """
@@ -88,11 +89,11 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
         self._find_master: SingleFlight[tuple[str, int]] = SingleFlight(super().get_master_address)
 
     async def get_master_address(self) -> tuple[str, int]:
-        """Asked once for all whose connections are being made. Raises MasterNotFoundError."""
+        """Look up the master once for all connections that are being made. Raises MasterNotFoundError."""
         return await self._find_master()
 
     async def aclose(self) -> None:
-        """Hang up on the sentinels, too."""
+        """Close the connections, also those to the sentinels."""
         await super().aclose()
         await self.sentinel_manager.aclose()
 

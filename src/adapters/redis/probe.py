@@ -1,4 +1,4 @@
-"""Whether Redis answers."""
+"""Check whether Redis answers."""
 
 from redis.asyncio import RedisCluster
 
@@ -7,7 +7,7 @@ from application.ports import Probe
 
 
 class RedisProbe(Probe):
-    """PINGs the server, or each master of a cluster."""
+    """Sends PING to the server, or to each master of a cluster."""
 
     name = "session store"
 

@@ -1,6 +1,6 @@
-"""Rate limits in Redis: one key for each who took something, gone as soon as their quota is whole again.
+"""Rate limits in Redis: one key for each quota in use, which expires when the quota is restored.
 
-wxlogin:limit:<name>:<quota>/<seconds>:<who>   when it is whole again, in microseconds since 1970 by Redis's clock
+wxlogin:limit:<name>:<quota>/<seconds>:<who>   when it is restored, in microseconds since 1970 by Redis's clock
 """
 
 from datetime import timedelta
@@ -22,7 +22,7 @@ debt = debt + interval
 redis.call('SET', KEYS[1], string.format('%d', now + debt), 'PX', math.ceil(debt / 1000))
 return {1, debt}
 """
-"""RateLimit.take, on one key and in one round trip; times are microseconds."""
+"""RateLimit.take as a script, on one key. Times are in microseconds."""
 
 
 class RedisRateLimiter(RateLimiter):

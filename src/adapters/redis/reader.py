@@ -1,4 +1,4 @@
-"""Reads of single values, of which those of concurrent requests share a round trip."""
+"""Read values, of which those of concurrent requests share a round trip."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from adapters.redis.client import Client
 from adapters.redis.pipelines import run
 
 KEYS = 100
-"""How many values one MGET reads at most: while it runs, Redis serves no other client."""
+"""The maximum number of keys of one MGET, because Redis serves no other client while it runs."""
 
 
 class Reader:

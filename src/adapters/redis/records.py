@@ -36,7 +36,7 @@ class SessionRecord(msgspec.Struct, frozen=True, array_like=True, tag=1):
 
 
 class EndedRecord(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """An ended session: why it ended, and until when this is kept."""
+    """An ended session: the reason, and until when it is retained."""
 
     reason: EndReason
     retain_until: datetime
@@ -67,7 +67,7 @@ def encode_session(session: Session) -> bytes:
 
 
 def decode_session(session_id: str, stored: bytes) -> Session | None:
-    """Return the session; None for what was written before layouts had versions.
+    """Return the session; None for records from before layouts had versions.
 
     Raises StoreUnavailable for a version that is not known: another process, of a newer release, wrote it.
     """
@@ -87,12 +87,12 @@ def decode_session(session_id: str, stored: bytes) -> Session | None:
 
 
 def encode_ended(ended: EndedSession) -> bytes:
-    """Return the record of what is left of a session."""
+    """Return the record of an ended session."""
     return _encoder.encode(EndedRecord(ended.reason, ended.retain_until))
 
 
 def decode_ended(stored: bytes) -> EndedSession | None:
-    """Return what is left of a session. None and StoreUnavailable as `decode_session`."""
+    """Return the ended session. None and StoreUnavailable as `decode_session`."""
     record = _decode(_ended, stored)
     return None if record is None else EndedSession(record.reason, record.retain_until)
 

@@ -1,15 +1,15 @@
-"""Sessions in Redis 6.2 or newer: one key a session, a set a user, and no command that a cluster could not run.
+"""Sessions in Redis 6.2 or newer: one key a session, one set a user. All commands work on a cluster.
 
-    wx:s:<session id>  the record, gone when it is forgotten
-    wx:e:<session id>  why it is over, and until when that is known; gone when it is forgotten
+    wx:s:<session id>  the record, until its retention ends
+    wx:e:<session id>  the reason why it was ended, until its retention ends
     wx:u:<user id>     the user's sessions and session_keys: adapters/redis/user_set.py
 
-A session's member of the set is when it was created and when it expires, in milliseconds since 1970 of six bytes each,
-and its id: members sort by age.
+A session's member of the set has three parts: when it was created and when it expires, in milliseconds since 1970, six
+bytes each, and its id. So members sort by age.
 
-What ends is deleted, and a touch only writes what is there: so a touch never brings an ended session back. Keys of a
-cluster lie on several nodes, which never succeed together. So a session is written before its member, and its member
-is removed after it: no session lives that its user's set does not name.
+An ended session is deleted, and a touch only overwrites an existing record, so it cannot revive the session. The keys of
+a cluster are on several nodes, of which one may fail. So the record is written before the member, and the member is
+removed after the record: each live session is in its user's set.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,8 +37,8 @@ keep_until(set, millis)
 if limit == '0' or redis.call('ZCOUNT', set, now, '+inf') <= tonumber(limit) then return {{}} end
 return redis.call('ZRANGEBYSCORE', set, now, '+inf')
 """
-"""Adds a session, drops what is over by Redis's clock, and returns all sessions that live if they are more than the
-limit. A host whose clock is ahead of others counts fewer, and drops none."""
+"""Adds a session, removes members that are over by Redis's clock, and returns all live sessions if they exceed the
+limit. A host whose clock is ahead counts fewer sessions, but removes none."""
 
 TOUCH = """
 local record = redis.call('GET', KEYS[1])
@@ -47,13 +47,13 @@ if record and string.find(string.sub(record, 1, 64), ARGV[1], 1, true) then
 end
 return record
 """
-"""Writes a session's record if it is there and still of the user, and returns what was there. The user's id is in front
-in every layout."""
+"""Overwrites a session's record if it exists and is the user's, and returns the old one. In every layout the user's id
+comes first."""
 
 MILLIS_BYTES = 6
 
 End = tuple[str, bytes, EndedSession]
-"""The user of a session that ends, its member, and what is left of it."""
+"""The user of a session that ends, its member, and what is retained of it."""
 
 
 class RedisSessionStore(SessionStore):
@@ -97,7 +97,7 @@ class RedisSessionStore(SessionStore):
             await self._touch(replace(session, user_id=previous.user_id))
 
     async def _touch(self, session: Session) -> Session | None:
-        """Write the session if it is there and its user's, and return what was there."""
+        """Overwrite the session if it exists and is its user's, and return the old one."""
         name, user_set, member = name_of(session.id), set_of(session.user_id), _member(session)
         arguments = (session.user_id, encode_session(session), millis(session.retain_until))
         with map_redis_errors():
@@ -128,7 +128,7 @@ class RedisSessionStore(SessionStore):
         await self._end_members([(each.user_id, _member(each), each.end(reason, now)) for each in sessions])
 
     async def _end_members(self, ends: Sequence[End]) -> None:
-        """End sessions. What fails can be done again: a member goes last."""
+        """End sessions. After a failure it can be repeated, because members are removed last."""
         with map_redis_errors():
             answers = await run(self._redis, *(_ending(*end) for end in ends))
             await run(self._redis, *_moved(ends, answers))
@@ -186,7 +186,7 @@ def _adding(session: Session, now: datetime, limit: int) -> Command:
 
 
 def _moved(ends: Sequence[End], answers: Sequence[Sequence[Any]]) -> Iterator[list[Command]]:
-    """Yield what removes the members of sessions that were moved to another user while they ended."""
+    """Yield the commands that remove the members of sessions that were moved to another user meanwhile."""
     for (user_id, member, _), [_, record, _] in zip(ends, answers, strict=True):
         session = decode_session(_id(member), record) if record else None
         if session and session.user_id != user_id:

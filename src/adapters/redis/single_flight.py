@@ -1,27 +1,27 @@
-"""One answer for all who wait for it."""
+"""Share the result of a call among all that wait for it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-class SingleFlight(Generic[Answer]):
-    """Calls `ask` once for all who call while it runs. It has to end by itself: who is cancelled does not cancel it."""
+class SingleFlight(Generic[Result]):
+    """Runs a call once for all that arrive while it runs. Cancelling one of them does not cancel the call."""
 
-    def __init__(self, ask: Callable[[], Coroutine[Any, Any, Answer]]) -> None:
-        self._ask = ask
-        self._asking: asyncio.Task[Answer] | None = None
+    def __init__(self, call: Callable[[], Coroutine[Any, Any, Result]]) -> None:
+        self._call = call
+        self._running: asyncio.Task[Result] | None = None
 
-    def __call__(self) -> Awaitable[Answer]:
-        """What `ask` returns or raises."""
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._ask())
-            self._asking.add_done_callback(self._done)
-        return asyncio.shield(self._asking)
+    def __call__(self) -> Awaitable[Result]:
+        """Return or raise what the call does."""
+        if self._running is None:
+            self._running = asyncio.create_task(self._call())
+            self._running.add_done_callback(self._done)
+        return asyncio.shield(self._running)
 
-    def _done(self, task: "asyncio.Task[Answer]") -> None:
-        self._asking = None
+    def _done(self, task: "asyncio.Task[Result]") -> None:
+        self._running = None
         if not task.cancelled():
-            task.exception()  # seen, even if all who waited are gone
+            task.exception()  # retrieved, so that asyncio does not log it when no one waits any more

@@ -1,4 +1,4 @@
-"""Times as Redis takes them: whole numbers since 1970, UTC."""
+"""Times for Redis: whole numbers since 1970, UTC."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +17,7 @@ def millis(time: datetime) -> int:
 
 
 def second(time: datetime) -> int:
-    """Return whole seconds since 1970: as a score, half of what milliseconds take."""
+    """Return whole seconds since 1970: as a score they take half the memory of milliseconds."""
     return micros(time) // 1_000_000
 
 

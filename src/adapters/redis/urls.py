@@ -1,4 +1,4 @@
-"""What a URL says of where Redis is. With `rediss` instead of `redis` it is reached by TLS.
+"""The URLs of Redis. `rediss` instead of `redis` means TLS.
 
 redis://[user:password@]host[:port][/database][?options]
 redis+cluster://[user:password@]host[:port],host[:port][?options]
@@ -12,12 +12,12 @@ from urllib.parse import unquote, urlsplit
 from redis.asyncio.connection import parse_url
 
 Options = dict[str, Any]
-"""Of a connection, by redis-py's names. A URL's options are of these: `ssl_ca_certs`, `socket_timeout`."""
+"""Options of a connection, by redis-py's names. A URL may have some: `ssl_ca_certs`, `socket_timeout`."""
 
 
 @dataclass(frozen=True)
 class RedisUrl:
-    """Where Redis is: one server, or some of a cluster's nodes, or the sentinels of a master."""
+    """The addresses in a URL: one server, some nodes of a cluster, or the sentinels of a master."""
 
     kind: str
     servers: list[Options] = field(repr=False)
@@ -25,7 +25,7 @@ class RedisUrl:
 
     @classmethod
     def of(cls, url: str) -> "RedisUrl":
-        """What the URL says. Raises ValueError."""
+        """Parse a URL. Raises ValueError."""
         parts = urlsplit(url)
         scheme, _, kind = parts.scheme.partition("+")
         user, at, hosts = parts.netloc.rpartition("@")

@@ -1,9 +1,9 @@
-"""What Redis keeps of a user: one sorted set, and in it what the user's sessions share.
+"""The sorted set of a user in Redis, with their sessions and session_keys.
 
-    wx:u:<user id>  the sessions that have not ended, by the second in which each expires unused
-                    the session_keys, by minus the second in which nobody needs them any more
+    wx:u:<user id>  the sessions that were not ended; the score is the second in which each expires unused
+                    the session_keys; the score is minus the second in which their retention ends
 
-So what is over by now has a score between minus now and now. The set lives as long as the longest session.
+So members that are over have scores between minus now and now. The set lives as long as the longest session.
 """
 
 KEEP_UNTIL = """
@@ -12,7 +12,7 @@ local function keep_until(set, millis)
     if left < 0 or left < millis - time[1] * 1000 - time[2] / 1000 then redis.call('PEXPIREAT', set, millis) end
 end
 """
-"""For scripts: lets a set live at least until then, in milliseconds since 1970."""
+"""A function for scripts: sets the expiry of a set, in milliseconds since 1970, unless it is later already."""
 
 
 def set_of(user_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Access tokens: getStableAccessToken.
+"""Issue access tokens: getStableAccessToken.
 
 https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/mp-access-token/getStableAccessToken.html
 """
@@ -14,7 +14,7 @@ from domain.identity import AppId
 
 
 class WeChatAccessTokenIssuer(AccessTokenIssuer):
-    """The AccessTokenIssuer that WeChat is. `secrets` are the AppSecrets by appid. Never forces a new token."""
+    """An AccessTokenIssuer on WeChat. `secrets` are the AppSecrets by appid. It does not use `force_refresh`."""
 
     def __init__(self, api: WeChatApi, secrets: Mapping[AppId, str]) -> None:
         self._api = api

@@ -1,6 +1,6 @@
-"""One call to api.weixin.qq.com: bounded in time and size, and JSON or a domain error.
+"""Call api.weixin.qq.com: bounded in time and size, with errors of the domain.
 
-WeChat wants the AppSecret in the URL: neither an error's text nor its cause may hold one.
+WeChat wants the AppSecret in the URL, so no error's text or cause may contain a URL.
 """
 
 import asyncio
@@ -20,23 +20,23 @@ from adapters.wechat.signing import Signer
 from domain.errors import WeChatBadAnswer, WeChatUnavailable, WxLoginError
 
 LARGEST_ANSWER = 64 * 1024
-"""Of its body, in bytes. Real answers are below one KiB."""
+"""The maximum size of a response body, in bytes. Real ones are below one KiB."""
 
 HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "wxlogin"}
 
 GREATEST_NUMBER = 2**33
-"""As a time it is in the year 2242, and as a duration it still has an end that Python's calendar knows."""
+"""The maximum of a number: as a time in the year 2242, and as a duration within the range of datetime."""
 
 
 Observe = Callable[[str, str, float], None]
-"""Is told of every call: its path, how it ended, and the seconds it took.
+"""Called after each call with its path, its outcome and its duration in seconds.
 
-It ended with an errcode, 0 for success; or, where there is none that is known, with the `code` of our error.
+The outcome is WeChat's errcode, 0 for success; without a known errcode, the `code` of the error.
 """
 
 
 class Reply(NamedTuple):
-    """An answer of WeChat's: its HTTP status, its headers and its whole body."""
+    """A response of WeChat: its HTTP status, headers and whole body."""
 
     status: int
     headers: Mapping[str, str]
@@ -46,8 +46,8 @@ class Reply(NamedTuple):
 class WeChatApi:
     """WeChat's server API at `base_url`, where every call ends within `timeout` seconds.
 
-    Every method gives the answer of `path`, an object without an error in it, and raises WeChatUnavailable,
-    WeChatBadAnswer, and what the errcode in the answer means.
+    Every method returns the JSON object of the response. Raises WeChatUnavailable, WeChatBadAnswer, and the error that
+    the response's errcode means.
     """
 
     def __init__(
@@ -59,12 +59,12 @@ class WeChatApi:
         self._observe = observe
 
     async def get(self, path: str, params: Mapping[str, str]) -> dict[str, Any]:
-        """GET, with everything in the query."""
+        """Send a GET request, with all parameters in the query."""
         with self._observed(path):
             return _understand((await self._exchange("GET", self._url(path, params), HEADERS)).body)
 
     async def post(self, path: str, params: Mapping[str, str], body: Mapping[str, Any]) -> dict[str, Any]:
-        """POST of a JSON object, or of nothing at all if it is empty: WeChat signs over the body."""
+        """Send a POST request with a JSON object; without a body if it is empty, because WeChat signs over the body."""
         content = msgspec.json.encode(body) if body else b""
         with self._observed(path):
             return _understand((await self._send(path, params, content, {})).body)
@@ -72,7 +72,7 @@ class WeChatApi:
     async def post_signed(
         self, path: str, params: Mapping[str, str], body: Mapping[str, Any], signer: Signer
     ) -> dict[str, Any]:
-        """POST of an encrypted and signed object, whose answer is signed too, unless it is a refusal."""
+        """Send a POST request with an encrypted and signed object. Responses other than refusals are signed, too."""
         content, headers = signer.seal(path, body)
         with self._observed(path):
             reply = await self._send(path, params, content, headers)
@@ -115,7 +115,7 @@ class WeChatApi:
 
 
 async def _read(response: httpx2.Response) -> Reply:
-    """Return the answer, and raise for a status or a size that is not WeChat's. The connection is free after it."""
+    """Read the whole response, so that its connection is free. Raises for a status or size that is not WeChat's."""
     try:
         if response.status_code >= 500:
             raise WeChatUnavailable(f"WeChat answers with HTTP status {response.status_code}")
@@ -161,7 +161,7 @@ def _errcode_in(answer: Mapping[str, Any]) -> int:
 
 
 def text_in(answer: Mapping[str, Any], field: str, pattern: str) -> str:
-    """A field of an answer. Raises WeChatBadAnswer when it is missing or does not match."""
+    """Return a text field of a response. Raises WeChatBadAnswer if it is missing or does not match."""
     value = answer.get(field)
     if not isinstance(value, str) or not re.fullmatch(pattern, value):
         raise WeChatBadAnswer(f"WeChat's answer has no usable {field}")
@@ -169,7 +169,7 @@ def text_in(answer: Mapping[str, Any], field: str, pattern: str) -> str:
 
 
 def number_in(answer: Mapping[str, Any], field: str) -> int:
-    """A whole number in an answer: a version, a time or a duration in seconds. Raises WeChatBadAnswer."""
+    """Return a whole number of a response: a version, a time or a duration in seconds. Raises WeChatBadAnswer."""
     value = answer.get(field)
     if type(value) is not int or not 0 <= value <= GREATEST_NUMBER:
         raise WeChatBadAnswer(f"WeChat's answer has no usable {field}")

@@ -1,4 +1,4 @@
-"""AES-128-CBC with PKCS#7, as WeChat encrypts data for the server.
+"""Decrypt AES-128-CBC with PKCS#7, WeChat's format of client data.
 
 https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/signature.html
 """
@@ -17,7 +17,7 @@ from domain.session_key import SessionKey
 
 
 class WeChatDecryptor(Decryptor):
-    """The Decryptor of WeChat's format, which has no checksum: a wrong key shows in the padding, or in the JSON."""
+    """A Decryptor of WeChat's format. It has no checksum: a wrong key is recognized by the padding or the JSON."""
 
     def decrypt(self, data: EncryptedData, key: SessionKey) -> dict[str, Any]:
         """See Decryptor."""

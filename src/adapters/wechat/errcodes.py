@@ -1,4 +1,4 @@
-"""WeChat's error codes: what they mean, what causes them, what mends them.
+"""WeChat's error codes: their meaning, usual cause and remedy.
 
 One table for `wxlogin explain`, the log, the `detail` of a problem, and docs/wechat-errors.md. The texts follow
 WeChat's global return codes (https://developers.weixin.qq.com/doc/oplatform/Return_codes/Return_code_descriptions_new.html),
@@ -22,12 +22,12 @@ from domain.errors import (
 
 
 class AccessTokenRefused(WeChatUnavailable):
-    """WeChat does not take the access token: another one may work."""
+    """WeChat refuses the access token. Another one may be accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrCode:
-    """One of WeChat's error codes, explained; `error` is what it means to us."""
+    """An error code of WeChat. `error` is the class that the service raises for it."""
 
     number: int
     error: type[WxLoginError]

@@ -1,4 +1,4 @@
-"""An errcode in WeChat's answer, as an error of ours."""
+"""Map errcodes of WeChat's responses to errors of the domain."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,14 +8,14 @@ from adapters.wechat.errcodes import ERRCODES
 from domain.errors import WeChatUnavailable, WxLoginError
 
 RID = re.compile(r"\brid: ([0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8})|\breq_id: ([A-Za-z0-9._-]{1,64})")
-"""How an errmsg names the request, which WeChat's support asks for: newer texts have a rid, older ones a req_id."""
+"""The request id in an errmsg, which WeChat's support asks for: a rid in newer texts, a req_id in older ones."""
 
 ADDRESS = re.compile(r"invalid ip ([0-9a-f.:]+)")
-"""How 40164 names the address that WeChat sees."""
+"""The address of this server in the errmsg of 40164."""
 
 
 def error_of(number: int, errmsg: str = "") -> WxLoginError:
-    """What the error code means to us. One that nobody knows is WeChat's fault until it is explained."""
+    """Return the error for an errcode. An unknown one is WeChatUnavailable."""
     found = RID.search(errmsg)
     rid = found and (found[1] or found[2])
     known = ERRCODES.get(number)

@@ -1,4 +1,4 @@
-"""Who a login code belongs to: code2Session.
+"""Exchange login codes: code2Session.
 
 https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-login/code2Session.html
 """
@@ -25,7 +25,7 @@ PHONE_CODE_SENT = {
 
 
 class WeChatIdentityProvider(IdentityProvider):
-    """The IdentityProvider that WeChat is. `secrets` are the AppSecrets by appid. Needs no access_token."""
+    """An IdentityProvider on WeChat. `secrets` are the AppSecrets by appid. It needs no access token."""
 
     def __init__(self, api: WeChatApi, secrets: Mapping[AppId, str]) -> None:
         self._api = api

@@ -1,4 +1,4 @@
-"""WeChat's calls for an app and its users, which carry an access token.
+"""The calls of WeChat that need an access token.
 
 https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/
 """
@@ -25,13 +25,13 @@ from domain.user import Payment, PhoneNumber
 Answer = dict[str, Any]
 Params = Mapping[str, str]
 Call = Callable[[dict[str, str]], Awaitable[Answer]]
-"""A call of WeChat, with the parameter that is the access token."""
+"""A call to WeChat, given the access token."""
 
 Meanings = Mapping[int, tuple[type[WxLoginError], str]]
 NONE: Meanings = {}
 
 LOGIN_CODE_LENGTH = 32
-"""A phone-button code has 64 characters: only the length tells the two apart."""
+"""The length of a phone-button code, which distinguishes it from a login code."""
 
 LOGIN_CODE_SENT = (
     "This looks like a code of wx.login(); send the one that the phone button gives in getPhoneNumber's event"
@@ -43,7 +43,7 @@ PHONE_CODE_UNKNOWN = (
 
 @dataclass(frozen=True, slots=True)
 class WeChatPlatform(Platform):
-    """The Platform that WeChat is. Calls of apps that have a signer are signed, where WeChat supports it."""
+    """A Platform on WeChat. Calls of apps with a signer are signed, where WeChat supports it."""
 
     api: WeChatApi
     tokens: AccessTokens
@@ -129,7 +129,7 @@ class WeChatPlatform(Platform):
         return await self._with_token(appid, lambda token: self.api.post(path, {**token, **params}, body), meanings)
 
     async def _with_token(self, appid: AppId, call: Call, meanings: Meanings) -> Answer:
-        """The answer; when WeChat refuses the token, with another one, once. The meanings are those of `call` alone."""
+        """Return the response of `call`; if WeChat refuses the token, call again once with a new one."""
         token = await self.tokens.get(appid)
         try:
             with meaning(meanings):
@@ -141,13 +141,13 @@ class WeChatPlatform(Platform):
 
 
 def _signed(identity: Identity, key: SessionKey) -> dict[str, str]:
-    """A user, and the proof of the key: the HMAC of nothing. Its key is the base64 text, not what it stands for."""
+    """Return the parameters of a user and their session_key: the HMAC of an empty text, keyed with the base64 text."""
     signature = hmac.new(key.value.encode(), b"", hashlib.sha256).hexdigest()
     return {"openid": identity.openid, "signature": signature, "sig_method": "hmac_sha256"}
 
 
 def _phone_number(info: Mapping[str, Any]) -> PhoneNumber:
-    """countryCode may be a number or a string, and only numbers from abroad have it in phoneNumber for sure."""
+    """Return the number in E.164. countryCode may be a number or text; phoneNumber lacks it for mainland numbers."""
     country, number = info.get("countryCode") or "?", info.get("purePhoneNumber") or "?"
     try:
         return PhoneNumber(f"+{country}{number}")

@@ -1,4 +1,4 @@
-"""API signing: requests that only WeChat can read, and answers that only WeChat can have written.
+"""Encrypt and sign requests, and verify and decrypt responses, of apps with API security.
 
 AES-256-GCM for the body, RSA-PSS-SHA256 for the signature:
 https://developers.weixin.qq.com/miniprogram/dev/server/getting_started/api_signature.html
@@ -22,7 +22,7 @@ from domain.errors import WeChatBadAnswer
 from domain.identity import AppId
 
 ORIGIN = "https://api.weixin.qq.com"
-"""What is signed is WeChat's own URL, wherever a proxy or a sandbox stands."""
+"""The signed URL is WeChat's own, also through a proxy or a sandbox."""
 
 PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
 IV, TAG = 12, 16
@@ -31,7 +31,7 @@ OLDEST_SECONDS = 300
 
 @dataclass(frozen=True, slots=True)
 class SigningKeys:
-    """What the WeChat console shows of one app under API security. An sn is the console's number of a key."""
+    """The keys of an app in the WeChat console. An sn is the serial number of a key there."""
 
     sym_key: str = field(repr=False)
     sym_key_sn: str
@@ -41,7 +41,7 @@ class SigningKeys:
 
 
 class Envelope(msgspec.Struct):
-    """An encrypted body, everything in base64."""
+    """An encrypted body. Its fields are base64."""
 
     iv: str
     data: str
@@ -49,7 +49,7 @@ class Envelope(msgspec.Struct):
 
 
 class Signer:
-    """Seals one app's requests, and opens WeChat's answers to them. Raises ValueError for keys that are none."""
+    """Encrypts and signs the requests of one app, and opens their responses. Raises ValueError for malformed keys."""
 
     def __init__(self, appid: AppId, keys: SigningKeys, clock: Callable[[], datetime]) -> None:
         self._appid = appid.value
@@ -61,7 +61,7 @@ class Signer:
         self._clock = clock
 
     def seal(self, path: str, body: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
-        """The body to send to `path` in place of this one, and the headers that go with it."""
+        """Return the encrypted body for `path`, and the headers with its signature."""
         timestamp = int(self._clock().timestamp())
         marks = {"_n": secrets.token_urlsafe(16), "_appid": self._appid, "_timestamp": timestamp}
         iv = secrets.token_bytes(IV)
@@ -75,7 +75,7 @@ class Signer:
         }
 
     def open(self, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
-        """The answer of `path` in the clear. Raises WeChatBadAnswer unless WeChat wrote it, for this app, just now."""
+        """Return the decrypted response. Raises WeChatBadAnswer unless WeChat signed it for this app within minutes."""
         try:
             timestamp = int(headers["wechatmp-timestamp"])
             self._verify(path, timestamp, headers, body)
@@ -93,7 +93,7 @@ class Signer:
         return plain
 
     def _verify(self, path: str, timestamp: int, headers: Mapping[str, str], body: bytes) -> None:
-        """While WeChat replaces its certificate, it signs with the old one too."""
+        """Verify the signature. While WeChat replaces its certificate, it also signs with the old one."""
         suffix = "" if headers["wechatmp-serial"] == self._certificate_sn else "-deprecated"
         if headers[f"wechatmp-serial{suffix}"] != self._certificate_sn:
             raise InvalidSignature
@@ -132,7 +132,7 @@ def _private_key(pem: str) -> rsa.RSAPrivateKey:
 
 
 def _public_key(pem: str) -> rsa.RSAPublicKey:
-    """Of a certificate, or of a bare public key."""
+    """Return the public key of a certificate, or a bare public key."""
     data = pem.encode()
     try:
         is_certificate = "BEGIN CERTIFICATE" in pem

@@ -1,6 +1,6 @@
-"""How requests get to WeChat: httpx2's interface, over aiohttp's connections.
+"""The HTTP transport to WeChat: httpx2's interface, on aiohttp's connections.
 
-Why these two: docs/decisions/0003-wechat-transport.md.
+See docs/decisions/0003-wechat-transport.md.
 """
 
 import ssl
