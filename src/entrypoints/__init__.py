@@ -1,1 +1,1 @@
-"""Who calls: HTTP, CLI, worker, and the container that wires them."""
+"""The entrypoints: HTTP, CLI and worker, and the container that wires them."""

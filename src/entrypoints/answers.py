@@ -1,4 +1,4 @@
-"""What the entrypoints answer with: section 3.2 of the contract, the same from HTTP, CLI and worker."""
+"""The response bodies of HTTP, CLI and worker."""
 
 from datetime import datetime
 from typing import Self
@@ -13,16 +13,16 @@ from domain.user import UnionIdConflict, User
 
 
 class SecretStruct(msgspec.Struct, frozen=True):
-    """A body that holds a secret. Its `repr` is its name alone."""
+    """A body that contains a secret. Its `repr` is the name of its class."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
 
 class SessionAnswer(msgspec.Struct, frozen=True):
-    """One session, as its user may see it.
+    """A session, as its user sees it.
 
-    `user_agent` is the client's own text where the session store keeps it, else `device`.
+    `user_agent` is the User-Agent if the session store keeps it, else the same as `device`.
     """
 
     id: str
@@ -37,7 +37,7 @@ class SessionAnswer(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, session: Session, *, current: bool) -> Self:
-        """The answer for `session`; `current`: it is the one that asks."""
+        """Return the body for `session`. `current`: the request is of this session."""
         return cls(
             session.id,
             current,
@@ -58,7 +58,7 @@ class SessionList(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, sessions: list[Session], *, current: str | None = None) -> Self:
-        """The answer for `sessions`; `current`: the id of the one that asks."""
+        """Return the body for `sessions`. `current`: the id of the session of the request."""
         return cls([SessionAnswer.of(session, current=session.id == current) for session in sessions])
 
 
@@ -72,7 +72,7 @@ class LoggedInUser(msgspec.Struct, frozen=True):
 
 
 class LoginAnswer(SecretStruct, frozen=True):
-    """What a login gives. The token is in no other answer."""
+    """The result of a login. No other body contains the token."""
 
     token: str
     token_type: str
@@ -81,21 +81,21 @@ class LoginAnswer(SecretStruct, frozen=True):
 
     @classmethod
     def of(cls, login: LoggedIn) -> Self:
-        """The answer for `login`."""
+        """Return the body for `login`."""
         profile = login.user.profile
         user = LoggedInUser(login.user.id, login.is_new, profile.name, profile.avatar)
         return cls(login.token.value, "Bearer", SessionAnswer.of(login.session, current=True), user)
 
 
 class AccountAnswer(msgspec.Struct, frozen=True):
-    """Who a user is in one mini-program."""
+    """A user's account in one mini-program."""
 
     appid: str
     openid: str
 
 
 class UserAnswer(msgspec.Struct, frozen=True):
-    """A user, as they may see themselves."""
+    """A user, as they see themselves."""
 
     id: str
     name: str
@@ -112,7 +112,7 @@ class UserAnswer(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, user: User) -> Self:
-        """The answer for `user`."""
+        """Return the body for `user`."""
         profile = user.profile
         return cls(
             user.id,
@@ -131,7 +131,7 @@ class UserAnswer(msgspec.Struct, frozen=True):
 
 
 class EncryptKeyAnswer(SecretStruct, frozen=True):
-    """One key of a user's own data: `encrypt_key` is base64, `iv` the text that the client uses as it is."""
+    """A key for the user's own data. `encrypt_key` is base64; the client uses the text `iv` unchanged."""
 
     version: int
     encrypt_key: str
@@ -141,18 +141,18 @@ class EncryptKeyAnswer(SecretStruct, frozen=True):
 
 
 class EncryptKeyList(msgspec.Struct, frozen=True):
-    """The keys of a user's own data, newest first."""
+    """The keys for the user's own data, newest first."""
 
     keys: list[EncryptKeyAnswer]
 
     @classmethod
     def of(cls, keys: list[EncryptKey]) -> Self:
-        """The answer for `keys`."""
+        """Return the body for `keys`."""
         return cls([EncryptKeyAnswer(key.version, key.key, key.iv, key.created_at, key.expires_at) for key in keys])
 
 
 class ConflictAnswer(msgspec.Struct, frozen=True):
-    """A unionid that an account of `user_id` showed, and whose it is; null: they had another one before."""
+    """A unionid of `user_id` that belongs to `other_user_id`; null: the user had another unionid before."""
 
     user_id: str
     unionid: str
@@ -160,11 +160,11 @@ class ConflictAnswer(msgspec.Struct, frozen=True):
 
 
 class ConflictList(msgspec.Struct, frozen=True):
-    """What `wxlogin users merge` resolves."""
+    """The conflicts that `wxlogin users merge` resolves."""
 
     conflicts: list[ConflictAnswer]
 
     @classmethod
     def of(cls, conflicts: list[UnionIdConflict]) -> Self:
-        """The answer for `conflicts`."""
+        """Return the body for `conflicts`."""
         return cls([ConflictAnswer(each.user_id, each.unionid, each.other_user_id) for each in conflicts])

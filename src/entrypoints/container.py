@@ -1,4 +1,4 @@
-"""How it all fits together: the only module that names adapters."""
+"""The composition root: the only module that imports adapters."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -57,22 +57,22 @@ RedisClient = Client
 
 
 def utc_now() -> datetime:
-    """The time."""
+    """Return the current time."""
     return datetime.now(UTC)
 
 
 def session_store_kind(settings: Settings) -> str:
-    """Where sessions live: in Redis if there is one, else in the database."""
+    """Return where sessions are stored: in Redis if it is configured, else in the database."""
     return "redis" if settings.redis_url else "database"
 
 
 def siv_cipher(settings: Settings) -> SivCipher:
-    """What encrypts session_keys in Redis, with the keys of the settings."""
+    """Return the cipher of session_keys in Redis."""
     return SivCipher([key.get_secret_value() for key in settings.encryption_keys])
 
 
 def open_signers(settings: Settings, clock: Clock) -> dict[AppId, Signer]:
-    """The signers of the apps that have API security on. Raises SettingsError for keys that are none."""
+    """Return the signers of the apps with API security. Raises SettingsError for malformed keys."""
     return {appid: _signer(appid, keys, clock) for appid, keys in settings.signing.items()}
 
 
@@ -89,7 +89,7 @@ def _signer(appid: AppId, keys: Signing, clock: Clock) -> Signer:
 
 
 class Container(containers.DeclarativeContainer):
-    """Builds everything, without I/O. `open_container` owns what has to be closed."""
+    """Builds all objects, without I/O. `open_container` opens and closes the pools."""
 
     settings = providers.Dependency(instance_of=Settings)
     transport = providers.Dependency[httpx2.AsyncBaseTransport]()
@@ -194,11 +194,10 @@ async def open_container(
     clock: Clock = utc_now,
     prepare: Callable[[Container], None] | None = None,
 ) -> AsyncIterator[Container]:
-    """The container of `settings`; leaving the block closes its pools.
+    """Open the container of `settings`. The end of the block closes its pools.
 
-    Raises SettingsError without encryption keys, and for signing keys that are none.
-    `transport` leads to another WeChat than the one behind `wechat_url`. `prepare` is called when the pools are open,
-    before anything is built on them.
+    `transport` replaces the HTTP transport to WeChat. `prepare` is called after the pools are open, before objects are
+    built on them. Raises SettingsError without encryption keys, and for malformed signing keys.
     """
     async with AsyncExitStack() as stack:
         container = Container(settings=settings, cipher=settings.cipher, clock=providers.Object(clock))
@@ -217,7 +216,7 @@ async def open_container(
 
 
 def open_redis(url: str) -> RedisClient:
-    """A client of the Redis of the settings, to be used as a context. Raises SettingsError for options of none."""
+    """Return a client of Redis, a context manager. Raises SettingsError for an unknown option in the URL."""
     try:
         return create_client(url)
     except ValueError as error:
@@ -227,22 +226,22 @@ def open_redis(url: str) -> RedisClient:
 
 
 def open_database(settings: Settings) -> Database:
-    """The database of the settings, to be used as a context."""
+    """Return the database, a context manager."""
     return Database(settings.database_url.get_secret_value())
 
 
 async def migrate_database(settings: Settings) -> None:
-    """Bring the database to the newest schema. Raises StoreUnavailable."""
+    """Migrate the database to the newest schema. Raises StoreUnavailable."""
     async with open_database(settings) as database:
         await migrate(database)
 
 
 async def require_migrated(container: Container) -> None:
-    """Raises SettingsError when the database lacks tables, and StoreUnavailable when it does not answer."""
+    """Raise SettingsError if the database is not migrated, and StoreUnavailable if it does not answer."""
     if not await is_migrated(container.database()):
         raise SettingsError("The database of WXLOGIN_DATABASE_URL is not migrated.\n  hint: wxlogin migrate")
 
 
 def wechat_errcodes() -> Mapping[int, ErrCode]:
-    """WeChat's error codes, explained."""
+    """Return the explanations of WeChat's error codes."""
     return ERRCODES

@@ -32,7 +32,7 @@ MOST_CONNECTIONS = 256
 
 
 class DemoSettings(Settings):
-    """Settings that come from nowhere but the demo: the machine's own leave it alone."""
+    """The settings of the demo. They ignore the environment."""
 
     @classmethod
     def settings_customise_sources(
@@ -43,12 +43,12 @@ class DemoSettings(Settings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what the constructor is given."""
+        """Use the arguments of the constructor only."""
         return (init_settings,)
 
 
 def demo_settings(directory: Path) -> Settings:
-    """A service of one made-up app, with SQLite in `directory`."""
+    """Return the settings of a service with one fictitious app, and with SQLite in `directory`."""
     return DemoSettings(
         appid=APPID,
         app_secret=SecretStr("0123456789abcdef0123456789abcdef"),
@@ -59,7 +59,7 @@ def demo_settings(directory: Path) -> Settings:
 
 
 class Traced:
-    """Anything whose methods are awaited, and how long each of them took."""
+    """A wrapper that records how long each awaited method of an object took."""
 
     def __init__(self, inner: Any, lane: str, steps: list[Step]) -> None:
         self._inner, self._lane, self._steps = inner, lane, steps
@@ -87,7 +87,7 @@ class Demo:
         self.service = create_app(self._open_container)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand the request to whom it is for."""
+        """Pass the request to the service or to the sandbox."""
         app: ASGIApp = self._sandbox if scope["path"].startswith("/sandbox") else self.service
         await app(scope, receive, send)
 
@@ -102,7 +102,7 @@ class Demo:
 
 
 def run_demo(port: int, *, once: bool) -> None:
-    """Serve, log one user in, print how it went, and go on serving unless `once`. Raises SettingsError."""
+    """Serve, log one user in, print each step, and go on serving unless `once`. Raises SettingsError."""
     listener = Listener.open(HOST, port)
     listener.listen()
     with (
@@ -142,5 +142,5 @@ async def _log_in(demo: Demo, url: str, *, once: bool) -> None:
 
 
 async def _code(client: httpx2.AsyncClient) -> str:
-    """What wx.login() gives."""
+    """Return a code of the sandbox, as wx.login() does."""
     return str((await client.post("/sandbox/codes", json={"appid": APPID})).raise_for_status().json()["code"])

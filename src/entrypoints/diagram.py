@@ -34,7 +34,7 @@ TIME_COLUMN = 6 + len(LANES) * WIDTH - 12
 
 
 class Diagram:
-    """Who asked whom, in which order, and how long it took."""
+    """The calls of a login in their order, with their times."""
 
     def __init__(self, token: str, steps: list[Step], began: float, ended: float) -> None:
         self._token = token
@@ -43,7 +43,7 @@ class Diagram:
         self._ended = ended
 
     def show(self, url: str, appid: str, *, serving: bool) -> None:
-        """Print it, and what can be tried next."""
+        """Print the diagram, and commands to try next."""
         console = Console(highlight=False, width=max(Console().width, TIME_COLUMN + 14))
         console.print()
         console.print(_header(), style="bold")

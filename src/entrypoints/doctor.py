@@ -1,4 +1,4 @@
-"""`wxlogin doctor`: what is wrong with this installation, and what mends it."""
+"""`wxlogin doctor`: check this installation."""
 
 from collections.abc import Callable
 
@@ -13,9 +13,9 @@ Write = Callable[[str], object]
 
 
 async def examine(write: Write, *, wechat: bool = False) -> Exit:
-    """Write one line a check, and say with which status to exit. `wechat`: ask WeChat about the credentials, too.
+    """Write one line for each check, and return the exit status. `wechat`: check the credentials with WeChat, too.
 
-    What is exposed is warned of, and changes no status: a private network may be trusted.
+    Exposed secrets are warnings and do not change the status, because a private network may be trusted.
     """
     try:
         settings = load_settings().require_app()

@@ -1,4 +1,4 @@
-"""Secrets that cross a network in the clear, or lie in files that others can read: what `wxlogin doctor` warns of."""
+"""Find secrets that cross a network in the clear, or are in files that others can read."""
 
 import os
 import stat
@@ -19,7 +19,7 @@ NO_TLS = {"", "0", "false", "disable", "allow", "prefer"}
 
 
 def exposures(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield what is exposed, with a hint at how to protect it. No text shows a secret."""
+    """Yield what is exposed, with a hint how to protect it. No text contains a secret."""
     wechat = urlsplit(settings.wechat_url)
     if wechat.scheme == "http" and _is_remote([wechat.hostname]):
         yield (
@@ -62,7 +62,7 @@ def _is_bare_database(url: SplitResult) -> bool:
 
 
 def _secret_files() -> Iterator[Path]:
-    """Yield the files that an operator named and that have a secret in them. /run/secrets is a container's own."""
+    """Yield the configured files that contain a secret. /run/secrets belongs to the container, and is not checked."""
     config, directory = os.environ.get(CONFIG_VARIABLE), os.environ.get(SECRETS_VARIABLE)
     if config and SECRETS & tomllib.loads(Path(config).read_text(encoding="utf-8")).keys():
         yield Path(config)

@@ -1,4 +1,4 @@
-"""Use cases and ports in wrappers that count their outcomes: they themselves know nothing of it."""
+"""Wrappers of use cases and ports that count their outcomes in metrics."""
 
 from collections.abc import Collection
 from contextlib import suppress
@@ -17,12 +17,12 @@ from entrypoints.problems import DEFECT
 
 
 def code_of(error: Exception) -> str:
-    """The `code` that a client is told."""
+    """Return the `code` of an error."""
     return error.code if isinstance(error, WxLoginError) else DEFECT.code
 
 
 class InstrumentedLogin:
-    """LoginUseCase, counted by app and outcome; what it raises says which app it was."""
+    """LoginUseCase with counts by app and outcome. Its errors carry the appid."""
 
     def __init__(self, login: LoginUseCase, metrics: Metrics, apps: frozenset[AppId]) -> None:
         self._login = login
@@ -51,7 +51,7 @@ class InstrumentedLogin:
 
 
 class InstrumentedSessions:
-    """Sessions, with checks counted by outcome and ends by reason."""
+    """Sessions with counts of checks by outcome, and of ends by reason."""
 
     def __init__(self, sessions: Sessions, metrics: Metrics) -> None:
         self._sessions = sessions
@@ -93,7 +93,7 @@ class InstrumentedSessions:
 
 
 class InstrumentedRateLimiter(RateLimiter):
-    """Another RateLimiter, whose refusals are counted by limit."""
+    """A RateLimiter in front of another one, which counts refusals by limit."""
 
     def __init__(self, limiter: RateLimiter, metrics: Metrics) -> None:
         self._limiter = limiter
@@ -108,7 +108,7 @@ class InstrumentedRateLimiter(RateLimiter):
 
 
 class InstrumentedAccessTokenIssuer(AccessTokenIssuer):
-    """An AccessTokenIssuer in front of another one, counted by app and outcome."""
+    """An AccessTokenIssuer in front of another one, which counts by app and outcome."""
 
     def __init__(self, issuer: AccessTokenIssuer, metrics: Metrics) -> None:
         self._issuer = issuer

@@ -1,4 +1,4 @@
-"""The worker's jobs, as plain functions: what comes in from a queue, and what goes back into it."""
+"""The jobs of the worker, as plain functions without a queue."""
 
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Jobs:
-    """Every job answers with the body that HTTP would give, and never raises for what a user can cause."""
+    """The jobs. Each returns the body that HTTP would return, and raises for defects only."""
 
     def __init__(self, container: Container) -> None:
         self._container = container

@@ -1,4 +1,4 @@
-"""What is logged, and how: one line an event, on stderr."""
+"""Structured logging: one line for each event, on stderr."""
 
 import logging
 import sys
@@ -15,12 +15,12 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 def _without_unknown(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Leave out the fields whose value is not known."""
+    """Remove the fields without a value."""
     return {name: value for name, value in event.items() if value is not None}
 
 
 def configure_logging(settings: Settings) -> None:
-    """Log as the settings say; what libraries log goes the same way, from WARNING on."""
+    """Configure logging by the settings. Libraries log in the same format, from WARNING on."""
     console = settings.log_format == "console" or (settings.log_format is None and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -50,20 +50,19 @@ def configure_logging(settings: Settings) -> None:
 
 
 def log_session(event: str, session: Session, **known: object) -> None:
-    """Log what happened to a session or in it, with whose it is."""
+    """Log an event of a session."""
     log.info(event, appid=session.identity.appid.value, user_id=session.user_id, session_id=session.id, **known)
 
 
 def log_login(login: LoggedIn) -> None:
-    """Log who logged in."""
+    """Log a login."""
     log_session("login", login.session, ip=login.session.client.ip, is_new=login.is_new)
 
 
 def log_error(error: WxLoginError, where: str, *, event: str | None = None, ip: str | None = None) -> None:
-    """Log what was refused or failed: loudly when the operator has to act, at debug what is everyday.
+    """Log an error: at `error` if the operator has to act, at `debug` if it is part of normal operation.
 
-    The event is named as the error's code, or as `event` says; `limit_met` where a limit of our own was met, whatever
-    it refused.
+    The event is the error's code, or `event` if given; `limit_met` for a limit of this service.
     """
     status = outcome_of(error).http
     tell = log.error if status >= 500 else log.debug if status in (401, 404) else log.info
@@ -86,5 +85,5 @@ def log_error(error: WxLoginError, where: str, *, event: str | None = None, ip: 
 
 
 def log_failed_login(error: WxLoginError, where: str, ip: str | None = None) -> None:
-    """Log that a login failed."""
+    """Log a failed login."""
     log_error(error, where, event="login_failed", ip=ip)

@@ -1,4 +1,4 @@
-"""What is counted, and how it is told: the metrics of GET /metrics, each explained in docs/operations.md."""
+"""The metrics of GET /metrics. docs/operations.md explains each."""
 
 import os
 import platform
@@ -37,7 +37,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class Metrics(Collector):
-    """All metrics of a service. Labels have values of ours only: never what a client sent, never a secret."""
+    """All metrics of a service. No label contains text of a client, or a secret."""
 
     def __init__(self, apps: Iterable[AppId] = ()) -> None:
         directory = os.environ.get(DIRECTORY)
@@ -89,16 +89,16 @@ class Metrics(Collector):
             self._new_users(app.value)
 
     def session_checked(self, outcome: str, number: int = 1) -> None:
-        """Count checks of tokens: `ok`, or the `code` of what they ended with."""
+        """Count a check of a token: `ok`, or the `code` of its error."""
         counts = self.session_checks.counts
         counts[outcome if outcome in counts else DEFECT.code] += number
 
     def sessions_ended(self, reason: EndReason, number: int = 1) -> None:
-        """Count sessions that ended before their time."""
+        """Count sessions that were ended before they expired."""
         self._ends(reason).inc(number)
 
     def logged_in(self, app: str, *, is_new: bool, replaced: int) -> None:
-        """A login, whether its user is new, and how many sessions gave way."""
+        """Count a login, its new user, and the sessions it replaced."""
         self._logins(app, OK).inc()
         if replaced:
             self.sessions_ended(EndReason.REPLACED, replaced)
@@ -106,44 +106,44 @@ class Metrics(Collector):
             self._new_users(app).inc()
 
     def login_failed(self, app: str, code: str) -> None:
-        """A login that ended with an error."""
+        """Count a failed login."""
         self._logins(app, code).inc()
 
     def login_limited(self, limit: str) -> None:
-        """A login refused by the limit of that name."""
+        """Count a login that a limit refused."""
         self._refusals(limit).inc()
 
     def wechat_called(self, path: str, errcode: str, seconds: float) -> None:
-        """A call to WeChat. `errcode` is 0 for success, and a `code` of ours where WeChat gave none that is known."""
+        """Count and time a call to WeChat. `errcode` is 0 for success; the `code` of the error if it is unknown."""
         self._calls(path, errcode).inc()
         self._call_seconds(path).observe(seconds)
 
     def token_fetched(self, app: str, outcome: str) -> None:
-        """An access token was asked for."""
+        """Count a fetch of an access token."""
         self._tokens(app, outcome).inc()
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """An answer to a request over HTTP began. `route` is a pattern, not a path."""
+        """Count and time a response. `route` is a pattern, not a path."""
         known = method if method in METHODS else "other"
         self._requests(known, route, status).inc()
         self._request_seconds(known, route).observe(seconds)
 
     def connections_open(self, size: int) -> None:
-        """How many connections to the database there may be."""
+        """Set the size of the database pool."""
         self._pool_size.set(size)
 
     def connection_used(self, more: int) -> None:
-        """A connection to the database was taken (1) or given back (-1)."""
+        """Count a connection of the database that was taken (1) or returned (-1)."""
         self._in_use.inc(more)
 
     def expose(self, accept: str) -> tuple[bytes, str]:
-        """All metrics and their content type: OpenMetrics for who accepts it, else the text of Prometheus."""
+        """Return all metrics and their content type: OpenMetrics if accepted, else the text format of Prometheus."""
         if "application/openmetrics-text" in accept:
             return openmetrics.generate_latest(self), openmetrics.CONTENT_TYPE_LATEST  # type: ignore[no-untyped-call]
         return generate_latest(self), CONTENT_TYPE_PLAIN_0_0_4
 
     def collect(self) -> Iterator[Metric]:
-        """Every metric, without the times at which its counters were made: several processes have none in common."""
+        """Yield all metrics, without the creation times of counters, which differ between processes."""
         self.session_checks.flush()
         for source in (self._counted(), Processes(self._directory).collect()):
             for metric in source:
@@ -158,9 +158,9 @@ class Metrics(Collector):
 
 
 def _labelled(kind: Callable[..., Any], registry: CollectorRegistry) -> Callable[..., Callable[..., Any]]:
-    """Makes metrics of a kind, and of each what gives the one with these labels.
+    """Return a factory of metrics that cache their labelled children.
 
-    The library takes 2 us to do so, for text of any number; ours are few, and are kept at hand.
+    The library takes 2 us to find a child. The labels of this service have few values.
     """
     return lambda *told, **options: cache(kind(*told, registry=registry, **options).labels)
 
@@ -174,13 +174,13 @@ CHECK_CODES = [
 
 
 class Processes(Collector):
-    """The library's process_ metrics, for each of the processes that serve, by their number."""
+    """The library's process_ metrics for each worker, labelled with its pid."""
 
     def __init__(self, directory: Path | None) -> None:
         self._pids = _living(directory) if directory else {os.getpid()}
 
     def collect(self) -> Iterable[Metric]:
-        """Nothing where there is no /proc."""
+        """Yield the metrics; nothing without /proc."""
         families: dict[str, Metric] = {}
         for pid in sorted(self._pids):
             for metric in ProcessCollector(pid=partial(int, pid), registry=None).collect():
@@ -191,10 +191,10 @@ class Processes(Collector):
 
 @contextmanager
 def shared_directory(workers: int) -> Iterator[None]:
-    """Name the directory in which several workers count together, for as long as the block lasts.
+    """Provide the directory in which several workers count together, while the block runs.
 
-    It is a temporary one, removed afterwards, unless the operator has named one, which stays as it is. Raises
-    SettingsError when that is no directory.
+    It is the operator's, if configured, else a temporary one, which is removed afterwards. Raises SettingsError if the
+    configured one is not a directory.
     """
     given = os.environ.get(DIRECTORY)
     if given is not None and not (given and Path(given).is_dir()):
@@ -211,22 +211,22 @@ def shared_directory(workers: int) -> Iterator[None]:
 
 
 def count_in_directory() -> None:
-    """Let this process's metrics be counted in the shared directory, if one is named.
+    """Count this process's metrics in the shared directory, if there is one.
 
-    prometheus-client decides so by the variable when it is imported, which is before the supervisor has set it. It has
-    no documented way to decide later. Hence the upper bound of its version in pyproject.toml.
+    prometheus-client reads the variable when it is imported, before the supervisor sets it, and has no documented way
+    to do so later. Therefore pyproject.toml has an upper bound of its version.
     """
     values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
 
 
 def forget_gauges(pid: int) -> None:
-    """Drop what a process that has ended had in use. What it counted stays. Nothing happens without a directory."""
+    """Delete the gauges of a process that has ended, and keep its counters. Does nothing without a directory."""
     if DIRECTORY in os.environ:
         mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def _is_made(file: Path) -> bool:
-    """Whether there is anything in it: one that is just being made is empty, and the library fails at it."""
+    """Return whether the file has content. The library fails at an empty file, which is just being created."""
     try:
         return file.stat().st_size > 0
     except FileNotFoundError:  # its process is gone, and its gauges were forgotten meanwhile

@@ -1,4 +1,4 @@
-"""Our errors, told to the world: one table for HTTP and the shell, one body for HTTP and the worker."""
+"""The mapping of errors to HTTP statuses and exit statuses, and their body."""
 
 from datetime import timedelta
 from enum import IntEnum
@@ -46,7 +46,7 @@ class Exit(IntEnum):
 
 
 class Outcome(NamedTuple):
-    """How one error leaves the house."""
+    """The HTTP status and the exit status of an error."""
 
     http: int
     exit: Exit
@@ -87,12 +87,12 @@ CLIENT_DETAILS: dict[type[WxLoginError], str] = {
 
 
 def outcome_of(error: WxLoginError) -> Outcome:
-    """The row of `error`, or of what it is a kind of."""
+    """Return the outcome of `error`, or of its nearest base class."""
     return next(OUTCOMES[kind] for kind in type(error).__mro__ if kind in OUTCOMES)
 
 
 def explained(error: WxLoginError) -> str:
-    """The error for an operator at a terminal, with what WeChat's support asks for, and what a store said."""
+    """Return the text of an error for an operator, with WeChat's errcode and rid, and with the cause."""
     hints = {"errcode": error.errcode, "rid": error.rid}
     told = [f"{name} {hint}" for name, hint in hints.items() if hint is not None]
     if error.__cause__:
@@ -101,7 +101,7 @@ def explained(error: WxLoginError) -> str:
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """RFC 9457 problem details. `code` and `retry` are for programs and never change their meaning."""
+    """Problem details of RFC 9457. `code` and `retry` are for programs, and never change their meaning."""
 
     type: str
     title: str
@@ -135,7 +135,7 @@ NO_STORE = {"cache-control": "no-store"}
 
 
 def headers_of(error: WxLoginError) -> dict[str, str]:
-    """The headers that HTTP wants beside the problem: RFC 6750 section 3, RFC 9110 section 10.2.3."""
+    """Return the headers of a problem response: RFC 6750 section 3, RFC 9110 section 10.2.3."""
     headers = dict(NO_STORE)
     if outcome_of(error).http == 401:
         reason = "" if isinstance(error, TokenMissing) else f' error="invalid_token", error_description="{error.code}"'
@@ -148,9 +148,9 @@ def headers_of(error: WxLoginError) -> dict[str, str]:
 
 
 def rate_limit_headers(allowance: Allowance | None) -> dict[str, str]:
-    """What is left of a limit, if there is one: draft-ietf-httpapi-ratelimit-headers-11, sections 3 and 4.
+    """Return the RateLimit headers: draft-ietf-httpapi-ratelimit-headers-11, sections 3 and 4.
 
-    A quota that comes back evenly has no window that ends: `t` stands only where nothing is left, and says until when.
+    The quota is restored evenly, so no window ends. `t` is there only if nothing is left: the seconds until the next.
     """
     if allowance is None:
         return {}

@@ -1,4 +1,4 @@
-"""What nobody can ask for any more leaves the database, as long as a service or a worker runs."""
+"""Delete expired sessions from the database while a service or a worker runs."""
 
 import asyncio
 import random
@@ -15,10 +15,10 @@ PERIOD_SECONDS = 600.0
 
 @asynccontextmanager
 async def purging(sessions: Sessions) -> AsyncIterator[None]:
-    """Purge again and again, for as long as the block lasts; what goes wrong is logged, and tried again next time.
+    """Purge periodically while the block runs. Errors are logged, and the next purge tries again.
 
-    The pauses are random, the first one too, so that processes which start together do not purge together. To do so
-    would harm nobody.
+    The pauses are random, also the first one, so that processes that start together purge at different times. It is
+    safe if several purge at once.
     """
     task = asyncio.create_task(_purge(sessions))
     try:

@@ -1,4 +1,4 @@
-"""Where settings are read from, beside the environment."""
+"""Read settings from secret files and from a TOML file."""
 
 import os
 import tomllib
@@ -16,7 +16,7 @@ DEFAULT_SECRETS_DIR = Path("/run/secrets")
 
 
 class SettingsError(Exception):
-    """The service is not configured as it must be. The text names each setting, with an example of it."""
+    """A setting is missing, unknown or malformed. The text names each, with an example."""
 
 
 def _read(path: Path) -> str:
@@ -27,10 +27,10 @@ def _read(path: Path) -> str:
 
 
 class TomlFile(PydanticBaseSettingsSource):
-    """The file that WXLOGIN_CONFIG names."""
+    """The TOML file of WXLOGIN_CONFIG."""
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        """Never asked."""
+        """Do nothing. pydantic does not call it."""
         raise NotImplementedError  # __call__ reads all fields at once
 
     def __call__(self) -> dict[str, Any]:
@@ -46,9 +46,9 @@ class TomlFile(PydanticBaseSettingsSource):
 
 
 class SecretFiles(EnvSettingsSource):
-    """One file a setting, named like the setting or its variable, in the directory of secrets.
+    """The directory of secrets: one file for each setting, named like the setting or its variable.
 
-    A directory that was named must hold nothing else; /run/secrets may hold other programs' secrets too.
+    The directory of WXLOGIN_SECRETS_DIR must contain nothing else. /run/secrets may have files of other programs.
     """
 
     def __call__(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The kinds of value a setting may have, each checked where it comes in."""
+"""The types of settings, each with its check."""
 
 import ipaddress
 import json
@@ -26,7 +26,7 @@ def _from_json(value: object) -> object:
 
 
 def check_network(value: str) -> str:
-    """An address, or a network in CIDR notation."""
+    """Check an address, or a network in CIDR notation."""
     try:
         address, network = ipaddress.ip_interface(value).ip, ipaddress.ip_network(value, strict=False)
     except ValueError:
@@ -44,7 +44,7 @@ def _check_address(url: str) -> None:
 
 
 def check_http_url(value: str) -> str:
-    """A URL whose host and port can be ones. A user name in it would be sent to nobody."""
+    """Check an HTTP URL. It must not have a user name, which would not be sent."""
     _check_address(value)
     if urlsplit(value).username is not None:
         raise ValueError("has a user name in it, which is not supported")
@@ -64,7 +64,7 @@ def _split(value: object) -> object:
 
 
 def check_appid(value: str) -> str:
-    """An AppId's text."""
+    """Check an appid."""
     try:
         return AppId(value).value
     except WxLoginError as error:
@@ -72,13 +72,13 @@ def check_appid(value: str) -> str:
 
 
 def check_rate_limit(value: str) -> str:
-    """A rate limit's text."""
+    """Check a rate limit."""
     rate_limit_of("", value)
     return value
 
 
 def rate_limit_of(name: str, text: str) -> RateLimit | None:
-    """`off`, or `<number>/<unit>`, or `<number>/<number> <unit>`. Raises ValueError for anything else."""
+    """Parse `off`, `<number>/<unit>` or `<number>/<number> <unit>`. Raises ValueError."""
     if text == "off":
         return None
     if not (match := re.fullmatch(r"([1-9]\d{0,6})/(?:([1-9]\d{0,3}) ?)?(second|minute|hour|day)s?", text)):
@@ -88,7 +88,7 @@ def rate_limit_of(name: str, text: str) -> RateLimit | None:
 
 
 def url_of(*schemes: str) -> AfterValidator:
-    """A URL of one of the schemes."""
+    """Return the type of URLs with one of the schemes."""
 
     def check(value: SecretStr) -> SecretStr:
         if not value.get_secret_value().startswith(tuple(f"{scheme}://" for scheme in schemes)):
@@ -111,7 +111,7 @@ REDIS_PATHS = {
 
 
 def check_redis_url(value: SecretStr) -> SecretStr:
-    """A URL of one Redis, of a cluster's nodes, or of a master's sentinels."""
+    """Check a URL of one Redis, of a cluster's nodes, or of a master's sentinels."""
     scheme, _, rest = value.get_secret_value().partition("://")
     if scheme not in REDIS_SCHEMES or not rest:
         raise ValueError(f"must start with {', '.join(f'{each}://' for each in REDIS_SCHEMES)}")
@@ -131,7 +131,7 @@ def check_redis_url(value: SecretStr) -> SecretStr:
 
 
 def check_fernet_key(value: SecretStr) -> SecretStr:
-    """A key of `wxlogin keygen`."""
+    """Check a key of `wxlogin keygen`."""
     try:
         if not re.fullmatch(r"[A-Za-z0-9_-]{43}=", value.get_secret_value()):
             raise ValueError

@@ -1,4 +1,4 @@
-"""Everything an operator can set: from the environment, from secret files, from a TOML file, in this order."""
+"""The settings, from the environment, secret files and a TOML file, in this order."""
 
 import os
 from datetime import timedelta
@@ -45,7 +45,7 @@ CLIENT_SECRET_LENGTH = 32
 
 
 class Signing(BaseModel):
-    """One mini-program's keys of API security, as the WeChat console shows them. An sn is the number of a key there."""
+    """The keys of a mini-program with API security. An sn is the serial number of a key in the WeChat console."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -57,7 +57,7 @@ class Signing(BaseModel):
 
 
 class App(BaseModel):
-    """One mini-program's credentials."""
+    """The credentials of a mini-program."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -67,7 +67,7 @@ class App(BaseModel):
 
 
 class OAuthClient(BaseModel):
-    """A backend that introspects and revokes tokens: those of `apps`, or of all apps when `apps` is absent."""
+    """A backend that introspects and revokes the tokens of `apps`, or of all apps if `apps` is absent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -81,7 +81,7 @@ class OAuthClient(BaseModel):
 
 
 class Settings(BaseSettings):
-    """One value a setting, checked when it is read. Its `repr` shows no secret."""
+    """All settings, checked. The `repr` contains no secret."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True, env_ignore_empty=True
@@ -136,7 +136,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over secrets, secrets over the file."""
+        """Order the sources: environment, secret files, TOML file."""
         return init_settings, env_settings, SecretFiles(settings_cls), TomlFile(settings_cls)
 
     @field_validator("clients")
@@ -151,23 +151,23 @@ class Settings(BaseSettings):
 
     @property
     def credentials(self) -> dict[AppId, str]:
-        """AppSecrets by appid."""
+        """Return the AppSecrets by appid."""
         single = [App(appid=self.appid, secret=self.app_secret)] if self.appid and self.app_secret else []
         return {AppId(app.appid): app.secret.get_secret_value() for app in [*single, *self.apps]}
 
     @property
     def signing(self) -> dict[AppId, Signing]:
-        """The keys of API security by appid, of the apps that have it on."""
+        """Return the signing keys by appid, of the apps with API security."""
         return {AppId(app.appid): app.signing for app in self.apps if app.signing}
 
     @property
     def token_lease(self) -> timedelta:
-        """How long fetching an access token may take: one call to WeChat, and two to the store."""
+        """Return the maximum time to fetch an access token: one call to WeChat, and two to the store."""
         return timedelta(seconds=self.wechat_timeout_seconds + 4)
 
     @property
     def policy(self) -> SessionPolicy:
-        """How long sessions live."""
+        """Return the policy of sessions."""
         return SessionPolicy(
             idle=timedelta(seconds=self.session_idle_seconds),
             max_age=timedelta(seconds=self.session_max_seconds),
@@ -176,23 +176,23 @@ class Settings(BaseSettings):
 
     @property
     def login_limit(self) -> RateLimit | None:
-        """How often one client address may log in."""
+        """Return the rate limit of a client address, or None."""
         return rate_limit_of("login", self.login_rate_limit)
 
     @property
     def app_login_limit(self) -> RateLimit | None:
-        """How often all users of one app together may log in."""
+        """Return the rate limit of an app, or None."""
         return rate_limit_of("app-login", self.app_login_rate_limit)
 
     @property
     def cipher(self) -> MultiFernet:
-        """Encrypts with the first key, decrypts with all. Raises SettingsError when there is none."""
+        """Return the cipher of the encryption keys: the first encrypts. Raises SettingsError if there is none."""
         if not self.encryption_keys:
             raise missing("encryption_keys", "without one, no session_key can be stored; `wxlogin keygen` prints one")
         return MultiFernet([Fernet(key.get_secret_value()) for key in self.encryption_keys])
 
     def require_app(self) -> Self:
-        """Itself. Raises SettingsError when there is no app to log in to."""
+        """Return the settings themselves. Raises SettingsError if no app is configured."""
         if (self.appid is None) != (self.app_secret is None):
             raise missing("app_secret" if self.appid else "appid", "WXLOGIN_APPID and WXLOGIN_APP_SECRET go together")
         if not self.credentials:
@@ -223,18 +223,18 @@ def _unknown_apps(clients: dict[str, OAuthClient], others: dict[str, Any]) -> li
 
 
 def missing(field: str, why: str) -> SettingsError:
-    """The error that `field` is not set."""
+    """Return the error for a `field` that is not set."""
     return SettingsError(f"{_variable(field)} is missing: {why}.\n  example: {_example(field)}")
 
 
 def unknown(name: str, known: set[str]) -> SettingsError:
-    """The error that `name` is not a setting."""
+    """Return the error for an unknown setting `name`."""
     meant = "".join(f"; did you mean {each}?" for each in get_close_matches(name, known, n=1))
     return SettingsError(f"{name} is not a setting{meant}\n  settings: {', '.join(sorted(known))}")
 
 
 def load_settings() -> Settings:
-    """The settings of this process. Raises SettingsError for any that is unknown or malformed."""
+    """Return the settings of this process. Raises SettingsError for unknown and malformed ones."""
     known = {_variable(field) for field in Settings.model_fields} | {CONFIG_VARIABLE, SECRETS_VARIABLE}
     for name in sorted(os.environ):
         if name.upper().startswith(PREFIX) and name.upper() not in known:

@@ -1,7 +1,7 @@
-"""Traces of requests, of calls to WeChat, and of what Redis and the database do, for OpenTelemetry.
+"""Trace requests, calls to WeChat, and operations of Redis and the database, with OpenTelemetry.
 
-Needs the extra `tracing`, and is set by the standard variables: OTEL_EXPORTER_OTLP_ENDPOINT says where traces go. No
-attribute holds what a client or WeChat sent: no query, header, body or parameter of a statement.
+It needs the extra `tracing`. The standard variables configure it: OTEL_EXPORTER_OTLP_ENDPOINT is the collector. No
+attribute contains data of a client or of WeChat: no query, header, body or parameter of a statement.
 """
 
 import inspect
@@ -28,7 +28,7 @@ Name = Callable[..., tuple[str, dict[str, str]]]
 
 
 class Tracing:
-    """Makes spans and sends them to the collector, until `close`."""
+    """Creates spans, and sends them to the collector until `close`."""
 
     def __init__(self) -> None:
         from opentelemetry import trace
@@ -70,7 +70,7 @@ class Tracing:
         return application
 
     def watch(self, container: Container) -> None:
-        """Have each call to WeChat, Redis and the database traced by what the container builds from now on."""
+        """Trace the calls to WeChat, Redis and the database of all objects that the container builds later."""
         settings = container.settings()
         sql = settings.database_url.get_secret_value().partition("+")[0]
         container.transport.override(providers.Object(Traced(container.transport(), self._client, _of_wechat)))
@@ -81,7 +81,7 @@ class Tracing:
                 port.override(providers.Object(Traced(port(), self._client, _of_redis)))
 
     def close(self) -> None:
-        """Send what is not sent yet."""
+        """Send the remaining spans."""
         self._provider.shutdown()
 
     @contextmanager
@@ -103,7 +103,7 @@ class Tracing:
 
 
 class Traced:
-    """Anything whose coroutines are each run in a span that `name` describes; the rest of it is as it was."""
+    """A wrapper that runs each coroutine of an object in a span, named by `name`."""
 
     def __init__(self, inner: Any, span: Callable[[str, dict[str, str]], Any], name: Name) -> None:
         self._inner, self._span, self._name = inner, span, name

@@ -1,4 +1,4 @@
-"""`wxlogin worker`: the use cases, from a queue on Redis Streams."""
+"""`wxlogin worker`: run jobs from a queue on Redis Streams."""
 
 import asyncio
 import logging
@@ -36,7 +36,7 @@ JOB_SECONDS = 7.0
 
 
 class JobBroker(AsyncBroker):
-    """The queue of taskiq's RedisStreamBroker, on whichever kind of Redis; no job is lost or kept: see decision 6."""
+    """The queue of taskiq's RedisStreamBroker, on every kind of Redis. See docs/decisions/0006-job-queue.md."""
 
     def __init__(self, redis: RedisClient, idle_seconds: float) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class JobBroker(AsyncBroker):
         self._consumer = uuid.uuid4().hex
 
     async def startup(self) -> None:
-        """Begin with what was queued before the first worker ran."""
+        """Start, also with jobs that were queued before the first worker ran."""
         await super().startup()
         with suppress(ResponseError):  # the group is there already
             await self._redis.xgroup_create(QUEUE, GROUP, id="0", mkstream=True)
@@ -55,7 +55,7 @@ class JobBroker(AsyncBroker):
         await self._redis.xadd(QUEUE, {b"data": message.message})
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
-        """First what a dead worker left, then what is new."""
+        """Yield the jobs that a dead worker left, then new ones."""
         while True:
             _, left, *_ = await self._redis.xautoclaim(QUEUE, GROUP, self._consumer, self._idle_milliseconds)
             new: Any = await self._redis.xreadgroup(
@@ -69,9 +69,9 @@ class JobBroker(AsyncBroker):
 
 
 class JobResults(RedisAsyncResultBackend[Any]):
-    """Results as JSON where taskiq's RedisAsyncResultBackend looks for them, on whichever kind of Redis.
+    """Results as JSON in the keys of taskiq's RedisAsyncResultBackend, on every kind of Redis.
 
-    Upstream's default is pickle, which runs the code of anyone who can write to Redis in the program that reads.
+    taskiq's default is pickle, with which anyone who can write to Redis runs code in the program that reads.
     """
 
     def __init__(self, redis: RedisClient) -> None:
@@ -79,12 +79,12 @@ class JobResults(RedisAsyncResultBackend[Any]):
         self._redis = redis
 
     async def set_result(self, task_id: str, result: TaskiqResult[Any]) -> None:
-        """Keep it for a minute."""
+        """Store the result for a minute."""
         await self._redis.set(task_id, self.serializer.dumpb(result.model_dump(mode="json")), ex=RESULT_SECONDS)
 
 
 def create_broker(settings: Settings, redis: RedisClient, jobs: Jobs) -> JobBroker:
-    """The broker that knows the jobs. A job is acknowledged when its result is stored."""
+    """Return the broker with the jobs. A job is acknowledged after its result is stored."""
     job_seconds = settings.wechat_timeout_seconds + JOB_SECONDS
     broker = JobBroker(redis, job_seconds + 1).with_result_backend(JobResults(redis))
 
@@ -100,7 +100,7 @@ def create_broker(settings: Settings, redis: RedisClient, jobs: Jobs) -> JobBrok
 
 
 def work(host: str, metrics_port: int | None) -> None:
-    """Work until SIGTERM or Ctrl-C, and finish what was begun; tell the metrics on a port, if there is to be one.
+    """Run jobs until SIGTERM or Ctrl-C, and finish those under way. Serve metrics on a port, if given.
 
     Raises SettingsError and StoreUnavailable.
     """
@@ -143,7 +143,7 @@ def _told(metrics: Metrics, host: str, port: int) -> Iterator[None]:
 
 
 async def run_worker(settings: Settings, container: Container, stop: asyncio.Event) -> None:
-    """Work until `stop` is set; when Redis goes away, wait for it."""
+    """Run jobs until `stop` is set. While Redis is away, wait for it."""
     broker = create_broker(settings, container.redis(), Jobs(container))
     log.info("working", queue=QUEUE)
     try:

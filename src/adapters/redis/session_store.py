@@ -1,4 +1,4 @@
-"""Sessions in Redis 6.2 or newer: one key a session, one set a user. All commands work on a cluster.
+"""Sessions in Redis 6.2 or newer: one key a session, one set a user. All commands work on clusters.
 
     wx:s:<session id>  the record, until its retention ends
     wx:e:<session id>  the reason why it was ended, until its retention ends
@@ -7,8 +7,8 @@
 A session's member of the set has three parts: when it was created and when it expires, in milliseconds since 1970, six
 bytes each, and its id. So members sort by age.
 
-An ended session is deleted, and a touch only overwrites an existing record, so it cannot revive the session. The keys of
-a cluster are on several nodes, of which one may fail. So the record is written before the member, and the member is
+An ended session is deleted, and a touch only overwrites an existing record, so it cannot revive the session. The keys
+of a cluster are on several nodes, of which one may fail. So the record is written before the member, and the member is
 removed after the record: each live session is in its user's set.
 """
 

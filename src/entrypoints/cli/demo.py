@@ -1,4 +1,4 @@
-"""`wxlogin demo` and `wxlogin sandbox`: the only commands that know the sandbox."""
+"""`wxlogin demo` and `wxlogin sandbox`: the commands that need the sandbox."""
 
 import signal
 
@@ -9,7 +9,7 @@ import rich_click as click
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--once", is_flag=True, help="End after the login.")
 def demo(port: int, once: bool) -> None:
-    """Start the service with SQLite and a WeChat sandbox, log one user in, and show how it went."""
+    """Start the service with SQLite and a WeChat sandbox, log one user in, and show each step."""
     from entrypoints.cli.running import exit_statuses
     from entrypoints.demo import run_demo
 
@@ -24,8 +24,8 @@ def demo(port: int, once: bool) -> None:
 def sandbox(host: str, port: int, apps: tuple[str, ...]) -> None:
     """Run a stand-in for api.weixin.qq.com, for WXLOGIN_WECHAT_URL and for any SDK.
 
-    Every appid is an app, with any AppSecret of 32 hex digits; with --app only the given ones are, each with exactly
-    its secret. Open /sandbox in a browser for the page that gives codes without the AppSecret.
+    It accepts every appid, with any AppSecret of 32 hex digits; with --app only the given appids, each with its
+    secret. Open /sandbox in a browser for a page that makes codes.
     """
     import uvicorn
 

@@ -7,7 +7,7 @@ import rich_click as click
 @click.argument("code")
 @click.option("--appid", help="The mini-program, when several are configured.")
 def login(code: str, appid: str | None) -> None:
-    """Log in with a CODE of wx.login() and print what POST /v1/sessions would answer."""
+    """Log in with a CODE of wx.login() and print the response body of POST /v1/sessions."""
     from application.login import LoginRequest
     from entrypoints.answers import LoginAnswer
     from entrypoints.cli.running import run, show

@@ -1,4 +1,4 @@
-"""`wxlogin`: every command, imported when it is used, so that --help is instant."""
+"""`wxlogin`: the commands, each imported when it is used, so that --help is fast."""
 
 import importlib
 
@@ -22,14 +22,14 @@ MODULES = {
 
 
 class LazyGroup(click.RichGroup):
-    """Finds a command's module when the command is asked for."""
+    """A group that imports the module of a command when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
-        """In the order of the documentation."""
+        """Return the commands in the order of the documentation."""
         return list(MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
-        """The command, or None when there is no such."""
+        """Return the command, or None."""
         if cmd_name not in MODULES:
             return None
         command = getattr(importlib.import_module(f"entrypoints.cli.{MODULES[cmd_name]}"), cmd_name)

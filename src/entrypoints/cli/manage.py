@@ -11,7 +11,7 @@ def sessions() -> None:
 @sessions.command("list")
 @click.argument("user_id")
 def list_sessions(user_id: str) -> None:
-    """The user's live sessions, newest first."""
+    """List the user's live sessions, newest first."""
     from entrypoints.answers import SessionList
     from entrypoints.cli.running import run, show
 
@@ -21,7 +21,7 @@ def list_sessions(user_id: str) -> None:
 @sessions.command()
 @click.argument("session_id")
 def end(session_id: str) -> None:
-    """Log one session out."""
+    """End one session."""
     from entrypoints.cli.running import run, show
     from entrypoints.log import log_session
 
@@ -32,7 +32,7 @@ def end(session_id: str) -> None:
 @sessions.command()
 @click.argument("user_id")
 def end_all(user_id: str) -> None:
-    """Log a user out everywhere."""
+    """End all sessions of a user."""
     from entrypoints.cli.running import run, show
     from entrypoints.log import log
 
@@ -43,13 +43,13 @@ def end_all(user_id: str) -> None:
 
 @click.group(no_args_is_help=False)
 def users() -> None:
-    """Show users, block them, and merge those that are one person."""
+    """Show users, block them, and merge users who are the same person."""
 
 
 @users.command("show")
 @click.argument("user_id")
 def show_user(user_id: str) -> None:
-    """The user's profile, WeChat accounts and open sessions."""
+    """Show the user's profile, WeChat accounts and live sessions."""
     from entrypoints.answers import SessionList, UserAnswer
     from entrypoints.cli.running import run, show
 
@@ -62,7 +62,7 @@ def show_user(user_id: str) -> None:
 @users.command()
 @click.argument("user_id")
 def block(user_id: str) -> None:
-    """Keep a user out: log them out everywhere, and let them not log in again."""
+    """Block a user: end all their sessions, and refuse their logins."""
     from entrypoints.cli.running import run, show
     from entrypoints.log import log
 
@@ -74,7 +74,7 @@ def block(user_id: str) -> None:
 @users.command()
 @click.argument("user_id")
 def unblock(user_id: str) -> None:
-    """Let a blocked user log in again."""
+    """Allow a blocked user to log in again."""
     from entrypoints.answers import UserAnswer
     from entrypoints.cli.running import run, show
     from entrypoints.log import log
@@ -86,7 +86,7 @@ def unblock(user_id: str) -> None:
 
 @users.command()
 def conflicts() -> None:
-    """Users that share a unionid, so that somebody has to merge them."""
+    """List users that share a unionid, so that they have to be merged."""
     from entrypoints.answers import ConflictList
     from entrypoints.cli.running import run, show
 
@@ -96,12 +96,12 @@ def conflicts() -> None:
 @users.command()
 @click.argument("from_id", metavar="FROM")
 @click.argument("into_id", metavar="INTO")
-@click.option("--discard", multiple=True, metavar="FIELD", help="Let FROM's go, where both have one; repeatable.")
+@click.option("--discard", multiple=True, metavar="FIELD", help="Drop FROM's value, where both have one; repeatable.")
 def merge(from_id: str, into_id: str, discard: tuple[str, ...]) -> None:
-    """Give everything of the user FROM to the user INTO: accounts, sessions, phone, profile.
+    """Merge the user FROM into the user INTO: accounts, sessions, phone and profile.
 
-    Refuses where the two differ. What FROM was stays on record, and its id finds INTO from then on. If either is
-    blocked, the user is blocked from now on, and logged out everywhere.
+    Refuses if a field differs and is not discarded. A record of FROM is kept, and its id finds INTO from then on. If
+    one of the two is blocked, INTO is blocked, and all its sessions end.
     """
     from entrypoints.answers import UserAnswer
     from entrypoints.cli.running import run, show

@@ -10,7 +10,7 @@ RETRY = {"new_code": "helps, with a new code", "later": "helps, later", "never":
 
 @click.command()
 def migrate() -> None:
-    """Bring the database to the newest schema. Safe to run twice, and from several hosts at once."""
+    """Migrate the database to the newest schema. Safe to repeat, and from several hosts at once."""
     from entrypoints.cli.running import exit_statuses
     from entrypoints.container import migrate_database
     from entrypoints.settings import load_settings
@@ -43,7 +43,7 @@ def reencrypt() -> None:
 @click.command(context_settings={"ignore_unknown_options": True})  # -1 is one of WeChat's codes
 @click.argument("errcode", type=int)
 def explain(errcode: int) -> None:
-    """Explain a WeChat error code: meaning, usual cause, mend, whether a retry helps."""
+    """Explain a WeChat error code: meaning, usual cause, remedy, whether a retry helps."""
     from domain.errors import Unavailable
     from entrypoints.cli.running import fail
     from entrypoints.container import wechat_errcodes
@@ -71,7 +71,7 @@ def explain(errcode: int) -> None:
 @click.command()
 @click.option("--wechat", is_flag=True, help="Prove each app's credentials by asking WeChat for an access token.")
 def doctor(wechat: bool) -> None:
-    """Check settings, database, session store and WeChat credentials, one line each, with the mend."""
+    """Check settings, database, session store and WeChat credentials, one line each, with a hint."""
     from entrypoints.doctor import examine
 
     sys.exit(asyncio.run(examine(sys.stdout.write, wechat=wechat)))

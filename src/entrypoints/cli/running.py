@@ -1,4 +1,4 @@
-"""Running a command: settings in, results on stdout, errors on stderr with the exit status they deserve."""
+"""Run a command: results on stdout, errors on stderr, and the exit status of the error."""
 
 import asyncio
 import sys
@@ -18,14 +18,14 @@ T = TypeVar("T")
 
 
 def fail(message: str, status: Exit) -> NoReturn:
-    """End the command."""
+    """Print the message and exit with the status."""
     sys.stderr.write(f"wxlogin: {message}\n")
     sys.exit(status)
 
 
 @contextmanager
 def exit_statuses() -> Iterator[None]:
-    """Turns errors into a line on stderr and an exit status; a defect is the one thing that shows a traceback."""
+    """Print errors as a line on stderr, and exit with their status. Only a defect shows a traceback."""
     try:
         yield
     except SettingsError as error:
@@ -37,7 +37,7 @@ def exit_statuses() -> Iterator[None]:
 
 
 def run(work: Callable[[Container], Awaitable[T]]) -> T:
-    """What `work` makes of the container of this process's settings."""
+    """Open the container of this process's settings, and return the result of `work`."""
     with exit_statuses():
         settings = load_settings()
         configure_logging(settings)

@@ -8,7 +8,7 @@ import rich_click as click
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes; one a core.")
 def serve(host: str, port: int, workers: int) -> None:
-    """Run the service until SIGTERM or Ctrl-C; requests in flight are finished."""
+    """Run the service until SIGTERM or Ctrl-C. Requests in flight are finished."""
     from entrypoints.cli.running import exit_statuses
     from entrypoints.http.server import serve
 
@@ -20,7 +20,7 @@ def serve(host: str, port: int, workers: int) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to tell the metrics.")
 @click.option("--metrics-port", type=click.IntRange(0, 65535), help="Tell them on this port.")
 def worker(host: str, metrics_port: int | None) -> None:
-    """Work on jobs from the queue in WXLOGIN_REDIS_URL until SIGTERM or Ctrl-C."""
+    """Process jobs from the queue in WXLOGIN_REDIS_URL until SIGTERM or Ctrl-C."""
     from entrypoints.cli.running import exit_statuses
     from entrypoints.worker import work
 

@@ -1,4 +1,4 @@
-"""The HTTP application: routes, what is injected into them, and how errors leave."""
+"""The HTTP application: routes, dependencies and middleware."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -100,30 +100,30 @@ def out_of_bounds(scope: Scope, status: int, detail: str) -> RawResponse:
 
 
 def provide_login(state: State) -> InstrumentedLogin:
-    """The login use case."""
+    """Return the login use case."""
     return state.container.instrumented_login()  # type: ignore[no-any-return]  # app.state is untyped
 
 
 def provide_sessions(state: State) -> InstrumentedSessions:
-    """The sessions' use cases."""
+    """Return the use cases of sessions."""
     return state.container.instrumented_sessions()  # type: ignore[no-any-return]  # app.state is untyped
 
 
 def provide_users(state: State) -> Users:
-    """The users' use cases."""
+    """Return the use cases of users."""
     return state.container.users()  # type: ignore[no-any-return]  # app.state is untyped
 
 
 def provide_client_data(state: State) -> ClientData:
-    """What opens and verifies a client's data."""
+    """Return the use cases of client data."""
     return state.container.client_data()  # type: ignore[no-any-return]  # app.state is untyped
 
 
 def provide_session_keys(state: State) -> SessionKeys:
-    """The session_keys' use cases."""
+    """Return the use cases of session_keys."""
     return state.container.session_keys()  # type: ignore[no-any-return]  # app.state is untyped
 
 
 def provide_readiness(state: State) -> Readiness:
-    """The readiness check."""
+    """Return the readiness check."""
     return state.container.readiness()  # type: ignore[no-any-return]  # app.state is untyped

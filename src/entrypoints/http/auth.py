@@ -1,6 +1,6 @@
-"""/auth: forward authentication, for a gateway that asks before it lets a request through.
+"""/auth: forward authentication for gateways.
 
-The hottest path there is: plain ASGI, in front of the framework, whose routing costs a third of a check.
+It is plain ASGI in front of the framework, because every request of every backend passes here.
 """
 
 from litestar.types import ASGIApp, Receive, Scope, Send

@@ -26,7 +26,7 @@ REFERER = re.compile(r"https://servicewechat\.com/([A-Za-z0-9_-]{1,64})/")
 
 
 class CallerRequest(Request[Any, Any, State]):
-    """A request whose body may be anything."""
+    """A request whose malformed body is a ClientException."""
 
     async def json(self) -> Any:
         """Return the decoded body. Raises ClientException for all that cannot be decoded."""

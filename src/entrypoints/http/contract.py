@@ -1,4 +1,4 @@
-"""What the schema at /docs says of errors and tokens, so that each route names what it can refuse."""
+"""The errors and tokens of each route in the OpenAPI schema."""
 
 from itertools import groupby
 from typing import Any
@@ -78,13 +78,13 @@ PHONE_ERRORS = (RequestInvalid, CodeMissing, CodeInvalid, WatermarkMismatch, *PL
 
 
 def codes_by_status(*errors: type[WxLoginError]) -> dict[int, str]:
-    """The `code`s of the errors, by HTTP status."""
+    """Return the `code`s of the errors by HTTP status."""
     rows = sorted({(OUTCOMES[error].http, error.code) for error in errors})
     return {status: ", ".join(code for _, code in group) for status, group in groupby(rows, key=lambda row: row[0])}
 
 
 def problems(*errors: type[WxLoginError]) -> dict[int, ResponseSpec]:
-    """The answers to these errors."""
+    """Return the OpenAPI responses of these errors."""
     return {
         status: ResponseSpec(Problem, description=codes, media_type=PROBLEM_JSON, generate_examples=False)
         for status, codes in codes_by_status(*errors).items()
@@ -92,5 +92,5 @@ def problems(*errors: type[WxLoginError]) -> dict[int, ResponseSpec]:
 
 
 def signed_in(*errors: type[WxLoginError]) -> dict[str, Any]:
-    """The options of a route that needs a session's token, and can meet these errors too."""
+    """Return the options of a route that needs a session's token and can raise these errors."""
     return {"security": BEARER, "responses": problems(*SESSION_ERRORS, *errors)}

@@ -1,4 +1,4 @@
-"""/docs: the API, browsable with no access to the internet."""
+"""/docs: the API documentation, without access to the internet."""
 
 import re
 from base64 import b64encode
@@ -58,10 +58,10 @@ def policy_of(page: bytes) -> str:
 
 
 class Swagger(SwaggerRenderPlugin):
-    """Swagger UI without its page for OAuth redirects: no call of this API needs one."""
+    """Swagger UI without its page for OAuth redirects, which this API does not need."""
 
     def receive_router(self, router: Router) -> None:
-        """Add nothing."""
+        """Do nothing."""
 
 
 DESCRIPTION = "The login service of WeChat mini-programs. Errors are RFC 9457 problems; rely on `code` and `retry`."
@@ -94,7 +94,7 @@ def openapi_config() -> OpenAPIConfig:
 
 @get("/docs/assets/{name:str}", include_in_schema=False, sync_to_thread=True)
 def show_asset(name: FromPath[str]) -> Response[bytes]:
-    """A file of Swagger UI, from the package offapi."""
+    """Return a file of Swagger UI, from the package offapi."""
     if name not in ASSETS:
         raise NotFound
     body = resources.files("offapi").joinpath(name).read_bytes()
@@ -102,7 +102,7 @@ def show_asset(name: FromPath[str]) -> Response[bytes]:
 
 
 def document_auth(app: Litestar) -> None:
-    """Put /auth into the schema, where the framework puts no plain ASGI application."""
+    """Add /auth to the schema, because the framework does not know plain ASGI applications."""
     headers = ("X-User-Id", "X-Session-Id", "X-WX-OPENID", "X-WX-APPID", "X-WX-UNIONID")
     problem = {PROBLEM_JSON: OpenAPIMediaType(schema=Reference(ref="#/components/schemas/Problem"))}
     refusals = {

@@ -1,7 +1,7 @@
-"""The edge of the service: the bounds that every request is held to before a route sees it.
+"""Limits of requests, enforced before routing.
 
-The server (`entrypoints.http.engine`) splits connections into requests. Here each request is held to the bounds of the
-public interface, gets its body, and loses its connection when the process is about to stop.
+The server (`entrypoints.http.engine`) splits connections into requests. This middleware limits heads and bodies, reads
+the body, and closes connections when the process is about to stop.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ class Head(NamedTuple):
 
 
 class OutOfBounds(Exception):
-    """The request does not keep to the bounds; `status` and the text say in what."""
+    """The request exceeds a limit. `status` and the text say which."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)

@@ -1,7 +1,6 @@
-"""The HTTP server: Granian, on a socket that is open already.
+"""The HTTP server: Granian, on a given socket.
 
-Granian's parser and connections are hyper's. See docs/decisions/0008-server.md for why it is Granian, and what is asked
-of it here.
+Granian's HTTP implementation is hyper. See docs/decisions/0008-server.md.
 """
 
 from granian.constants import HTTPModes, Interfaces

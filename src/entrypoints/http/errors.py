@@ -1,4 +1,4 @@
-"""Errors to HTTP answers."""
+"""Map errors to HTTP responses."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ AnyRequest = Request[Any, Any, Any]
 
 
 def problem_response(request: AnyRequest, error: WxLoginError) -> Response[Problem]:
-    """The answer to an error of ours."""
+    """Return the response to an error of the domain."""
     log_error(error, route_of(request.scope), ip=client_of(request.scope).ip)
     return _respond(error)
 
@@ -41,7 +41,7 @@ def _respond(error: WxLoginError) -> Response[Problem]:
 
 
 def refused_response(_request: AnyRequest, error: HTTPException) -> Response[Problem]:
-    """The answer to what the framework refuses: no such route, wrong method, a body that cannot be read."""
+    """Return the response to an error of the framework: unknown route, wrong method, malformed body."""
     problem = Problem.of(as_error(error))
     if error.status_code == 405:
         problem = msgspec.structs.replace(problem, status=405, title="The method is not allowed here")
@@ -50,18 +50,18 @@ def refused_response(_request: AnyRequest, error: HTTPException) -> Response[Pro
 
 
 def defect_response(request: AnyRequest, error: Exception) -> Response[Problem]:
-    """The answer to a defect of ours. The log has the rest."""
+    """Return the response to a defect. The log has its traceback."""
     log.error("defect", where=route_of(request.scope), exc_info=error)
     return Response(DEFECT, status_code=500, media_type=PROBLEM_JSON, headers=NO_STORE)
 
 
 def route_of(scope: Mapping[str, Any]) -> str:
-    """Which route was asked: its pattern, because a client may put anything into a path, a token for one."""
+    """Return the pattern of the route, because a path may contain anything, even a token."""
     return str(scope.get("path_template") or "no route")
 
 
 def as_error(error: HTTPException) -> WxLoginError:
-    """What the framework refuses, in our words."""
+    """Return the domain error for an error of the framework."""
     if error.status_code == 404:
         return NotFound("There is no such path")
     if error.status_code == 413:

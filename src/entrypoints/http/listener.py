@@ -1,4 +1,4 @@
-"""The listening socket: opened here or handed over by systemd, and closed without losing who is about to connect."""
+"""The listening socket, opened here or passed by systemd, and closed without losing a connection."""
 
 import ctypes
 import os
@@ -31,7 +31,7 @@ SETTLE_SECONDS = 0.1
 
 
 class Listener:
-    """A listening socket that all processes of a service share. `activated`: it is systemd's, and outlives them."""
+    """A listening socket that all processes of a service share. `activated`: it is systemd's, and stays open."""
 
     def __init__(self, listener: socket.socket, *, activated: bool = False) -> None:
         self.socket = listener
@@ -50,14 +50,14 @@ class Listener:
 
     @property
     def url(self) -> str:
-        """Where clients find it."""
+        """Return the URL of the service."""
         if self.is_unix:
             return f"unix:{self.socket.getsockname()}"
         host, port = self.socket.getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def listen(self) -> None:
-        """Begin to accept connections. Raises SettingsError when another process was first."""
+        """Start to accept connections. Raises SettingsError if another process has the address."""
         try:
             self.socket.listen(BACKLOG)
         except OSError as error:
@@ -69,11 +69,11 @@ class Listener:
         return self._lent
 
     def refuse_connections(self) -> None:
-        """Let no new connection begin, and wait until those that have begun are accepted; on Linux.
+        """Refuse new connections, and wait until those in the queue are accepted. Linux only.
 
-        A socket that closes resets the connections that wait in it. Without this, one that arrives between the last
-        accept and the close would be lost. A client that is not let in tries again after a second. What waits in
-        systemd's socket is not lost: the next process accepts it.
+        Closing a socket resets the connections in its queue. Without this, a connection that arrives between the last
+        accept and the close would be lost. A refused client repeats its SYN after a second. The queue of systemd's
+        socket is not lost: the next process accepts it.
         """
         if sys.platform != "linux" or self._activated:
             return
@@ -84,9 +84,9 @@ class Listener:
             time.sleep(SETTLE_SECONDS)
 
     def stop_accepting(self) -> None:
-        """Let this process accept no connection any more, while others that share the socket go on; on Linux.
+        """Stop accepting connections in this process, while others that share the socket go on. Linux only.
 
-        The server goes on to wait for connections at the descriptor, which is now that of a socket without an address.
+        The server goes on to accept on the descriptor, which then belongs to a socket without an address.
         """
         if sys.platform == "linux":
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as nowhere:

@@ -38,13 +38,13 @@ PATHS = ("/login", "/login/")
 
 
 class ArticleToken(SecretStruct, frozen=True):
-    """What a login gives."""
+    """The token of a login."""
 
     token: str
 
 
 class ArticleAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The article's envelope. `data` is the token, or what is wrong, or absent."""
+    """The body of POST /login/. `data` is the token, the reason of a refusal, or absent."""
 
     status: int
     msg: str

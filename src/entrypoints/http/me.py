@@ -1,4 +1,4 @@
-"""/v1/me: the user, as they see themselves."""
+"""/v1/me: the profile of the user."""
 
 from litestar import HttpMethod, Router, get, put, route
 from litestar.di import NamedDependency
@@ -16,7 +16,7 @@ from entrypoints.log import log_session
 
 @get(**signed_in())
 async def show_me(session: NamedDependency[Session], users: NamedDependency[Users]) -> UserAnswer:
-    """The user's profile and accounts."""
+    """Return the user's profile and accounts."""
     return UserAnswer.of(await users.get(session.user_id))
 
 
@@ -29,7 +29,7 @@ async def change_me(
 
 
 class PhoneRequest(SecretStruct, frozen=True):
-    """The code of the phone button's getPhoneNumber event; not the one of wx.login()."""
+    """The code of the phone button's getPhoneNumber event, not of wx.login()."""
 
     code: str | None = None
 
@@ -53,7 +53,7 @@ async def add_unionid(
 ) -> UserAnswer:
     """Add the unionid of a user who paid within the last five minutes: by `transaction_id`, or by merchant and order.
 
-    WeChat tells it then without asking the user. One that belongs to another user changes nothing and is recorded.
+    WeChat returns it then without the user's consent. If it belongs to another user, a conflict is recorded.
     """
     return UserAnswer.of(await users.add_unionid(session, data))
 

@@ -29,17 +29,17 @@ CHALLENGE = {"www-authenticate": 'Basic realm="wxlogin", charset="UTF-8"'}
 
 
 class TokenRequest(SecretStruct, frozen=True):
-    """The token in question. There is one kind of token: a hint changes nothing."""
+    """The token. `token_type_hint` is ignored, because there is one type of token."""
 
     token: str
     token_type_hint: str | None = None
 
 
 class Introspection(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Whose token it is (RFC 7662 section 2.2); of one that opens no live session, nothing but that.
+    """The response of introspection (RFC 7662 section 2.2). Without a live session it is `{"active":false}`.
 
     `sub` is the user's id, `client_id` the appid, `sid` the session's id. Times are seconds since 1970; `exp` is when
-    the session ends if nobody uses it.
+    the session expires if it is not used.
     """
 
     active: bool
@@ -54,7 +54,7 @@ class Introspection(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @classmethod
     def of(cls, session: Session) -> Self:
-        """The answer for a live session."""
+        """Return the response for a live session."""
         return cls(
             active=True,
             sub=session.user_id,
@@ -69,7 +69,7 @@ class Introspection(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class OAuthError(msgspec.Struct, frozen=True):
-    """An error, as RFC 6749 section 5.2 has it."""
+    """An error of RFC 6749 section 5.2."""
 
     error: Literal["invalid_client", "invalid_request"]
     error_description: str
@@ -80,7 +80,7 @@ class ClientUnknown(Exception):
 
 
 class Client(msgspec.Struct, frozen=True):
-    """A backend that may ask about the tokens of `apps`; None: of all apps."""
+    """A backend that may introspect the tokens of `apps`; None: of all apps."""
 
     id: str
     apps: frozenset[AppId] | None
@@ -174,7 +174,7 @@ async def revoke(
     client: NamedDependency[Client],
     sessions: NamedDependency[InstrumentedSessions],
 ) -> Response[bytes]:
-    """Log out the session that the token opens; 200 also when it opens none (RFC 7009 section 2.2)."""
+    """End the session of the token. The response is 200 without a session, too (RFC 7009 section 2.2)."""
     if revoked := await sessions.revoke(data.token, client.apps):
         log_session("revoked", revoked, ip=address_of(request.scope), client=client.id)
     return Response(b"", media_type="text/plain")

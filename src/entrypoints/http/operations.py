@@ -33,7 +33,7 @@ class Ready(msgspec.Struct, frozen=True):
 
 @get("/healthz", sync_to_thread=False)
 def show_health() -> Health:
-    """Whether the process answers. It asks nothing else, so that a dead database restarts no process."""
+    """Return 200 while the process runs. Nothing else is checked: a failed database must not restart processes."""
     return Health()
 
 
@@ -55,7 +55,7 @@ async def show_readiness(readiness: NamedDependency[Readiness], state: State) ->
 
 @dataclass
 class Scrape(Operation):
-    """What the schema says of /metrics: that it has two formats, where the framework has room for one."""
+    """The schema of /metrics, which has two formats where the framework expects one."""
 
     def __post_init__(self) -> None:
         match self.responses:
@@ -66,7 +66,7 @@ class Scrape(Operation):
 # in a thread: it reads files, and requests should not wait for that
 @get("/metrics", media_type="text/plain", operation_class=Scrape, tags=["Operations"], sync_to_thread=True)
 def show_metrics(request: CallerRequest, state: State) -> Response[bytes]:
-    """The metrics of all processes, in the format of Prometheus, or of OpenMetrics for who accepts it."""
+    """Return the metrics of all processes, in the format of OpenMetrics if accepted, else of Prometheus."""
     body, content_type = state.container.metrics().expose(request.headers.get("accept", ""))
     return Response(body, headers={"content-type": content_type})
 

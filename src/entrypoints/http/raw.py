@@ -1,4 +1,4 @@
-"""Requests and responses without the framework, for the paths where it would be a quarter of the cost."""
+"""Requests and responses of plain ASGI, for paths in front of the framework."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -10,7 +10,7 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 
 
 class RawResponse(NamedTuple):
-    """A response as ASGI sends it."""
+    """A response of plain ASGI."""
 
     status: int
     headers: RawHeaders
@@ -26,7 +26,7 @@ class RawResponse(NamedTuple):
         return cls(status, [(name.encode(), value.encode()) for name, value in headers.items()], body)
 
     async def send(self, send: Send) -> None:
-        """Send it over ASGI."""
+        """Send the response over ASGI."""
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
 

@@ -1,4 +1,4 @@
-"""The id of a request: in each line that is logged for it, and in X-Request-Id of its answer."""
+"""Request ids: in each line of the log, and in X-Request-Id of the response."""
 
 import re
 import uuid

@@ -1,4 +1,4 @@
-"""Headers that tell a browser what not to do with an answer."""
+"""Headers that restrict what browsers do with a response."""
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 

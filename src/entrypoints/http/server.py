@@ -35,7 +35,7 @@ HEARTBEAT_SECONDS = 5.0
 
 
 def serve(host: str, port: int, workers: int) -> None:
-    """Serve until SIGTERM. Raises SettingsError for what is not configured, StoreUnavailable without a database."""
+    """Serve until SIGTERM. Raises SettingsError for wrong settings, and StoreUnavailable without a database."""
     settings = _settings()
     with shared_directory(workers):
         for store, wrong in asyncio.run(_check(settings)).items():  # it may come back at any moment
@@ -69,7 +69,7 @@ def _supervise(settings: Settings, listener: Listener, workers: int) -> None:
 
 
 def work(listener: Listener, channel: Connection, connections: int) -> None:
-    """Be a worker: serve on the listener until the supervisor, at the other end of the channel, orders to stop."""
+    """Run a worker: serve on the listener until the supervisor orders a stop on the channel."""
     for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all its processes
         signal.signal(number, signal.SIG_IGN)
     count_in_directory()
@@ -112,7 +112,7 @@ async def _work(settings: Settings, listener: Listener, channel: Connection, con
 
 
 def _ordered_to_stop(channel: Connection, listener: Listener, lifecycle: Lifecycle) -> asyncio.Event:
-    """Take the supervisor's orders from now on, and return what is set when it is time to stop."""
+    """Handle the supervisor's orders. Return an event that is set at STOP."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
 
     def receive() -> None:
@@ -139,7 +139,7 @@ def _ordered_to_stop(channel: Connection, listener: Listener, lifecycle: Lifecyc
 
 
 async def _report_alive(channel: Connection, connections: int) -> None:
-    """Report again and again that the event loop turns, and log when all connections are taken."""
+    """Report every HEARTBEAT_SECONDS that the event loop runs, and log when all connections are in use."""
     while True:
         with suppress(OSError):  # the supervisor is gone, which `obey` notices, too
             channel.send_bytes(ALIVE)
@@ -158,9 +158,9 @@ def _settings() -> Settings:
 
 
 def _reload() -> float:
-    """Read the settings anew, and return the seconds to drain. Raises SettingsError when nothing should change.
+    """Read the settings again, and return the seconds to drain. Raises SettingsError if the workers must stay.
 
-    That is so, too, when a store does not answer: the old processes may still reach theirs.
+    They stay, too, if a store of the new settings does not answer: theirs may.
     """
     try:
         settings = _settings()

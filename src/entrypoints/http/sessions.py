@@ -1,4 +1,4 @@
-"""/v1/sessions: log in, see where one is logged in, log out."""
+"""/v1/sessions: log in, list devices, log out."""
 
 from litestar import Response, Router, delete, get, post
 from litestar.di import NamedDependency
@@ -21,7 +21,7 @@ async def log_in(
     request: CallerRequest,
     login: NamedDependency[InstrumentedLogin],
 ) -> Response[LoginAnswer]:
-    """Log in with the code of wx.login(). Keep the token: it is shown once."""
+    """Log in with the code of wx.login(). Store the token: it is returned once."""
     held = token_of(request.scope["headers"])
     headers = await admit(request.scope)
     logged_in = await login(data, client_of(request.scope), hinted_appid(request.scope), held)
@@ -33,13 +33,13 @@ async def log_in(
 async def list_sessions(
     session: NamedDependency[Session], sessions: NamedDependency[InstrumentedSessions]
 ) -> SessionList:
-    """Every device that the user is logged in on, newest first."""
+    """List the sessions of the user on all devices, newest first."""
     return SessionList.of(await sessions.list_for_user(session.user_id), current=session.id)
 
 
 @get("/current", sync_to_thread=False, **signed_in())
 def show_current(session: NamedDependency[Session]) -> SessionAnswer:
-    """The session that asks."""
+    """Return the session of the request."""
     return SessionAnswer.of(session, current=True)
 
 
@@ -47,7 +47,7 @@ def show_current(session: NamedDependency[Session]) -> SessionAnswer:
 async def log_out(
     request: CallerRequest, session: NamedDependency[Session], sessions: NamedDependency[InstrumentedSessions]
 ) -> None:
-    """Log out here."""
+    """End the session of the request."""
     log_session("logout", await sessions.end(session.id), ip=client_of(request.scope).ip)
 
 
@@ -58,7 +58,7 @@ async def log_out_device(
     session: NamedDependency[Session],
     sessions: NamedDependency[InstrumentedSessions],
 ) -> None:
-    """Log out on one device."""
+    """End the session of one device."""
     ended = await sessions.end(session_id, user_id=session.user_id)
     log_session("logout", ended, ip=client_of(request.scope).ip, by=session.id)
 
@@ -67,7 +67,7 @@ async def log_out_device(
 async def log_out_everywhere(
     request: CallerRequest, session: NamedDependency[Session], sessions: NamedDependency[InstrumentedSessions]
 ) -> None:
-    """Log out on every device."""
+    """End the sessions of all devices."""
     ended = await sessions.end_all(session.user_id)
     log_session("logout_everywhere", session, ip=client_of(request.scope).ip, sessions=ended)
 

@@ -1,7 +1,7 @@
-"""The processes of `wxlogin serve`: one that the operator signals, and the workers that it starts, watches, replaces.
+"""The processes of `wxlogin serve`: a supervisor, which takes signals, and its workers.
 
-A worker is replaced by starting its successor first: it stops when that one is ready, so that no client notices. All of
-them accept connections from one listening socket. See docs/decisions/0020-processes.md.
+To replace a worker, its successor is started first. The worker stops when the successor is ready, so that no request is
+lost. All workers accept connections from one listening socket. See docs/decisions/0020-processes.md.
 """
 
 import signal
@@ -25,7 +25,7 @@ PAUSE_SECONDS = 1.0
 
 
 class StartFailed(Exception):
-    """No worker came up. The worker has logged why; `status` is what it ended with."""
+    """The first worker did not start. It has logged why; `status` is its exit status."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"the first process ended with status {status}")
@@ -33,11 +33,11 @@ class StartFailed(Exception):
 
 
 class Supervisor:
-    """Keeps `count` workers at work until SIGTERM or SIGINT; SIGHUP replaces them one by one.
+    """Runs `count` workers until SIGTERM or SIGINT. SIGHUP replaces them one by one.
 
-    `work` runs in each worker. `reload` reads the settings anew, raises SettingsError when they are wrong, and returns
-    the seconds to drain; `drain_seconds` are those to begin with. `on_serving` is called when the first worker is
-    ready, `on_end` with the process id of each that has ended.
+    `work` runs in each worker. `reload` reads the settings again, raises SettingsError if they are wrong, and returns
+    the seconds to drain; `drain_seconds` are the first ones. `on_serving` is called when the first worker is ready, and
+    `on_end` with the process id of each worker that has ended.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Supervisor:
         self._workers.append(Worker(self._run_worker, predecessor))
 
     def _run_worker(self, channel: Connection) -> None:
-        """In the new process: let go of what is the supervisor's, and work."""
+        """Run in the new process: close what belongs to the supervisor, and work."""
         signal.set_wakeup_fd(-1)
         for sibling in self._workers:
             sibling.channel.close()
@@ -119,7 +119,7 @@ class Supervisor:
             worker.predecessor.leave()
 
     def _bury(self, worker: Worker) -> None:
-        """Take leave of a worker that has ended, and see that another one does its work."""
+        """Remove a worker that has ended, and schedule its replacement if needed."""
         worker.process.join()
         worker.channel.close()
         self._workers.remove(worker)
@@ -218,12 +218,12 @@ class Supervisor:
 
 
 def _ignore(_number: int, _frame: object) -> None:
-    """Do nothing: what a signal means is read from the socket of `_signals_of`."""
+    """Do nothing. Signals are read from the socket of `_signals_of`."""
 
 
 @contextmanager
 def _signals_of(*numbers: signal.Signals) -> Iterator[socket.socket]:
-    """Give a socket from which the numbers of the signals that arrive can be read, a byte each."""
+    """Return a socket from which the numbers of arriving signals can be read, one byte each."""
     reading, writing = socket.socketpair()
     reading.setblocking(False)
     writing.setblocking(False)

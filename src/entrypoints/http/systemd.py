@@ -1,4 +1,4 @@
-"""What systemd is informed of when the unit has `Type=notify` or `Type=notify-reload` (sd_notify(3))."""
+"""Notify systemd, for units with `Type=notify` or `Type=notify-reload` (sd_notify(3))."""
 
 import os
 import socket
@@ -6,7 +6,7 @@ from contextlib import suppress
 
 
 def notify(state: str) -> None:
-    """Send a state, as `READY=1`, to the service manager. Do nothing when there is none, or it does not listen."""
+    """Send a state, such as `READY=1`, to the service manager, if there is one."""
     if address := os.environ.get("NOTIFY_SOCKET"):
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)

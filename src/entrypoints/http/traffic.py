@@ -1,4 +1,4 @@
-"""Requests over HTTP, counted and timed by route."""
+"""Count and time requests by route."""
 
 import time
 
@@ -8,7 +8,7 @@ from entrypoints.http.errors import route_of
 
 
 def counted(app: ASGIApp) -> ASGIApp:
-    """`app`, with its answers counted when they begin: by then the router has said which route it was."""
+    """Return `app`, with each response counted at its start, when the route is known."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""/v1/wechat: what a mini-program's client holds of WeChat's, opened and checked with keys that it never sees."""
+"""/v1/wechat: decrypt and verify client data with session_keys, and renew them."""
 
 from datetime import datetime
 from typing import Any
@@ -19,33 +19,33 @@ from entrypoints.log import log_session
 
 
 class Encrypted(SecretStruct, frozen=True, rename="camel"):
-    """What wx.getUserInfo() and its kin give, as it came: both fields base64."""
+    """`encryptedData` and `iv` of wx.getUserInfo() and similar calls, both base64."""
 
     encrypted_data: str
     iv: str
 
 
 class Signed(SecretStruct, frozen=True, rename="camel"):
-    """What wx.getUserInfo() gives, as it came: `rawData` is text, not an object."""
+    """`rawData` and `signature` of wx.getUserInfo(). `rawData` is text, not an object."""
 
     raw_data: str
     signature: str
 
 
 class EncryptedDataCheck(SecretStruct, frozen=True, rename="camel"):
-    """Encrypted data, as it came."""
+    """`encryptedData`, in base64."""
 
     encrypted_data: str
 
 
 class Validity(msgspec.Struct, frozen=True):
-    """Yes or no."""
+    """Whether something is valid."""
 
     valid: bool
 
 
 class EncryptedDataOrigin(msgspec.Struct, frozen=True):
-    """Whether WeChat made the data, and when."""
+    """Whether WeChat encrypted the data, and when."""
 
     valid: bool
     created_at: datetime | None
@@ -65,7 +65,7 @@ async def decrypt(
 async def verify(
     data: JSONBody[Signed], session: NamedDependency[Session], client_data: NamedDependency[ClientData]
 ) -> Validity:
-    """Whether WeChat signed `rawData` for this user."""
+    """Return whether WeChat signed `rawData` for this user."""
     return Validity(await client_data.verify(session, data.raw_data, data.signature))
 
 
@@ -73,14 +73,14 @@ async def verify(
 async def check(
     data: JSONBody[EncryptedDataCheck], session: NamedDependency[Session], client_data: NamedDependency[ClientData]
 ) -> EncryptedDataOrigin:
-    """Ask WeChat whether it made `encryptedData`, in the last three days; it knows that of phone numbers only."""
+    """Ask WeChat whether it made `encryptedData` in the last three days. It knows phone numbers only."""
     created_at = await client_data.encrypted_at(session, data.encrypted_data)
     return EncryptedDataOrigin(created_at is not None, created_at)
 
 
 @get("/session-key", **signed_in(*PLATFORM_ERRORS))
 async def check_session_key(session: NamedDependency[Session], session_keys: NamedDependency[SessionKeys]) -> Validity:
-    """Whether the stored session_key is still WeChat's. If not, call wx.login() and log in again."""
+    """Return whether the stored session_key is valid at WeChat. If not, call wx.login() and log in again."""
     return Validity(await session_keys.is_current(session))
 
 
@@ -88,7 +88,7 @@ async def check_session_key(session: NamedDependency[Session], session_keys: Nam
 async def reset_session_key(
     request: CallerRequest, session: NamedDependency[Session], session_keys: NamedDependency[SessionKeys]
 ) -> None:
-    """Let WeChat make a new session_key for this user, and keep it."""
+    """Let WeChat replace the session_key of this user, and store the new one."""
     await session_keys.reset(session)
     log_session("session_key_reset", session, ip=client_of(request.scope).ip)
 
@@ -97,7 +97,7 @@ async def reset_session_key(
 async def list_encrypt_keys(
     session: NamedDependency[Session], session_keys: NamedDependency[SessionKeys]
 ) -> EncryptKeyList:
-    """The keys that wx.getUserCryptoManager() gives this user's client, newest first, to open what it encrypts."""
+    """Return the keys of wx.getUserCryptoManager() for this user, newest first."""
     return EncryptKeyList.of(await session_keys.encrypt_keys(session))
 
 

@@ -1,4 +1,4 @@
-"""One worker process of `wxlogin serve`, as its supervisor sees it, and the messages that the two exchange."""
+"""A worker process of `wxlogin serve`, and the messages between it and the supervisor."""
 
 import multiprocessing
 import time
@@ -28,7 +28,7 @@ Work = Callable[[Connection], None]
 
 
 class Worker:
-    """One worker process, as its supervisor sees it. Times are in monotonic seconds."""
+    """A worker process, in the supervisor. Times are in monotonic seconds."""
 
     def __init__(self, work: Work, predecessor: "Worker | None" = None) -> None:
         self.predecessor = predecessor
@@ -64,6 +64,6 @@ class Worker:
         self.heard_at, self.kill_at = time.monotonic(), None
 
     def order(self, order: bytes) -> None:
-        """Give it an order, if it still runs."""
+        """Send an order, if the process still runs."""
         with suppress(OSError):  # it has just ended
             self.channel.send_bytes(order)
