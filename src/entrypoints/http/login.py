@@ -1,4 +1,4 @@
-"""POST /login/: the contract of the article that all this grew from, answer for answer."""
+"""POST /login/: the interface of the article, docs/reference/interface.md, response for response."""
 
 from collections.abc import Mapping
 
