@@ -4,6 +4,7 @@ import asyncio
 import sys
 
 import uvloop
+from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Receive, Scope, Send
 
 from benchmarks.loop import HOST
 from benchmarks.sessions import APPID
@@ -11,7 +12,7 @@ from benchmarks.wechat import openid_of
 from entrypoints.http.engine import Engine
 from entrypoints.http.listener import Listener
 
-START = {
+START: HTTPResponseStartEvent = {
     "type": "http.response.start",
     "status": 204,
     "headers": [
@@ -22,10 +23,10 @@ START = {
         (b"x-wx-appid", APPID.encode()),
     ],
 }
-BODY = {"type": "http.response.body", "body": b"", "more_body": False}
+BODY: HTTPResponseBodyEvent = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
-async def application(scope, receive, send) -> None:  # noqa: ARG001  # ASGI's signature
+async def application(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001  # ASGI's signature
     await send(START)
     await send(BODY)
 

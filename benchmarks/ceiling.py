@@ -16,6 +16,7 @@ AUTH = b"HTTP/1.1 204 No Content\r\nX-WX-OPENID: %s\r\n\r\n" % openid_of(0).enco
 
 class Ceiling(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:

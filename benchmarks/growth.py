@@ -41,7 +41,7 @@ class Step:
 
     @property
     def at(self) -> int:
-        return getattr(self, self.curve)
+        return int(getattr(self, self.curve))
 
 
 STEPS = [

@@ -1,13 +1,10 @@
-"""The event loop of the load generator and of the servers it needs: uvloop where there is one."""
+"""The event loop of the load generator and of the servers it needs: uvloop."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-try:
-    from uvloop import new_event_loop
-except ImportError:
-    new_event_loop = asyncio.new_event_loop
+from uvloop import new_event_loop
 
 HOST = "127.0.0.1"
 

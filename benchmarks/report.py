@@ -27,7 +27,7 @@ class Result:
     rounds: list[Round]
 
     def median(self, figure: str) -> float:
-        return median(getattr(a_round, figure) for a_round in self.rounds)
+        return float(median(getattr(a_round, figure) for a_round in self.rounds))
 
     @property
     def errors(self) -> int:

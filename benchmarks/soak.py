@@ -23,6 +23,7 @@ sys.path.append(str(ROOT / "tests"))
 from support.faults import MATRIX, Installation, installation
 from support.load import CHECK, LOG_IN, Load, load
 from support.processes import sandbox
+from support.proxy import How
 from support.servers import postgres_server, redis_server, wait_until
 
 CLIENTS = 6
@@ -102,10 +103,17 @@ def under_load(installed: Installation, fail: Callable[[Load], None]) -> Load:
     return working
 
 
-def fail_for(installed: Installation, what: str, how: str, seconds: float) -> Callable[[Load], None]:
+def fail_for(installed: Installation, what: str, how: How, seconds: float) -> Callable[[Load], None]:
     def fail(working: Load) -> None:
         with installed.failing(what, how, working):
             time.sleep(seconds)
+
+    return fail
+
+
+def fail_worker(installed: Installation, how: signal.Signals) -> Callable[[Load], None]:
+    def fail(_working: Load) -> None:
+        replace_worker(installed, how)
 
     return fail
 
@@ -114,7 +122,7 @@ def cases(installed: Installation, seconds: float) -> Iterator[tuple[str, Callab
     for what, how in MATRIX:
         yield f"{what} {how}", fail_for(installed, what, how, seconds)
     for name, number in WORKERS_END.items():
-        yield name, lambda _, number=number: replace_worker(installed, number)
+        yield name, fail_worker(installed, number)
 
 
 def show(rows: dict[str, Row], held: list[dict[str, Size]]) -> None:

@@ -34,7 +34,7 @@ def redis_urls(folder: Path, count: int) -> Iterator[list[str]]:
 
 def is_empty(url: str) -> bool:
     with Redis.from_url(url) as redis:
-        return redis.dbsize() == 0
+        return bool(redis.dbsize() == 0)
 
 
 @contextmanager

@@ -1,16 +1,25 @@
 """The public interface and the decisions are documented completely."""
 
 import re
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import rich_click as click
 
 from entrypoints.cli.main import main
+from entrypoints.container import Container
 from entrypoints.http.app import create_app
 from support.pages import ROOT, section, table
 
 INTERFACE = (ROOT / "docs/reference/interface.md").read_text(encoding="utf-8")
 DECISIONS = ROOT / "docs/decisions"
+
+
+@asynccontextmanager
+async def no_container() -> AsyncIterator[Container]:
+    """Open no container: the routes are described without one."""
+    raise NotImplementedError
+    yield
 
 
 def commands(group: click.Group, prefix: str = "") -> set[str]:
@@ -37,7 +46,7 @@ def test_the_interface_has_every_command() -> None:
 
 def test_the_interface_has_every_route() -> None:
     """The tables of HTTP have the paths and methods of the OpenAPI description, and no other."""
-    paths = create_app(asynccontextmanager(lambda: iter(()))).openapi_schema.paths or {}
+    paths = create_app(no_container).openapi_schema.paths or {}
     served = {
         f"{method.upper()} {path}"
         for path, item in paths.items()

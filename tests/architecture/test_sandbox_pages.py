@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 from entrypoints.container import open_signers, utc_now
@@ -92,7 +93,7 @@ def curls_in(page: str) -> dict[Operation, str | None]:
 def test_the_sandbox_page_has_every_control(page: str) -> None:
     """All controls are there and no other, each with the fields that it takes and the status that it answers."""
     routes = [route for route in create_sandbox().routes if isinstance(route, HTTPRoute)]
-    handlers = {
+    handlers: dict[tuple[str, ...], HTTPRouteHandler] = {
         (method, route.path): route.route_handler_map[method][0]
         for route in routes
         for method in route.methods - {"OPTIONS", "HEAD"}

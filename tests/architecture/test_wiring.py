@@ -72,7 +72,7 @@ def attributes(instance: object) -> dict[str, object]:
 def parameters(kind: type) -> dict[str, Any]:
     """The types of what the constructor asks for by name, or the constructor that it extends."""
     constructors = [
-        each.__init__ for each in kind.__mro__ if "__init__" in vars(each) and each.__module__ != "builtins"
+        vars(each)["__init__"] for each in kind.__mro__ if "__init__" in vars(each) and each.__module__ != "builtins"
     ]
     named = {
         parameter.name

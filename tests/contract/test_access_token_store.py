@@ -5,7 +5,6 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 import pytest
 from cryptography.fernet import Fernet, MultiFernet
@@ -61,12 +60,16 @@ class World:
         await self.store.release(appid, holder, state)
 
 
+async def _nothing(_appid: AppId) -> bytes:
+    return b""
+
+
 @asynccontextmanager
 async def open_world(place: str, clock: Clock) -> AsyncIterator[World]:
     """The store at a place."""
     if place == "memory":
         store = MemoryAccessTokenStore()
-        yield World(lambda _: store, partial(asyncio.sleep, 0, b""), clock)
+        yield World(lambda _: store, _nothing, clock)
     elif place.startswith("redis"):
         async with create_client(place) as redis:
 

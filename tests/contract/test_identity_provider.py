@@ -16,6 +16,7 @@ from domain.errors import CodeInvalid, CodeUsed
 from domain.identity import AppId, Identity, LoginCode
 from domain.session_key import SessionKey
 from entrypoints.sandbox.app import create_sandbox
+from support.plain_http import transport_to
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +50,7 @@ async def memory() -> AsyncIterator[Phone]:
 async def wechat() -> AsyncIterator[Phone]:
     """Codes of the sandbox, with the secrets that WeChat knows."""
     sandbox = create_sandbox({appid.value: secret for appid, secret in SECRETS.items()})
-    transport = httpx2.ASGITransport(sandbox)
+    transport = transport_to(sandbox)
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
 
         async def wx_login(identity: Identity) -> LoginCode:

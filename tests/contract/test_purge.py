@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from operator import methodcaller
 
 import pytest
 from cryptography.fernet import Fernet, MultiFernet
@@ -53,7 +54,7 @@ class World:
     async def left(self) -> tuple[int | None, int | None]:
         """How many sessions and keys there are."""
         counts = [select(func.count()).select_from(table) for table in (sessions, session_keys)]
-        first, second = [await self.database.read(lambda c, count=count: c.scalar(count)) for count in counts]
+        first, second = [await self.database.read(methodcaller("scalar", count)) for count in counts]
         return first, second
 
 

@@ -8,10 +8,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from redis.asyncio import Redis
 
 from adapters.memory.rate_limiter import SWEPT, MemoryRateLimiter
-from adapters.redis.client import create_client
+from adapters.redis.client import Client, create_client
 from adapters.redis.rate_limiter import RedisRateLimiter
 from application.ports import RateLimiter
 from domain.errors import StoreUnavailable
@@ -145,7 +144,7 @@ async def test_redis_forgets_whose_quota_is_whole(limiter: RateLimiter, place: s
     assert NONE < left <= debt == LIMIT.interval
 
 
-async def _keys(redis: Redis, who: str) -> list[bytes]:
+async def _keys(redis: Client, who: str) -> list[bytes]:
     return [key async for key in redis.scan_iter("wxlogin:limit:*") if who.encode() in key]
 
 

@@ -227,7 +227,9 @@ async def test_logins_during_a_merge_leave_one_user(users: UserRepository, clock
         identities = [here, there, replace(here, unionid=unionid), somebody(AppId("wx0000000000000003"), unionid)]
         logins = [users.find_or_create(identity, clock.now) for identity in identities * 3]
 
-        _, *answers = await asyncio.gather(users.merge(one.id, into.id, NOTHING, clock.now), *logins)
+        merging = asyncio.create_task(users.merge(one.id, into.id, NOTHING, clock.now))
+        answers = await asyncio.gather(*logins)
+        await merging
         found = {(await users.find_or_create(identity, clock.now))[0].id for identity in identities}
         left = await users.get(one.id)
 

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from dataclasses import replace
 from datetime import UTC
+from typing import Any
 
 import pytest
 
@@ -66,8 +67,8 @@ async def test_first_logins_of_many_users_at_once(users: UserRepository, clock: 
 async def test_case_matters(users: UserRepository, clock: Clock, field: str) -> None:
     """Openids and unionids that differ in their case alone belong to two users."""
     name = uuid.uuid4().hex
-    lower = replace(somebody(unionid=unique("u")), **{field: f"oa{name}"})
-    upper = replace(somebody(unionid=unique("u")), **{field: f"oA{name}"})
+    fields: list[dict[str, Any]] = [{field: f"oa{name}"}, {field: f"oA{name}"}]
+    lower, upper = (replace(somebody(unionid=unique("u")), **each) for each in fields)
     first, _ = await users.find_or_create(lower, clock.now)
     second, is_new = await users.find_or_create(upper, clock.now)
 

@@ -104,12 +104,12 @@ def is_refused(answer: httpx2.Response, route: str, body: bytes = b"") -> bool:
     status = 413 if len(body) > BODY_BYTES else 400
     if route == "article":
         return (answer.status_code, answer.json()) == (status, {"status": 3, "msg": "请求格式错误"})
-    body = answer.json()
+    problem = answer.json()
     return (
-        (answer.status_code, body["status"], body["code"], body["retry"])
+        (answer.status_code, problem["status"], problem["code"], problem["retry"])
         == (status, status, "request_invalid", "never")
         and answer.headers["content-type"] == "application/problem+json"
-        and bool(body["detail"])
+        and bool(problem["detail"])
     )
 
 

@@ -86,7 +86,7 @@ def test_no_user_gets_the_answer_of_another(front: Front, wechat: Sandbox, path:
         wechat.fail(path="/wxa/checksession", delay_seconds=0.2, times=2)
         with ThreadPoolExecutor(1) as clients:
             attacking = clients.submit(attack)
-            victims = []
+            victims: list[tuple[str, str]] = []
             while not attacking.done() or len(victims) < 5:
                 victims.append(log_in(attempt * 100 + len(victims)))
             stolen = attacking.result()

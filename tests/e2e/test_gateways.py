@@ -236,7 +236,7 @@ def test_a_client_that_takes_its_token_away_has_none(front: Front, token: str) -
 )
 def test_a_refusal_is_wxlogins(front: Front, authorization: str | None) -> None:
     """Without a live token the client reads what wxlogin says, and the backend nothing."""
-    headers = {} if authorization is None else {"Authorization": authorization.encode()}
+    headers = [] if authorization is None else [(b"Authorization", authorization.encode())]
     through, direct = front.http.get("/orders", headers=headers), front.service.http.get("/auth", headers=headers)
 
     assert through.status_code == 401

@@ -115,7 +115,7 @@ class Caller:
             suppress_health_check=list(HealthCheck),
         )
         @given(case=self._operations[path][method].as_strategy(generation_mode=mode))
-        def check(case: schemathesis.Case) -> None:
+        def check(case: schemathesis.Case[Any]) -> None:
             expected = [not_a_server_error, *CONFORMANCE, *checks]
             answer = case.call_and_validate(self._url, self._session, headers(), expected)
             statuses.add(answer.status_code)

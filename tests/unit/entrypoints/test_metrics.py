@@ -248,7 +248,7 @@ def test_openmetrics_tells_the_same() -> None:
     metrics = Metrics([APP])
     metrics.wechat_called("/sns/jscode2session", "40029", 0.1)
     text = metrics.expose("application/openmetrics-text")[0].decode()
-    families = list(text_string_to_metric_families(text))
+    families = list(text_string_to_metric_families(text))  # type: ignore[no-untyped-call]
     samples = {(sample.name, frozenset(sample.labels.items())) for each in families for sample in each.samples}
 
     assert text.endswith("# EOF\n")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
@@ -26,7 +27,7 @@ def logged_in() -> LoggedIn:
     return LoggedIn(TOKEN, session, User("u", Profile(), NOW, NOW), is_new=True, replaced=0)
 
 
-def below(kind: type) -> Iterator[type]:
+def below(kind: type[Any]) -> Iterator[type[Any]]:
     """Return a class and all that are derived from it."""
     yield kind
     for each in kind.__subclasses__():

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -40,7 +41,7 @@ def test_what_version_1_wrote_can_be_read_for_ever() -> None:
 
 
 @pytest.mark.parametrize("missing", [{"unionid": None}, {}])
-def test_what_is_absent_stays_absent(missing: dict[str, None]) -> None:
+def test_what_is_absent_stays_absent(missing: dict[str, Any]) -> None:
     """A session without unionid, device or address comes back without them."""
     bare = replace(SESSION, identity=replace(SESSION.identity, **missing), client=Client())
 

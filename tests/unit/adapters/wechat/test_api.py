@@ -132,7 +132,8 @@ async def test_an_errcode_of_any_size_can_be_told() -> None:
 
 async def test_a_compressed_answer_is_a_bad_answer() -> None:
     """A body that somebody compressed against our request is not unpacked, however small it looks."""
-    bomb = reply(gzip.compress(GOOD), **{"content-encoding": "gzip"})
+    headers: dict[str, Any] = {"content-encoding": "gzip"}
+    bomb = reply(gzip.compress(GOOD), **headers)
 
     with pytest.raises(WeChatBadAnswer):
         await get(wechat(bomb))

@@ -27,6 +27,7 @@ from domain.errors import (
 from domain.identity import AppId, Identity, LoginCode
 from domain.session_key import SessionKey
 from entrypoints.sandbox.app import create_sandbox
+from support.plain_http import transport_to
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +38,7 @@ CODE = LoginCode("0a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d")
 ANSWER = {"session_key": "nzoqhc3OnwHzeTxJs+inbQ==", "openid": "oVBkZ0aYgDMDIywRdgPW8-joxXc4"}
 RID = "6374a1b2-0c3d4e5f-12ab34cd"
 
-ERRORS = [
+ERRORS: list[tuple[int, str, type[WxLoginError], str | None]] = [
     (-1, "system error", WeChatUnavailable, None),
     (40029, f"invalid code, rid: {RID}", CodeInvalid, RID),
     (40029, f"invalid code hint: [xxx] rid: {RID}", CodeInvalid, RID),
@@ -256,7 +257,7 @@ async def test_apps_are_never_mixed_up() -> None:
 
 async def test_the_sandbox_logs_in_as_wechat_does() -> None:
     """A code of the sandbox works once, with the user that it was issued for."""
-    transport = httpx2.ASGITransport(create_sandbox())
+    transport = transport_to(create_sandbox())
     identities = WeChatIdentityProvider(WeChatApi(transport, "http://127.0.0.1", 3.0), SECRETS)
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         body = {"appid": APPID.value, "unionid": "u1"}
@@ -269,10 +270,10 @@ async def test_the_sandbox_logs_in_as_wechat_does() -> None:
     assert raised.value.rid
 
 
-@pytest.mark.parametrize(("errcode", "error"), sorted({(row[0], row[2]) for row in ERRORS}, key=lambda row: row[0]))
+@pytest.mark.parametrize(("errcode", "error"), list(dict.fromkeys((errcode, error) for errcode, _, error, _ in ERRORS)))
 async def test_the_sandboxs_errors_are_understood(errcode: int, error: type[WxLoginError]) -> None:
     """Every error that the sandbox can be told to answer is the one of the contract."""
-    transport = httpx2.ASGITransport(create_sandbox())
+    transport = transport_to(create_sandbox())
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         fault = {"path": "/sns/jscode2session", "errcode": errcode}
         (await client.post("/sandbox/faults", json=fault)).raise_for_status()

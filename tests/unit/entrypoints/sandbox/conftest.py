@@ -14,6 +14,7 @@ from entrypoints.sandbox.app import create_sandbox
 from entrypoints.sandbox.clock import Clock
 from entrypoints.sandbox.wechat import WeChat
 from support import plain_http
+from support.plain_http import transport_to
 
 APPID = "wx0123456789abcdef"
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -41,7 +42,7 @@ def wechat(clock: Clock) -> WeChat:
 @pytest.fixture
 async def client() -> AsyncIterator[httpx2.AsyncClient]:
     """A client of a sandbox for any app, in this process."""
-    transport = httpx2.ASGITransport(create_sandbox())
+    transport = transport_to(create_sandbox())
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield client
 

@@ -6,6 +6,7 @@ import httpx2
 import pytest
 
 from entrypoints.sandbox.app import create_sandbox
+from support.plain_http import transport_to
 
 pytestmark = pytest.mark.anyio
 
@@ -104,7 +105,7 @@ async def test_a_path_that_the_sandbox_lacks(client: httpx2.AsyncClient) -> None
 async def test_two_sandboxes_share_nothing(client: httpx2.AsyncClient) -> None:
     """A code of one sandbox is unknown to another."""
     code = await new_code(client)
-    transport = httpx2.ASGITransport(create_sandbox({APPID: SECRET}))
+    transport = transport_to(create_sandbox({APPID: SECRET}))
 
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as other:
         answer = await code2session(other, code)
@@ -114,7 +115,7 @@ async def test_two_sandboxes_share_nothing(client: httpx2.AsyncClient) -> None:
 
 async def test_given_apps_are_the_only_ones() -> None:
     """A sandbox made for given apps knows no other, neither for a login nor for a code."""
-    transport = httpx2.ASGITransport(create_sandbox({APPID: SECRET}))
+    transport = transport_to(create_sandbox({APPID: SECRET}))
 
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         login = await code2session(client, "code", appid="wxother")

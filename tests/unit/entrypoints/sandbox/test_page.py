@@ -9,6 +9,7 @@ import pytest
 
 from entrypoints.sandbox.api import ENDPOINTS
 from entrypoints.sandbox.app import create_sandbox
+from support.plain_http import transport_to
 
 pytestmark = pytest.mark.anyio
 
@@ -66,7 +67,7 @@ async def test_the_page_shows_how_a_code_is_sent(client: httpx2.AsyncClient) -> 
 
 async def test_the_apps_are_listed_without_their_secrets(client: httpx2.AsyncClient) -> None:
     """The page can choose among the apps that were given; there are none when every appid is one."""
-    transport = httpx2.ASGITransport(create_sandbox({"wx1": "a secret", "wx2": "another"}))
+    transport = transport_to(create_sandbox({"wx1": "a secret", "wx2": "another"}))
 
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as other:
         given = await other.get("/sandbox/apps")
