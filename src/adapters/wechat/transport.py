@@ -20,8 +20,9 @@ from httpx_aiohttp.httpx2 import AiohttpTransport
 CONNECTIONS = 200
 """A login holds one for as long as WeChat takes, 50 to 100 ms: enough for two thousand logins a second."""
 
-KEEPALIVE_SECONDS = 15.0
-"""Shorter than servers keep an idle connection, so that a code is not sent on one that is just being closed."""
+KEEPALIVE_SECONDS = 4.0
+"""How long an idle connection is kept: shorter than servers do, of which some close after five seconds. A code that is
+sent while the server closes the connection is lost, because it is not sent again."""
 
 
 def create_transport() -> httpx2.AsyncBaseTransport:
