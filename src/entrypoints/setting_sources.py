@@ -34,7 +34,7 @@ class TomlFile(PydanticBaseSettingsSource):
         raise NotImplementedError  # __call__ reads all fields at once
 
     def __call__(self) -> dict[str, Any]:
-        """What no stronger source has."""
+        """Return the settings of this source that no stronger one has."""
         path = os.environ.get(CONFIG_VARIABLE)
         if not path:
             return {}
@@ -52,7 +52,7 @@ class SecretFiles(EnvSettingsSource):
     """
 
     def __call__(self) -> dict[str, Any]:
-        """What no stronger source has."""
+        """Return the settings of this source that no stronger one has."""
         return {name: value for name, value in super().__call__().items() if name not in self.current_state}
 
     def _load_env_vars(self) -> Mapping[str, str | None]:

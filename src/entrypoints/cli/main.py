@@ -40,7 +40,7 @@ class LazyGroup(click.RichGroup):
 @click.group(cls=LazyGroup, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="wxlogin")
 def main() -> None:
-    """The login service of WeChat mini-programs.
+    """Run and manage the login service of WeChat mini-programs.
 
     Results go to stdout, everything else to stderr.
 

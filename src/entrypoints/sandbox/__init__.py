@@ -1,1 +1,1 @@
-"""A stand-in for `api.weixin.qq.com`, in memory, that any client or SDK can be pointed at."""
+"""A substitute for `api.weixin.qq.com`, in memory, for any client or SDK."""

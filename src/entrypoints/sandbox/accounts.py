@@ -1,4 +1,4 @@
-"""What WeChat knows of the users of each app."""
+"""The users of each app, and their session_keys."""
 
 import secrets
 from base64 import b64encode, urlsafe_b64encode
@@ -26,7 +26,7 @@ class SessionKey:
 
 
 class Proof(NamedTuple):
-    """What a server shows to prove that it has the session_key of a user, as it was sent."""
+    """What a server sends to prove that it has the session_key of a user."""
 
     openid: str
     signature: str
@@ -35,16 +35,16 @@ class Proof(NamedTuple):
 
 @dataclass(slots=True)
 class Account:
-    """One user of one app."""
+    """A user of an app."""
 
     unionid: str | None = None
     session_key: SessionKey | None = None
 
 
 class Accounts:
-    """The accounts by appid and openid, until 100,000 others were seen since.
+    """The 100,000 accounts that were used last, by appid and openid.
 
-    An account has one session_key. wx.login() replaces it; a signature proves that a server has it.
+    An account has one session_key. wx.login() replaces it. A signature proves that a server has it.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -52,29 +52,29 @@ class Accounts:
         self._accounts: LruDict[tuple[str, str], Account] = LruDict(ACCOUNTS_REMEMBERED)
 
     def get(self, appid: str, openid: str) -> Account:
-        """The account, which is there from now on when it was not."""
+        """Return the account, after creating it if it does not exist."""
         return self._accounts.get_or_add((appid, openid), Account)
 
     def find(self, appid: str, openid: str) -> Account:
-        """The account of an app's own user. Raises WeChatError, 40003 for any other openid."""
+        """Return the account of a user of this app. Raises WeChatError, 40003 for another openid."""
         account = self._accounts.get((appid, openid))
         if account is None:
             raise WeChatError(40003)
         return account
 
     def replace_key(self, appid: str, openid: str) -> str:
-        """A new session_key, the only one of this account from now on."""
+        """Replace the session_key, and return the new one."""
         key = SessionKey(new_key(), self._now() + SESSION_KEY_LIFE_SECONDS)
         self.get(appid, openid).session_key = key
         return key.value
 
     def key(self, appid: str, openid: str) -> str:
-        """The session_key; a new one when there is none, or it expired."""
+        """Return the session_key; a new one if there is none, or it expired."""
         key = self.get(appid, openid).session_key
         return key.value if key and self._now() < key.expires_at else self.replace_key(appid, openid)
 
     def check_key(self, appid: str, proof: Proof, *, absent: int = 87009, message: bytes = b"") -> SessionKey:
-        """The key that was proven with its signature of `message`: hex HMAC-SHA256 under the session_key's text.
+        """Return the session_key after checking the proof: hex HMAC-SHA256 of `message` under the key's text.
 
         Raises WeChatError, in this order: 40003 (no user of this app), 87008 (sig_method), `absent` (there is no
         key, or it expired), 87009 (signed with another key).
@@ -88,17 +88,17 @@ class Accounts:
         return key
 
     def reset_key(self, appid: str, proof: Proof) -> str:
-        """A new session_key that expires when the old one would have. Raises as `check_key`, 87007 for no key."""
+        """Replace the session_key by one with the same expiry, and return it. Raises as `check_key`, with 87007."""
         key = self.check_key(appid, proof, absent=87007)
         key.value = new_key()
         return key.value
 
 
 def new_key() -> str:
-    """16 random bytes as base64."""
+    """Return 16 random bytes as base64."""
     return b64encode(secrets.token_bytes(16)).decode()
 
 
 def openid_of(appid: str, person: str) -> str:
-    """The openid of `person` in an app: `o` and 27 URL-safe characters, the same every time."""
+    """Return the openid of `person` in an app: `o` and 27 URL-safe characters. Deterministic."""
     return "o" + urlsafe_b64encode(sha256(f"{appid} {person}".encode()).digest()).decode()[:27]

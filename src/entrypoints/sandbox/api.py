@@ -1,4 +1,4 @@
-"""WeChat's calls by path: what each wants of a request, and what it answers."""
+"""The calls of WeChat by path."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -18,10 +18,10 @@ Fields = Mapping[str, object]
 
 
 class Endpoint(NamedTuple):
-    """One of WeChat's calls: `answer` gives the fields of a success or raises WeChatError.
+    """A call of WeChat. `answer` returns the fields of a success or raises WeChatError.
 
-    Most want an access_token (`authorized`), some may be signed and encrypted (`signable`), and some have fields
-    even in a refusal (`when_refused`). A signed call is a POST whatever the method is of an unsigned one.
+    Most need an access_token (`authorized`), some may be signed and encrypted (`signable`), and some have fields in a
+    refusal, too (`when_refused`). A signed call is always a POST.
     """
 
     methods: tuple[str, ...]
@@ -31,7 +31,7 @@ class Endpoint(NamedTuple):
     when_refused: Fields = NOTHING
 
     def admit(self, wechat: WeChat, request: Request) -> Request:
-        """The request with the app that calls, and in clear.
+        """Return the decrypted request with its app.
 
         Raises WeChatError: 45011 (the sandbox's quota), as `AccessTokens.appid_of`, as `Signing.open`, 43001 or 43002
         (method).
@@ -47,7 +47,7 @@ class Endpoint(NamedTuple):
 
 
 def code2session(wechat: WeChat, request: Request) -> Fields:
-    """Login: https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-login/code2Session.html."""
+    """Log in: https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-login/code2Session.html."""
     return wechat.code2session(
         appid=request.parameter("appid"),
         secret=request.parameter("secret"),
@@ -57,7 +57,7 @@ def code2session(wechat: WeChat, request: Request) -> Fields:
 
 
 def stable_token(wechat: WeChat, request: Request) -> Fields:
-    """A token: https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/mp-access-token/getStableAccessToken.html."""
+    """Issue a stable token: https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/mp-access-token/getStableAccessToken.html."""
     body = request.json()
     return wechat.tokens.stable(
         text(body, "appid"), text(body, "secret"), text(body, "grant_type"), force=flag(body, "force_refresh")
@@ -65,46 +65,46 @@ def stable_token(wechat: WeChat, request: Request) -> Fields:
 
 
 def token(wechat: WeChat, request: Request) -> Fields:
-    """The older token: https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/mp-access-token/getAccessToken.html."""
+    """Issue a token of the older call: https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/mp-access-token/getAccessToken.html."""
     return wechat.tokens.legacy(
         request.parameter("appid"), request.parameter("secret"), request.parameter("grant_type")
     )
 
 
 def checksession(wechat: WeChat, request: Request) -> Fields:
-    """Is it the key: https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-login/checkSessionKey.html."""
+    """Check a session_key: https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-login/checkSessionKey.html."""
     wechat.accounts.check_key(request.appid, proof(request))
     return OK
 
 
 def resetusersessionkey(wechat: WeChat, request: Request) -> Fields:
-    """A new key: https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-login/ResetUserSessionKey.html."""
+    """Reset a session_key: https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-login/ResetUserSessionKey.html."""
     session_key = wechat.accounts.reset_key(request.appid, proof(request))
     return {**OK, "openid": request.parameter("openid"), "session_key": session_key}
 
 
 def getuserphonenumber(wechat: WeChat, request: Request) -> Fields:
-    """A number: https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-info/phone-number/getPhoneNumber.html."""
+    """Get a phone number: https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-info/phone-number/getPhoneNumber.html."""
     body = request.json()
     return {**OK, "phone_info": wechat.phones.number(request.appid, text(body, "code"), text(body, "openid"))}
 
 
 def checkencryptedmsg(wechat: WeChat, request: Request) -> Fields:
-    """Is it WeChat's: https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-info/basic-info/checkEncryptedData.html."""
+    """Check encrypted data: https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-info/basic-info/checkEncryptedData.html."""
     return {**OK, **wechat.client_data.check(request.appid, text(request.json(), "encrypted_msg_hash"))}
 
 
 def getpaidunionid(wechat: WeChat, request: Request) -> Fields:
-    """Who paid: https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-info/basic-info/getPaidUnionid.html."""
+    """Get a unionid: https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-info/basic-info/getPaidUnionid.html."""
     names = ("openid", "transaction_id", "mch_id", "out_trade_no")
     unionid = wechat.payments.unionid(request.appid, *(request.parameter(name) for name in names))
     return {"unionid": unionid, **OK}
 
 
 def getuserencryptkey(wechat: WeChat, request: Request) -> Fields:
-    """Shared keys: https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-info/internet/getUserEncryptKey.html.
+    """Get shared keys: https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-info/internet/getUserEncryptKey.html.
 
-    Of a POST the signature is that of its body: parameters are in the query, and even a body of `{}` is 87009.
+    The signature of a POST is over its body: the parameters are in the query, and a body of `{}` is 87009.
     """
     message = b"" if request.signed else request.body
     wechat.accounts.check_key(request.appid, proof(request), absent=87007, message=message)
@@ -112,7 +112,7 @@ def getuserencryptkey(wechat: WeChat, request: Request) -> Fields:
 
 
 def proof(request: Request) -> Proof:
-    """What the query has to prove a session_key."""
+    """Return the proof of a session_key in the query."""
     return Proof(request.parameter("openid"), request.parameter("signature"), request.parameter("sig_method"))
 
 

@@ -1,4 +1,4 @@
-"""The sandbox as one application."""
+"""The application."""
 
 from collections.abc import Mapping
 
@@ -15,10 +15,10 @@ from entrypoints.sandbox.wechat import WeChat
 
 
 def create_sandbox(apps: Mapping[str, str] | None = None, *, any_host: bool = False) -> Litestar:
-    """A WeChat of its own, in memory, for httpx2's ASGITransport or one uvicorn process.
+    """Return a sandbox with a state of its own, in memory, for httpx2's ASGITransport or one uvicorn process.
 
-    `apps` maps appid to secret; without any, every appid is an app, with any secret of 32 hex digits. The controls are
-    for this machine, unless `any_host`.
+    `apps` maps appid to secret. Without any, every appid is an app with any secret of 32 hex digits. The controls
+    accept requests of this machine only, unless `any_host`.
     """
     clock, faults, calls = Clock(), Faults(), Calls()
     wechat = WeChat(clock, apps)

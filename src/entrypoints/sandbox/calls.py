@@ -1,4 +1,4 @@
-"""What was called, for a test or a person to look at."""
+"""The log of calls, for tests and people."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -30,9 +30,9 @@ CHARACTERS_SHOWN = 128
 
 @dataclass(slots=True)
 class Call:
-    """One call of WeChat, masked from the start. `status` is None until it is answered: for good when it was dropped.
+    """A call, with secrets masked. `status` is None before it is answered, and if it was dropped.
 
-    `body` is None when there was none, and a text that gives its size when it was no JSON object.
+    `body` is None without a body, and a text with its size if it was not a JSON object.
     """
 
     at: float
@@ -45,11 +45,11 @@ class Call:
 
     @classmethod
     def of(cls, request: Request, at: float) -> Self:
-        """The call that `request` is, at `at` (Unix seconds)."""
+        """Return the call of `request`, at `at` (Unix seconds)."""
         return cls(at, request.method, request.path[:CHARACTERS_SHOWN], masked(request.query), shown_body(request))
 
     def shown(self) -> dict[str, object]:
-        """The call as JSON shows it."""
+        """Return the call for JSON."""
         shown = {"at": rfc3339(self.at), "method": self.method, "path": self.path, "query": self.query}
         body = {} if self.body is None else {"body": self.body}
         errcode = {} if self.errcode is None else {"errcode": self.errcode}
@@ -57,24 +57,24 @@ class Call:
 
 
 class Calls:
-    """The last 1,000 calls, and how many there were: `total`."""
+    """The last 1,000 calls, and the number of all: `total`."""
 
     def __init__(self) -> None:
         self.total = 0
         self._calls: deque[Call] = deque(maxlen=CALLS_REMEMBERED)
 
     def add(self, call: Call) -> None:
-        """Note a call as it arrives; its outcome is written into it later."""
+        """Add a call when it arrives. Its outcome is set later."""
         self.total += 1
         self._calls.append(call)
 
     def shown(self) -> list[dict[str, object]]:
-        """All of them, the newest last."""
+        """Return all calls, newest last."""
         return [call.shown() for call in self._calls]
 
 
 def shown_body(request: Request) -> Mapping[str, object] | str | None:
-    """The fields of a JSON object, masked; of anything else only its size."""
+    """Return the masked fields of a JSON object, or the size of another body."""
     if not request.body:
         return None
     try:
@@ -84,13 +84,13 @@ def shown_body(request: Request) -> Mapping[str, object] | str | None:
 
 
 def masked(fields: Mapping[str, object]) -> dict[str, object]:
-    """The first 32 fields with every secret masked; a name too long to be one may be a secret itself."""
+    """Return the first 32 fields, with secrets masked. Long names are masked, too: they may be secrets."""
     names = islice(fields, FIELDS_SHOWN)
     return {name if len(name) <= NAME_CHARACTERS else mask(name): _shown(name, fields[name]) for name in names}
 
 
 def mask(value: str) -> str:
-    """The first four characters, enough to tell two apart, of a value long enough to keep the rest secret."""
+    """Return the first four characters of a long value, which suffice to distinguish values."""
     if len(value) < 16:
         return value and "***"
     return f"{value[:4]}***"

@@ -1,4 +1,4 @@
-"""Data that a client hands to its server, and whether WeChat made it.
+"""Encrypted data of clients.
 
 https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-info/basic-info/checkEncryptedData.html
 """
@@ -18,9 +18,9 @@ HASHES_REMEMBERED = 100_000
 
 
 class ClientData:
-    """What was encrypted in the last three days of `now` (Unix seconds), the last 100,000 pieces, by hash.
+    """The data that was encrypted in the last three days of `now` (Unix seconds), the last 100,000 pieces, by hash.
 
-    The hash is hex SHA-256 of encryptedData's base64 text: the sample of WeChat's page is that of a published text.
+    The hash is hex SHA-256 of encryptedData's base64 text, as in the sample of WeChat's page.
     """
 
     def __init__(self, now: Callable[[], float], accounts: Accounts) -> None:
@@ -29,9 +29,9 @@ class ClientData:
         self._made: LruDict[tuple[str, str], float] = LruDict(HASHES_REMEMBERED)
 
     def encrypt(self, appid: str, openid: str, data: Mapping[str, object]) -> dict[str, str]:
-        """What wx.getUserInfo() gives a client under the account's current session_key.
+        """Encrypt `data` under the account's current session_key, as wx.getUserInfo() does.
 
-        The plaintext is `data` with a watermark, unless it brings one; rawData is the JSON of `data` alone.
+        The plaintext is `data` with a watermark, unless it has one. rawData is the JSON of `data` alone.
         """
         key = self._accounts.key(appid, openid)
         watermark = {"watermark": {"timestamp": int(self._now()), "appid": appid}}
@@ -41,7 +41,7 @@ class ClientData:
         return {"encryptedData": encrypted, "iv": iv, "rawData": raw, "signature": data_signature(raw, key)}
 
     def check(self, appid: str, encrypted_msg_hash: str) -> dict[str, object]:
-        """That data with this hash was made for this app, and when (Unix seconds).
+        """Return when data with this hash was encrypted for this app, in Unix seconds.
 
         Raises WeChatError: 40097 (no hash), 1 (no such data in the last three days).
         """

@@ -1,4 +1,4 @@
-"""The sandbox's time, which can be moved on."""
+"""The clock of the sandbox, which can be advanced."""
 
 import time
 from collections.abc import Callable
@@ -17,15 +17,15 @@ class Clock:
         self._advanced = 0.0
 
     def now(self) -> float:
-        """Unix seconds."""
+        """Return the time in Unix seconds."""
         return self._source() + self._advanced
 
     def unmoved(self) -> float:
-        """Unix seconds by the source alone, which is also the time of whoever calls."""
+        """Return the time of the source in Unix seconds, which is that of callers, too."""
         return self._source()
 
     def advance(self, seconds: float) -> None:
-        """Move on by `seconds`. Raises MisuseError for a step back, and for more than ten years in all."""
+        """Advance by `seconds`. Raises MisuseError for a negative step, and beyond ten years in total."""
         if not 0 <= seconds <= MAX_ADVANCE_SECONDS - self._advanced:
             raise MisuseError(
                 f"advance_seconds is {seconds:g}; the clock only moves forwards, by {MAX_ADVANCE_SECONDS} "
@@ -35,5 +35,5 @@ class Clock:
 
 
 def rfc3339(unix: float) -> str:
-    """`unix` seconds as RFC 3339 in UTC, to the millisecond: `2022-11-16T08:38:10.000Z`."""
+    """Return `unix` seconds as RFC 3339 in UTC, with milliseconds: `2022-11-16T08:38:10.000Z`."""
     return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Codes that a client is given and a server exchanges, once."""
+"""Codes, which work once."""
 
 import secrets
 import string
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Code(Generic[T]):
-    """A code of one app for `worth`, issued at `issued_at` (Unix seconds)."""
+    """A code of an app for `worth`, issued at `issued_at` (Unix seconds)."""
 
     value: str = field(repr=False)
     appid: str
@@ -31,9 +31,9 @@ class Code(Generic[T]):
 
 
 class Codes(Generic[T]):
-    """Codes of one kind, each good once, for 300 seconds of `now` (Unix seconds) and for its own app.
+    """Codes of one type. Each is valid once, for 300 seconds of `now` (Unix seconds), and for its app.
 
-    A code is forgotten 900 seconds after it was issued, and when 100,000 others were issued since.
+    A code is dropped 900 seconds after its issue, and after 100,000 newer ones.
     """
 
     def __init__(
@@ -54,14 +54,14 @@ class Codes(Generic[T]):
         return len(self._codes)
 
     def issue(self, appid: str, worth: T) -> str:
-        """A new code."""
+        """Issue a new code."""
         self._forget()
         code = Code(self._new(), appid, worth, self._now())
         self._codes[code.value] = code
         return code.value
 
     def find(self, value: str, appid: str) -> Code[T]:
-        """The code, which is still good.
+        """Return a code that is valid.
 
         Raises WeChatError, in this order: 40029 (unknown), `foreign_errcode` (another app's), `used_errcode` (used),
         40029 (expired).
@@ -76,7 +76,7 @@ class Codes(Generic[T]):
         return code
 
     def spend(self, value: str, appid: str) -> T:
-        """What the code is worth; it is used from now on. Raises WeChatError as `find`."""
+        """Use the code, and return its `worth`. Raises WeChatError as `find`."""
         code = self.find(value, appid)
         code.used = True
         return code.worth
@@ -90,10 +90,10 @@ class Codes(Generic[T]):
 
 
 def new_login_code() -> str:
-    """32 letters and digits, the first a 0, as the codes of wx.login() seen in the wild."""
+    """Return 32 letters and digits, the first a 0, like observed codes of wx.login()."""
     return "0" + "".join(_alphanumerics[byte % 62] for byte in secrets.token_bytes(31))
 
 
 def new_phone_code() -> str:
-    """64 lower-case hex digits, as the phone button's code in WeChat's documentation."""
+    """Return 64 lower-case hex digits, like the phone button's code in WeChat's documentation."""
     return secrets.token_hex(32)

@@ -1,4 +1,4 @@
-"""The sandbox's own calls, under `/sandbox`."""
+"""The controls of the sandbox, under `/sandbox`."""
 
 import msgspec
 from litestar import Router, get, post
@@ -20,13 +20,13 @@ from entrypoints.sandbox.wechat import WeChat
 
 @get("/apps", sync_to_thread=False)
 def list_apps(wechat: NamedDependency[WeChat]) -> dict[str, list[str]]:
-    """Show the appids that were given; none when every appid is an app."""
+    """List the given appids; none if every appid is an app."""
     return {"apps": wechat.apps.appids}
 
 
 @post("/codes", sync_to_thread=False)
 def issue_code(data: JSONBody[CodeOrder], wechat: NamedDependency[WeChat]) -> dict[str, str]:
-    """Do what wx.login() does: 201 with the code and whose it is."""
+    """Do what wx.login() does: 201 with the code and its user."""
     issued = wechat.issue_code(data.appid, data.openid, data.unionid)
     return {"code": issued.code, "openid": issued.openid}
 
@@ -40,7 +40,7 @@ def issue_phone_code(data: JSONBody[PhoneCodeOrder], wechat: NamedDependency[WeC
 
 @post("/encrypt", sync_to_thread=False)
 def encrypt(data: JSONBody[EncryptOrder], wechat: NamedDependency[WeChat]) -> dict[str, str]:
-    """Do what wx.getUserInfo() does: 201 with what a client hands to its server."""
+    """Do what wx.getUserInfo() does: 201 with the data that a client sends to its server."""
     wechat.apps.require(data.appid)
     return wechat.client_data.encrypt(data.appid, data.openid, data.data)
 
@@ -68,7 +68,7 @@ def register_signing(data: JSONBody[SigningOrder], wechat: NamedDependency[WeCha
 
 @post("/quota", status_code=200, sync_to_thread=False)
 def set_quota(data: JSONBody[Quota], wechat: NamedDependency[WeChat]) -> Quota:
-    """Limit the calls of a path: 200 with the quota as it is from now on."""
+    """Limit the calls of a path: 200 with the quota."""
     if data.path not in ENDPOINTS:
         raise MisuseError(f"path is {data.path!r}, but should be one of {', '.join(ENDPOINTS)}")
     wechat.quotas.set(data)
@@ -77,26 +77,26 @@ def set_quota(data: JSONBody[Quota], wechat: NamedDependency[WeChat]) -> Quota:
 
 @post("/faults", sync_to_thread=False)
 def add_fault(data: JSONBody[Fault], faults: NamedDependency[Faults]) -> Fault:
-    """Let the next calls of a path fail: 201 with the fault as it was understood."""
+    """Let the next calls of a path fail: 201 with the fault."""
     faults.add(data)
     return data
 
 
 @get("/calls", sync_to_thread=False)
 def list_calls(calls: NamedDependency[Calls]) -> dict[str, object]:
-    """Show what was called, newest last."""
+    """List the calls, newest last."""
     return {"total": calls.total, "calls": calls.shown()}
 
 
 @post("/clock", status_code=200, sync_to_thread=False)
 def advance_clock(data: JSONBody[Advance], clock: NamedDependency[Clock]) -> dict[str, str]:
-    """Move the sandbox's time on."""
+    """Advance the sandbox's clock."""
     clock.advance(data.advance_seconds)
     return {"now": rfc3339(clock.now())}
 
 
 def controls(wechat: WeChat, clock: Clock, faults: Faults, calls: Calls, *, any_host: bool) -> Router:
-    """The routes under `/sandbox`, for one sandbox; `any_host`: it is asked by whatever name."""
+    """Return the routes under `/sandbox`. `any_host`: accept any host name."""
     parts = {"wechat": wechat, "clock": clock, "faults": faults, "calls": calls}
     wechats = [list_apps, issue_code, issue_phone_code, encrypt, show_user_key, pay, register_signing, set_quota]
     return Router(

@@ -1,4 +1,4 @@
-"""The cryptography of what a client hands to its server.
+"""The cryptography of client data.
 
 https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/signature.html
 """
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 
 def encrypt(plaintext: bytes, session_key: str) -> tuple[str, str]:
-    """AES-128-CBC with PKCS#7 under a fresh iv: the ciphertext and the iv, both base64."""
+    """Encrypt by AES-128-CBC with PKCS#7, and return the ciphertext and a random iv, both base64."""
     iv = secrets.token_bytes(16)
     padder = PKCS7(128).padder()
     encryptor = Cipher(AES128(b64decode(session_key)), CBC(iv)).encryptor()
@@ -24,10 +24,10 @@ def encrypt(plaintext: bytes, session_key: str) -> tuple[str, str]:
 
 
 def data_signature(raw_data: str, session_key: str) -> str:
-    """What wx.getUserInfo() calls `signature`: hex SHA-1 of rawData and the session_key's base64 text."""
+    """Return the `signature` of wx.getUserInfo(): hex SHA-1 of rawData and the session_key's base64 text."""
     return sha1((raw_data + session_key).encode(), usedforsecurity=False).hexdigest()
 
 
 def key_signature(session_key: str, message: bytes = b"") -> str:
-    """Hex HMAC-SHA256 of `message` (by default of nothing) under the session_key's base64 text."""
+    """Return hex HMAC-SHA256 of `message` (by default empty) under the session_key's base64 text."""
     return hmac.new(session_key.encode(), message, sha256).hexdigest()

@@ -1,4 +1,4 @@
-"""The way in: WeChat's paths are answered here, the sandbox's own go on to Litestar."""
+"""The ASGI application: handles WeChat's paths, and passes `/sandbox` to Litestar."""
 
 import asyncio
 from collections.abc import Mapping
@@ -22,9 +22,9 @@ from entrypoints.sandbox.wire import hang_up, read, read_body, reply
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Answers for WeChat on every path outside `/sandbox`, notes the call, and lets waiting faults happen.
+    """Handles every path outside `/sandbox`, logs the call, and applies faults.
 
-    It stands before Litestar's router, whose exception handling would answer where a fault is to hang up.
+    It is in front of Litestar, whose exception handling would respond where a fault closes the connection.
     """
 
     controls: ASGIApp
@@ -34,7 +34,7 @@ class Door:
     calls: Calls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request as ASGI has it."""
+        """Serve an ASGI request."""
         if scope["type"] == ScopeType.WEBSOCKET or f"{scope['path']}/".startswith("/sandbox/"):
             await self.controls(scope, receive, send)
         else:
@@ -53,7 +53,7 @@ class Door:
             await self._reply(call, too_large(call.path), send)
 
     async def _meet(self, request: Request, call: Call, send: Send) -> None:
-        """Answer a call, or let it fail."""
+        """Handle a call, or apply its fault."""
         fault = self.faults.take(request.path)
         if fault and fault.executed:
             self._answer(request)
@@ -81,7 +81,7 @@ class Door:
         return self._carry_out(endpoint, admitted)
 
     def _carry_out(self, endpoint: Endpoint, request: Request) -> Answer:
-        """The answer to a call that was let in, signed when the call was."""
+        """Return the response to an admitted call, signed if the call was."""
         errcode = None
         try:
             fields = endpoint.answer(self.wechat, request)
@@ -107,6 +107,6 @@ class Door:
 
 
 def too_large(path: str) -> Answer:
-    """What a proxy before WeChat answers to a body that is far too large."""
+    """Return the response of the proxy in front of WeChat to a body that is too large."""
     detail = f"a body of {path} may have {MAX_BODY_BYTES} bytes"
     return Answer(msgspec.json.encode(problem(413, detail)), 413, PROBLEM_JSON)

@@ -1,4 +1,4 @@
-"""The texts of WeChat's errors, as its answers and its error code pages spell them."""
+"""The texts of WeChat's errors, as in its responses and on its error code pages."""
 
 import secrets
 from collections.abc import Mapping
@@ -74,7 +74,7 @@ TEXTS_OF_PATH: Mapping[tuple[str, int], str] = {
 
 
 def errmsg(errcode: int, path: str, now: float) -> str:
-    """WeChat's text for `errcode` in an answer of `path` at `now` (Unix seconds), with its `rid`."""
+    """Return WeChat's text for `errcode` in a response of `path` at `now` (Unix seconds), with its `rid`."""
     comma = "," if path.startswith("/sns/") else ""
     text = TEXTS_OF_PATH.get((path, errcode)) or TEXTS.get(errcode, UNKNOWN)
     return text.format(
@@ -83,5 +83,5 @@ def errmsg(errcode: int, path: str, now: float) -> str:
 
 
 def new_rid(now: float) -> str:
-    """A request id such as `6374a1b2-0c3d4e5f-12ab34cd`: the Unix time `now` in hex, then chance."""
+    """Return a request id such as `6374a1b2-0c3d4e5f-12ab34cd`: the Unix time `now` in hex, then random digits."""
     return f"{int(now):08x}-{secrets.token_hex(4)}-{secrets.token_hex(4)}"

@@ -1,9 +1,9 @@
-"""What the sandbox refuses, by who is told.
+"""The errors of the sandbox, by their receiver.
 
 Exception
-├── WeChatError      the caller of WeChat is told, in WeChat's words
-├── TooLargeError    the caller of WeChat is told, by what stands before WeChat
-└── MisuseError      the user of the sandbox's own controls is told, in ours
+├── WeChatError      sent to the caller of WeChat, in WeChat's format
+├── TooLargeError    sent to the caller of WeChat, by the proxy in front of it
+└── MisuseError      sent to the user of the controls, as a problem
 """
 
 
@@ -16,11 +16,11 @@ class WeChatError(Exception):
 
 
 class TooLargeError(Exception):
-    """The body of a call is larger than any that WeChat is sent here."""
+    """The body of a call is too large."""
 
 
 class MisuseError(ValueError):
-    """A control was asked for something it cannot do; the message says what it can."""
+    """A control cannot do this. The message says what it can do."""
 
 
 def require(satisfied: object, errcode: int) -> None:

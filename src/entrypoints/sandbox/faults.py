@@ -1,4 +1,4 @@
-"""Calls that are to fail, and how."""
+"""Faults: calls that fail on purpose."""
 
 from collections import deque
 from typing import Annotated, Any
@@ -33,7 +33,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     times: Annotated[int, Meta(ge=1)] = 1
 
     def __post_init__(self) -> None:
-        """Raise MisuseError for what cannot be done, and for what would do nothing."""
+        """Raise MisuseError for an impossible fault, and for one without effect."""
         if not self.path.startswith("/") or f"{self.path}/".startswith("/sandbox/"):
             raise MisuseError(f"path is {self.path!r}, but should be WeChat's, such as /sns/jscode2session")
         if not (self.answers or self.drop or self.delay_seconds):
@@ -51,31 +51,31 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def answers(self) -> bool:
-        """Whether this fault is an answer of its own, instead of WeChat's."""
+        """Return whether this fault replaces WeChat's response."""
         return self.errcode is not None or self.status is not None or self.body is not UNSET
 
     @property
     def raw_body(self) -> bytes:
-        """The body to answer when it is not WeChat's error."""
+        """Return the body that replaces WeChat's error."""
         if self.body is UNSET:
             return b""
         return self.body.encode() if isinstance(self.body, str) else msgspec.json.encode(self.body)
 
 
 class Faults:
-    """Faults in waiting, first in, first out for each path."""
+    """Queues of faults, one for each path."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[tuple[Fault, int]]] = {}
 
     def add(self, fault: Fault) -> None:
-        """Let `fault` follow those that wait for its path already. Raises MisuseError when 1,000 wait in all."""
+        """Add `fault` after the others of its path. Raises MisuseError beyond 1,000 in total."""
         if sum(map(len, self._waiting.values())) >= MAX_WAITING:
             raise MisuseError(f"{MAX_WAITING} faults wait already")
         self._waiting.setdefault(fault.path, deque()).append((fault, fault.times))
 
     def take(self, path: str) -> Fault | None:
-        """The fault of this call of `path`, which then has one time less."""
+        """Return the fault of this call of `path`, and count it."""
         if not (waiting := self._waiting.get(path)):
             return None
         fault, times = waiting.popleft()

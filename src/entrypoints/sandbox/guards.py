@@ -1,4 +1,4 @@
-"""What keeps a web page in a developer's browser from driving the sandbox on the same machine."""
+"""Protect the controls against web pages in a browser on the same machine."""
 
 import re
 from http import HTTPStatus
@@ -14,7 +14,7 @@ Connection = ASGIConnection[Any, Any, Any, Any]
 
 
 def require_json(connection: Connection, _: BaseRouteHandler) -> None:
-    """Raise 415 for a POST that is not application/json: any page may send the other types, as its form."""
+    """Raise 415 for a POST that is not application/json: any page can send the other types by a form."""
     given = connection.headers.get("content-type", "").partition(";")[0].strip().lower()
     if connection.scope.get("method") == "POST" and given != "application/json":
         raise HTTPException(
@@ -23,7 +23,7 @@ def require_json(connection: Connection, _: BaseRouteHandler) -> None:
 
 
 def require_loopback(connection: Connection, _: BaseRouteHandler) -> None:
-    """Raise 421 for any other host name than this machine's: a page's own name may lead here (DNS rebinding)."""
+    """Raise 421 for a host name other than this machine's: that of a page may resolve to it (DNS rebinding)."""
     if not LOOPBACK.fullmatch(connection.headers.get("host", "")):
         raise HTTPException(
             "ask for 127.0.0.1, localhost or [::1], or start the sandbox with another --host",

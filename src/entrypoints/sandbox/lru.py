@@ -1,4 +1,4 @@
-"""Memory that has a bound."""
+"""A dictionary of bounded size."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -9,7 +9,7 @@ V = TypeVar("V")
 
 
 class LruDict(Generic[K, V]):
-    """At most `size` values by key: one more, and the value that was not used for longest is forgotten."""
+    """At most `size` values by key. The least recently used one is dropped."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -25,14 +25,14 @@ class LruDict(Generic[K, V]):
             self._values.popitem(last=False)
 
     def get(self, key: K) -> V | None:
-        """The value of `key`, when it is remembered, and is used herewith."""
+        """Return the value of `key`, or None, and mark it as used."""
         if key not in self._values:
             return None
         self._values.move_to_end(key)
         return self._values[key]
 
     def get_or_add(self, key: K, new: Callable[[], V]) -> V:
-        """The value of `key`, and what `new` makes when there is none."""
+        """Return the value of `key`, after adding the result of `new` if there is none."""
         if key not in self._values:
             self[key] = new()
         self._values.move_to_end(key)

@@ -1,4 +1,4 @@
-"""What the controls are asked for."""
+"""The request bodies of the controls."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ Id = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
 
 class CodeOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whose code it is to be."""
+    """The user of a login code."""
 
     appid: Id
     openid: Id | None = None
@@ -16,7 +16,7 @@ class CodeOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PhoneCodeOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which number a phone code is to be worth, and whose."""
+    """The number and the user of a phone code."""
 
     appid: Id
     phone: Id | None = None
@@ -24,14 +24,14 @@ class PhoneCodeOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AccountOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One user of one app."""
+    """A user of an app."""
 
     appid: Id
     openid: Id
 
 
 class EncryptOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is to be encrypted for whom."""
+    """The data to encrypt, and its user."""
 
     appid: Id
     openid: Id
@@ -39,7 +39,7 @@ class EncryptOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PaymentOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who pays, and the numbers of the payment."""
+    """The payer, and the numbers of the payment."""
 
     appid: Id
     openid: Id
@@ -49,6 +49,6 @@ class PaymentOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Advance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How far the clock is to move."""
+    """How far to advance the clock."""
 
     advance_seconds: float

@@ -1,4 +1,4 @@
-"""The page for a person: what a phone would do, at the press of a button."""
+"""The page that does what a phone would do."""
 
 import re
 from base64 import b64encode
@@ -20,13 +20,13 @@ def show_page() -> Response[str]:
 
 @cache
 def read_page() -> str:
-    """The HTML, with its style and its script in it."""
+    """Return the HTML, which includes its style and script."""
     return files("entrypoints.sandbox").joinpath(PAGE).read_text(encoding="utf-8")
 
 
 @cache
 def policy(page: str) -> str:
-    """Allows this page's own style, script and sandbox, and nothing else."""
+    """Return a Content-Security-Policy that allows this page's style, script and requests only."""
     style, script = (f"'sha256-{_hash(page, tag)}'" for tag in ("style", "script"))
     return (
         f"default-src 'none'; style-src {style}; script-src {script}; connect-src 'self'; img-src data:; "

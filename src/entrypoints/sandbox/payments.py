@@ -1,4 +1,4 @@
-"""Payments, after which a server may ask for the unionid of who paid.
+"""Payments, after which a server may get the unionid of the payer.
 
 https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-info/basic-info/getPaidUnionid.html
 """
@@ -16,14 +16,14 @@ PAYMENTS_REMEMBERED = 10_000
 
 
 class Payment(NamedTuple):
-    """Who paid, and when (Unix seconds)."""
+    """The payer, and the time in Unix seconds."""
 
     openid: str
     paid_at: float
 
 
 class Payments:
-    """The last payments, by transaction_id and by mch_id with out_trade_no, good for 300 seconds of `now`."""
+    """The last payments, by transaction_id and by mch_id with out_trade_no, valid for 300 seconds of `now`."""
 
     def __init__(self, now: Callable[[], float], accounts: Accounts) -> None:
         self._now = now
@@ -33,7 +33,7 @@ class Payments:
     def pay(
         self, appid: str, openid: str, transaction_id: str | None, mch_id: str | None, out_trade_no: str | None
     ) -> str:
-        """Let a user pay: the transaction_id, a new one when none is given.
+        """Let a user pay, and return the transaction_id, a new one if none is given.
 
         Raises MisuseError for one of mch_id and out_trade_no without the other.
         """
@@ -48,7 +48,7 @@ class Payments:
         return transaction_id
 
     def unionid(self, appid: str, openid: str, transaction_id: str, mch_id: str, out_trade_no: str) -> str:
-        """The unionid of who paid.
+        """Return the unionid of the payer.
 
         Raises WeChatError, in this order: 40003 (no user of this app), 89300 (no payment of theirs in the last 300
         seconds), 89002 (the account has no unionid: the app is in no Open Platform account).

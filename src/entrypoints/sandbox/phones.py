@@ -1,4 +1,4 @@
-"""Phone numbers, and the codes of the button that gives them.
+"""Phone numbers, and the codes of the phone button.
 
 https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-info/phone-number/getPhoneNumber.html
 """
@@ -20,36 +20,36 @@ _international = re.compile(
 
 
 class Phone(NamedTuple):
-    """A number as WeChat splits it: `86` and `13800138000`."""
+    """A number in WeChat's two parts: `86` and `13800138000`."""
 
     country_code: str
     pure_number: str
 
 
 class PhoneOrder(NamedTuple):
-    """What a phone code is good for: the number of a user, who may be unnamed."""
+    """The number and the user of a phone code. The user may be unknown."""
 
     phone: Phone
     openid: str | None
 
 
 class Phones:
-    """Phone codes: single use, 300 seconds of `now` (Unix seconds), each for its own app."""
+    """Phone codes, each valid once, for 300 seconds of `now` (Unix seconds), and for its app."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._codes: Codes[PhoneOrder] = Codes(now, new_phone_code, foreign_errcode=40013)
 
     def issue_code(self, appid: str, phone: str | None = None, openid: str | None = None) -> str:
-        """What the phone button gives. Without `phone` a mainland number, the same every time for an openid.
+        """Issue a code as the phone button does. Without `phone`, an openid always has the same mainland number.
 
-        Raises MisuseError for what is neither `13800138000` nor `+8613800138000`.
+        Raises MisuseError for other forms than `13800138000` and `+8613800138000`.
         """
         number = parse(phone) if phone is not None else generate_phone(f"{appid} {openid or secrets.token_hex()}")
         return self._codes.issue(appid, PhoneOrder(number, openid))
 
     def number(self, appid: str, code: str, openid: str) -> dict[str, object]:
-        """The `phone_info` of a code; `openid` may be empty.
+        """Return the `phone_info` of a code. `openid` may be empty.
 
         Raises WeChatError: 40029 (a code unknown, used, expired, or no phone code), 40013 (of another app), 40003
         (another user's openid). Only success spends a code.
@@ -66,7 +66,7 @@ class Phones:
 
 
 def parse(phone: str) -> Phone:
-    """A mainland number of eleven digits, or one of any country with its `+`. Raises MisuseError for another."""
+    """Parse a mainland number of eleven digits, or one of any country with `+`. Raises MisuseError."""
     if _mainland(phone):
         return Phone("86", phone)
     if not (parts := _international(phone)):
@@ -75,5 +75,5 @@ def parse(phone: str) -> Phone:
 
 
 def generate_phone(whose: str) -> Phone:
-    """A mainland number, the same every time."""
+    """Return a mainland number. Deterministic."""
     return Phone("86", f"13{int(sha256(whose.encode()).hexdigest(), 16) % 10**9:09}")

@@ -1,4 +1,4 @@
-"""What went wrong with a control of the sandbox, as RFC 9457 has it."""
+"""Problems (RFC 9457) of the controls."""
 
 from http import HTTPStatus
 from typing import Any
@@ -13,7 +13,7 @@ PROBLEM_JSON = "application/problem+json"
 
 
 def problem(status: int, detail: str) -> dict[str, object]:
-    """The body of a problem (RFC 9457 section 3)."""
+    """Return the body of a problem (RFC 9457 section 3)."""
     return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
 
 

@@ -1,4 +1,4 @@
-"""How often a thing may be done."""
+"""Quotas of calls."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -15,14 +15,14 @@ COUNTS_REMEMBERED = 10_000
 
 
 class Quota(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many calls of `path` one minute of the sandbox's clock allows; null: any number."""
+    """How many calls of `path` are allowed in a minute of the sandbox's clock; null: no limit."""
 
     path: str
     per_minute: Annotated[int, msgspec.Meta(ge=0)] | None
 
 
 class Limit:
-    """At most `limit` times a period (seconds) of `now` for each key, and `errcode` beyond it."""
+    """A limit for each key: `limit` times in a period (seconds) of `now`, `errcode` beyond it."""
 
     def __init__(self, now: Callable[[], float], limit: int, period: int, errcode: int) -> None:
         self._now = now
@@ -32,7 +32,7 @@ class Limit:
         self._counts: LruDict[str, tuple[int, int]] = LruDict(COUNTS_REMEMBERED)
 
     def count(self, key: str) -> None:
-        """Once more. Raises WeChatError when that is too often; such a time does not count."""
+        """Count once. Raises WeChatError beyond the limit, without counting."""
         period = int(self._now() + BEIJING) // self._period
         counted, times = self._counts.get(key) or (period, 0)
         times = times + 1 if counted == period else 1
@@ -42,19 +42,19 @@ class Limit:
 
 
 class Quotas:
-    """The quotas that the sandbox's user gave to some of WeChat's calls."""
+    """The quotas that a user of the controls set."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._limits: dict[str, Limit] = {}
 
     def set(self, quota: Quota) -> None:
-        """Let `quota` be the only one of its path, from a count of nothing."""
+        """Set the quota of its path, and reset its count."""
         self._limits.pop(quota.path, None)
         if quota.per_minute is not None:
             self._limits[quota.path] = Limit(self._now, quota.per_minute, MINUTE, 45011)
 
     def count(self, path: str) -> None:
-        """One call of `path`. Raises WeChatError, 45011 beyond its quota."""
+        """Count a call of `path`. Raises WeChatError, 45011 beyond its quota."""
         if limit := self._limits.get(path):
             limit.count(path)

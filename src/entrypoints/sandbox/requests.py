@@ -1,4 +1,4 @@
-"""A call of WeChat as it came in, and its answer as it goes out."""
+"""Requests and responses of WeChat."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ TEXT = "text/plain; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call: header names in lower case, the app whose access_token it carries, and whether that app signed it."""
+    """A request: header names in lower case, the app of its access_token, and whether that app signed it."""
 
     method: str
     path: str
@@ -26,11 +26,11 @@ class Request:
     signed: bool = False
 
     def parameter(self, name: str) -> str:
-        """A parameter of the query; empty when it is missing."""
+        """Return a parameter of the query; empty if it is missing."""
         return self.query.get(name, "")
 
     def json(self) -> dict[str, object]:
-        """The body's JSON object. Raises WeChatError: 44002 (there is no body), 47001 (it is something else)."""
+        """Return the JSON object of the body. Raises WeChatError: 44002 (no body), 47001 (something else)."""
         require(self.body, 44002)
         try:
             return msgspec.json.decode(self.body, type=dict[str, object])
@@ -40,7 +40,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer over HTTP, and the errcode in it."""
+    """A response, and its errcode."""
 
     body: bytes
     status: int = 200
@@ -50,19 +50,19 @@ class Answer:
 
 
 def parse_query(query: str) -> dict[str, str]:
-    """The parameters of a query string; of a repeated one the last."""
+    """Return the parameters of a query string, the last one of repeated ones."""
     return dict(parse_qsl(query, keep_blank_values=True))
 
 
 def text(body: Mapping[str, object], name: str) -> str:
-    """A string of a JSON body; empty when it is missing. Raises WeChatError, 47001 when it is something else."""
+    """Return a text of a JSON body; empty if it is missing. Raises WeChatError, 47001 for another type."""
     value = body.get(name, "")
     require(isinstance(value, str), 47001)
     return str(value)
 
 
 def flag(body: Mapping[str, object], name: str) -> bool:
-    """A boolean of a JSON body; false when it is missing. Raises WeChatError, 47001 when it is something else."""
+    """Return a boolean of a JSON body; false if it is missing. Raises WeChatError, 47001 for another type."""
     value = body.get(name, False)
     require(isinstance(value, bool), 47001)
     return value is True

@@ -1,4 +1,4 @@
-"""API security: requests that an app encrypts and signs, answers that WeChat does.
+"""API security: encrypted and signed requests and responses.
 
 https://developers.weixin.qq.com/miniprogram/dev/server/getting_started/api_signature.html
 """
@@ -36,7 +36,7 @@ class SigningOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Sealed(msgspec.Struct, frozen=True):
-    """A body of either direction: base64 of 12 bytes, of the ciphertext, of 16 bytes."""
+    """An encrypted body: base64 of a 12-byte iv, of the ciphertext, and of a 16-byte tag."""
 
     iv: str
     data: str
@@ -45,7 +45,7 @@ class Sealed(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class SigningApp:
-    """What an app set up in WeChat's console, by the names it has there."""
+    """The keys of an app in WeChat's console, by their names there."""
 
     appid: str
     public_key: str
@@ -56,10 +56,9 @@ class SigningApp:
 
 
 class Signing:
-    """The apps that sign; the last 1,000 that registered.
+    """The apps with API security, the last 1,000 that registered.
 
-    `now` (Unix seconds) dates signatures. It is the machine's time, whatever the sandbox's clock was moved to: what
-    signs on the other side has no other.
+    `now` (Unix seconds) dates signatures. It is the machine's time, which the other side uses, too.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -68,7 +67,7 @@ class Signing:
         self._platform = Platform()
 
     def register(self, order: SigningOrder) -> dict[str, str]:
-        """Do what WeChat's console does. Raises MisuseError for a public key that is none of RSA's."""
+        """Register an app, as in WeChat's console. Raises MisuseError for a public key that is not RSA."""
         load_public_key(order.public_key)
         app = SigningApp(order.appid, order.public_key, order.required)
         self._apps[app.appid] = app
@@ -76,7 +75,7 @@ class Signing:
         return serials | self._platform.shown()
 
     def open(self, request: Request) -> Request:
-        """The request; a signed one with its parameters in clear.
+        """Return the request; a signed one is verified and decrypted.
 
         Raises WeChatError: 40239 (signed by an app that set up no key), and for an app that has to sign, in this
         order: 40233, 40231, 40232 (a header missing), 40236, 40237 (an appid, but of another app), 40240 (more than
@@ -95,7 +94,7 @@ class Signing:
         return clear(request, self._unseal(app, timestamp, request))
 
     def answer(self, request: Request, fields: Mapping[str, object]) -> tuple[bytes, dict[str, str]]:
-        """The encrypted body of an answer to a signed request, and the headers that sign it."""
+        """Return the encrypted body of a response to a signed request, and its signature headers."""
         app = self._apps.get(request.appid)
         if app is None:
             raise WeChatError(40239)
@@ -112,7 +111,7 @@ class Signing:
         }
 
     def _check_headers(self, app: SigningApp, headers: Mapping[str, str]) -> str:
-        """The timestamp of a request whose headers are as they should be."""
+        """Check the headers of a request, and return its timestamp."""
         appid, timestamp = headers.get("wechatmp-appid", ""), headers.get("wechatmp-timestamp", "")
         require(appid, 40233)
         require(timestamp, 40231)
@@ -136,16 +135,16 @@ class Signing:
 
 
 def signed_text(appid: str, timestamp: str, request: Request) -> bytes:
-    """What is signed, of a request as of an answer: four lines, the last the body as it is sent."""
+    """Return the signed text of a request or response: four lines, the last one is the body."""
     return f"{HOST}{request.path}\n{appid}\n{timestamp}\n".encode() + request.body
 
 
 def aad(app: SigningApp, timestamp: str, request: Request) -> bytes:
-    """The additional data that AES-GCM authenticates."""
+    """Return the additional authenticated data of AES-GCM."""
     return f"{HOST}{request.path}|{app.appid}|{timestamp}|{app.sym_key_sn}".encode()
 
 
 def clear(request: Request, fields: Mapping[str, object]) -> Request:
-    """The request as it would be unsigned: its parameters both where a GET and where a POST has them."""
+    """Return the decrypted request, with its parameters both in the query and in the body."""
     query = {name: value for name, value in fields.items() if isinstance(value, str)}
     return replace(request, query={**request.query, **query}, body=msgspec.json.encode(fields), signed=True)

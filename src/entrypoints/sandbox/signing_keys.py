@@ -1,4 +1,4 @@
-"""The keys of API security: AES-256-GCM for both sides, RSA-PSS with SHA-256 for each."""
+"""The cryptography of API security: AES-256-GCM, and RSA-PSS with SHA-256."""
 
 import secrets
 from base64 import b64decode, b64encode
@@ -20,19 +20,19 @@ TAG_BYTES = 16
 
 
 class Platform:
-    """WeChat's own key pair and certificate, made when first needed."""
+    """WeChat's key pair and certificate, created at the first use."""
 
     def __init__(self) -> None:
         self.serial = secrets.token_hex(16)
 
     def shown(self) -> dict[str, str]:
-        """What an app has to know to verify answers: the number, the public key, and the certificate that holds it."""
+        """Return what an app needs to verify responses: serial number, public key and certificate."""
         pem = self._key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
         certificate = self._certificate.public_bytes(Encoding.PEM).decode()
         return {"platform_sn": self.serial, "platform_public_key": pem, "platform_certificate": certificate}
 
     def sign(self, signed: bytes) -> str:
-        """The signature as base64."""
+        """Return the signature in base64."""
         return b64encode(self._key.sign(signed, PADDING, SHA256())).decode()
 
     @cached_property
@@ -49,7 +49,7 @@ class Platform:
 
 
 def load_public_key(pem: str) -> RSAPublicKey:
-    """The key in `pem`. Raises MisuseError when it is none of RSA's."""
+    """Return the key in `pem`. Raises MisuseError if it is not an RSA key."""
     try:
         key = load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -60,7 +60,7 @@ def load_public_key(pem: str) -> RSAPublicKey:
 
 
 def verify(public_key: str, signature: str, signed: bytes) -> bool:
-    """Whether the base64 `signature` is of `signed` and of the PEM's owner."""
+    """Return whether the base64 `signature` of `signed` is valid for the public key in the PEM."""
     try:
         load_public_key(public_key).verify(b64decode(signature, validate=True), signed, PADDING, SHA256())
     except (InvalidSignature, ValueError):
@@ -69,7 +69,7 @@ def verify(public_key: str, signature: str, signed: bytes) -> bool:
 
 
 def seal(plaintext: bytes, key: str, aad: bytes) -> tuple[str, str, str]:
-    """The iv, the ciphertext and the tag, all base64 as `key`."""
+    """Encrypt, and return iv, ciphertext and tag. All of them and `key` are base64."""
     iv = secrets.token_bytes(12)
     sealed = AESGCM(b64decode(key)).encrypt(iv, plaintext, aad)
     parts = (iv, sealed[:-TAG_BYTES], sealed[-TAG_BYTES:])
@@ -77,7 +77,7 @@ def seal(plaintext: bytes, key: str, aad: bytes) -> tuple[str, str, str]:
 
 
 def unseal(iv: str, data: str, tag: str, key: str, aad: bytes) -> bytes:
-    """The plaintext. Raises ValueError for anything that was changed, or is no base64."""
+    """Return the plaintext. Raises ValueError for changed data, and for text that is not base64."""
     sealed = b64decode(data, validate=True) + b64decode(tag, validate=True)
     try:
         return AESGCM(b64decode(key)).decrypt(b64decode(iv, validate=True), sealed, aad)

@@ -1,4 +1,4 @@
-"""Access tokens, of both kinds.
+"""Access tokens of both calls.
 
 https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/mp-access-token/getStableAccessToken.html
 https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/mp-access-token/getAccessToken.html
@@ -26,7 +26,7 @@ _is_token = re.compile(r"[\w-]{1,512}", re.ASCII).fullmatch
 
 @dataclass(slots=True)
 class AccessToken:
-    """A token of one app: 42001 from `expires_at`, 40001 from `replaced_at` (Unix seconds) when that is earlier."""
+    """A token of an app: 42001 from `expires_at`, 40001 from an earlier `replaced_at` (Unix seconds)."""
 
     value: str = field(repr=False)
     appid: str
@@ -36,7 +36,7 @@ class AccessToken:
 
 @dataclass(slots=True)
 class Issued:
-    """The tokens of one app: the current one of each kind, and the stable one before, which may live on."""
+    """The tokens of an app: the current one of each call, and the previous stable one, which may still be valid."""
 
     stable: AccessToken | None = None
     stable_before: AccessToken | None = None
@@ -47,7 +47,7 @@ class Issued:
 class AccessTokens:
     """Tokens of 7200 seconds of `now` (Unix seconds); those of stable_token and of token are independent.
 
-    The last 100,000 tokens are remembered, of the last 10,000 apps. Calls with wrong credentials count for no quota.
+    Keeps the last 100,000 tokens of the last 10,000 apps. Calls with wrong credentials do not count.
     """
 
     def __init__(self, now: Callable[[], float], apps: Apps) -> None:
@@ -60,10 +60,10 @@ class AccessTokens:
         self._legacy_limit = Limit(now, 2_000, DAY, 45009)
 
     def stable(self, appid: str, secret: str, grant_type: str, *, force: bool) -> dict[str, object]:
-        """The same token with the seconds it has left; a new one in its last 300, when both are good.
+        """Return the current token and its remaining seconds; a new one in its last 300, while both are valid.
 
-        `force` replaces it at once, the one before too: 20 times a day, then 45009. Less than 30 seconds after
-        the last time nothing is replaced ("否则不会刷新") and the same token answered; such a call is not counted.
+        `force` replaces it at once, and the previous one, too: 20 times a day, then 45009. Within 30 seconds of
+        the last time it returns the same token ("否则不会刷新"), and does not count.
         Raises WeChatError: as `_authenticate`; 45011 beyond 10,000 calls a minute, 45009 beyond 500,000 a day.
         """
         self._authenticate(appid, secret, grant_type)
@@ -79,7 +79,7 @@ class AccessTokens:
         return self._shown(token)
 
     def legacy(self, appid: str, secret: str, grant_type: str) -> dict[str, object]:
-        """A new token at every call; the one before is good for 300 seconds more.
+        """Return a new token. The previous one stays valid for 300 seconds.
 
         Raises WeChatError: as `_authenticate`; 45009 beyond 2,000 calls a day.
         """
@@ -92,7 +92,7 @@ class AccessTokens:
         return self._shown(issued.legacy)
 
     def appid_of(self, access_token: str) -> str:
-        """Whose token it is.
+        """Return the app of a token.
 
         Raises WeChatError: 41001 (missing), 40014 (longer than a token, or with characters that none has), 40001
         (never issued, or replaced), 42001 (expired).
@@ -108,7 +108,7 @@ class AccessTokens:
     def _authenticate(self, appid: str, secret: str, grant_type: str) -> None:
         """Raise WeChatError, in this order: 41002, 40013 (appid missing, unknown), 40002 (grant_type), 41004, 40125.
 
-        WeChat has been seen to refuse an unknown appid before a missing grant_type.
+        WeChat was observed to check the appid before the grant_type.
         """
         require(appid, 41002)
         require(self._apps.known(appid), 40013)

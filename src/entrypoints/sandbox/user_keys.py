@@ -1,4 +1,4 @@
-"""Keys that a client and its server share through WeChat.
+"""Encryption keys that WeChat shares with a client and its server.
 
 https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/user-encryptkey.html
 """
@@ -17,7 +17,7 @@ ACCOUNTS_REMEMBERED = 10_000
 
 
 class UserKey(NamedTuple):
-    """One version of an account's encryption key: base64 of 16 bytes, an iv of 16 characters, Unix seconds."""
+    """A version of an account's encryption key: base64 of 16 bytes, an iv of 16 characters, times in Unix seconds."""
 
     version: int
     encrypt_key: str
@@ -26,20 +26,20 @@ class UserKey(NamedTuple):
 
 
 class UserKeys:
-    """The last three keys of each account; a new version is made when one is asked for and the last is 3600 s old."""
+    """The last three keys of each account. A key is replaced at its first use after 3600 seconds."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._keys: LruDict[tuple[str, str], deque[UserKey]] = LruDict(ACCOUNTS_REMEMBERED)
 
     def latest(self, appid: str, openid: str) -> dict[str, object]:
-        """What UserCryptoManager.getLatestUserKey() gives the client; expireTime is in Unix seconds."""
+        """Return the key of UserCryptoManager.getLatestUserKey(). expireTime is in Unix seconds."""
         key = self._current(appid, openid)[0]
         expires = int(key.created_at) + KEY_LIFE_SECONDS
         return {"encryptKey": key.encrypt_key, "iv": key.iv, "version": key.version, "expireTime": expires}
 
     def shown(self, appid: str, openid: str) -> list[dict[str, object]]:
-        """What getUserEncryptKey gives the server, the newest first; `expire_in` is 0 for an old key."""
+        """Return the keys of getUserEncryptKey, newest first. `expire_in` is 0 for an old key."""
         return [self._shown(key) for key in self._current(appid, openid)]
 
     def _current(self, appid: str, openid: str) -> deque[UserKey]:

@@ -1,4 +1,4 @@
-"""WeChat as one server sees it."""
+"""WeChat: its state and its rules."""
 
 from collections.abc import Mapping
 from secrets import token_hex
@@ -19,19 +19,19 @@ from entrypoints.sandbox.user_keys import UserKeys
 
 
 class LoginCode(NamedTuple):
-    """What wx.login() gives, and for whom."""
+    """A code of wx.login(), and its user."""
 
     code: str
     openid: str
 
 
 class WeChat:
-    """All of WeChat's rules, each subject in a part of its own, and those of login here.
+    """The rules of WeChat: those of login here, the others in their own modules.
 
-    - `secrets` maps appid to secret. Without any, every appid is an app, with any secret of 32 hex digits.
-    - A login code lives 300 seconds of the clock, works once and only for its own app.
-    - wx.login() replaces the account's session_key; an exchange answers with the present one.
-    - All is in memory and bounded.
+    - `secrets` maps appid to secret. Without any, every appid is an app with any secret of 32 hex digits.
+    - A login code is valid for 300 seconds of the clock, once, and for its app only.
+    - wx.login() replaces the account's session_key; an exchange returns the current one.
+    - The state is in memory, and bounded.
     """
 
     def __init__(self, clock: Clock, secrets: Mapping[str, str] | None = None) -> None:
@@ -47,9 +47,9 @@ class WeChat:
         self._login_codes: Codes[str] = Codes(clock.now, new_login_code, used_errcode=40163)
 
     def issue_code(self, appid: str, openid: str | None = None, unionid: str | None = None) -> LoginCode:
-        """What wx.login() does; without `openid` for a new user, or for the one that has `unionid`.
+        """Issue a code as wx.login() does; without `openid` for a new user, or for the one with `unionid`.
 
-        Raises MisuseError for an appid that is not one of the given apps.
+        Raises MisuseError for an appid other than the given ones.
         """
         self.apps.require(appid)
         openid = openid or openid_of(appid, unionid or token_hex())
@@ -59,7 +59,7 @@ class WeChat:
         return LoginCode(self._login_codes.issue(appid, openid), openid)
 
     def code2session(self, appid: str, secret: str, js_code: str, grant_type: str) -> dict[str, object]:
-        """What the server gets for a code, an empty parameter being a missing one.
+        """Exchange a code. An empty parameter counts as missing.
 
         Raises WeChatError, in this order: 41002, 41004, 41008 (appid, secret, js_code missing), 40002
         (grant_type), 40013 (unknown app), 40125 (its secret is another), 40029 (a code unknown or another

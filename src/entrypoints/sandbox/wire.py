@@ -1,4 +1,4 @@
-"""A request and an answer as ASGI has them."""
+"""Read and write ASGI messages."""
 
 from litestar.types import HTTPScope, Receive, Send
 
@@ -7,7 +7,7 @@ from entrypoints.sandbox.requests import MAX_BODY_BYTES, Answer, Request, parse_
 
 
 async def read_body(receive: Receive) -> bytes:
-    """The whole body; of a client that hung up, what there is. Raises TooLargeError beyond 1 MiB."""
+    """Return the whole body, or what arrived before the client disconnected. Raises TooLargeError beyond 1 MiB."""
     body, more = bytearray(), True
     while more:
         message = await receive()
@@ -19,14 +19,14 @@ async def read_body(receive: Receive) -> bytes:
 
 
 def read(scope: HTTPScope, body: bytes) -> Request:
-    """The request in an ASGI scope; of a repeated header the last."""
+    """Return the request of an ASGI scope, with the last one of repeated headers."""
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     query = parse_query(scope["query_string"].decode("latin-1"))
     return Request(scope["method"], scope["path"], query, body, headers)
 
 
 async def reply(send: Send, answer: Answer) -> None:
-    """Send the whole answer."""
+    """Send the response."""
     headers = {"content-type": answer.media_type, "content-length": str(len(answer.body)), **answer.headers}
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": raw})
@@ -34,10 +34,10 @@ async def reply(send: Send, answer: Answer) -> None:
 
 
 async def hang_up(send: Send) -> None:
-    """Close the connection without a byte of answer; without a server, raise ConnectionResetError.
+    """Close the connection without a response; without a server, raise ConnectionResetError.
 
-    ASGI has no word for this. uvicorn closes a connection whose answer has begun and cannot go on, and an
-    answer begins with a header that it then refuses to write.
+    ASGI has no message for this. uvicorn closes a connection whose response has started and cannot continue, so this
+    starts a response with a header that uvicorn refuses to write.
     """
     try:
         await send({"type": "http.response.start", "status": 444, "headers": [(b"\n", b"")]})
