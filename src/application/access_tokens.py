@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from application.ports import AccessTokenIssuer, AccessTokenStore, Clock
 from domain.access_token import AccessToken, AccessTokenState, Refusal
-from domain.errors import AppMisconfigured, StoreUnavailable, WeChatUnavailable, WxLoginError, error_named
+from domain.errors import AppMisconfigured, IdentityProviderUnavailable, StoreUnavailable, WxLoginError, error_named
 from domain.identity import AppId
 
 POLL_SECONDS = 0.05
@@ -43,7 +43,8 @@ class AccessTokens:
     async def get(self, appid: AppId) -> AccessToken:
         """Return a valid token.
 
-        Raises AppMisconfigured, RateLimited, WeChatUnavailable, WeChatBadAnswer and StoreUnavailable if there is none.
+        Raises AppMisconfigured, RateLimited, IdentityProviderUnavailable, IdentityProviderBadResponse and
+        StoreUnavailable if there is none.
         """
         now = self._clock()
         token = self._known.get(appid) or (await self._store.load(appid)).token
@@ -66,7 +67,7 @@ class AccessTokens:
     async def prove(self, appid: AppId) -> None:
         """Ask WeChat for a token without using the stored one, to check the credentials.
 
-        Raises AppMisconfigured, RateLimited, WeChatUnavailable and WeChatBadAnswer.
+        Raises AppMisconfigured, RateLimited, IdentityProviderUnavailable and IdentityProviderBadResponse.
         """
         await self._issuer.issue_token(appid, self._clock())
 
@@ -106,7 +107,7 @@ class AccessTokens:
             if await self._store.acquire(appid, holder, self._clock(), self._lease):
                 return await self._issue(appid, holder, refused)
             if self._clock() >= give_up_at:
-                raise WeChatUnavailable("Another process has been fetching the access token for too long")
+                raise IdentityProviderUnavailable("Another process has been fetching the access token for too long")
             await asyncio.sleep(POLL_SECONDS)
 
     async def _issue(self, appid: AppId, holder: str, refused: AccessToken | None) -> AccessToken:
@@ -131,7 +132,7 @@ class AccessTokens:
         try:
             token = await self._issuer.issue_token(appid, now)
             if refused and token.value == refused.value:
-                raise WeChatUnavailable("WeChat refuses the access token that it gives out")
+                raise IdentityProviderUnavailable("WeChat refuses the access token that it gives out")
         except WxLoginError as error:
             logger.warning("no new access token for %s: %s", appid, error)
             pause = PAUSE if isinstance(error, AppMisconfigured) else error.retry_after
@@ -139,7 +140,7 @@ class AccessTokens:
         if not token.is_due(now):
             return AccessTokenState(token)
         # WeChat sees no need for a new one yet: the clocks differ, or its tokens live shortly
-        return AccessTokenState(token, _refusal(WeChatUnavailable(), min(now + PAUSE, token.expires_at)))
+        return AccessTokenState(token, _refusal(IdentityProviderUnavailable(), min(now + PAUSE, token.expires_at)))
 
 
 def _settled(state: AccessTokenState, refused: AccessToken | None, now: datetime) -> AccessToken | None:

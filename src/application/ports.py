@@ -29,8 +29,8 @@ class IdentityProvider(Protocol):
 
         A code works once: implementations send it at most once, whatever fails.
 
-        Raises CodeInvalid, CodeUsed, UserBlockedByWeChat, AppMisconfigured, RateLimited, WeChatUnavailable and
-        WeChatBadAnswer.
+        Raises CodeInvalid, CodeUsed, UserBlockedByProvider, AppMisconfigured, RateLimited,
+        IdentityProviderUnavailable and IdentityProviderBadResponse.
         """
 
 
@@ -41,7 +41,7 @@ class AccessTokenIssuer(Protocol):
     async def issue_token(self, appid: AppId, now: datetime) -> AccessToken:
         """Return the current token. It stays the same until shortly before it expires.
 
-        Raises AppMisconfigured, RateLimited, WeChatUnavailable and WeChatBadAnswer.
+        Raises AppMisconfigured, RateLimited, IdentityProviderUnavailable and IdentityProviderBadResponse.
         """
 
 
@@ -64,8 +64,8 @@ class AccessTokenStore(Protocol):
 class Platform(Protocol):
     """The calls of WeChat beyond login.
 
-    Every method raises AppMisconfigured, RateLimited, WeChatUnavailable, WeChatBadAnswer and, because access tokens
-    are shared, StoreUnavailable.
+    Every method raises AppMisconfigured, RateLimited, IdentityProviderUnavailable,
+    IdentityProviderBadResponse and, because access tokens are shared, StoreUnavailable.
     """
 
     @abstractmethod

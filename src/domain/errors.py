@@ -4,9 +4,9 @@
     ├── RequestInvalid              the caller's request is malformed
     ├── CodeMissing                 there is no code to log in with
     ├── AppUnknown                  no configured app fits the login
-    ├── CodeInvalid                 WeChat does not know the code
-    ├── CodeUsed                    WeChat saw the code before
-    ├── UserBlockedByWeChat         WeChat blocks the user as a risk
+    ├── CodeInvalid                 the identity provider does not know the code
+    ├── CodeUsed                    the code was used before
+    ├── UserBlockedByProvider       the identity provider blocks the user as a risk
     ├── UserBlocked                 an operator blocked the user
     ├── NotFound                    there is no such thing, or it is another user's
     ├── DataUndecryptable           no stored key decrypts the data
@@ -17,12 +17,12 @@
     │   ├── SessionExpired          unused too long, or too old
     │   ├── SessionEnded            logged out
     │   └── SessionReplaced         ended by a newer login beyond the limit
-    ├── AppMisconfigured            WeChat rejects our credentials or our server
-    ├── RateLimited                 a quota is used up: WeChat's, or one of this service
+    ├── AppMisconfigured            the identity provider rejects the app's credentials or this server
+    ├── RateLimited                 a quota is used up: of the identity provider, or of this service
     └── Unavailable
-        ├── WeChatUnavailable       WeChat does not answer, or says it is busy
-        ├── WeChatBadAnswer         WeChat's response cannot be understood
-        └── StoreUnavailable        the database or the session store does not answer
+        ├── IdentityProviderUnavailable     it does not answer, or reports that it is busy
+        ├── IdentityProviderBadResponse     its response cannot be understood
+        └── StoreUnavailable                the database or the session store does not answer
 
 An error has `code` and `retry` for programs, and a text for people: what happened, whose fault it is, and what to do.
 The text never contains a secret, a token, a code or a session_key.
@@ -95,26 +95,26 @@ class AppUnknown(WxLoginError):
 
 
 class CodeInvalid(WxLoginError):
-    """WeChat does not know the code: wrong, older than five minutes, or of another app."""
+    """The identity provider does not know the code: wrong, older than five minutes, or of another app."""
 
     code = "code_invalid"
-    title = "WeChat does not know this code"
+    title = "The identity provider does not know this code"
     retry = Retry.NEW_CODE
 
 
 class CodeUsed(WxLoginError):
-    """WeChat saw the code before. A code works once."""
+    """The code was used before. A code works once."""
 
     code = "code_used"
     title = "This code was used before"
     retry = Retry.NEW_CODE
 
 
-class UserBlockedByWeChat(WxLoginError):
-    """WeChat blocks the user as a high risk (errcode 40226)."""
+class UserBlockedByProvider(WxLoginError):
+    """The identity provider blocks the user as a high risk: errcode 40226 of WeChat."""
 
     code = "user_blocked_by_wechat"
-    title = "WeChat blocks this user"
+    title = "The identity provider blocks this user"
 
 
 class UserBlocked(WxLoginError):
@@ -194,14 +194,14 @@ class SessionReplaced(Unauthenticated):
 
 
 class AppMisconfigured(WxLoginError):
-    """WeChat rejects the app's credentials or this server's address; the operator has to correct it."""
+    """The identity provider rejects the app's credentials or this server's address. The operator corrects it."""
 
     code = "app_misconfigured"
-    title = "WeChat rejects this service's configuration"
+    title = "The identity provider rejects this service's configuration"
 
 
 class RateLimited(WxLoginError):
-    """A quota is used up: one of WeChat's, renewed every minute, or one of this service, described by `allowance`."""
+    """A quota is used up: one of the identity provider, or one of this service, described by `allowance`."""
 
     code = "rate_limited"
     title = "Too many requests"
@@ -241,18 +241,18 @@ def code_may_be_spent() -> Iterator[None]:
         raise
 
 
-class WeChatUnavailable(Unavailable):
-    """WeChat does not answer in time, reports that it is busy, or returns an unknown errcode."""
+class IdentityProviderUnavailable(Unavailable):
+    """The identity provider does not answer in time, reports that it is busy, or returns an unknown error."""
 
     code = "wechat_unavailable"
-    title = "WeChat is unavailable"
+    title = "The identity provider is unavailable"
 
 
-class WeChatBadAnswer(Unavailable):
-    """WeChat's response cannot be understood."""
+class IdentityProviderBadResponse(Unavailable):
+    """The response of the identity provider cannot be understood."""
 
     code = "wechat_bad_answer"
-    title = "WeChat's answer cannot be understood"
+    title = "The response of the identity provider cannot be understood"
 
 
 class StoreUnavailable(Unavailable):

@@ -14,6 +14,8 @@ from domain.errors import (
     CodeMissing,
     CodeUsed,
     DataUndecryptable,
+    IdentityProviderBadResponse,
+    IdentityProviderUnavailable,
     NotFound,
     RateLimited,
     RequestInvalid,
@@ -25,10 +27,8 @@ from domain.errors import (
     TokenInvalid,
     TokenMissing,
     UserBlocked,
-    UserBlockedByWeChat,
+    UserBlockedByProvider,
     WatermarkMismatch,
-    WeChatBadAnswer,
-    WeChatUnavailable,
     WxLoginError,
 )
 from domain.rate_limit import Allowance
@@ -65,21 +65,21 @@ OUTCOMES: dict[type[WxLoginError], Outcome] = {
     SessionExpired: Outcome(401, Exit.REFUSED),
     SessionEnded: Outcome(401, Exit.REFUSED),
     SessionReplaced: Outcome(401, Exit.REFUSED),
-    UserBlockedByWeChat: Outcome(403, Exit.REFUSED),
+    UserBlockedByProvider: Outcome(403, Exit.REFUSED),
     UserBlocked: Outcome(403, Exit.REFUSED),
     NotFound: Outcome(404, Exit.REFUSED),
     RateLimited: Outcome(429, Exit.LATER),
     AppMisconfigured: Outcome(500, Exit.MISCONFIGURED),
-    WeChatBadAnswer: Outcome(502, Exit.LATER),
-    WeChatUnavailable: Outcome(503, Exit.LATER),
+    IdentityProviderBadResponse: Outcome(502, Exit.LATER),
+    IdentityProviderUnavailable: Outcome(503, Exit.LATER),
     StoreUnavailable: Outcome(503, Exit.LATER),
 }
 
 
 CLIENT_DETAILS: dict[type[WxLoginError], str] = {
     AppMisconfigured: "The service is misconfigured; its operator has been informed",
-    WeChatBadAnswer: "WeChat answers with something that the service cannot use",
-    WeChatUnavailable: "WeChat does not answer the service, or says that it is busy",
+    IdentityProviderBadResponse: "WeChat answers with something that the service cannot use",
+    IdentityProviderUnavailable: "WeChat does not answer the service, or says that it is busy",
     StoreUnavailable: "The service's database or session store does not answer",
 }
 """What a client reads of a fault that only the operator can act on. The error's own text is for the log and the shell.

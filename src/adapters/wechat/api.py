@@ -17,7 +17,7 @@ import msgspec
 from adapters.wechat.errcodes import ERRCODES
 from adapters.wechat.errors import error_of
 from adapters.wechat.signing import Signer
-from domain.errors import WeChatBadAnswer, WeChatUnavailable, WxLoginError
+from domain.errors import IdentityProviderBadResponse, IdentityProviderUnavailable, WxLoginError
 
 LARGEST_ANSWER = 64 * 1024
 """The maximum size of a response body, in bytes. Real ones are below one KiB."""
@@ -46,8 +46,8 @@ class Reply(NamedTuple):
 class WeChatApi:
     """WeChat's server API at `base_url`, where every call ends within `timeout` seconds.
 
-    Every method returns the JSON object of the response. Raises WeChatUnavailable, WeChatBadAnswer, and the error that
-    the response's errcode means.
+    Every method returns the JSON object of the response. Raises IdentityProviderUnavailable,
+    IdentityProviderBadResponse, and the error that the response's errcode means.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class WeChatApi:
             reply = await self._send(path, params, content, headers)
             if "wechatmp-signature" not in reply.headers:
                 _understand(reply.body)  # a request that WeChat refuses is answered in the clear
-                raise WeChatBadAnswer("WeChat's answer is not signed")
+                raise IdentityProviderBadResponse("WeChat's answer is not signed")
             return _understand(signer.open(path, reply.headers, reply.body))
 
     @contextmanager
@@ -105,11 +105,11 @@ class WeChatApi:
             async with asyncio.timeout(self._timeout):
                 return await _read(await self._transport.handle_async_request(request))
         except TimeoutError:
-            raise WeChatUnavailable(f"WeChat did not answer within {self._timeout:g} seconds") from None
+            raise IdentityProviderUnavailable(f"WeChat did not answer within {self._timeout:g} seconds") from None
         except (httpx2.HTTPError, OSError) as error:
             # Its text may hold the URL, and so the AppSecret: only its kind is told.
             kind = type(error.__cause__ or error).__name__
-            raise WeChatUnavailable(
+            raise IdentityProviderUnavailable(
                 f"WeChat cannot be reached ({kind}); check WXLOGIN_WECHAT_URL, DNS and the way out"
             ) from None
 
@@ -118,19 +118,21 @@ async def _read(response: httpx2.Response) -> Reply:
     """Read the whole response, so that its connection is free. Raises for a status or size that is not WeChat's."""
     try:
         if response.status_code >= 500:
-            raise WeChatUnavailable(f"WeChat answers with HTTP status {response.status_code}")
+            raise IdentityProviderUnavailable(f"WeChat answers with HTTP status {response.status_code}")
         if response.status_code == 412:
-            raise WeChatBadAnswer(
+            raise IdentityProviderBadResponse(
                 "WeChat answers with HTTP status 412: a proxy on the way sends request bodies in chunks, which WeChat"
                 " refuses; let it send them with Content-Length"
             )
         if response.status_code != 200:
-            raise WeChatBadAnswer(f"WeChat answers with HTTP status {response.status_code}; check WXLOGIN_WECHAT_URL")
+            raise IdentityProviderBadResponse(
+                f"WeChat answers with HTTP status {response.status_code}; check WXLOGIN_WECHAT_URL"
+            )
         body = b""
         async for chunk in response.stream:  # type: ignore[union-attr]  # of an asynchronous transport
             body += chunk
             if len(body) > LARGEST_ANSWER:
-                raise WeChatBadAnswer(f"WeChat's answer is larger than {LARGEST_ANSWER // 1024} KiB")
+                raise IdentityProviderBadResponse(f"WeChat's answer is larger than {LARGEST_ANSWER // 1024} KiB")
         return Reply(response.status_code, response.headers, body)
     finally:
         await response.aclose()
@@ -140,9 +142,9 @@ def _understand(body: bytes) -> dict[str, Any]:
     try:
         answer = msgspec.json.decode(body)
     except (ValueError, RecursionError):
-        raise WeChatBadAnswer("WeChat's answer is not JSON; check WXLOGIN_WECHAT_URL") from None
+        raise IdentityProviderBadResponse("WeChat's answer is not JSON; check WXLOGIN_WECHAT_URL") from None
     if not isinstance(answer, dict):
-        raise WeChatBadAnswer("WeChat's answer is not a JSON object")
+        raise IdentityProviderBadResponse("WeChat's answer is not a JSON object")
     if errcode := _errcode_in(answer):
         raise error_of(errcode, str(answer.get("errmsg", "")))
     return answer
@@ -156,21 +158,24 @@ def _errcode_in(answer: Mapping[str, Any]) -> int:
     if isinstance(errcode, str) and re.fullmatch(r"-?[0-9]{1,9}", errcode):
         return int(errcode)
     if type(errcode) is not int:
-        raise WeChatBadAnswer("WeChat's errcode is not a number")
+        raise IdentityProviderBadResponse("WeChat's errcode is not a number")
     return errcode
 
 
 def text_in(answer: Mapping[str, Any], field: str, pattern: str) -> str:
-    """Return a text field of a response. Raises WeChatBadAnswer if it is missing or does not match."""
+    """Return a text field of a response. Raises IdentityProviderBadResponse if it is missing or does not match."""
     value = answer.get(field)
     if not isinstance(value, str) or not re.fullmatch(pattern, value):
-        raise WeChatBadAnswer(f"WeChat's answer has no usable {field}")
+        raise IdentityProviderBadResponse(f"WeChat's answer has no usable {field}")
     return value
 
 
 def number_in(answer: Mapping[str, Any], field: str) -> int:
-    """Return a whole number of a response: a version, a time or a duration in seconds. Raises WeChatBadAnswer."""
+    """Return a whole number of a response: a version, a time, or a duration in seconds.
+
+    Raises IdentityProviderBadResponse.
+    """
     value = answer.get(field)
     if type(value) is not int or not 0 <= value <= GREATEST_NUMBER:
-        raise WeChatBadAnswer(f"WeChat's answer has no usable {field}")
+        raise IdentityProviderBadResponse(f"WeChat's answer has no usable {field}")
     return value

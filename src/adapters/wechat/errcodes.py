@@ -13,15 +13,15 @@ from domain.errors import (
     CodeMissing,
     CodeUsed,
     DataUndecryptable,
+    IdentityProviderUnavailable,
     NotFound,
     RateLimited,
-    UserBlockedByWeChat,
-    WeChatUnavailable,
+    UserBlockedByProvider,
     WxLoginError,
 )
 
 
-class AccessTokenRefused(WeChatUnavailable):
+class AccessTokenRefused(IdentityProviderUnavailable):
     """WeChat refuses the access token. Another one may be accepted."""
 
 
@@ -52,7 +52,7 @@ CONFIRM = "Let the administrator confirm in WeChat, or add this server's address
 ERRCODES = _table(
     ErrCode(
         -1,
-        WeChatUnavailable,
+        IdentityProviderUnavailable,
         "WeChat is busy",
         "A passing fault of WeChat's",
         "Try again in a moment, a login with a new code of wx.login(): nobody knows whether the old one is spent",
@@ -131,7 +131,7 @@ ERRCODES = _table(
     ),
     ErrCode(
         40226,
-        UserBlockedByWeChat,
+        UserBlockedByProvider,
         "WeChat blocks this user as a high risk",
         "WeChat's own judgement of the account",
         "Refuse the login; the user can appeal to WeChat",

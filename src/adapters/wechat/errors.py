@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from adapters.wechat.errcodes import ERRCODES
-from domain.errors import WeChatUnavailable, WxLoginError
+from domain.errors import IdentityProviderUnavailable, WxLoginError
 
 RID = re.compile(r"\brid: ([0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8})|\breq_id: ([A-Za-z0-9._-]{1,64})")
 """The request id in an errmsg, which WeChat's support asks for: a rid in newer texts, a req_id in older ones."""
@@ -15,12 +15,12 @@ ADDRESS = re.compile(r"invalid ip ([0-9a-f.:]+)")
 
 
 def error_of(number: int, errmsg: str = "") -> WxLoginError:
-    """Return the error for an errcode. An unknown one is WeChatUnavailable."""
+    """Return the error for an errcode. An unknown one is IdentityProviderUnavailable."""
     found = RID.search(errmsg)
     rid = found and (found[1] or found[2])
     known = ERRCODES.get(number)
     if known is None:
-        return WeChatUnavailable(
+        return IdentityProviderUnavailable(
             f"WeChat answers with error {number}, which is not known here", errcode=number, rid=rid
         )
     address = ADDRESS.search(errmsg)

@@ -13,6 +13,8 @@ from domain.errors import (
     CodeMissing,
     CodeUsed,
     DataUndecryptable,
+    IdentityProviderBadResponse,
+    IdentityProviderUnavailable,
     NotFound,
     RateLimited,
     RequestInvalid,
@@ -23,10 +25,8 @@ from domain.errors import (
     TokenInvalid,
     TokenMissing,
     UserBlocked,
-    UserBlockedByWeChat,
+    UserBlockedByProvider,
     WatermarkMismatch,
-    WeChatBadAnswer,
-    WeChatUnavailable,
     WxLoginError,
 )
 from entrypoints.problems import OUTCOMES, Problem
@@ -51,12 +51,12 @@ LOGIN_ERRORS: tuple[type[WxLoginError], ...] = (
     AppUnknown,
     CodeInvalid,
     CodeUsed,
-    UserBlockedByWeChat,
+    UserBlockedByProvider,
     UserBlocked,
     RateLimited,
     AppMisconfigured,
-    WeChatBadAnswer,
-    WeChatUnavailable,
+    IdentityProviderBadResponse,
+    IdentityProviderUnavailable,
     StoreUnavailable,
 )
 SESSION_ERRORS: tuple[type[WxLoginError], ...] = (
@@ -71,7 +71,7 @@ SESSION_ERRORS: tuple[type[WxLoginError], ...] = (
 )
 
 DATA_ERRORS = (RequestInvalid, DataUndecryptable, WatermarkMismatch)
-PLATFORM_ERRORS = (RateLimited, AppMisconfigured, WeChatBadAnswer, WeChatUnavailable)
+PLATFORM_ERRORS = (RateLimited, AppMisconfigured, IdentityProviderBadResponse, IdentityProviderUnavailable)
 """What any call to WeChat that carries an access token can meet."""
 
 PHONE_ERRORS = (RequestInvalid, CodeMissing, CodeInvalid, WatermarkMismatch, *PLATFORM_ERRORS)

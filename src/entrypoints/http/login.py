@@ -16,13 +16,13 @@ from domain.errors import (
     CodeInvalid,
     CodeMissing,
     CodeUsed,
+    IdentityProviderBadResponse,
+    IdentityProviderUnavailable,
     RateLimited,
     RequestInvalid,
     StoreUnavailable,
     UserBlocked,
-    UserBlockedByWeChat,
-    WeChatBadAnswer,
-    WeChatUnavailable,
+    UserBlockedByProvider,
     WxLoginError,
 )
 from entrypoints.answers import SecretStruct
@@ -54,12 +54,12 @@ class ArticleAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 MESSAGES: dict[type[WxLoginError], str] = {
     RequestInvalid: "请求格式错误",
     AppUnknown: "未知的小程序appid",
-    UserBlockedByWeChat: "该用户已被微信限制登录",
+    UserBlockedByProvider: "该用户已被微信限制登录",
     UserBlocked: "该用户已被禁止登录",
     RateLimited: "请求过于频繁，请稍后再试",
     AppMisconfigured: "服务配置错误，请联系管理员",
-    WeChatUnavailable: "微信服务暂时不可用，请重新登录",
-    WeChatBadAnswer: "微信服务返回异常，请重新登录",
+    IdentityProviderUnavailable: "微信服务暂时不可用，请重新登录",
+    IdentityProviderBadResponse: "微信服务返回异常，请重新登录",
     StoreUnavailable: "服务暂时不可用，请重新登录",
 }
 """The texts of status 3."""

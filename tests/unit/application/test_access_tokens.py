@@ -12,7 +12,7 @@ from adapters.memory.access_token_issuer import MemoryAccessTokenIssuer
 from adapters.memory.access_token_store import MemoryAccessTokenStore
 from application.access_tokens import AccessTokens
 from domain.access_token import AccessToken, AccessTokenState
-from domain.errors import AppMisconfigured, RateLimited, StoreUnavailable, WeChatUnavailable, WxLoginError
+from domain.errors import AppMisconfigured, IdentityProviderUnavailable, RateLimited, StoreUnavailable, WxLoginError
 from domain.identity import AppId
 from support.clock import Clock
 
@@ -271,7 +271,7 @@ async def test_nobody_waits_for_ever(tokens: AccessTokens, tokens_store: Store, 
     await others_run()
     clock.advance(seconds=2 * LEASE.total_seconds())
 
-    assert isinstance(await asyncio.wait_for(failure(waiting), timeout=5), WeChatUnavailable)
+    assert isinstance(await asyncio.wait_for(failure(waiting), timeout=5), IdentityProviderUnavailable)
 
 
 async def test_a_token_that_another_process_fetched_meanwhile_ends_the_waiting(
@@ -293,7 +293,7 @@ async def test_a_token_that_another_process_fetched_meanwhile_ends_the_waiting(
     [
         (RateLimited("slower", errcode=45011, rid=A_RID), timedelta(minutes=1)),
         (AppMisconfigured("not on the whitelist", errcode=40164, rid=A_RID), timedelta(seconds=10)),
-        (WeChatUnavailable("busy", errcode=-1), timedelta(seconds=1)),
+        (IdentityProviderUnavailable("busy", errcode=-1), timedelta(seconds=1)),
     ],
     ids=lambda value: getattr(value, "code", ""),
 )
@@ -383,7 +383,7 @@ async def test_a_token_that_wechat_gives_out_and_refuses(process: Process, issue
     old = await tokens.get(APP)
     errors = [await failure(each.renew(APP, old)) for each in (tokens, tokens, process())]
 
-    assert {type(error) for error in errors} == {WeChatUnavailable}
+    assert {type(error) for error in errors} == {IdentityProviderUnavailable}
     assert issuer.asked == 2
 
 

@@ -18,14 +18,14 @@ from domain.errors import (
     CodeInvalid,
     CodeMissing,
     CodeUsed,
+    IdentityProviderBadResponse,
+    IdentityProviderUnavailable,
     RateLimited,
     RequestInvalid,
     Retry,
     StoreUnavailable,
     UserBlocked,
-    UserBlockedByWeChat,
-    WeChatBadAnswer,
-    WeChatUnavailable,
+    UserBlockedByProvider,
     WxLoginError,
 )
 from domain.identity import AppId, Identity, LoginCode
@@ -177,7 +177,7 @@ async def test_a_code_works_once(service: Service) -> None:
     assert await service.store.list_for_user(first.user.id) == [first.session]
 
 
-@pytest.mark.parametrize("error", [WeChatUnavailable, WeChatBadAnswer, RateLimited, CodeInvalid])
+@pytest.mark.parametrize("error", [IdentityProviderUnavailable, IdentityProviderBadResponse, RateLimited, CodeInvalid])
 async def test_a_code_is_sent_once(clock: Clock, error: type[WxLoginError]) -> None:
     """Whatever WeChat answers, the code is not sent again."""
     wechat = Refusing(error())
@@ -275,8 +275,10 @@ async def test_the_oldest_session_gives_way(service: Service, clock: Clock) -> N
 @pytest.mark.parametrize(
     "failing",
     [
-        pytest.param(lambda clock: Service(clock, Refusing(WeChatUnavailable())), id="WeChat is unavailable"),
-        pytest.param(lambda clock: Service(clock, Refusing(WeChatBadAnswer())), id="WeChat answers nonsense"),
+        pytest.param(lambda clock: Service(clock, Refusing(IdentityProviderUnavailable())), id="WeChat is unavailable"),
+        pytest.param(
+            lambda clock: Service(clock, Refusing(IdentityProviderBadResponse())), id="WeChat answers nonsense"
+        ),
         pytest.param(lambda clock: Service(clock, users=DeadUserRepository()), id="the database is down"),
         pytest.param(lambda clock: Service(clock, store=DeadSessionStore()), id="the session store is down"),
     ],
@@ -297,7 +299,7 @@ async def test_after_a_failure_only_a_new_code_helps(clock: Clock, failing: Call
         (RateLimited, Retry.LATER),
         (CodeInvalid, Retry.NEW_CODE),
         (CodeUsed, Retry.NEW_CODE),
-        (UserBlockedByWeChat, Retry.NEVER),
+        (UserBlockedByProvider, Retry.NEVER),
         (AppMisconfigured, Retry.NEVER),
     ],
 )

@@ -8,11 +8,11 @@ import pytest
 
 from domain import errors
 from domain.errors import (
+    IdentityProviderUnavailable,
     RateLimited,
     Retry,
     StoreUnavailable,
     Unavailable,
-    WeChatUnavailable,
     WxLoginError,
     code_may_be_spent,
     error_named,
@@ -102,7 +102,7 @@ def test_an_error_is_found_by_its_code(error: type[WxLoginError]) -> None:
     assert error_named(error.code) is error
 
 
-@pytest.mark.parametrize("code", ["", "unavailable", "WeChatUnavailable", "wechat_unavailable "])
+@pytest.mark.parametrize("code", ["", "unavailable", "IdentityProviderUnavailable", "wechat_unavailable "])
 def test_what_is_no_code_names_nothing(code: str) -> None:
     """Text that is no code is a KeyError, families of errors included."""
     with pytest.raises(KeyError):
@@ -112,11 +112,11 @@ def test_what_is_no_code_names_nothing(code: str) -> None:
 def test_a_kind_that_an_adapter_adds_takes_no_code_away() -> None:
     """An adapter's own kind of an error leaves the code to the error itself."""
 
-    class Own(WeChatUnavailable):
+    class Own(IdentityProviderUnavailable):
         """An error of an adapter."""
 
     assert Own.code == "wechat_unavailable"
-    assert error_named("wechat_unavailable") is WeChatUnavailable
+    assert error_named("wechat_unavailable") is IdentityProviderUnavailable
 
 
 @pytest.mark.parametrize("kind", RAISED)

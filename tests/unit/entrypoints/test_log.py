@@ -51,8 +51,13 @@ def test_what_libraries_warn_of_looks_the_same() -> None:
 
 def test_an_error_is_as_loud_as_it_matters() -> None:
     """The operator is told loudly of what only they can mend, and quietly of what clients do."""
-    loud = ["AppMisconfigured()", "StoreUnavailable()", "WeChatUnavailable()", "WeChatBadAnswer()"]
-    quiet = ["CodeInvalid()", "CodeUsed()", "RateLimited()", "UserBlockedByWeChat()", "RequestInvalid()"]
+    loud = [
+        "AppMisconfigured()",
+        "StoreUnavailable()",
+        "IdentityProviderUnavailable()",
+        "IdentityProviderBadResponse()",
+    ]
+    quiet = ["CodeInvalid()", "CodeUsed()", "RateLimited()", "UserBlockedByProvider()", "RequestInvalid()"]
     told = events("\n".join(f"log_error({error}, '/login/')" for error in [*loud, *quiet]))
 
     assert [event["level"] for event in told] == ["error"] * len(loud) + ["info"] * len(quiet)

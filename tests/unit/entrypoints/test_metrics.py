@@ -19,7 +19,7 @@ from application.login import LoginRequest, LoginUseCase
 from application.ports import AccessTokenIssuer
 from application.sessions import Sessions
 from domain.access_token import AccessToken
-from domain.errors import WeChatUnavailable, WxLoginError
+from domain.errors import IdentityProviderUnavailable, WxLoginError
 from domain.identity import AppId, Identity
 from domain.rate_limit import RateLimit
 from domain.session import SessionPolicy
@@ -180,8 +180,8 @@ async def test_access_tokens_are_counted_by_outcome(clock: Clock) -> None:
     """A fetch counts for its app, as ok or with the code of the error."""
     metrics = Metrics()
     await InstrumentedAccessTokenIssuer(Fetched(), metrics).issue_token(APP, clock.now)
-    with pytest.raises(WeChatUnavailable):
-        await InstrumentedAccessTokenIssuer(Fetched(WeChatUnavailable()), metrics).issue_token(APP, clock.now)
+    with pytest.raises(IdentityProviderUnavailable):
+        await InstrumentedAccessTokenIssuer(Fetched(IdentityProviderUnavailable()), metrics).issue_token(APP, clock.now)
 
     for outcome in ("ok", "wechat_unavailable"):
         assert told(metrics).value("wxlogin_access_token_fetches_total", app=APP.value, outcome=outcome) == 1

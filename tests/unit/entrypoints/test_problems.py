@@ -14,6 +14,8 @@ from domain.errors import (
     CodeMissing,
     CodeUsed,
     DataUndecryptable,
+    IdentityProviderBadResponse,
+    IdentityProviderUnavailable,
     NotFound,
     RateLimited,
     RequestInvalid,
@@ -26,10 +28,8 @@ from domain.errors import (
     TokenMissing,
     Unauthenticated,
     UserBlocked,
-    UserBlockedByWeChat,
+    UserBlockedByProvider,
     WatermarkMismatch,
-    WeChatBadAnswer,
-    WeChatUnavailable,
     WxLoginError,
 )
 from domain.rate_limit import Allowance, RateLimit
@@ -48,13 +48,13 @@ CONTRACT = [
     (CodeMissing, "code_missing", 400, 2, "never"),
     (CodeInvalid, "code_invalid", 400, 3, "new_code"),
     (CodeUsed, "code_used", 400, 3, "new_code"),
-    (UserBlockedByWeChat, "user_blocked_by_wechat", 403, 3, "never"),
+    (UserBlockedByProvider, "user_blocked_by_wechat", 403, 3, "never"),
     (UserBlocked, "user_blocked", 403, 3, "never"),
     (AppUnknown, "app_unknown", 400, 2, "never"),
     (AppMisconfigured, "app_misconfigured", 500, 5, "never"),
     (RateLimited, "rate_limited", 429, 4, "later"),
-    (WeChatUnavailable, "wechat_unavailable", 503, 4, "later"),
-    (WeChatBadAnswer, "wechat_bad_answer", 502, 4, "later"),
+    (IdentityProviderUnavailable, "wechat_unavailable", 503, 4, "later"),
+    (IdentityProviderBadResponse, "wechat_bad_answer", 502, 4, "later"),
     (StoreUnavailable, "store_unavailable", 503, 4, "later"),
     (TokenMissing, "token_missing", 401, 3, "new_code"),
     (TokenInvalid, "token_invalid", 401, 3, "new_code"),
@@ -159,7 +159,7 @@ def test_a_problem_has_what_wechat_said() -> None:
     assert (problem.errcode, problem.rid) == (40163, "6374a1b2-0c3d4e5f-12ab34cd")
 
 
-@pytest.mark.parametrize("kind", [WeChatUnavailable, WeChatBadAnswer, StoreUnavailable])
+@pytest.mark.parametrize("kind", [IdentityProviderUnavailable, IdentityProviderBadResponse, StoreUnavailable])
 def test_a_problem_says_the_retry_that_its_error_was_given(kind: type[WxLoginError]) -> None:
     """Where the code may be spent, the error says so and the problem repeats it, without Retry-After."""
     error = kind()
@@ -185,7 +185,12 @@ def test_a_401_challenges(kind: type[WxLoginError]) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "seconds"),
-    [(RateLimited, "60"), (WeChatUnavailable, "1"), (WeChatBadAnswer, "1"), (StoreUnavailable, "1")],
+    [
+        (RateLimited, "60"),
+        (IdentityProviderUnavailable, "1"),
+        (IdentityProviderBadResponse, "1"),
+        (StoreUnavailable, "1"),
+    ],
 )
 def test_later_has_a_time(kind: type[WxLoginError], seconds: str) -> None:
     """Whoever is told to try later is told when, in whole seconds."""

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from adapters.wechat.api import WeChatApi
-from domain.errors import CodeInvalid, WeChatBadAnswer, WeChatUnavailable, WxLoginError
+from domain.errors import CodeInvalid, IdentityProviderBadResponse, IdentityProviderUnavailable, WxLoginError
 from entrypoints.problems import Problem
 
 pytestmark = pytest.mark.anyio
@@ -95,7 +95,7 @@ async def get(api: WeChatApi) -> dict[str, Any]:
 )
 async def test_what_is_not_wechats_is_a_bad_answer(body: bytes) -> None:
     """Whatever else than an object with a numeric errcode comes back is wechat_bad_answer, and no defect of ours."""
-    with pytest.raises(WeChatBadAnswer):
+    with pytest.raises(IdentityProviderBadResponse):
         await get(wechat(reply(body)))
 
 
@@ -118,7 +118,7 @@ async def test_an_errcode_of_nothing_is_success(errcode: bytes) -> None:
 
 async def test_a_proxy_that_sends_chunks_is_named() -> None:
     """WeChat answers a chunked body with 412: the error says that a proxy on the way does that."""
-    with pytest.raises(WeChatBadAnswer, match=r"412.*proxy.*Content-Length"):
+    with pytest.raises(IdentityProviderBadResponse, match=r"412.*proxy.*Content-Length"):
         await get(wechat(reply(b"", 412)))
 
 
@@ -135,21 +135,21 @@ async def test_a_compressed_answer_is_a_bad_answer() -> None:
     headers: dict[str, Any] = {"content-encoding": "gzip"}
     bomb = reply(gzip.compress(GOOD), **headers)
 
-    with pytest.raises(WeChatBadAnswer):
+    with pytest.raises(IdentityProviderBadResponse):
         await get(wechat(bomb))
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
 async def test_a_server_error_is_wechat_being_unavailable(status: int) -> None:
     """5xx is unavailable, whatever its body says."""
-    with pytest.raises(WeChatUnavailable, match=str(status)):
+    with pytest.raises(IdentityProviderUnavailable, match=str(status)):
         await get(wechat(reply(GOOD, status)))
 
 
 @pytest.mark.parametrize("status", [201, 204, 301, 302, 307, 400, 401, 403, 404, 405, 429])
 async def test_another_status_is_a_bad_answer(status: int) -> None:
     """WeChat answers 200 or is not WeChat, so its body is not believed."""
-    with pytest.raises(WeChatBadAnswer, match=str(status)):
+    with pytest.raises(IdentityProviderBadResponse, match=str(status)):
         await get(wechat(reply(GOOD, status, location="https://elsewhere.example/")))
 
 
@@ -158,7 +158,7 @@ async def test_a_large_answer_is_not_read_to_its_end(size: int) -> None:
     """After 64 KiB the answer is bad, and the rest of it stays where it is."""
     body = Body(size)
 
-    with pytest.raises(WeChatBadAnswer, match="64 KiB"):
+    with pytest.raises(IdentityProviderBadResponse, match="64 KiB"):
         await get(wechat(httpx2.Response(200, stream=body)))
     assert body.read == LIMIT + CHUNK
     assert body.closed
@@ -218,7 +218,7 @@ async def test_a_transports_failure_tells_only_its_kind(
         raise failure(f"cannot GET {request.url}")
 
     params = {"secret": login.secret, "js_code": login.code.value}
-    with pytest.raises(WeChatUnavailable, match=failure.__name__) as raised:
+    with pytest.raises(IdentityProviderUnavailable, match=failure.__name__) as raised:
         await WeChatApi(httpx2.MockTransport(fail), URL, 3.0).get("/sns/jscode2session", params)
     told = "".join(traceback.format_exception(raised.value)) + repr(raised.value) + caplog.text
     assert not [secret for secret in login.hidden if secret in told]
@@ -232,7 +232,7 @@ async def test_a_transport_that_never_answers_is_left_in_time() -> None:
         raise AssertionError
 
     began = time.monotonic()
-    with pytest.raises(WeChatUnavailable, match=r"0\.05 seconds"):
+    with pytest.raises(IdentityProviderUnavailable, match=r"0\.05 seconds"):
         await get(WeChatApi(httpx2.MockTransport(silent), URL, 0.05))
 
     assert time.monotonic() - began < 2
@@ -273,12 +273,12 @@ async def test_a_post_of_nothing_has_no_body() -> None:
 @pytest.mark.parametrize(
     ("response", "error"),
     [
-        (reply(b"<html>"), WeChatBadAnswer),
-        (reply(b"[]"), WeChatBadAnswer),
-        (reply(GOOD, 500), WeChatUnavailable),
-        (reply(GOOD, 302, location="https://elsewhere.example/"), WeChatBadAnswer),
-        (reply(b'{"errcode":-1}'), WeChatUnavailable),
-        (reply(b" " * (LIMIT + 1)), WeChatBadAnswer),
+        (reply(b"<html>"), IdentityProviderBadResponse),
+        (reply(b"[]"), IdentityProviderBadResponse),
+        (reply(GOOD, 500), IdentityProviderUnavailable),
+        (reply(GOOD, 302, location="https://elsewhere.example/"), IdentityProviderBadResponse),
+        (reply(b'{"errcode":-1}'), IdentityProviderUnavailable),
+        (reply(b" " * (LIMIT + 1)), IdentityProviderBadResponse),
     ],
     ids=["HTML", "a list", "500", "a redirect", "busy", "too large"],
 )
@@ -298,7 +298,7 @@ async def test_a_post_that_is_never_answered_is_left_in_time() -> None:
         await anyio.sleep_forever()
         raise AssertionError
 
-    with pytest.raises(WeChatUnavailable, match=r"0\.05 seconds"):
+    with pytest.raises(IdentityProviderUnavailable, match=r"0\.05 seconds"):
         await WeChatApi(httpx2.MockTransport(silent), URL, 0.05).post("/wxa/call", {}, {"code": "c"})
 
 

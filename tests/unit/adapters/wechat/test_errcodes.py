@@ -9,22 +9,22 @@ from domain.errors import (
     CodeInvalid,
     CodeMissing,
     CodeUsed,
+    IdentityProviderUnavailable,
     RateLimited,
-    UserBlockedByWeChat,
-    WeChatUnavailable,
+    UserBlockedByProvider,
 )
 
 ROWS = pytest.mark.parametrize("row", ERRCODES.values(), ids=str)
 
 
 CONTRACT = {
-    -1: WeChatUnavailable,
+    -1: IdentityProviderUnavailable,
     40013: AppMisconfigured,
     40029: CodeInvalid,
     40125: AppMisconfigured,
     40163: CodeUsed,
     40164: AppMisconfigured,
-    40226: UserBlockedByWeChat,
+    40226: UserBlockedByProvider,
     40243: AppMisconfigured,
     41002: AppMisconfigured,
     41004: AppMisconfigured,
@@ -34,7 +34,7 @@ CONTRACT = {
 }
 """Section 4 of the public interface."""
 
-OF_LOGIN = (CodeMissing, CodeInvalid, CodeUsed, UserBlockedByWeChat, RateLimited)
+OF_LOGIN = (CodeMissing, CodeInvalid, CodeUsed, UserBlockedByProvider, RateLimited)
 """What only the codes of the contract mean, and no other row."""
 
 
@@ -53,8 +53,8 @@ def test_what_wechat_says_of_a_bad_access_token() -> None:
     refused = {number for number, row in ERRCODES.items() if row.error is AccessTokenRefused}
 
     assert refused == {40001, 40014, 42001}
-    assert issubclass(AccessTokenRefused, WeChatUnavailable)
-    assert AccessTokenRefused.code == WeChatUnavailable.code
+    assert issubclass(AccessTokenRefused, IdentityProviderUnavailable)
+    assert AccessTokenRefused.code == IdentityProviderUnavailable.code
 
 
 @ROWS
@@ -88,7 +88,7 @@ def test_an_unknown_code_is_wechat_being_unavailable(number: int) -> None:
     """A code that nobody explained yet is WeChat's trouble, and its text names the number."""
     error = error_of(number)
 
-    assert type(error) is WeChatUnavailable
+    assert type(error) is IdentityProviderUnavailable
     assert str(number) in error.detail
     assert (error.errcode, error.rid) == (number, None)
 
@@ -107,7 +107,7 @@ def test_an_errcode_may_mean_something_else_in_one_call() -> None:
         raise error_of(40013, "invalid appid rid: 6374a1b2-0c3d4e5f-12ab34cd")
     with pytest.raises(AppMisconfigured), meaning(here):
         raise error_of(40125)
-    with pytest.raises(WeChatUnavailable), meaning(here):
-        raise WeChatUnavailable
+    with pytest.raises(IdentityProviderUnavailable), meaning(here):
+        raise IdentityProviderUnavailable
 
     assert (meant.value.errcode, meant.value.rid) == (40013, "6374a1b2-0c3d4e5f-12ab34cd")

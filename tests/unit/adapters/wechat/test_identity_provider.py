@@ -18,10 +18,10 @@ from domain.errors import (
     CodeInvalid,
     CodeMissing,
     CodeUsed,
+    IdentityProviderBadResponse,
+    IdentityProviderUnavailable,
     RateLimited,
-    UserBlockedByWeChat,
-    WeChatBadAnswer,
-    WeChatUnavailable,
+    UserBlockedByProvider,
     WxLoginError,
 )
 from domain.identity import AppId, Identity, LoginCode
@@ -39,11 +39,11 @@ ANSWER = {"session_key": "nzoqhc3OnwHzeTxJs+inbQ==", "openid": "oVBkZ0aYgDMDIywR
 RID = "6374a1b2-0c3d4e5f-12ab34cd"
 
 ERRORS: list[tuple[int, str, type[WxLoginError], str | None]] = [
-    (-1, "system error", WeChatUnavailable, None),
+    (-1, "system error", IdentityProviderUnavailable, None),
     (40029, f"invalid code, rid: {RID}", CodeInvalid, RID),
     (40029, f"invalid code hint: [xxx] rid: {RID}", CodeInvalid, RID),
     (40163, f"code been used, rid: {RID}", CodeUsed, RID),
-    (40226, "code blocked, hints: [ req_id: HJHhLkRef-1B4lBA ]", UserBlockedByWeChat, "HJHhLkRef-1B4lBA"),
+    (40226, "code blocked, hints: [ req_id: HJHhLkRef-1B4lBA ]", UserBlockedByProvider, "HJHhLkRef-1B4lBA"),
     (45011, f"api minute-quota reach limit, must slower, retry next minute, rid: {RID}", RateLimited, RID),
     (45009, f"reach max api daily quota limit rid: {RID}", RateLimited, RID),
     (40013, f"invalid appid, rid: {RID}", AppMisconfigured, RID),
@@ -53,8 +53,8 @@ ERRORS: list[tuple[int, str, type[WxLoginError], str | None]] = [
     (41008, f"missing code, rid: {RID}", CodeMissing, RID),
     (40164, f"invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist, rid: {RID}", AppMisconfigured, RID),
     (40243, f"appsecret frozen rid: {RID}", AppMisconfigured, RID),
-    (12345, f"what nobody knows, rid: {RID}", WeChatUnavailable, RID),
-    (12345, "", WeChatUnavailable, None),
+    (12345, f"what nobody knows, rid: {RID}", IdentityProviderUnavailable, RID),
+    (12345, "", IdentityProviderUnavailable, None),
 ]
 
 
@@ -207,21 +207,21 @@ async def test_an_error_without_a_readable_rid_is_still_that_error(errmsg: objec
 )
 async def test_a_field_that_cannot_be_what_it_should_is_a_bad_answer(field: str, value: object) -> None:
     """An openid or session_key that is null, of a wrong type or not printable logs nobody in."""
-    with pytest.raises(WeChatBadAnswer, match=field):
+    with pytest.raises(IdentityProviderBadResponse, match=field):
         await answering(ANSWER | {field: value}).exchange(CODE, APPID)
 
 
 @pytest.mark.parametrize("field", ["openid", "session_key"])
 async def test_a_field_that_is_missing_is_a_bad_answer(field: str) -> None:
     """WeChat's answer without an openid or a session_key logs nobody in."""
-    with pytest.raises(WeChatBadAnswer, match=field):
+    with pytest.raises(IdentityProviderBadResponse, match=field):
         await answering({name: value for name, value in ANSWER.items() if name != field}).exchange(CODE, APPID)
 
 
 @pytest.mark.parametrize("unionid", [5, True, ["u1"], {"id": "u1"}, "a b", "u1\n", "u" * 600], ids=short)
 async def test_a_unionid_that_cannot_be_one_is_a_bad_answer(unionid: object) -> None:
     """Users are never joined by something that is no unionid."""
-    with pytest.raises(WeChatBadAnswer, match="unionid"):
+    with pytest.raises(IdentityProviderBadResponse, match="unionid"):
         await answering(ANSWER | {"unionid": unionid}).exchange(CODE, APPID)
 
 

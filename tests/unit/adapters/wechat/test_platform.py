@@ -10,10 +10,10 @@ from domain.errors import (
     AppMisconfigured,
     CodeInvalid,
     DataUndecryptable,
+    IdentityProviderBadResponse,
+    IdentityProviderUnavailable,
     NotFound,
     WatermarkMismatch,
-    WeChatBadAnswer,
-    WeChatUnavailable,
     WxLoginError,
 )
 from domain.identity import PhoneCode
@@ -87,7 +87,7 @@ async def test_a_country_code_may_be_a_number_or_text(world: World, told: dict[s
 async def test_a_number_that_is_none_is_a_bad_answer(world: World, changes: dict[str, Any]) -> None:
     """Nothing is bound that could not be called, and the error does not repeat it."""
     world.answer(OK | {"phone_info": PHONE_INFO | changes})
-    with pytest.raises(WeChatBadAnswer, match="phone number") as raised:
+    with pytest.raises(IdentityProviderBadResponse, match="phone number") as raised:
         await world.platform.phone_number(CODE, ANN)
 
     assert "138" not in raised.value.detail
@@ -97,7 +97,7 @@ async def test_a_number_that_is_none_is_a_bad_answer(world: World, changes: dict
 async def test_an_answer_without_phone_info_is_a_bad_answer(world: World, info: object) -> None:
     """An answer that has no number in it is WeChat's fault."""
     world.answer(OK | {"phone_info": info})
-    with pytest.raises(WeChatBadAnswer, match="phone_info"):
+    with pytest.raises(IdentityProviderBadResponse, match="phone_info"):
         await world.platform.phone_number(CODE, ANN)
 
 
@@ -164,7 +164,7 @@ async def test_a_key_that_wechat_does_not_take_is_not_current(world: World) -> N
 
 
 @pytest.mark.parametrize(
-    ("errcode", "error"), [(40003, AppMisconfigured), (48001, AppMisconfigured), (-1, WeChatUnavailable)]
+    ("errcode", "error"), [(40003, AppMisconfigured), (48001, AppMisconfigured), (-1, IdentityProviderUnavailable)]
 )
 async def test_another_error_says_nothing_of_the_key(world: World, errcode: int, error: type[WxLoginError]) -> None:
     """Whatever else WeChat refuses is raised: nobody is told that a key is void because WeChat is busy."""
@@ -198,7 +198,7 @@ async def test_a_reset_gives_the_new_key(world: World) -> None:
 async def test_a_reset_of_another_user_is_a_bad_answer(world: World, answer: dict[str, Any]) -> None:
     """A key that is not certainly this user's is not kept."""
     world.answer(OK | answer)
-    with pytest.raises(WeChatBadAnswer):
+    with pytest.raises(IdentityProviderBadResponse):
         await world.platform.renew(ANN, KEY)
 
 
@@ -256,15 +256,15 @@ async def test_data_that_wechat_did_not_make(world: World, answer: dict[str, Any
 async def test_nobody_is_taken_for_a_forger_because_wechat_is_busy(world: World, errcode: int) -> None:
     """Only errcode 1 says that the data is unknown."""
     world.answer({"errcode": errcode, "errmsg": "system error"})
-    with pytest.raises(WeChatUnavailable):
+    with pytest.raises(IdentityProviderUnavailable):
         await world.platform.encrypted_at(HASHED, APP)
 
 
 @pytest.mark.parametrize("create_time", [None, "1629121902", -1, 1.5, True, 10**12, 10**18, 10**30], ids=repr)
 async def test_a_time_that_is_none_is_a_bad_answer(world: World, create_time: object) -> None:
-    """A time that no calendar has is WeChatBadAnswer, and no defect of ours."""
+    """A time that no calendar has is IdentityProviderBadResponse, and no defect of ours."""
     world.answer(OK | {"vaild": True, "create_time": create_time})
-    with pytest.raises(WeChatBadAnswer, match="create_time"):
+    with pytest.raises(IdentityProviderBadResponse, match="create_time"):
         await world.platform.encrypted_at(HASHED, APP)
 
 
@@ -292,10 +292,10 @@ async def test_a_payment_is_worth_a_unionid(world: World, payment: Payment, para
     [
         ({"errcode": 89300, "errmsg": f"invalid trade rid: {A_RID}"}, NotFound),
         ({"errcode": 89002, "errmsg": f"open not exists rid: {A_RID}"}, AppMisconfigured),
-        (OK, WeChatBadAnswer),
-        (OK | {"unionid": ""}, WeChatBadAnswer),
-        (OK | {"unionid": None}, WeChatBadAnswer),
-        (OK | {"unionid": "u Ann"}, WeChatBadAnswer),
+        (OK, IdentityProviderBadResponse),
+        (OK | {"unionid": ""}, IdentityProviderBadResponse),
+        (OK | {"unionid": None}, IdentityProviderBadResponse),
+        (OK | {"unionid": "u Ann"}, IdentityProviderBadResponse),
     ],
     ids=str,
 )
@@ -340,7 +340,7 @@ async def test_the_keys_for_the_users_own_data(world: World) -> None:
 async def test_a_list_of_keys_that_is_none_is_a_bad_answer(world: World, listed: object) -> None:
     """What is no list of objects has no keys in it."""
     world.answer(OK | {"key_info_list": listed})
-    with pytest.raises(WeChatBadAnswer, match="key_info_list"):
+    with pytest.raises(IdentityProviderBadResponse, match="key_info_list"):
         await world.platform.encrypt_keys(ANN, KEY)
 
 
@@ -353,5 +353,5 @@ async def test_a_list_of_keys_that_is_none_is_a_bad_answer(world: World, listed:
 async def test_a_key_that_is_none_is_a_bad_answer(world: World, changes: dict[str, object]) -> None:
     """One field that cannot be what it should, and no key of the answer is told."""
     world.answer(OK | {"key_info_list": [*KEY_INFO_LIST, KEY_INFO_LIST[0] | changes]})
-    with pytest.raises(WeChatBadAnswer, match=next(iter(changes))):
+    with pytest.raises(IdentityProviderBadResponse, match=next(iter(changes))):
         await world.platform.encrypt_keys(ANN, KEY)

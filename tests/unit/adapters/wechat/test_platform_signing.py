@@ -16,7 +16,7 @@ from adapters.wechat.signing import Signer, SigningKeys
 from domain.errors import (
     AppMisconfigured,
     CodeInvalid,
-    WeChatBadAnswer,
+    IdentityProviderBadResponse,
 )
 from domain.identity import AppId, Identity
 from domain.user import PhoneNumber
@@ -135,7 +135,7 @@ async def test_a_signed_call_replaces_a_refused_token_too(world: World, signing:
 async def test_an_answer_in_the_clear_is_not_believed(world: World, signing: SigningWeChat) -> None:
     """An app with signing keys takes no number that anybody on the way could have written."""
     world.answer(OK | {"phone_info": PHONE_INFO})
-    with pytest.raises(WeChatBadAnswer, match="not signed"):
+    with pytest.raises(IdentityProviderBadResponse, match="not signed"):
         await world.platform.phone_number(CODE, ANN)
 
 

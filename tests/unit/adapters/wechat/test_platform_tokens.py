@@ -9,10 +9,10 @@ import pytest
 
 from domain.errors import (
     AppMisconfigured,
+    IdentityProviderBadResponse,
+    IdentityProviderUnavailable,
     RateLimited,
     StoreUnavailable,
-    WeChatBadAnswer,
-    WeChatUnavailable,
     WxLoginError,
 )
 from unit.adapters.wechat.platform_world import (
@@ -48,9 +48,9 @@ async def test_a_refused_token_is_replaced_once(world: World, call: Call, good: 
 @refusals
 @every_call
 async def test_a_token_is_replaced_only_once(world: World, call: Call, good: dict[str, Any], errcode: int) -> None:
-    """When WeChat refuses the second token too, that is the end: WeChatUnavailable, after exactly two calls."""
+    """When WeChat refuses the second token too, it is IdentityProviderUnavailable, after exactly two calls."""
     world.answer({"errcode": errcode, "errmsg": f"invalid credential rid: {A_RID}"})
-    with pytest.raises(WeChatUnavailable) as raised:
+    with pytest.raises(IdentityProviderUnavailable) as raised:
         await call(world.platform)
 
     assert (raised.value.errcode, raised.value.rid) == (errcode, A_RID)
@@ -60,7 +60,7 @@ async def test_a_token_is_replaced_only_once(world: World, call: Call, good: dic
 @every_call
 @pytest.mark.parametrize(
     ("errcode", "error"),
-    [(-1, WeChatUnavailable), (45011, RateLimited), (45009, RateLimited), (48001, AppMisconfigured)],
+    [(-1, IdentityProviderUnavailable), (45011, RateLimited), (45009, RateLimited), (48001, AppMisconfigured)],
 )
 async def test_other_errors_are_believed_at_once(
     world: World, call: Call, good: dict[str, Any], errcode: int, error: type[WxLoginError]
@@ -76,7 +76,7 @@ async def test_other_errors_are_believed_at_once(
 
 @every_call
 @pytest.mark.parametrize(
-    "error", [RateLimited("slower"), StoreUnavailable("gone"), WeChatUnavailable("busy")], ids=repr
+    "error", [RateLimited("slower"), StoreUnavailable("gone"), IdentityProviderUnavailable("busy")], ids=repr
 )
 async def test_without_a_token_nothing_is_asked(
     world: World, call: Call, good: dict[str, Any], error: WxLoginError
@@ -94,9 +94,9 @@ async def test_without_a_token_nothing_is_asked(
     "body", [b"", b"<html>", b"[]", b'{"errcode":"no"}', b" " * 70_000], ids=lambda body: repr(body[:9])
 )
 async def test_what_is_not_wechats_is_a_bad_answer(world: World, call: Call, good: Any, body: bytes) -> None:
-    """An answer that is no object, or too large, is WeChatBadAnswer for every call."""
+    """An answer that is no object, or too large, is IdentityProviderBadResponse for every call."""
     world.answer(lambda _request: reply(body))
-    with pytest.raises(WeChatBadAnswer):
+    with pytest.raises(IdentityProviderBadResponse):
         await call(world.platform)
 
 
@@ -133,7 +133,7 @@ async def test_a_transport_that_fails_tells_no_token(world: World, caplog: pytes
         raise httpx2.ConnectError(f"cannot reach {request.url}")
 
     world.answer(fail)
-    with caplog.at_level(0), pytest.raises(WeChatUnavailable) as raised:
+    with caplog.at_level(0), pytest.raises(IdentityProviderUnavailable) as raised:
         await world.platform.is_current(ANN, KEY)
     told = "".join(traceback.format_exception(raised.value)) + caplog.text
 

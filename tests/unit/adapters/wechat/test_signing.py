@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from adapters.wechat.signing import Signer, SigningKeys
-from domain.errors import WeChatBadAnswer
+from domain.errors import IdentityProviderBadResponse
 from domain.identity import AppId
 from unit.adapters.wechat import official_signing_vectors as official
 
@@ -128,18 +128,18 @@ FLIPPED = base64.b64encode(bytes([base64.b64decode(official.ANSWER_SIGNATURE)[0]
     ],
 )
 def test_headers_that_are_not_wechats_open_nothing(changes: dict[str, str | None]) -> None:
-    """Without WeChat's signature of this answer, by the certificate at hand, it is WeChatBadAnswer."""
-    with pytest.raises(WeChatBadAnswer):
+    """Without WeChat's signature of this answer, by the certificate at hand, it is IdentityProviderBadResponse."""
+    with pytest.raises(IdentityProviderBadResponse):
         opened(tampered(changes))
 
 
 @pytest.mark.parametrize("position", range(0, len(ANSWER), 23))
 def test_a_flipped_bit_opens_nothing(position: int) -> None:
-    """One bit of the body that is not WeChat's, wherever it is, and the answer is WeChatBadAnswer."""
+    """One bit of the body that is not WeChat's, wherever it is, and the answer is IdentityProviderBadResponse."""
     flipped = bytearray(ANSWER)
     flipped[position] ^= 1
 
-    with pytest.raises(WeChatBadAnswer):
+    with pytest.raises(IdentityProviderBadResponse):
         opened(body=bytes(flipped))
 
 
@@ -147,20 +147,20 @@ def test_a_flipped_bit_opens_nothing(position: int) -> None:
     "body", [b"", b"{}", b"null", ANSWER + b" ", ANSWER[:-1], b"\xff", official.REQUEST_BODY.encode()]
 )
 def test_another_body_opens_nothing(body: bytes) -> None:
-    """A body that WeChat did not sign is WeChatBadAnswer, whatever it is."""
-    with pytest.raises(WeChatBadAnswer):
+    """A body that WeChat did not sign is IdentityProviderBadResponse, whatever it is."""
+    with pytest.raises(IdentityProviderBadResponse):
         opened(body=body)
 
 
 def test_another_apps_answer_opens_nothing() -> None:
-    """The answer to one app is WeChatBadAnswer to another, although the keys are the same."""
-    with pytest.raises(WeChatBadAnswer):
+    """The answer to one app is IdentityProviderBadResponse to another, although the keys are the same."""
+    with pytest.raises(IdentityProviderBadResponse):
         opened(by=signer(appid=AppId("wx0123456789abcdef")))
 
 
 def test_another_calls_answer_opens_nothing() -> None:
     """The answer of one call cannot be passed off as another's."""
-    with pytest.raises(WeChatBadAnswer):
+    with pytest.raises(IdentityProviderBadResponse):
         signer().open("/wxa/business/getuserphonenumber", httpx2.Headers(HEADERS), ANSWER)
 
 
@@ -174,20 +174,20 @@ def test_another_calls_answer_opens_nothing() -> None:
     ],
 )
 def test_with_other_keys_nothing_opens(changes: dict[str, str]) -> None:
-    """Keys and numbers that are not the console's are WeChatBadAnswer, which says where to look."""
-    with pytest.raises(WeChatBadAnswer, match="WeChat console"):
+    """Keys and numbers that are not the console's are IdentityProviderBadResponse, which says where to look."""
+    with pytest.raises(IdentityProviderBadResponse, match="WeChat console"):
         opened(by=signer(replace(KEYS, **changes)))
 
 
 @pytest.mark.parametrize(("late", "opens"), [(-300, True), (0, True), (300, True), (300.001, False), (86400, False)])
 def test_an_old_answer_opens_nothing(late: float, opens: bool) -> None:
-    """An answer of more than five minutes ago is WeChatBadAnswer, which names the clock."""
+    """An answer of more than five minutes ago is IdentityProviderBadResponse, which names the clock."""
     then = signer(now=ANSWERED + timedelta(seconds=late))
 
     if opens:
         assert opened(by=then) == official.ANSWER_PLAIN.encode()
     else:
-        with pytest.raises(WeChatBadAnswer, match="clock"):
+        with pytest.raises(IdentityProviderBadResponse, match="clock"):
             opened(by=then)
 
 
@@ -220,7 +220,7 @@ def test_marks_that_are_not_this_answers_open_nothing(wechat: OwnWeChat, own: Si
     """App and time stand inside the answer too, and have to be the same as outside."""
     signature, body = wechat.answer(json.dumps(plain).encode())
 
-    with pytest.raises(WeChatBadAnswer):
+    with pytest.raises(IdentityProviderBadResponse):
         opened({**HEADERS, "Wechatmp-Signature": signature}, body, own)
 
 
@@ -237,8 +237,8 @@ def test_marks_that_are_not_this_answers_open_nothing(wechat: OwnWeChat, own: Si
     ],
 )
 def test_a_signed_body_that_is_no_envelope_opens_nothing(wechat: OwnWeChat, own: Signer, body: bytes) -> None:
-    """What WeChat signed but did not encrypt is WeChatBadAnswer, and no defect."""
-    with pytest.raises(WeChatBadAnswer):
+    """What WeChat signed but did not encrypt is IdentityProviderBadResponse, and no defect."""
+    with pytest.raises(IdentityProviderBadResponse):
         opened({**HEADERS, "Wechatmp-Signature": wechat.sign(body)}, body, own)
 
 
@@ -255,7 +255,7 @@ def test_while_wechat_replaces_its_certificate_the_old_one_does(wechat: OwnWeCha
     }
 
     assert opened(replacing, body, own) == plain
-    with pytest.raises(WeChatBadAnswer):
+    with pytest.raises(IdentityProviderBadResponse):
         opened({**replacing, "Wechatmp-Signature-Deprecated": official.ANSWER_SIGNATURE}, body, own)
 
 

@@ -11,7 +11,14 @@ import pytest
 from adapters.wechat.access_token_issuer import WeChatAccessTokenIssuer
 from adapters.wechat.api import WeChatApi
 from domain.access_token import AccessToken
-from domain.errors import AppMisconfigured, AppUnknown, RateLimited, WeChatBadAnswer, WeChatUnavailable, WxLoginError
+from domain.errors import (
+    AppMisconfigured,
+    AppUnknown,
+    IdentityProviderBadResponse,
+    IdentityProviderUnavailable,
+    RateLimited,
+    WxLoginError,
+)
 from domain.identity import AppId
 
 pytestmark = pytest.mark.anyio
@@ -84,7 +91,7 @@ async def test_a_token_lives_from_now_on(length: int, expires_in: int, seconds: 
 @pytest.mark.parametrize("expires_in", [None, -1, "7200", 7200.0, True, [], {}, 10**30, float("1e300")], ids=repr)
 async def test_a_lifetime_that_is_none_is_a_bad_answer(expires_in: object) -> None:
     """A token of which nobody knows how long it lives is not used."""
-    with pytest.raises(WeChatBadAnswer, match="expires_in"):
+    with pytest.raises(IdentityProviderBadResponse, match="expires_in"):
         await answering(ANSWER | {"expires_in": expires_in}).issue_token(APP, NOW)
 
 
@@ -93,21 +100,21 @@ async def test_a_lifetime_that_is_none_is_a_bad_answer(expires_in: object) -> No
 )
 async def test_a_token_that_cannot_be_one_is_a_bad_answer(token: object) -> None:
     """What could not be sent in a URL, or would not fit a store, is no token, and is not repeated."""
-    with pytest.raises(WeChatBadAnswer, match=r"no usable access_token$"):
+    with pytest.raises(IdentityProviderBadResponse, match=r"no usable access_token$"):
         await answering(ANSWER | {"access_token": token}).issue_token(APP, NOW)
 
 
 @pytest.mark.parametrize("missing", ["access_token", "expires_in"])
 async def test_an_answer_without_a_field_is_a_bad_answer(missing: str) -> None:
     """WeChat's answer without a token or its lifetime is of no use."""
-    with pytest.raises(WeChatBadAnswer, match=missing):
+    with pytest.raises(IdentityProviderBadResponse, match=missing):
         await answering({name: value for name, value in ANSWER.items() if name != missing}).issue_token(APP, NOW)
 
 
 @pytest.mark.parametrize(
     ("errcode", "error"),
     [
-        (-1, WeChatUnavailable),
+        (-1, IdentityProviderUnavailable),
         (40002, AppMisconfigured),
         (40013, AppMisconfigured),
         (40125, AppMisconfigured),
@@ -124,8 +131,8 @@ async def test_an_answer_without_a_field_is_a_bad_answer(missing: str) -> None:
         (89503, AppMisconfigured),
         (89506, AppMisconfigured),
         (89507, AppMisconfigured),
-        (40001, WeChatUnavailable),
-        (12345, WeChatUnavailable),
+        (40001, IdentityProviderUnavailable),
+        (12345, IdentityProviderUnavailable),
     ],
 )
 async def test_an_errcode_is_the_error_that_it_means(errcode: int, error: type[WxLoginError]) -> None:

@@ -15,7 +15,7 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
 from application.ports import IdentityProvider
-from domain.errors import WeChatBadAnswer, WeChatUnavailable
+from domain.errors import IdentityProviderBadResponse, IdentityProviderUnavailable
 from domain.identity import LoginCode
 from entrypoints.container import open_container
 from entrypoints.settings import Settings
@@ -219,9 +219,9 @@ async def test_a_broken_answer_is_an_error_in_time_after_one_request(
     wire.behaviours += [behaviour, good(login)]
     began = time.monotonic()
 
-    with pytest.raises((WeChatUnavailable, WeChatBadAnswer)) as raised:
+    with pytest.raises((IdentityProviderUnavailable, IdentityProviderBadResponse)) as raised:
         await identities.exchange(login.code, login.appid)
-    assert type(raised.value) in (WeChatUnavailable, WeChatBadAnswer)
+    assert type(raised.value) in (IdentityProviderUnavailable, IdentityProviderBadResponse)
     assert time.monotonic() - began < LIMIT + GRACE
     assert len(wire.requests) == 1
 
@@ -295,7 +295,7 @@ async def test_a_refused_connection_is_wechat_being_unavailable(
     caplog.set_level(logging.DEBUG)
     await wire.close()
 
-    with pytest.raises(WeChatUnavailable) as raised:
+    with pytest.raises(IdentityProviderUnavailable) as raised:
         await identities.exchange(login.code, login.appid)
     told = "".join(traceback.format_exception(raised.value)) + caplog.text
     await wire.open()
@@ -310,7 +310,7 @@ async def test_the_target_of_a_redirect_is_never_called(wire: Wire, identities: 
     location = f"Location: http://127.0.0.1:{other.port}/sns/jscode2session\r\n"
     wire.behaviours.append(send(http(b"", "307 Temporary Redirect", location)))
 
-    with pytest.raises(WeChatBadAnswer):
+    with pytest.raises(IdentityProviderBadResponse):
         await identities.exchange(login.code, login.appid)
     assert other.requests == []
     await other.close()
