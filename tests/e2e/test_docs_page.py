@@ -21,7 +21,7 @@ class Links(HTMLParser):
         self.found: list[str] = []
         self.feed(page)
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002  # HTMLParser's signature
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # HTMLParser's signature
         """Note each address."""
         self.found.extend(value or "" for name, value in attrs if name in ("src", "href", "srcset", "action"))
 

@@ -81,7 +81,7 @@ class Store(MemoryAccessTokenStore):
 class OneWay(Store):
     """A token store that is gone when a token is to be kept."""
 
-    async def release(self, appid: AppId, holder: str, state: AccessTokenState) -> None:  # noqa: ARG002  # it keeps nothing
+    async def release(self, appid: AppId, holder: str, state: AccessTokenState) -> None:  # it keeps nothing
         """See AccessTokenStore."""
         raise StoreUnavailable
 

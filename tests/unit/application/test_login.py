@@ -48,7 +48,7 @@ class Refusing(IdentityProvider):
         self.error = error
         self.seen: list[LoginCode] = []
 
-    async def exchange(self, code: LoginCode, appid: AppId) -> tuple[Identity, SessionKey]:  # noqa: ARG002  # fails whatever it is given
+    async def exchange(self, code: LoginCode, appid: AppId) -> tuple[Identity, SessionKey]:
         """See IdentityProvider."""
         self.seen.append(code)
         raise self.error
@@ -57,7 +57,7 @@ class Refusing(IdentityProvider):
 class DeadUserRepository(MemoryUserRepository):
     """A database that does not answer logins."""
 
-    async def find_or_create(self, identity: Identity, now: datetime) -> tuple[User, bool]:  # noqa: ARG002  # fails whatever it is given
+    async def find_or_create(self, identity: Identity, now: datetime) -> tuple[User, bool]:
         """See UserRepository."""
         raise StoreUnavailable
 
@@ -65,7 +65,7 @@ class DeadUserRepository(MemoryUserRepository):
 class DeadSessionStore(MemorySessionStore):
     """A session store that takes no new session."""
 
-    async def start(self, session: Session, key: SessionKey, limit: int) -> int:  # noqa: ARG002  # fails whatever it is given
+    async def start(self, session: Session, key: SessionKey, limit: int) -> int:
         """See SessionStore."""
         raise StoreUnavailable
 
@@ -403,7 +403,7 @@ async def test_a_session_that_ended_keeps_its_reason(service: Service, clock: Cl
 class EndlessSessionStore(MemorySessionStore):
     """A session store that fails as soon as a session is to end."""
 
-    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:  # noqa: ARG002  # fails whatever it is given
+    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:
         """See SessionStore."""
         if sessions:
             raise StoreUnavailable

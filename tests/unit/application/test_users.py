@@ -31,7 +31,7 @@ def use_case(users: MemoryUserRepository, platform: MemoryPlatform, clock: Clock
 class Forgetful(MemoryUserRepository):
     """A repository whose server goes away before a number is kept."""
 
-    async def bind_phone(self, user_id: str, phone: PhoneNumber, now: datetime) -> User:  # noqa: ARG002  # it keeps none
+    async def bind_phone(self, user_id: str, phone: PhoneNumber, now: datetime) -> User:  # it keeps none
         """See UserRepository."""
         raise StoreUnavailable
 

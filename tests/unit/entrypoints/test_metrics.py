@@ -68,7 +68,7 @@ class Fetched(AccessTokenIssuer):
     def __init__(self, error: WxLoginError | None = None) -> None:
         self._error = error
 
-    async def issue_token(self, appid: AppId, now: datetime) -> AccessToken:  # noqa: ARG002  # any app's
+    async def issue_token(self, appid: AppId, now: datetime) -> AccessToken:  # any app's
         """See AccessTokenIssuer."""
         if self._error:
             raise self._error
