@@ -171,6 +171,24 @@ async def test_reencryption_counts_what_is_lost_and_leaves_it(world: World) -> N
     assert await world.vault.find(session) == KeyRing(A)
 
 
+@durable
+async def test_reencryption_overwrites_no_login(world: World) -> None:
+    """A key that a login stores while all keys are encrypted again is the newest afterwards."""
+    sessions = [world.session() for _ in range(40)]
+    _, rotated = world.home.open([NEW, OLD])
+    for session in sessions:
+        await world.keep(session, A)
+    newest: dict[str, SessionKey] = {}
+    reencryption = asyncio.create_task(rotated.reencrypt())
+    while not reencryption.done():
+        for session in sessions:
+            newest[session.id] = SessionKey(secrets.token_urlsafe(18))
+            await rotated.replace(session, newest[session.id], world.clock.now)
+    await reencryption
+
+    assert {session.id: (await rotated.find(session)).current for session in sessions} == newest
+
+
 @in_redis
 async def test_reencryption_gives_a_key_no_time(world: World) -> None:
     """A key that was encrypted anew goes when it would have gone."""

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from adapters.redis.client import create_client
+from adapters.redis.user_set import set_of
 from domain.session import EndedSession, EndReason, Session, SessionPolicy
 from support.clock import Clock
 from support.sessions import KEYS, POLICY, World, after
@@ -61,6 +63,17 @@ async def test_a_touch_that_races_an_end_revives_nothing(world: World) -> None:
 
     assert {await world.reason(session) for session in sessions} == {EndReason.ENDED}
     assert await world.ids_of(user_id) == set()
+
+
+@pytest.mark.parametrize("session_place", ["redis", "redis-cluster"], indirect=True)
+async def test_an_ended_session_leaves_its_users_set(world: World, session_place: str) -> None:
+    """What Redis keeps of a user does not grow with the sessions that they ended."""
+    ended, kept = [await world.start(user_id) for user_id in [await world.user()] for _ in range(2)]
+    await world.store.end([ended], EndReason.ENDED, world.clock.now)
+    async with create_client(session_place) as redis:
+        members = [bytes(each) for each in await redis.zrange(set_of(kept.user_id), 0, -1) if isinstance(each, bytes)]
+
+    assert [bytes.fromhex(session.id) in b"".join(members) for session in (ended, kept)] == [False, True]
 
 
 @pytest.mark.parametrize("days", [0, 5, 29])

@@ -1,0 +1,206 @@
+"""The contract suites of SessionStore and KeyVault tell right from wrong: each catches the bug that is planted here."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet, MultiFernet
+from redis.exceptions import RedisError
+from sqlalchemy import Connection, update
+
+from adapters.ciphers import FernetCipher, SivCipher
+from adapters.redis import pipelines
+from adapters.redis.client import Client, create_client
+from adapters.redis.key_vault import RedisKeyVault
+from adapters.redis.records import encode_session
+from adapters.redis.session_store import RedisSessionStore, name_of
+from adapters.redis.times import millis, second
+from adapters.sql.database import Database
+from adapters.sql.key_vault import SqlKeyVault
+from adapters.sql.session_store import SqlSessionStore, row_of
+from adapters.sql.tables import sessions as session_rows
+from application.ports import KeyVault, SessionStore
+from contract import test_key_vault, test_session_ends, test_session_store
+from domain.session import EndReason, Session
+from domain.session_key import Reencrypted, SessionKey
+from support.clock import Clock
+from support.servers import free_port
+from support.sessions import KEYS, World
+from support.stores import Home, open_home
+
+pytestmark = pytest.mark.anyio
+
+NEVER = datetime(2100, 1, 1, tzinfo=UTC)
+
+Plant = Callable[[Any, Sequence[str]], tuple[SessionStore, KeyVault]]
+"""Returns a store and a vault, of which one has a bug, on a Redis client or a database."""
+
+Promise = Callable[[Any], Awaitable[None]]
+"""A test of a contract suite."""
+
+
+class ClearSivCipher(SivCipher):
+    """Does not encrypt."""
+
+    def encrypt(self, account: bytes, key: SessionKey) -> bytes:
+        """See SivCipher."""
+        return key.value.encode()
+
+    def decrypt(self, account: bytes, encrypted: bytes) -> SessionKey:
+        """See SivCipher."""
+        return SessionKey(encrypted.decode())
+
+
+class ClearFernetCipher(FernetCipher):
+    """Does not encrypt."""
+
+    def encrypt(self, secret: str) -> str:
+        """See FernetCipher."""
+        return secret
+
+    def decrypt(self, encrypted: str | bytes) -> str:
+        """See FernetCipher."""
+        return str(encrypted)
+
+
+class RevivingRedisStore(RedisSessionStore):
+    """Writes a touched session without a look at what is there."""
+
+    async def touch(self, session: Session) -> None:
+        """See SessionStore."""
+        record = ("SET", name_of(session.id), encode_session(session), "PXAT", millis(session.retain_until))
+        await pipelines.run(self._redis, [record])
+
+
+class LeakyRedisStore(RedisSessionStore):
+    """Deletes an ended session and leaves its member in the user's set."""
+
+    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:
+        """See SessionStore."""
+        for session in sessions:
+            await self._redis.delete(name_of(session.id))
+
+
+class UntranslatedRedisStore(RedisSessionStore):
+    """Lets the exceptions of redis-py out."""
+
+    async def find(self, session_id: str) -> None:
+        """See SessionStore."""
+        await self._redis.get(name_of(session_id))
+
+
+class OverwritingRedisVault(RedisKeyVault):
+    """Encrypts what it has read some time ago."""
+
+    async def reencrypt(self) -> Reencrypted:
+        """See KeyVault."""
+        names = [name async for name in self._redis.scan_iter("wx:u:*")]
+        found = await pipelines.run(self._redis, *([("ZRANGEBYSCORE", name, "-inf", "(0")] for name in names))
+        for name, [members] in zip(names, found, strict=True):
+            for member in members:
+                await self._redis.zrem(name, member)
+                await self._redis.zadd(name, {self._reencrypted(member)[0]: -second(NEVER)})
+        return Reencrypted(done=len(names))
+
+
+class RevivingSqlStore(SqlSessionStore):
+    """Writes a touched session without a look at what is there."""
+
+    async def touch(self, session: Session) -> None:
+        """See SessionStore."""
+        await self._database.write(partial(_overwrite, session=session))
+
+
+def _overwrite(connection: Connection, session: Session) -> None:
+    row = update(session_rows).where(session_rows.c.id == session.id)
+    connection.execute(row.values({**row_of(session), "end_reason": None}))
+
+
+def in_redis(
+    store: type[RedisSessionStore] = RedisSessionStore,
+    vault: type[RedisKeyVault] = RedisKeyVault,
+    cipher: type[SivCipher] = SivCipher,
+) -> Plant:
+    """Plant a bug in one of the classes on Redis."""
+
+    def plant(redis: Client, keys: Sequence[str]) -> tuple[SessionStore, KeyVault]:
+        planted = vault(redis, cipher(keys))
+        return store(redis, planted), planted
+
+    return plant
+
+
+def in_sql(store: type[SqlSessionStore] = SqlSessionStore, cipher: type[FernetCipher] = FernetCipher) -> Plant:
+    """Plant a bug in one of the classes on SQL."""
+
+    def plant(database: Database, keys: Sequence[str]) -> tuple[SessionStore, KeyVault]:
+        planted = SqlKeyVault(database, cipher(MultiFernet([Fernet(key) for key in keys])))
+        return store(database, planted), planted
+
+    return plant
+
+
+@asynccontextmanager
+async def planted_home(place: str, plant: Plant) -> AsyncIterator[Home]:
+    """Open a home whose store or vault has the bug."""
+    async with open_home(place) as home:
+        if place.startswith("redis"):
+            async with create_client(place) as redis:
+                yield replace(home, open=partial(plant, redis))
+        else:
+            async with Database(place) as database:
+                yield replace(home, open=partial(plant, database))
+
+
+touches = test_session_ends.test_a_touch_that_races_an_end_revives_nothing
+no_secret = test_session_store.test_no_secret_rests
+reencryption = test_key_vault.test_reencryption_overwrites_no_login
+
+
+@pytest.mark.parametrize(
+    ("session_place", "plant", "promise"),
+    [
+        pytest.param("redis", in_redis(cipher=ClearSivCipher), no_secret, id="redis: in clear"),
+        pytest.param("redis", in_redis(RevivingRedisStore), touches, id="redis: no compare-and-set"),
+        pytest.param("sqlite", in_sql(cipher=ClearFernetCipher), no_secret, id="sql: in clear"),
+        pytest.param("sqlite", in_sql(RevivingSqlStore), touches, id="sql: no compare-and-set"),
+    ],
+    indirect=["session_place"],
+)
+async def test_the_suite_of_session_stores_catches(
+    session_place: str, plant: Plant, promise: Promise, clock: Clock
+) -> None:
+    """A store with the bug does not pass the promise that it breaks."""
+    async with planted_home(session_place, plant) as home:
+        with pytest.raises(AssertionError):
+            await promise(World(home, clock))
+
+
+@pytest.mark.parametrize("session_place", ["redis"], indirect=True)
+async def test_an_index_that_leaks_is_caught(session_place: str, clock: Clock) -> None:
+    """A store that leaves an ended session in its user's set does not pass."""
+    async with planted_home(session_place, in_redis(LeakyRedisStore)) as home:
+        with pytest.raises(AssertionError):
+            await test_session_ends.test_an_ended_session_leaves_its_users_set(World(home, clock), session_place)
+
+
+async def test_an_error_of_a_library_is_caught(clock: Clock) -> None:
+    """A store that raises what its library raises does not pass."""
+    async with planted_home(f"redis://127.0.0.1:{free_port()}", in_redis(UntranslatedRedisStore)) as home:
+        store, _ = home.open(KEYS)
+        with pytest.raises(RedisError):
+            await test_session_store.test_a_server_that_is_not_there_is_unavailable(
+                store, clock, lambda store, session: store.find(session.id)
+            )
+
+
+@pytest.mark.parametrize("session_place", ["redis"], indirect=True)
+async def test_a_reencryption_that_overwrites_logins_is_caught(session_place: str, clock: Clock) -> None:
+    """A vault that writes what it read before a login does not pass."""
+    async with planted_home(session_place, in_redis(vault=OverwritingRedisVault)) as home:
+        with pytest.raises(AssertionError):
+            await reencryption(test_key_vault.World(home, clock))
