@@ -11,7 +11,7 @@ from uuid import uuid4
 from cryptography.fernet import Fernet
 from redis import Redis
 
-from adapters.ciphers import SivCipher
+from adapters.crypto.ciphers import SivCipher
 from adapters.redis.client import Client as RedisClient
 from adapters.redis.client import create_client
 from adapters.redis.key_vault import RedisKeyVault

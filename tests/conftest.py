@@ -10,11 +10,10 @@ from hypothesis import HealthCheck, settings
 
 from support import browser, gateways, processes, servers, topologies
 from support.clock import Clock
+from support.places import DATABASES
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")  # a busy machine fails no test
-
-DATABASES = ["sqlite", "postgresql", *(["mariadb"] if servers.find_mariadb() else [])]
 
 
 def pytest_report_header() -> list[str]:

@@ -1,1 +1,1 @@
-"""How it is done. One package a technology; they do not know each other."""
+"""The adapters: one package for each technology, none of which imports another. `crypto` serves the stores."""

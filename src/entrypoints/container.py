@@ -8,7 +8,7 @@ import httpx2
 from cryptography.fernet import MultiFernet
 from dependency_injector import containers, providers
 
-from adapters.ciphers import FernetCipher, SivCipher
+from adapters.crypto.ciphers import FernetCipher, SivCipher
 from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.redis.access_token_store import RedisAccessTokenStore
 from adapters.redis.client import Client, create_client

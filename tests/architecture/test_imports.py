@@ -101,6 +101,18 @@ def test_a_new_module_is_looked_at_too(copy: Path) -> None:
     assert "domain.deep.new" in ran.stdout
 
 
+def test_a_new_technology_is_held_apart(copy: Path) -> None:
+    """An adapter of a technology that nobody registered may not import another technology either."""
+    package = copy / "src" / "adapters" / "mongo"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "user_repository.py").write_text("import adapters.sql.database\n", encoding="utf-8")
+    ran = lint(copy)
+
+    assert verdicts(ran.stdout)["Technologies do not know each other"] == "BROKEN", ran.stdout
+    assert "adapters.mongo.user_repository" in ran.stdout
+
+
 def test_the_domain_needs_nothing_but_python() -> None:
     """Domain and application import the standard library, each other inwards, and nothing else."""
     script = (

@@ -11,26 +11,26 @@ from adapters.sql.user_repository import SqlUserRepository
 from application.ports import UserRepository
 from support import servers
 from support.clock import Clock
+from support.places import SESSION_PLACES, USER_PLACES
 from support.sessions import World
 from support.stores import open_home
 
-DATABASES = ["sqlite", "postgresql", *(["mariadb"] if servers.find_mariadb() else [])]
 SERVER = {"postgresql": "postgres", "mariadb": "mariadb"}
 
 
-@pytest.fixture(scope="session", params=["memory", *DATABASES])
+@pytest.fixture(scope="session", params=USER_PLACES)
 def user_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Where users are kept: `memory`, or the URL of a migrated database."""
     return _place(request, tmp_path_factory)
 
 
-@pytest.fixture(scope="session", params=["memory", "redis", "redis-cluster", "redis-sentinel", *DATABASES])
+@pytest.fixture(scope="session", params=SESSION_PLACES)
 def session_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Where sessions are kept: `memory`, or the URL of a Redis of whichever kind, or of a migrated database."""
     return _place(request, tmp_path_factory)
 
 
-@pytest.fixture(params=["redis", "redis-cluster", "redis-sentinel", *DATABASES])
+@pytest.fixture(params=SESSION_PLACES[1:])
 def unreachable_place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a server that is not there."""
     urls = {

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography.fernet import Fernet, MultiFernet
 
-from adapters.ciphers import FernetCipher
+from adapters.crypto.ciphers import FernetCipher
 from adapters.memory.access_token_store import MemoryAccessTokenStore
 from adapters.redis.access_token_store import RedisAccessTokenStore
 from adapters.redis.client import create_client
@@ -20,17 +20,13 @@ from domain.access_token import AccessToken, AccessTokenState, Refusal
 from domain.errors import Retry, StoreUnavailable
 from domain.identity import AppId
 from support.clock import Clock
-from support.servers import find_mariadb
+from support.places import by_the_hosts_clock, durable, in_redis
 from support.stores import read_key, read_rows
 
 pytestmark = pytest.mark.anyio
 
 OLD, NEW = Fernet(Fernet.generate_key()), Fernet(Fernet.generate_key())
 LEASE = timedelta(seconds=7)
-DATABASES = ["sqlite", "postgresql", *(["mariadb"] if find_mariadb() else [])]
-durable = pytest.mark.parametrize("session_place", ["redis", "redis-cluster", *DATABASES], indirect=True)
-on_redis = pytest.mark.parametrize("session_place", ["redis", "redis-cluster"], indirect=True)
-by_our_clock = pytest.mark.parametrize("session_place", ["memory", *DATABASES], indirect=True)
 
 Open = Callable[[MultiFernet], AccessTokenStore]
 
@@ -181,7 +177,7 @@ async def test_a_lease_is_free_after_its_release(world: World) -> None:
     assert await world.acquire(appid, "a third")
 
 
-@by_our_clock
+@by_the_hosts_clock
 async def test_a_dead_holders_lease_ends_by_itself(world: World) -> None:
     """A holder that never comes back keeps the others waiting for its lease, to the microsecond, and no longer."""
     appid = world.app()
@@ -195,7 +191,7 @@ async def test_a_dead_holders_lease_ends_by_itself(world: World) -> None:
     assert not await world.acquire(appid, "a third")
 
 
-@on_redis
+@in_redis
 async def test_redis_ends_a_dead_holders_lease_by_itself(world: World) -> None:
     """In Redis a lease is gone after its time, whatever the clocks of the processes say."""
     appid = world.app()
@@ -228,7 +224,7 @@ async def test_a_stranger_releases_nothing(world: World, is_held: bool) -> None:
     assert await world.acquire(appid, "another") is not is_held
 
 
-@by_our_clock
+@by_the_hosts_clock
 async def test_a_holder_that_was_too_slow_releases_nothing(world: World) -> None:
     """Whoever took over the lease decides: the late answer of the one before is dropped."""
     appid, state = world.app(), AccessTokenState(world.token())

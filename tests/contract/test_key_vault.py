@@ -16,7 +16,7 @@ from domain.identity import AppId, Identity
 from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken
 from domain.session_key import KeyRing, SessionKey
 from support.clock import Clock
-from support.servers import find_mariadb
+from support.places import durable, in_redis
 from support.stores import Home, open_home
 
 pytestmark = pytest.mark.anyio
@@ -24,9 +24,6 @@ pytestmark = pytest.mark.anyio
 APP, OTHER_APP = AppId("wx0000000000000001"), AppId("wx0000000000000002")
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 A, B, C = SessionKey("a" * 22 + "=="), SessionKey("b" * 22 + "=="), SessionKey("c" * 22 + "==")
-DATABASES = ["sqlite", "postgresql", *(["mariadb"] if find_mariadb() else [])]
-durable = pytest.mark.parametrize("session_place", ["redis", "redis-cluster", *DATABASES], indirect=True)
-in_redis = pytest.mark.parametrize("session_place", ["redis", "redis-cluster"], indirect=True)
 
 
 class World:

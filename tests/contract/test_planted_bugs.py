@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet, MultiFernet
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, update
 
-from adapters.ciphers import FernetCipher, SivCipher
+from adapters.crypto.ciphers import FernetCipher, SivCipher
 from adapters.redis import pipelines
 from adapters.redis.client import Client, create_client
 from adapters.redis.key_vault import RedisKeyVault

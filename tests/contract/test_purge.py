@@ -9,7 +9,7 @@ import pytest
 from cryptography.fernet import Fernet, MultiFernet
 from sqlalchemy import Connection, func, insert, select
 
-from adapters.ciphers import FernetCipher
+from adapters.crypto.ciphers import FernetCipher
 from adapters.sql.database import BATCH, Database
 from adapters.sql.key_vault import SqlKeyVault
 from adapters.sql.session_store import SqlSessionStore

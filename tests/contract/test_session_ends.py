@@ -10,6 +10,7 @@ from adapters.redis.client import create_client
 from adapters.redis.user_set import set_of
 from domain.session import EndedSession, EndReason, Session, SessionPolicy
 from support.clock import Clock
+from support.places import in_redis
 from support.sessions import KEYS, POLICY, World, after
 
 pytestmark = pytest.mark.anyio
@@ -65,7 +66,7 @@ async def test_a_touch_that_races_an_end_revives_nothing(world: World) -> None:
     assert await world.ids_of(user_id) == set()
 
 
-@pytest.mark.parametrize("session_place", ["redis", "redis-cluster"], indirect=True)
+@in_redis
 async def test_an_ended_session_leaves_its_users_set(world: World, session_place: str) -> None:
     """What Redis keeps of a user does not grow with the sessions that they ended."""
     ended, kept = [await world.start(user_id) for user_id in [await world.user()] for _ in range(2)]

@@ -14,14 +14,13 @@ from domain.errors import StoreUnavailable
 from domain.session import EndReason, Session, SessionPolicy
 from domain.session_key import SessionKey
 from support.clock import Clock
+from support.places import on_every_redis
 from support.servers import redis_server
 from support.sessions import KEYS, POLICY, World
 from support.stores import open_home
 from support.topologies import Topology, quiet_garbage, redis_cluster, replicate
 
 pytestmark = pytest.mark.anyio
-
-on_redis = pytest.mark.parametrize("session_place", ["redis", "redis-cluster", "redis-sentinel"], indirect=True)
 
 
 @pytest.fixture
@@ -87,7 +86,7 @@ async def test_a_session_is_listed_for_as_long_as_it_lives(on_cluster: World, to
     assert alive <= set().union(*[await world.ids_of(user_id) for user_id in users])
 
 
-@on_redis
+@on_every_redis
 async def test_a_host_whose_clock_is_ahead_hides_no_session(world: World) -> None:
     """A login on a host that is ahead drops no session that lives by the store's clock."""
     user_id = await world.user()
@@ -101,7 +100,7 @@ async def test_a_host_whose_clock_is_ahead_hides_no_session(world: World) -> Non
     assert await world.ids_of(user_id) == {session.id, login.id}
 
 
-@on_redis
+@on_every_redis
 async def test_a_touch_lists_a_session_again(world: World, session_place: str) -> None:
     """When the user's list has lost a session that lives, the session's next touch brings it back."""
     user_id = await world.user()

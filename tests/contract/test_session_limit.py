@@ -9,11 +9,10 @@ import pytest
 from domain.errors import SessionExpired
 from domain.session import EndedSession, EndReason
 from domain.session_key import SessionKey
+from support.places import in_redis
 from support.sessions import POLICY, World, start_some
 
 pytestmark = pytest.mark.anyio
-
-in_redis = pytest.mark.parametrize("session_place", ["redis", "redis-cluster"], indirect=True)
 
 
 @pytest.mark.parametrize("limit", [1, 3])

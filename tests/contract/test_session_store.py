@@ -15,14 +15,11 @@ from domain.identity import Identity
 from domain.session import Client, EndReason, Session, SessionToken
 from domain.session_key import SessionKey
 from support.clock import Clock
-from support.servers import find_mariadb
+from support.places import durable
 from support.sessions import APP, KEYS, PHONE, POLICY, World
 from support.stores import open_home
 
 pytestmark = pytest.mark.anyio
-
-DATABASES = ["sqlite", "postgresql", *(["mariadb"] if find_mariadb() else [])]
-durable = pytest.mark.parametrize("session_place", ["redis", "redis-cluster", *DATABASES], indirect=True)
 
 
 @pytest.mark.parametrize(

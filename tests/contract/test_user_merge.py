@@ -14,15 +14,13 @@ from domain.errors import NotFound, RequestInvalid
 from domain.identity import AppId
 from domain.user import Profile, ProfileChange, UnionIdConflict
 from support.clock import Clock
-from support.servers import find_mariadb
+from support.places import durable_users
 from support.stores import read_rows
 from support.users import APP, NUMBER, OTHER_APP, OTHER_NUMBER, accounts_of, conflicts_of, made, somebody, unique
 
 pytestmark = pytest.mark.anyio
 
 NOTHING: frozenset[str] = frozenset()
-DATABASES = ["sqlite", "postgresql", *(["mariadb"] if find_mariadb() else [])]
-durable = pytest.mark.parametrize("user_place", DATABASES, indirect=True)
 FAMILY = "👩\N{ZERO WIDTH JOINER}👩\N{ZERO WIDTH JOINER}👧"
 
 
@@ -196,7 +194,7 @@ async def test_conflicts_of_others_name_the_user_that_is_left(users: UserReposit
     assert await conflicts_of(users, third) == [UnionIdConflict(third.id, unionid, into.id)]
 
 
-@durable
+@durable_users
 async def test_what_the_merged_user_was_stays_on_record(users: UserRepository, clock: Clock, user_place: str) -> None:
     """A merge leaves a row with who was merged, into whom and when, and all that they were, discarded or not."""
     one = await made(users, clock, somebody(APP, unique("u")))

@@ -9,7 +9,7 @@ from typing import Any
 from cryptography.fernet import Fernet, MultiFernet
 from sqlalchemy import Connection, Row, TextClause, text
 
-from adapters.ciphers import FernetCipher, SivCipher
+from adapters.crypto.ciphers import FernetCipher, SivCipher
 from adapters.memory.key_vault import MemoryKeyVault
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository

@@ -6,9 +6,9 @@ wxlogin:{<appid>}:lease   the holder of the lease; expires with it
 
 from datetime import datetime, timedelta
 
-from adapters.ciphers import FernetCipher
+from adapters.crypto.access_token_format import decode_state, encode_state
+from adapters.crypto.ciphers import FernetCipher
 from adapters.redis.client import Client, map_redis_errors
-from adapters.token_format import decode_state, encode_state
 from application.ports import AccessTokenStore
 from domain.access_token import AccessTokenState
 from domain.identity import AppId

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from functools import partial
 
-from adapters.ciphers import SivCipher, open_ring
+from adapters.crypto.ciphers import SivCipher, open_ring
 from adapters.redis.client import Client, map_redis_errors
 from adapters.redis.pipelines import Command, run
 from adapters.redis.times import micros, millis, second, time_of

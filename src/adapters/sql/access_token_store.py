@@ -5,10 +5,10 @@ from functools import partial
 
 from sqlalchemy import Connection, insert, select, update
 
-from adapters.ciphers import FernetCipher
+from adapters.crypto.access_token_format import decode_state, encode_state
+from adapters.crypto.ciphers import FernetCipher
 from adapters.sql.database import Database
 from adapters.sql.tables import access_tokens
-from adapters.token_format import decode_state, encode_state
 from application.ports import AccessTokenStore
 from domain.access_token import AccessTokenState
 from domain.identity import AppId

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, case, select, tuple_, update
 
-from adapters.ciphers import FernetCipher, open_ring
+from adapters.crypto.ciphers import FernetCipher, open_ring
 from adapters.sql.database import BATCH, Database
 from adapters.sql.tables import UtcDateTime, session_keys
 from adapters.sql.upsert import upsert

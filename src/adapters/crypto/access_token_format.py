@@ -2,7 +2,7 @@
 
 import msgspec
 
-from adapters.ciphers import FernetCipher
+from adapters.crypto.ciphers import FernetCipher
 from domain.access_token import AccessTokenState
 from domain.errors import DataUndecryptable
 

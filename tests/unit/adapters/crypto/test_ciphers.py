@@ -5,7 +5,7 @@ from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.ciphers import SivCipher
+from adapters.crypto.ciphers import SivCipher
 from domain.errors import DataUndecryptable
 from domain.session_key import SessionKey
 
