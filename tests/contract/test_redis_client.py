@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from redis import Redis as Server
@@ -110,6 +111,23 @@ async def test_a_redis_that_resets_every_connection_is_an_error_of_redis_py() ->
             asked = [await asyncio.gather(*map(client.get, "x" * 200), return_exceptions=True) for _ in range(5)]
 
     assert {isinstance(answer, RedisError) for answers in asked for answer in answers} == {True}
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})], ids=["uvloop"])
+@pytest.mark.parametrize("pipelined", [False, True])
+async def test_idle_connections_that_were_reset_fail_no_command(redis_url: str, pipelined: bool) -> None:
+    """What comes after a reset is sent on a new connection, and is executed once."""
+    server, name = urlsplit(redis_url), unique_name()
+    with proxy((str(server.hostname), server.port or 6379)) as between:
+        async with create_client(f"redis://127.0.0.1:{between.port}{server.path}") as client:
+            await asyncio.gather(*(client.echo("open") for _ in range(10)))
+            between.become(How.RESETTING)
+            await asyncio.sleep(0.1)
+            between.become(How.PASSING)
+            counting = (run(client, [("INCR", name)]) if pipelined else client.incr(name) for _ in range(20))
+            await asyncio.gather(*counting)
+
+            assert await client.get(name) == b"20"
 
 
 async def test_a_scan_sees_every_key_once(client: Client) -> None:

@@ -33,11 +33,15 @@ KEEPALIVE = {
 last use. The next request finds it closed, and does not wait ANSWER_SECONDS for it."""
 
 
-class SentOnce(Retry):
-    """Runs a command once, and maps an error of uvloop.
+class NotSent(BrokenConnection):
+    """The connection was closed before the command was sent."""
 
-    On a connection that was just reset uvloop raises RuntimeError where asyncio raises nothing; redis-py 8.1 does not
-    expect it.
+
+class SentOnce(Retry):
+    """Sends a command once. On a connection that was closed before, nothing is sent, and a new one is opened.
+
+    redis-py 8.1 does not notice that an idle connection was reset: it looks for the end of the stream, and a reset is
+    an exception instead. uvloop then refuses to write, with a RuntimeError that redis-py does not expect.
     """
 
     def __init__(self) -> None:
@@ -48,13 +52,20 @@ class SentOnce(Retry):
 
         async def done() -> T:
             try:
-                return await do()
-            except RuntimeError as error:
-                if "handler is closed" not in str(error):
-                    raise
-                raise BrokenConnection("Redis reset the connection") from error
+                return await _send(do)
+            except NotSent:  # redis-py has closed the connection, and opens it again
+                return await _send(do)
 
         return await super().call_with_retry(done, *args, **options)
+
+
+async def _send(do: Callable[[], Awaitable[T]]) -> T:
+    try:
+        return await do()
+    except RuntimeError as error:
+        if "handler is closed" not in str(error):
+            raise
+        raise NotSent("Redis reset the connection") from error
 
 
 def create_pool(options: Options) -> BlockingConnectionPool:
