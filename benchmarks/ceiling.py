@@ -16,8 +16,7 @@ AUTH = b"HTTP/1.1 204 No Content\r\nX-WX-OPENID: %s\r\n\r\n" % openid_of(0).enco
 
 class Ceiling(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self.transport = transport
+        self.transport: asyncio.WriteTransport = transport  # type: ignore[assignment]  # uvloop's is no subclass
 
     def data_received(self, data: bytes) -> None:
         # The generator sends each request in one piece and waits for its answer.

@@ -85,8 +85,7 @@ class Connection(asyncio.Protocol):
         self.unread = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self.transport = transport
+        self.transport: asyncio.WriteTransport = transport  # type: ignore[assignment]  # uvloop's is no subclass
 
     def send(self) -> None:
         self.sent = perf_counter()
