@@ -89,28 +89,23 @@ def test_a_violation_is_caught(contract: str, path: str, line: str, copy: Path) 
     assert path.removesuffix(".py").replace("/", ".") in ran.stdout
 
 
-def test_a_new_module_is_looked_at_too(copy: Path) -> None:
-    """Contracts hold for whatever somebody adds to a package, however deep."""
-    package = copy / "src" / "domain" / "deep"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    (package / "new.py").write_text("import litestar\n", encoding="utf-8")
+@pytest.mark.parametrize(
+    ("package", "line", "contract"),
+    [
+        ("domain/deep", "import litestar", "Domain and application know no framework"),
+        ("adapters/mongo", "import adapters.sql.database", "Technologies do not know each other"),
+    ],
+)
+def test_a_new_package_is_checked(package: str, line: str, contract: str, copy: Path) -> None:
+    """Contracts hold for each package that is added, at any depth, without a registration."""
+    folder = copy / "src" / package
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "new.py").write_text(f"{line}\n", encoding="utf-8")
     ran = lint(copy)
 
-    assert verdicts(ran.stdout)["Domain and application know no framework"] == "BROKEN", ran.stdout
-    assert "domain.deep.new" in ran.stdout
-
-
-def test_a_new_technology_is_held_apart(copy: Path) -> None:
-    """An adapter of a technology that nobody registered may not import another technology either."""
-    package = copy / "src" / "adapters" / "mongo"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    (package / "user_repository.py").write_text("import adapters.sql.database\n", encoding="utf-8")
-    ran = lint(copy)
-
-    assert verdicts(ran.stdout)["Technologies do not know each other"] == "BROKEN", ran.stdout
-    assert "adapters.mongo.user_repository" in ran.stdout
+    assert verdicts(ran.stdout)[contract] == "BROKEN", ran.stdout
+    assert f"{package.replace('/', '.')}.new" in ran.stdout
 
 
 def test_the_domain_needs_nothing_but_python() -> None:

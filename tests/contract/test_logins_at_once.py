@@ -17,16 +17,14 @@ from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
 from domain.user import User
 from support.clock import Clock
-from support.servers import find_mariadb
+from support.places import DATABASES, durable_users
 from support.sessions import KEYS
 from support.stores import open_sql
 from support.users import OTHER_APP, made, somebody, unique
 
 pytestmark = pytest.mark.anyio
 
-SERVERS = ["postgresql", *(["mariadb"] if find_mariadb() else [])]
-on_databases = pytest.mark.parametrize("user_place", ["sqlite", *SERVERS], indirect=True)
-on_servers = pytest.mark.parametrize("user_place", SERVERS, indirect=True)
+on_servers = pytest.mark.parametrize("user_place", DATABASES[1:], indirect=True)
 
 
 class CountingDatabase(Database):
@@ -57,7 +55,7 @@ async def database(user_place: str) -> AsyncIterator[CountingDatabase]:
         yield database
 
 
-@on_databases
+@durable_users
 @pytest.mark.parametrize("unionid", [None, "u"], ids=["without a unionid", "with a unionid"])
 async def test_no_first_login_is_undone_because_another_was_faster(
     database: CountingDatabase, clock: Clock, unionid: str | None
@@ -70,7 +68,7 @@ async def test_no_first_login_is_undone_because_another_was_faster(
     assert database.undone == 0
 
 
-@on_databases
+@durable_users
 async def test_a_lost_race_leaves_no_user_without_an_account(database: CountingDatabase, clock: Clock) -> None:
     """What a login prepared before it saw that another was faster is gone."""
     users = SqlUserRepository(database)

@@ -116,7 +116,7 @@ async def test_a_redis_that_resets_every_connection_is_an_error_of_redis_py() ->
 @pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})], ids=["uvloop"])
 @pytest.mark.parametrize("pipelined", [False, True])
 async def test_idle_connections_that_were_reset_fail_no_command(redis_url: str, pipelined: bool) -> None:
-    """What comes after a reset is sent on a new connection, and is executed once."""
+    """Commands after a reset are sent on new connections, and each is executed once."""
     server, name = urlsplit(redis_url), unique_name()
     with proxy((str(server.hostname), server.port or 6379)) as between:
         async with create_client(f"redis://127.0.0.1:{between.port}{server.path}") as client:

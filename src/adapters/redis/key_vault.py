@@ -32,11 +32,11 @@ end
 """A function for scripts: returns the member of a set that begins with a prefix."""
 
 REPLACE = f"""{KEEP_UNTIL}{KNOWN}
-local set, newest, before, sealed, replaced_at, score, forget_before, millis = KEYS[1], unpack(ARGV)
+local set, newest, before, encrypted, replaced_at, score, forget_before, millis = KEYS[1], unpack(ARGV)
 local replaced = known(set, newest)
 if replaced then score = math.min(score, redis.call('ZSCORE', set, replaced)) end
-redis.call('ZADD', set, score, newest .. sealed)
-if replaced and replaced ~= newest .. sealed then
+redis.call('ZADD', set, score, newest .. encrypted)
+if replaced and replaced ~= newest .. encrypted then
     redis.call('ZREM', set, replaced, known(set, before) or replaced)
     redis.call('ZADD', set, forget_before, before .. replaced_at .. string.sub(replaced, #newest + 1))
 end
@@ -101,9 +101,9 @@ class RedisKeyVault(KeyVault):
     def replacing(self, session: Session, key: SessionKey, now: datetime) -> Command:
         """Return the command of `replace`, which a login sends with others."""
         account = _account(session.identity)
-        sealed, replaced_at = self._cipher.encrypt(account, key), micros(now).to_bytes(TIME_BYTES, "big")
+        encrypted, replaced_at = self._cipher.encrypt(account, key), micros(now).to_bytes(TIME_BYTES, "big")
         scores = (-second(session.expires_at), -second(now + PREVIOUS_KEY_LIFETIME))
-        arguments = (NEWEST + account, BEFORE + account, sealed, replaced_at, *scores, millis(session.expires_at))
+        arguments = (NEWEST + account, BEFORE + account, encrypted, replaced_at, *scores, millis(session.expires_at))
         return ("EVAL", REPLACE, 1, set_of(session.user_id), *arguments)
 
     async def copy(self, from_id: str, into_id: str) -> None:

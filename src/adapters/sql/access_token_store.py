@@ -31,8 +31,8 @@ class SqlAccessTokenStore(AccessTokenStore):
 
     async def release(self, appid: AppId, holder: str, state: AccessTokenState) -> None:
         """See AccessTokenStore."""
-        sealed = encode_state(state, self._cipher)
-        await self._database.write(partial(_release, appid=appid, holder=holder, sealed=sealed))
+        encoded = encode_state(state, self._cipher)
+        await self._database.write(partial(_release, appid=appid, holder=holder, encoded=encoded))
 
 
 def _load(connection: Connection, appid: AppId) -> str | None:
@@ -49,6 +49,6 @@ def _acquire(connection: Connection, appid: AppId, holder: str, now: datetime, u
     return connection.execute(row.values(leased)).rowcount == 1
 
 
-def _release(connection: Connection, appid: AppId, holder: str, sealed: str) -> None:
+def _release(connection: Connection, appid: AppId, holder: str, encoded: str) -> None:
     row = update(access_tokens).where(access_tokens.c.appid == appid.value, access_tokens.c.holder == holder)
-    connection.execute(row.values(sealed=sealed, holder=None, held_until=None))
+    connection.execute(row.values(sealed=encoded, holder=None, held_until=None))

@@ -37,8 +37,8 @@ class SqlKeyVault(KeyVault):
             raise DataUndecryptable("No session_key of this user is kept; log in again")
         return open_ring(self._open, row.current, row.previous, row.replaced_at)
 
-    def _open(self, sealed: str) -> SessionKey:
-        return SessionKey(self._cipher.decrypt(sealed))
+    def _open(self, encrypted: str) -> SessionKey:
+        return SessionKey(self._cipher.decrypt(encrypted))
 
     async def replace(self, session: Session, key: SessionKey, now: datetime) -> None:
         """See KeyVault."""
@@ -68,7 +68,7 @@ class SqlKeyVault(KeyVault):
         total, last = Reencrypted(), None
         for row in connection.execute(batch).all():
             last = (row.appid, row.openid)
-            kept = {name: sealed for name in ("current", "previous") if (sealed := getattr(row, name))}
+            kept = {name: encrypted for name in ("current", "previous") if (encrypted := getattr(row, name))}
             reencrypted, counted = self._cipher.reencrypt(*kept.values())
             values = dict(zip(kept, reencrypted, strict=True))
             connection.execute(update(session_keys).where(account == last).values(values))

@@ -26,7 +26,7 @@ class SessionKey:
 
 
 class Proof(NamedTuple):
-    """What a server sends to prove that it has the session_key of a user."""
+    """The proof of a server that it has the session_key of a user."""
 
     openid: str
     signature: str

@@ -53,7 +53,7 @@ ERRORS: list[tuple[int, str, type[WxLoginError], str | None]] = [
     (41008, f"missing code, rid: {RID}", CodeMissing, RID),
     (40164, f"invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist, rid: {RID}", AppMisconfigured, RID),
     (40243, f"appsecret frozen rid: {RID}", AppMisconfigured, RID),
-    (12345, f"what nobody knows, rid: {RID}", IdentityProviderUnavailable, RID),
+    (12345, f"an unknown error, rid: {RID}", IdentityProviderUnavailable, RID),
     (12345, "", IdentityProviderUnavailable, None),
 ]
 

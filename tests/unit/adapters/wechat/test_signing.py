@@ -237,7 +237,7 @@ def test_marks_that_are_not_this_answers_open_nothing(wechat: OwnWeChat, own: Si
     ],
 )
 def test_a_signed_body_that_is_no_envelope_opens_nothing(wechat: OwnWeChat, own: Signer, body: bytes) -> None:
-    """What WeChat signed but did not encrypt is IdentityProviderBadResponse, and no defect."""
+    """A response that WeChat signed but did not encrypt is IdentityProviderBadResponse, and no defect."""
     with pytest.raises(IdentityProviderBadResponse):
         opened({**HEADERS, "Wechatmp-Signature": wechat.sign(body)}, body, own)
 

@@ -329,6 +329,18 @@ async def test_an_idle_connection_that_wechat_closed_is_replaced(
     assert wire.connections == 2
 
 
+async def test_a_connection_is_not_used_when_servers_may_close_it(
+    wire: Wire, identities: IdentityProvider, login: Any
+) -> None:
+    """After more than four idle seconds a code is sent on a new connection: some servers close after five."""
+    wire.behaviours += [good(login), good(login)]
+    await identities.exchange(login.code, login.appid)
+    await asyncio.sleep(4.2)
+    await identities.exchange(LoginCode("next"), login.appid)
+
+    assert wire.connections == 2
+
+
 @pytest.mark.parametrize("code", ["a+b/c==", "%41%2B%", "&secret=x", "#?;,'\"", "~!@$^*()[]{}|\\<>`", "." * 512])
 async def test_a_code_arrives_as_it_is(code: str, wire: Wire, identities: IdentityProvider, login: Any) -> None:
     """Whatever characters a code has, they are on the wire as they were, and so is the AppSecret."""
