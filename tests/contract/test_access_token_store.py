@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography.fernet import Fernet, MultiFernet
@@ -21,6 +22,7 @@ from domain.errors import Retry, StoreUnavailable
 from domain.identity import AppId
 from support.clock import Clock
 from support.places import by_the_hosts_clock, durable, in_redis
+from support.proxy import How, proxy
 from support.stores import read_key, read_rows
 
 pytestmark = pytest.mark.anyio
@@ -189,6 +191,23 @@ async def test_a_dead_holders_lease_ends_by_itself(world: World) -> None:
     assert not early
     assert await world.acquire(appid, "another")
     assert not await world.acquire(appid, "a third")
+
+
+async def test_a_lost_answer_holds_the_lease_no_longer_than_its_time(redis_url: str, clock: Clock) -> None:
+    """When Redis has given the lease and its answer is lost, others wait until the lease expires, and then fetch."""
+    server, appid, lease = urlsplit(redis_url), AppId(f"wx{secrets.token_hex(8)}"), timedelta(seconds=1)
+    with proxy((str(server.hostname), server.port or 6379)) as between:
+        async with open_world(f"redis://127.0.0.1:{between.port}{server.path}", clock) as cut_off:
+            await cut_off.store.load(appid)
+            between.become(How.CUT)
+            with pytest.raises(StoreUnavailable):
+                await cut_off.acquire(appid, "cut off", lease)
+    async with open_world(redis_url, clock) as world:
+        early = await world.acquire(appid, "another")
+        await asyncio.sleep(lease.total_seconds())
+
+        assert not early
+        assert await world.acquire(appid, "another")
 
 
 @in_redis

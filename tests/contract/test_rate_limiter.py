@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,6 +17,7 @@ from application.ports import RateLimiter
 from domain.errors import StoreUnavailable
 from domain.rate_limit import NONE, RateLimit
 from support.clock import Clock
+from support.proxy import How, proxy
 from support.servers import free_port
 
 pytestmark = pytest.mark.anyio
@@ -168,3 +170,18 @@ async def test_a_redis_that_is_away_is_unavailable(who: str) -> None:
     async with create_client(f"redis://127.0.0.1:{free_port()}/0") as redis:
         with pytest.raises(StoreUnavailable):
             await RedisRateLimiter(redis).take(LIMIT, who)
+
+
+async def test_a_lost_answer_takes_one_and_no_more(redis_url: str, who: str) -> None:
+    """When Redis has taken one and its answer is lost, the caller gets an error, and the command is not sent again."""
+    server = urlsplit(redis_url)
+    async with create_client(redis_url) as redis:
+        limiter = RedisRateLimiter(redis)
+        with proxy((str(server.hostname), server.port or 6379)) as between:
+            async with create_client(f"redis://127.0.0.1:{between.port}{server.path}") as cut_off:
+                await cut_off.echo("connected")
+                between.become(How.CUT)
+                with pytest.raises(StoreUnavailable):
+                    await RedisRateLimiter(cut_off).take(LIMIT, who)
+
+        assert (await limiter.take(LIMIT, who)).remaining == LIMIT.quota - 2
