@@ -199,7 +199,7 @@ async def test_a_lost_answer_holds_the_lease_no_longer_than_its_time(redis_url: 
     with proxy((str(server.hostname), server.port or 6379)) as between:
         async with open_world(f"redis://127.0.0.1:{between.port}{server.path}", clock) as cut_off:
             await cut_off.store.load(appid)
-            between.become(How.CUT)
+            between.become(How.CUT_ONCE)
             with pytest.raises(StoreUnavailable):
                 await cut_off.acquire(appid, "cut off", lease)
     async with open_world(redis_url, clock) as world:

@@ -180,7 +180,7 @@ async def test_a_lost_answer_takes_one_and_no_more(redis_url: str, who: str) -> 
         with proxy((str(server.hostname), server.port or 6379)) as between:
             async with create_client(f"redis://127.0.0.1:{between.port}{server.path}") as cut_off:
                 await cut_off.echo("connected")
-                between.become(How.CUT)
+                between.become(How.CUT_ONCE)
                 with pytest.raises(StoreUnavailable):
                     await RedisRateLimiter(cut_off).take(LIMIT, who)
 

@@ -33,7 +33,9 @@ class How(StrEnum):
     SILENT = "silent"
     """Nothing comes through, as after kill -STOP; what was sent meanwhile arrives when it passes again."""
     CUT = "cut"
-    """The connection ends in the middle of the next answer."""
+    """Connections end in the middle of their next answer."""
+    CUT_ONCE = "cut once"
+    """One connection ends in the middle of its next answer, and everything passes from then on."""
 
 
 class Proxy:
@@ -126,7 +128,8 @@ class Proxy:
             await self._passing.wait()
             if self._how is How.SLOW:
                 await asyncio.sleep(self._delay_seconds)
-            if self._how is How.CUT:
+            if self._how in (How.CUT, How.CUT_ONCE):
+                self._how = How.CUT if self._how is How.CUT else How.PASSING
                 await _write(writer, data[: len(data) // 2])
                 break
             await _write(writer, data)
