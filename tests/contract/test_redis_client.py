@@ -17,8 +17,8 @@ from adapters.redis.client import Client, create_client
 from adapters.redis.pipelines import run
 from adapters.redis.pools import SentinelPool
 from support.proxy import How, proxy
-from support.servers import unique_name
-from support.topologies import Topology, quiet_garbage, redis_cluster
+from support.servers import unique_name, wait_until
+from support.topologies import Topology, is_in_cluster, quiet_garbage, redis_cluster
 
 pytestmark = pytest.mark.anyio
 
@@ -130,6 +130,25 @@ async def test_idle_connections_that_were_reset_fail_no_command(redis_url: str, 
             assert await client.get(name) == b"20"
 
 
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})], ids=["uvloop"])
+async def test_idle_connections_to_a_master_that_were_reset_fail_no_command(cluster: Topology) -> None:
+    """Commands to a cluster after a reset are sent on new connections, and each is executed once."""
+    master, name = cluster.shards[0][0], _of_first_shard()
+    master.kill()
+    with proxy(("127.0.0.1", master.port)) as between:
+        master.command += ["--cluster-announce-port", str(between.port)]
+        master.start()
+        wait_until(lambda: is_in_cluster(master), "the cluster")
+        async with create_client(f"redis+cluster://127.0.0.1:{between.port}") as client:
+            await asyncio.gather(*(client.exists(name) for _ in range(10)))
+            between.become(How.RESETTING)
+            await asyncio.sleep(0.1)
+            between.become(How.PASSING)
+            await asyncio.gather(*(client.incr(name) for _ in range(20)))
+
+            assert await client.get(name) == b"20"
+
+
 async def test_a_scan_sees_every_key_once(client: Client) -> None:
     """A scan finds the keys of all masters."""
     prefix = unique_name()
@@ -152,11 +171,16 @@ def execute(server: Server, *command: object) -> Any:
     return server.execute_command(*command)  # type: ignore[no-untyped-call]
 
 
+def _of_first_shard() -> str:
+    """Return a key of the first master's."""
+    return next(f"{{{number}}}" for number in count() if key_slot(f"{{{number}}}".encode()) < 5000)
+
+
 async def test_a_slot_that_moves_is_followed(cluster: Topology) -> None:
     """While a slot moves to another master, and afterwards, no command fails."""
     source, target = (Server(port=cluster.shards[shard][0].port) for shard in (0, 1))
     ids = [execute(server, "CLUSTER MYID").decode() for server in (source, target)]
-    name = next(f"{{{number}}}" for number in count() if key_slot(f"{{{number}}}".encode()) < 5000)
+    name = _of_first_shard()
     slot = key_slot(name.encode())
     async with create_client(cluster.url) as client:
         await client.set(f"{name}:stays", 1)

@@ -57,13 +57,13 @@ class Server:
 
     def __init__(self, command: list[str], port: int) -> None:
         self.port = port
-        self._command = command
+        self.command = command
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and wait until it accepts connections."""
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(lambda: accepts(self.port), self._command[0])
+        self._process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(lambda: accepts(self.port), self.command[0])
 
     def kill(self) -> None:
         """kill -9."""

@@ -57,7 +57,7 @@ def redis_cluster(replicas: int = 0) -> Iterator[Topology]:
     nodes = [*masters, *(Node(master.shard, master) for master in masters for _ in range(replicas))]
     with ExitStack() as stack:
         servers = [stack.enter_context(_cluster_node(node, nodes)) for node in nodes]
-        wait_until(lambda: all(_is_in_cluster(server) for server in servers), "the cluster")
+        wait_until(lambda: all(is_in_cluster(server) for server in servers), "the cluster")
         wait_until(lambda: all(_has_replicas(server, replicas) for server in servers[:3]), "the cluster's replicas")
         url = "redis+cluster://" + ",".join(f"127.0.0.1:{master.port}" for master in masters)
         yield Topology(url, [servers[shard::3] for shard in range(3)])
@@ -129,7 +129,8 @@ def _ask(port: int, *command: str) -> Any:
     return None
 
 
-def _is_in_cluster(server: Server) -> bool:
+def is_in_cluster(server: Server) -> bool:
+    """Return whether the server sees the whole cluster."""
     info = _ask(server.port, "CLUSTER INFO")
     return bool(info) and info["cluster_state"] == "ok"
 

@@ -5,6 +5,7 @@ See docs/decisions/0014-redis-at-scale.md.
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Self
 
 from redis.asyncio import RedisCluster
@@ -13,7 +14,7 @@ from redis.asyncio.connection import SSLConnection
 from redis.exceptions import ConnectionError as BrokenConnection
 from redis.exceptions import RedisClusterException
 
-from adapters.redis.pools import CONNECTIONS, limits
+from adapters.redis.pools import CONNECTIONS, NotSent, limits, send
 from adapters.redis.urls import Options
 
 COMMANDS = 2 * CONNECTIONS
@@ -54,9 +55,13 @@ class Cluster(RedisCluster):
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """See RedisCluster."""
+        execute = partial(super().execute_command, *args, **options)
         async with self._commands:
-            try:
-                await self.initialize()  # before, redis-py 8.1 sends commands to any node
-                return await super().execute_command(*args, **options)
-            except NOT_REDIS_ERRORS as error:
-                raise BrokenConnection(f"the cluster does not answer ({type(error).__name__})") from error
+            while True:
+                try:
+                    await self.initialize()  # before, redis-py 8.1 sends commands to any node
+                    return await send(execute)
+                except NotSent:  # the next connection is taken, until one is open or made anew
+                    continue
+                except NOT_REDIS_ERRORS as error:
+                    raise BrokenConnection(f"the cluster does not answer ({type(error).__name__})") from error

@@ -52,14 +52,15 @@ class SentOnce(Retry):
 
         async def done() -> T:
             try:
-                return await _send(do)
+                return await send(do)
             except NotSent:  # redis-py has closed the connection, and opens it again
-                return await _send(do)
+                return await send(do)
 
         return await super().call_with_retry(done, *args, **options)
 
 
-async def _send(do: Callable[[], Awaitable[T]]) -> T:
+async def send(do: Callable[[], Awaitable[T]]) -> T:
+    """Await what sends a command. Raises NotSent if its connection was closed before; redis-py then closes it, too."""
     try:
         return await do()
     except RuntimeError as error:
