@@ -6,7 +6,9 @@ import uuid
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from application.ports import AccessTokenIssuer, AccessTokenStore, Clock
+from application.ports.access_token_issuer import AccessTokenIssuer
+from application.ports.access_token_store import AccessTokenStore
+from application.ports.clock import Clock
 from domain.access_token import AccessToken, AccessTokenState, Refusal
 from domain.errors import AppMisconfigured, IdentityProviderUnavailable, StoreUnavailable, WxLoginError, error_named
 from domain.identity import AppId

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from application.ports import Clock, UserRepository
+from application.ports.clock import Clock
+from application.ports.user_repository import UserRepository
 from application.sessions import Sessions
 from domain.user import User
 

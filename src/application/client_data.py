@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from application.ports import Clock, Decryptor, KeyVault, Platform
+from application.ports.clock import Clock
+from application.ports.decryptor import Decryptor
+from application.ports.key_vault import KeyVault
+from application.ports.platform import Platform
 from application.rate_limits import Quota
 from domain.client_data import EncryptedData, check_openid, check_watermark
 from domain.errors import DataUndecryptable

@@ -4,7 +4,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from application.ports import Clock, IdentityProvider, SessionStore, UserRepository
+from application.ports.clock import Clock
+from application.ports.identity_provider import IdentityProvider
+from application.ports.session_store import SessionStore
+from application.ports.user_repository import UserRepository
 from domain.errors import StoreUnavailable, code_may_be_spent
 from domain.identity import AppId, LoginCode, choose_app
 from domain.session import (

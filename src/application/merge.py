@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 from application.block import BlockUsers
-from application.ports import Clock, SessionStore, UserRepository
+from application.ports.clock import Clock
+from application.ports.session_store import SessionStore
+from application.ports.user_repository import UserRepository
 from domain.user import UnionIdConflict, User
 
 

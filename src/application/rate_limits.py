@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from application.ports import IdentityProvider, RateLimiter
+from application.ports.identity_provider import IdentityProvider
+from application.ports.rate_limiter import RateLimiter
 from domain.errors import RateLimited, code_may_be_spent
 from domain.identity import AppId, Identity, LoginCode
 from domain.rate_limit import Allowance, RateLimit

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from application.ports import Probe
+from application.ports.probe import Probe
 from domain.errors import StoreUnavailable
 
 

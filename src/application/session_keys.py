@@ -1,6 +1,8 @@
 """Check and renew the session_key of a session's user."""
 
-from application.ports import Clock, KeyVault, Platform
+from application.ports.clock import Clock
+from application.ports.key_vault import KeyVault
+from application.ports.platform import Platform
 from domain.errors import DataUndecryptable
 from domain.session import Session
 from domain.session_key import EncryptKey, Reencrypted

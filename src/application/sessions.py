@@ -2,7 +2,8 @@
 
 from collections.abc import Collection
 
-from application.ports import Clock, SessionStore
+from application.ports.clock import Clock
+from application.ports.session_store import SessionStore
 from domain.errors import NotFound, TokenInvalid, Unauthenticated
 from domain.identity import AppId
 from domain.session import EndReason, Session, SessionPolicy, SessionToken

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
-from application.ports import Clock, Platform, UserRepository
+from application.ports.clock import Clock
+from application.ports.platform import Platform
+from application.ports.user_repository import UserRepository
 from domain.errors import code_may_be_spent
 from domain.identity import PhoneCode
 from domain.session import Session

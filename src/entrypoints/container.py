@@ -36,7 +36,7 @@ from application.block import BlockUsers
 from application.client_data import ClientData
 from application.login import LoginUseCase
 from application.merge import MergeUsers
-from application.ports import Clock
+from application.ports.clock import Clock
 from application.rate_limits import CLIENT_FAILURES, DECRYPTIONS, LimitedIdentityProvider, LoginQuota, Quota
 from application.readiness import Readiness
 from application.session_keys import SessionKeys

@@ -5,7 +5,8 @@ from contextlib import suppress
 from datetime import datetime
 
 from application.login import LoggedIn, LoginRequest, LoginUseCase
-from application.ports import AccessTokenIssuer, RateLimiter
+from application.ports.access_token_issuer import AccessTokenIssuer
+from application.ports.rate_limiter import RateLimiter
 from application.sessions import Sessions
 from domain.access_token import AccessToken
 from domain.errors import AppUnknown, WxLoginError

@@ -14,9 +14,10 @@ from application import ports
 
 ROOT = Path(__file__).parents[2]
 PORTS = {
-    name: port
-    for name, port in vars(ports).items()
-    if inspect.isclass(port) and port.__module__ == ports.__name__ and getattr(port, "_is_protocol", False)
+    name: kind
+    for module in pkgutil.iter_modules(ports.__path__, "application.ports.")
+    for name, kind in vars(importlib.import_module(module.name)).items()
+    if inspect.isclass(kind) and kind.__module__ == module.name and getattr(kind, "_is_protocol", False)
 }
 MODULES = [
     module.name for module in pkgutil.walk_packages(adapters.__path__, "adapters.") if ".migrations" not in module.name
@@ -109,9 +110,16 @@ def test_a_port_is_a_protocol_of_abstract_methods(port: str) -> None:
     assert {name for name in public if not name.startswith("_")} == methods_of(PORTS[port])
 
 
+def test_a_port_has_a_file_of_its_name() -> None:
+    """`application/ports/<port>.py` has the port, and nothing else that an adapter subclasses."""
+    assert {name: port.__module__ for name, port in PORTS.items()} == {
+        name: "application.ports." + re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() for name in PORTS
+    }
+
+
 def test_no_port_names_a_vendor() -> None:
     """No name, annotation or import of the ports is the word of a vendor, a database or a protocol."""
-    names = _names(ROOT / "src/application/ports.py")
+    names = set().union(*map(_names, (ROOT / "src/application/ports").glob("*.py")))
 
     assert {name for name in names if re.search(rf"(?:^|_)(?:{VENDOR_WORDS})s?(?:_|$)", _snake(name))} == set()
     assert {"find_or_create", "Session", "StoreUnavailable"} & names

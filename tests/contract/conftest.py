@@ -8,7 +8,7 @@ import pytest
 from adapters.memory.user_repository import MemoryUserRepository
 from adapters.sql.database import Database
 from adapters.sql.user_repository import SqlUserRepository
-from application.ports import UserRepository
+from application.ports.user_repository import UserRepository
 from support import servers
 from support.clock import Clock
 from support.places import SESSION_PLACES, USER_PLACES

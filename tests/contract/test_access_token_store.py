@@ -16,7 +16,7 @@ from adapters.redis.access_token_store import RedisAccessTokenStore
 from adapters.redis.client import create_client
 from adapters.sql.access_token_store import SqlAccessTokenStore
 from adapters.sql.database import Database
-from application.ports import AccessTokenStore
+from application.ports.access_token_store import AccessTokenStore
 from domain.access_token import AccessToken, AccessTokenState, Refusal
 from domain.errors import Retry, StoreUnavailable
 from domain.identity import AppId

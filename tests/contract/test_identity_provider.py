@@ -11,7 +11,7 @@ import pytest
 from adapters.memory.identity_provider import MemoryIdentityProvider
 from adapters.wechat.api import WeChatApi
 from adapters.wechat.identity_provider import WeChatIdentityProvider
-from application.ports import IdentityProvider
+from application.ports.identity_provider import IdentityProvider
 from domain.errors import CodeInvalid, CodeUsed
 from domain.identity import AppId, Identity, LoginCode
 from domain.session_key import SessionKey

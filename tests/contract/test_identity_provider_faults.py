@@ -15,7 +15,7 @@ import pytest
 from adapters.wechat.api import WeChatApi
 from adapters.wechat.identity_provider import WeChatIdentityProvider
 from adapters.wechat.transport import create_transport
-from application.ports import IdentityProvider
+from application.ports.identity_provider import IdentityProvider
 from domain.errors import IdentityProviderBadResponse, IdentityProviderUnavailable, WxLoginError
 from domain.identity import AppId, Identity, LoginCode
 from domain.session_key import SessionKey

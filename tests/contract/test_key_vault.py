@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from cryptography.fernet import Fernet
 
-from application.ports import KeyVault
+from application.ports.key_vault import KeyVault
 from domain.errors import DataUndecryptable, Retry, StoreUnavailable
 from domain.identity import AppId, Identity
 from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken

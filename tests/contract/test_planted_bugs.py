@@ -23,7 +23,8 @@ from adapters.sql.database import Database
 from adapters.sql.key_vault import SqlKeyVault
 from adapters.sql.session_store import SqlSessionStore, row_of
 from adapters.sql.tables import sessions as session_rows
-from application.ports import KeyVault, SessionStore
+from application.ports.key_vault import KeyVault
+from application.ports.session_store import SessionStore
 from contract import test_key_vault, test_session_ends, test_session_store
 from domain.session import EndReason, Session
 from domain.session_key import Reencrypted, SessionKey

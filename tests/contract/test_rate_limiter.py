@@ -13,7 +13,7 @@ import pytest
 from adapters.memory.rate_limiter import SWEPT, MemoryRateLimiter
 from adapters.redis.client import Client, create_client
 from adapters.redis.rate_limiter import RedisRateLimiter
-from application.ports import RateLimiter
+from application.ports.rate_limiter import RateLimiter
 from domain.errors import StoreUnavailable
 from domain.rate_limit import NONE, RateLimit
 from support.clock import Clock

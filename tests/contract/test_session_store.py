@@ -8,7 +8,7 @@ from datetime import UTC, timedelta
 
 import pytest
 
-from application.ports import SessionStore
+from application.ports.session_store import SessionStore
 from domain.device import device_label
 from domain.errors import Retry, SessionExpired, StoreUnavailable, TokenInvalid
 from domain.identity import Identity

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from adapters.sql.database import Database
-from application.ports import UserRepository
+from application.ports.user_repository import UserRepository
 from domain.errors import NotFound, RequestInvalid
 from domain.identity import AppId
 from domain.user import Profile, ProfileChange, UnionIdConflict

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from application.ports import UserRepository
+from application.ports.user_repository import UserRepository
 from domain.errors import NotFound
 from domain.user import PROFILE_LIMITS, Profile, ProfileChange
 from support.clock import Clock

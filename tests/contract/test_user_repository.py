@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from application.ports import UserRepository
+from application.ports.user_repository import UserRepository
 from domain.errors import NotFound
 from domain.identity import AppId, Identity
 from domain.user import Profile, ProfileChange

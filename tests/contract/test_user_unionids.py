@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from application.ports import UserRepository
+from application.ports.user_repository import UserRepository
 from domain.user import UnionIdConflict
 from support.clock import Clock
 from support.users import APP, OTHER_APP, accounts_of, conflicts_of, somebody, unique

@@ -21,7 +21,9 @@ from adapters.sql.database import Database
 from adapters.sql.key_vault import SqlKeyVault
 from adapters.sql.session_store import SqlSessionStore
 from adapters.sql.user_repository import SqlUserRepository
-from application.ports import KeyVault, SessionStore, UserRepository
+from application.ports.key_vault import KeyVault
+from application.ports.session_store import SessionStore
+from application.ports.user_repository import UserRepository
 from domain.session import Session
 
 

@@ -2,7 +2,7 @@
 
 import uuid
 
-from application.ports import UserRepository
+from application.ports.user_repository import UserRepository
 from domain.identity import AppId, Identity
 from domain.user import PhoneNumber, UnionIdConflict, User
 from support.clock import Clock

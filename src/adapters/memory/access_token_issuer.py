@@ -3,7 +3,7 @@
 import secrets
 from datetime import datetime, timedelta
 
-from application.ports import AccessTokenIssuer
+from application.ports.access_token_issuer import AccessTokenIssuer
 from domain.access_token import AccessToken
 from domain.identity import AppId
 

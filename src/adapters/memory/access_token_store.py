@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from application.ports import AccessTokenStore
+from application.ports.access_token_store import AccessTokenStore
 from domain.access_token import AccessTokenState
 from domain.identity import AppId
 

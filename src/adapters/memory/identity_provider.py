@@ -3,7 +3,7 @@
 import base64
 import secrets
 
-from application.ports import IdentityProvider
+from application.ports.identity_provider import IdentityProvider
 from domain.errors import CodeInvalid, CodeUsed
 from domain.identity import AppId, Identity, LoginCode
 from domain.session_key import SessionKey

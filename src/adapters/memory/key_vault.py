@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from application.ports import KeyVault
+from application.ports.key_vault import KeyVault
 from domain.errors import DataUndecryptable
 from domain.identity import Identity
 from domain.session import Session

@@ -4,7 +4,7 @@ import base64
 import secrets
 from datetime import UTC, datetime, timedelta
 
-from application.ports import Platform
+from application.ports.platform import Platform
 from domain.errors import CodeInvalid, DataUndecryptable, NotFound
 from domain.identity import AppId, Identity, PhoneCode
 from domain.session_key import EncryptKey, SessionKey

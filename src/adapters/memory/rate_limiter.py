@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from application.ports import Clock, RateLimiter
+from application.ports.clock import Clock
+from application.ports.rate_limiter import RateLimiter
 from domain.rate_limit import NONE, Allowance, RateLimit
 
 SWEPT = 1000

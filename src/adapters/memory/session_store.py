@@ -5,7 +5,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from adapters.memory.key_vault import MemoryKeyVault
-from application.ports import KeyVault, SessionStore
+from application.ports.key_vault import KeyVault
+from application.ports.session_store import SessionStore
 from domain.session import EndedSession, EndReason, Session, beyond_limit
 from domain.session_key import SessionKey
 

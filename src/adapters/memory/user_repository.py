@@ -4,7 +4,7 @@ import uuid
 from dataclasses import replace
 from datetime import datetime
 
-from application.ports import UserRepository
+from application.ports.user_repository import UserRepository
 from domain.errors import NotFound
 from domain.identity import Identity
 from domain.user import PhoneNumber, Profile, ProfileChange, UnionIdConflict, User, merge, was_merged

@@ -16,7 +16,7 @@ from adapters.redis.client import Client, map_redis_errors
 from adapters.redis.pipelines import Command, run
 from adapters.redis.times import micros, millis, second, time_of
 from adapters.redis.user_set import KEEP_UNTIL, set_of
-from application.ports import KeyVault
+from application.ports.key_vault import KeyVault
 from domain.errors import DataUndecryptable
 from domain.identity import Identity
 from domain.session import Session

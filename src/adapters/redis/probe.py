@@ -3,7 +3,7 @@
 from redis.asyncio import RedisCluster
 
 from adapters.redis.client import Client, map_redis_errors
-from application.ports import Probe
+from application.ports.probe import Probe
 
 
 class RedisProbe(Probe):

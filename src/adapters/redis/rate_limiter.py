@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from adapters.redis.client import Client, map_redis_errors
 from adapters.redis.times import MICROSECOND
-from application.ports import RateLimiter
+from application.ports.rate_limiter import RateLimiter
 from domain.rate_limit import Allowance, RateLimit
 
 TAKE = """

@@ -24,7 +24,7 @@ from adapters.redis.reader import Reader
 from adapters.redis.records import decode_ended, decode_session, encode_ended, encode_session
 from adapters.redis.times import millis, second, time_of
 from adapters.redis.user_set import KEEP_UNTIL, set_of
-from application.ports import SessionStore
+from application.ports.session_store import SessionStore
 from domain.session import EndedSession, EndReason, Session
 from domain.session_key import SessionKey
 

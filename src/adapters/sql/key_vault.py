@@ -10,7 +10,7 @@ from adapters.crypto.ciphers import FernetCipher, open_ring
 from adapters.sql.database import BATCH, Database
 from adapters.sql.tables import UtcDateTime, session_keys
 from adapters.sql.upsert import upsert
-from application.ports import KeyVault
+from application.ports.key_vault import KeyVault
 from domain.errors import DataUndecryptable
 from domain.identity import Identity
 from domain.session import Session

@@ -4,7 +4,7 @@ from sqlalchemy import Connection, select
 
 from adapters.sql.database import Database
 from adapters.sql.tables import users
-from application.ports import Probe
+from application.ports.probe import Probe
 
 
 class SqlProbe(Probe):

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Table, delete, insert, select, update
 from adapters.sql.database import BATCH, Database
 from adapters.sql.key_vault import SqlKeyVault
 from adapters.sql.tables import session_keys, sessions
-from application.ports import SessionStore
+from application.ports.session_store import SessionStore
 from domain.errors import StoreUnavailable
 from domain.identity import AppId, Identity
 from domain.session import Client, EndedSession, EndReason, Session, beyond_limit

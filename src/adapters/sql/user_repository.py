@@ -14,7 +14,7 @@ from adapters.sql.database import ConcurrentChange, Database
 from adapters.sql.tables import accounts, unionid_conflicts, users
 from adapters.sql.upsert import insert_new, upsert
 from adapters.sql.user_merge import lock, merge_rows, merged_into
-from application.ports import UserRepository
+from application.ports.user_repository import UserRepository
 from domain.errors import NotFound
 from domain.identity import AppId, Identity
 from domain.user import PROFILE_LIMITS, PhoneNumber, Profile, ProfileChange, UnionIdConflict, User, was_merged

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from adapters.wechat.api import WeChatApi, number_in, text_in
-from application.ports import AccessTokenIssuer
+from application.ports.access_token_issuer import AccessTokenIssuer
 from domain.access_token import AccessToken
 from domain.errors import AppUnknown
 from domain.identity import AppId

@@ -10,7 +10,7 @@ import msgspec
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from application.ports import Decryptor
+from application.ports.decryptor import Decryptor
 from domain.client_data import EncryptedData
 from domain.errors import DataUndecryptable
 from domain.session_key import SessionKey

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from adapters.wechat.api import WeChatApi, text_in
 from adapters.wechat.errors import meaning
-from application.ports import IdentityProvider
+from application.ports.identity_provider import IdentityProvider
 from domain.errors import AppUnknown, CodeInvalid
 from domain.identity import AppId, Identity, LoginCode
 from domain.session_key import SessionKey

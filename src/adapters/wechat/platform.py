@@ -15,7 +15,8 @@ from adapters.wechat.errcodes import AccessTokenRefused
 from adapters.wechat.errors import meaning
 from adapters.wechat.signing import Signer
 from application.access_tokens import AccessTokens
-from application.ports import Clock, Platform
+from application.ports.clock import Clock
+from application.ports.platform import Platform
 from domain.client_data import check_watermark
 from domain.errors import CodeInvalid, DataUndecryptable, IdentityProviderBadResponse, NotFound, WxLoginError
 from domain.identity import AppId, Identity, PhoneCode

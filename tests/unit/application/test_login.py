@@ -11,7 +11,9 @@ from adapters.memory.key_vault import MemoryKeyVault
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
 from application.login import LoggedIn, LoginRequest, LoginUseCase
-from application.ports import IdentityProvider, SessionStore, UserRepository
+from application.ports.identity_provider import IdentityProvider
+from application.ports.session_store import SessionStore
+from application.ports.user_repository import UserRepository
 from domain.errors import (
     AppMisconfigured,
     AppUnknown,

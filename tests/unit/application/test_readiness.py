@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from application.ports import Probe
+from application.ports.probe import Probe
 from application.readiness import Readiness
 from domain.errors import StoreUnavailable
 

@@ -16,7 +16,7 @@ from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
 from application.login import LoginRequest, LoginUseCase
-from application.ports import AccessTokenIssuer
+from application.ports.access_token_issuer import AccessTokenIssuer
 from application.sessions import Sessions
 from domain.access_token import AccessToken
 from domain.errors import IdentityProviderUnavailable, WxLoginError

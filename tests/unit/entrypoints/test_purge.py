@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from adapters.memory.session_store import MemorySessionStore
 from adapters.sql.schema import migrate
-from application.ports import SessionStore
+from application.ports.session_store import SessionStore
 from domain.identity import AppId, Identity
 from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey

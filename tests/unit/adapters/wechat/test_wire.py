@@ -14,7 +14,7 @@ import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from application.ports import IdentityProvider
+from application.ports.identity_provider import IdentityProvider
 from domain.errors import IdentityProviderBadResponse, IdentityProviderUnavailable
 from domain.identity import LoginCode
 from entrypoints.container import open_container

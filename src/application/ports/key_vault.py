@@ -1,0 +1,30 @@
+"""Store session_keys."""
+
+from abc import abstractmethod
+from datetime import datetime
+from typing import Protocol
+
+from domain.session import Session
+from domain.session_key import KeyRing, Reencrypted, SessionKey
+
+
+class KeyVault(Protocol):
+    """Stores session_keys, encrypted: of each user in each app the newest and the one before.
+
+    SessionStore.start stores the key of a login. Every method raises StoreUnavailable.
+    """
+
+    @abstractmethod
+    async def find(self, session: Session) -> KeyRing:
+        """Return the keys of the session's user in its app.
+
+        Raises DataUndecryptable if there is none, or its encryption key is no longer configured: a new login helps.
+        """
+
+    @abstractmethod
+    async def replace(self, session: Session, key: SessionKey, now: datetime) -> None:
+        """Make `key` the newest, retained at least until the session's maximum age. Idempotent for the same key."""
+
+    @abstractmethod
+    async def reencrypt(self) -> Reencrypted:
+        """Encrypt all stored keys with the newest encryption key. Idempotent, and safe while users log in."""

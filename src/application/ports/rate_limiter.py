@@ -1,0 +1,17 @@
+"""Limit rates."""
+
+from abc import abstractmethod
+from typing import Protocol
+
+from domain.rate_limit import Allowance, RateLimit
+
+
+class RateLimiter(Protocol):
+    """Counts requests against rate limits."""
+
+    @abstractmethod
+    async def take(self, limit: RateLimit, who: str) -> Allowance:
+        """Take one request from the quota of `who`, and return whether it is admitted. A refusal takes nothing.
+
+        Atomic: concurrent calls are never admitted beyond the limit. Raises StoreUnavailable.
+        """

@@ -1,0 +1,51 @@
+"""Store sessions."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from domain.session import EndedSession, EndReason, Session
+from domain.session_key import SessionKey
+
+
+class SessionStore(Protocol):
+    """Stores sessions. Every method raises StoreUnavailable.
+
+    An ended session stays ended: no method revives one, also when several run at the same time. A store may keep the
+    label of a device (`domain.device`) in place of its User-Agent.
+    """
+
+    @abstractmethod
+    async def start(self, session: Session, key: SessionKey, limit: int) -> int:
+        """Store a new session, and its session_key in the KeyVault. Return how many older sessions were ended.
+
+        If the user has more than `limit` live sessions now (0: no limit), the oldest end with reason REPLACED.
+        """
+
+    @abstractmethod
+    async def find(self, session_id: str) -> Session | EndedSession | None:
+        """Return the session, live or expired; an EndedSession if it was ended; None if unknown or not retained."""
+
+    @abstractmethod
+    async def touch(self, session: Session) -> None:
+        """Update `last_seen_at` and `idle_expires_at`. Does nothing if the session has ended."""
+
+    @abstractmethod
+    async def list_for_user(self, user_id: str) -> list[Session]:
+        """Return the user's sessions that were not ended, in no order. Some may have expired."""
+
+    @abstractmethod
+    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:
+        """End the sessions. Retains the reason until `EndedSession.retain_until`.
+
+        A session that has ended already keeps its first reason.
+        """
+
+    @abstractmethod
+    async def move(self, from_id: str, into_id: str) -> int:
+        """Give all sessions and session_keys of one user to another, and return how many sessions."""
+
+    @abstractmethod
+    async def purge(self, now: datetime) -> int:
+        """Delete sessions past their retention, and return how many; 0 in stores that expire them by themselves."""

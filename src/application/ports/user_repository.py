@@ -1,0 +1,49 @@
+"""Store users."""
+
+from abc import abstractmethod
+from datetime import datetime
+from typing import Protocol
+
+from domain.identity import Identity
+from domain.user import PhoneNumber, ProfileChange, UnionIdConflict, User
+
+
+class UserRepository(Protocol):
+    """Stores users and their accounts. Each method is one transaction, and raises StoreUnavailable."""
+
+    @abstractmethod
+    async def find_or_create(self, identity: Identity, now: datetime) -> tuple[User, bool]:
+        """Return the user of this identity, and whether it was created. `accounts` may be empty.
+
+        Concurrent calls agree: an (appid, openid) has one user, and accounts with the same unionid share one. A unionid
+        that arrives later is added to the user. If another user already has it, a conflict is recorded, neither user
+        changes, and the returned user is blocked when the other is, because both are the same person.
+        """
+
+    @abstractmethod
+    async def get(self, user_id: str) -> User:
+        """Return the user with all accounts; for a merged user, the user they were merged into. Raises NotFound."""
+
+    @abstractmethod
+    async def change_profile(self, user_id: str, change: ProfileChange, now: datetime) -> User:
+        """Change the profile, and return the user. Raises NotFound."""
+
+    @abstractmethod
+    async def bind_phone(self, user_id: str, phone: PhoneNumber, now: datetime) -> User:
+        """Set the phone number in place of any earlier one, and return the user. Raises NotFound."""
+
+    @abstractmethod
+    async def block(self, user_id: str, blocked_at: datetime | None) -> User:
+        """Block the user, or unblock them if `blocked_at` is None, and return the user. Raises NotFound."""
+
+    @abstractmethod
+    async def merge(self, from_id: str, into_id: str, discard: frozenset[str], now: datetime) -> User:
+        """Merge the first user into the second, and return the second. Idempotent.
+
+        Moves accounts and profile as `domain.user.merge` says, resolves the conflicts between the two, and keeps a
+        record of the first. Raises NotFound and RequestInvalid.
+        """
+
+    @abstractmethod
+    async def conflicts(self) -> list[UnionIdConflict]:
+        """Return the recorded unionid conflicts, which `wxlogin users merge` resolves."""
