@@ -11,7 +11,8 @@ from dependency_injector import containers, providers
 from adapters.crypto.ciphers import FernetCipher, SivCipher
 from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.redis.access_token_store import RedisAccessTokenStore
-from adapters.redis.client import Client, create_client
+from adapters.redis.client import create_client
+from adapters.redis.connections import Client
 from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.probe import RedisProbe
 from adapters.redis.rate_limiter import RedisRateLimiter

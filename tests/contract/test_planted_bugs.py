@@ -13,12 +13,11 @@ from redis.exceptions import RedisError
 from sqlalchemy import Connection, update
 
 from adapters.crypto.ciphers import FernetCipher, SivCipher
-from adapters.redis import pipelines
-from adapters.redis.client import Client, create_client
+from adapters.redis.client import create_client
+from adapters.redis.connections import Client, run
 from adapters.redis.key_vault import RedisKeyVault
-from adapters.redis.records import encode_session
+from adapters.redis.records import encode_session, millis, second
 from adapters.redis.session_store import RedisSessionStore, name_of
-from adapters.redis.times import millis, second
 from adapters.sql.database import Database
 from adapters.sql.key_vault import SqlKeyVault
 from adapters.sql.session_store import SqlSessionStore, row_of
@@ -74,7 +73,7 @@ class RevivingRedisStore(RedisSessionStore):
     async def touch(self, session: Session) -> None:
         """See SessionStore."""
         record = ("SET", name_of(session.id), encode_session(session), "PXAT", millis(session.retain_until))
-        await pipelines.run(self._redis, [record])
+        await run(self._redis, [record])
 
 
 class LeakyRedisStore(RedisSessionStore):
@@ -100,7 +99,7 @@ class OverwritingRedisVault(RedisKeyVault):
     async def reencrypt(self) -> Reencrypted:
         """See KeyVault."""
         names = [name async for name in self._redis.scan_iter("wx:u:*")]
-        found = await pipelines.run(self._redis, *([("ZRANGEBYSCORE", name, "-inf", "(0")] for name in names))
+        found = await run(self._redis, *([("ZRANGEBYSCORE", name, "-inf", "(0")] for name in names))
         for name, [members] in zip(names, found, strict=True):
             for member in members:
                 await self._redis.zrem(name, member)

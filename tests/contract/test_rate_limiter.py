@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from adapters.memory.rate_limiter import SWEPT, MemoryRateLimiter
-from adapters.redis.client import Client, create_client
+from adapters.redis.client import create_client
+from adapters.redis.connections import Client
 from adapters.redis.rate_limiter import RedisRateLimiter
 from application.ports.rate_limiter import RateLimiter
 from domain.errors import StoreUnavailable

@@ -13,9 +13,9 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from adapters.redis.client import Client, create_client
-from adapters.redis.pipelines import run
-from adapters.redis.pools import SentinelPool
+from adapters.redis.client import create_client
+from adapters.redis.connections import Client, run
+from adapters.redis.sentinel import SentinelPool
 from support.proxy import How, proxy
 from support.servers import unique_name, wait_until
 from support.topologies import Topology, is_in_cluster, quiet_garbage, redis_cluster

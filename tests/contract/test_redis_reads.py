@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import pytest
 from redis.exceptions import RedisError
 
-from adapters.redis.client import Client, create_client
-from adapters.redis.pools import ANSWER_SECONDS
+from adapters.redis.client import create_client
+from adapters.redis.connections import ANSWER_SECONDS, Client
 from adapters.redis.reader import Reader
 from support.proxy import How, Proxy, proxy
 from support.servers import redis_server, unique_name

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from adapters.redis.client import create_client
-from adapters.redis.user_set import set_of
+from adapters.redis.records import set_of
 from domain.session import EndedSession, EndReason, Session, SessionPolicy
 from support.clock import Clock
 from support.places import in_redis

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from adapters.redis.client import create_client
-from adapters.redis.user_set import set_of
+from adapters.redis.records import set_of
 from domain.errors import StoreUnavailable
 from domain.session import EndReason, Session, SessionPolicy
 from domain.session_key import SessionKey

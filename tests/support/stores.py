@@ -13,10 +13,11 @@ from adapters.crypto.ciphers import FernetCipher, SivCipher
 from adapters.memory.key_vault import MemoryKeyVault
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
-from adapters.redis.client import Client, create_client
+from adapters.redis.client import create_client
+from adapters.redis.connections import Client
 from adapters.redis.key_vault import RedisKeyVault
+from adapters.redis.records import set_of
 from adapters.redis.session_store import RedisSessionStore
-from adapters.redis.user_set import set_of
 from adapters.sql.database import Database
 from adapters.sql.key_vault import SqlKeyVault
 from adapters.sql.session_store import SqlSessionStore

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from adapters.crypto.access_token_format import decode_state, encode_state
 from adapters.crypto.ciphers import FernetCipher
-from adapters.redis.client import Client, map_redis_errors
+from adapters.redis.connections import Client, map_redis_errors
 from application.ports.access_token_store import AccessTokenStore
 from domain.access_token import AccessTokenState
 from domain.identity import AppId

@@ -1,15 +1,12 @@
-"""Redis clients with time limits."""
+"""Create Redis clients."""
 
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.exceptions import RedisError
 
 from adapters.redis.cluster import Cluster
-from adapters.redis.pools import SentinelPool, create_pool
+from adapters.redis.connections import Client, limits
+from adapters.redis.sentinel import SentinelPool
 from adapters.redis.urls import RedisUrl
-from domain.errors import StoreUnavailable
-
-Client = Redis | RedisCluster
-"""A client of one Redis, of the master that sentinels name, or of a cluster. It sends no command twice."""
 
 
 def create_client(url: str) -> Client:
@@ -19,19 +16,15 @@ def create_client(url: str) -> Client:
     """
     try:
         place = RedisUrl.of(url)
-        pool = SentinelPool(place.servers, place.master) if place.kind == "sentinel" else create_pool(place.servers[0])
-        pool.make_connection()  # type: ignore[no-untyped-call]  # raises for a wrong option
+        if place.kind == "sentinel":
+            return Redis.from_pool(_checked(SentinelPool(place.servers, place.master)))
+        pool = _checked(BlockingConnectionPool(**limits() | place.servers[0]))
         return Cluster(place.servers) if place.kind == "cluster" else Redis.from_pool(pool)
     except (TypeError, RedisError):
         raise ValueError("has an option that redis-py does not know, or not so") from None
 
 
-class map_redis_errors:  # noqa: N801  # read as a verb: with map_redis_errors()
-    """Map the exceptions of redis-py to StoreUnavailable. A class, because it is faster than a generator."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, (RedisError, OSError, TimeoutError)):
-            raise StoreUnavailable(f"Redis does not answer as it should ({type(error).__name__})") from error
+def _checked(pool: ConnectionPool) -> ConnectionPool:
+    """Return the pool. Raises TypeError or RedisError for a wrong option, which redis-py reads with a connection."""
+    pool.make_connection()  # type: ignore[no-untyped-call]
+    return pool

@@ -14,7 +14,7 @@ from redis.asyncio.connection import SSLConnection
 from redis.exceptions import ConnectionError as BrokenConnection
 from redis.exceptions import RedisClusterException
 
-from adapters.redis.pools import CONNECTIONS, NotSent, limits, send
+from adapters.redis.connections import CONNECTIONS, NotSent, limits, send
 from adapters.redis.urls import Options
 
 COMMANDS = 2 * CONNECTIONS

@@ -1,4 +1,4 @@
-"""session_keys in Redis, encrypted, in the set of their user: adapters/redis/user_set.py.
+"""session_keys in Redis, encrypted, in the set of their user: adapters/redis/records.py.
 
     k <account> <encrypted>                the current key of an account
     p <account> <replaced at> <encrypted>  the previous key, while it may be used
@@ -12,10 +12,8 @@ from datetime import datetime
 from functools import partial
 
 from adapters.crypto.ciphers import SivCipher, open_ring
-from adapters.redis.client import Client, map_redis_errors
-from adapters.redis.pipelines import Command, run
-from adapters.redis.times import micros, millis, second, time_of
-from adapters.redis.user_set import KEEP_UNTIL, set_of
+from adapters.redis.connections import Client, Command, map_redis_errors, run
+from adapters.redis.records import KEEP_UNTIL, micros, millis, second, set_of, time_of
 from application.ports.key_vault import KeyVault
 from domain.errors import DataUndecryptable
 from domain.identity import Identity

@@ -2,7 +2,7 @@
 
 from redis.asyncio import RedisCluster
 
-from adapters.redis.client import Client, map_redis_errors
+from adapters.redis.connections import Client, map_redis_errors
 from application.ports.probe import Probe
 
 

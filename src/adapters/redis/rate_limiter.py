@@ -5,8 +5,8 @@ wxlogin:limit:<name>:<quota>/<seconds>:<who>   when it is restored, in microseco
 
 from datetime import timedelta
 
-from adapters.redis.client import Client, map_redis_errors
-from adapters.redis.times import MICROSECOND
+from adapters.redis.connections import Client, map_redis_errors
+from adapters.redis.records import MICROSECOND
 from application.ports.rate_limiter import RateLimiter
 from domain.rate_limit import Allowance, RateLimit
 

@@ -7,8 +7,7 @@ from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import ConnectionError as BrokenConnection
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from adapters.redis.client import Client
-from adapters.redis.pipelines import run
+from adapters.redis.connections import Client, run
 
 KEYS = 100
 """The maximum number of keys of one MGET, because Redis serves no other client while it runs."""

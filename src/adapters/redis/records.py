@@ -1,10 +1,15 @@
-"""The records of sessions in Redis: MessagePack arrays, each with the version of its layout in front.
+"""The layout of sessions and session_keys in Redis: names of keys, scores, times, and records.
 
-A new layout is a new struct with the next version. The ones before stay readable for as long as sessions live, so that
-an upgrade logs no one out.
+    wx:u:<user id>  a sorted set: the sessions that were not ended, each with the second in which it expires unused
+                    and the session_keys, each with minus the second in which its retention ends
+
+So members that are over have scores between minus now and now. The set lives as long as the longest session.
+
+Records are MessagePack arrays, each with the version of its layout in front. A new layout is a new struct with the next
+version. The ones before stay readable for as long as sessions live, so that an upgrade logs no one out.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import msgspec
@@ -16,8 +21,44 @@ from domain.session import Client, EndedSession, EndReason, Session
 
 T = TypeVar("T")
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+KEEP_UNTIL = """
+local function keep_until(set, millis)
+    local left, time = redis.call('PTTL', set), redis.call('TIME')
+    if left < 0 or left < millis - time[1] * 1000 - time[2] / 1000 then redis.call('PEXPIREAT', set, millis) end
+end
+"""
+"""A function for scripts: sets the expiry of a set, in milliseconds since 1970, unless it is later already."""
+
 ARRAYS = range(0x90, 0xA0)
 """The first byte of a MessagePack array of up to 15 elements."""
+
+
+def set_of(user_id: str) -> str:
+    """Return the name of a user's set."""
+    return f"wx:u:{user_id}"
+
+
+def micros(time: datetime) -> int:
+    """Return microseconds since 1970."""
+    return (time - EPOCH) // MICROSECOND
+
+
+def millis(time: datetime) -> int:
+    """Return milliseconds since 1970, as Redis expires keys."""
+    return micros(time) // 1000
+
+
+def second(time: datetime) -> int:
+    """Return whole seconds since 1970: as a score they take half the memory of milliseconds."""
+    return micros(time) // 1_000_000
+
+
+def time_of(micros: int) -> datetime:
+    """Return the time of so many microseconds since 1970."""
+    return EPOCH + timedelta(microseconds=micros)
 
 
 class SessionRecord(msgspec.Struct, frozen=True, array_like=True, tag=1):

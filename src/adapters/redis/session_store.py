@@ -2,7 +2,7 @@
 
     wx:s:<session id>  the record, until its retention ends
     wx:e:<session id>  the reason why it was ended, until its retention ends
-    wx:u:<user id>     the user's sessions and session_keys: adapters/redis/user_set.py
+    wx:u:<user id>     the user's sessions and session_keys: adapters/redis/records.py
 
 A session's member of the set has three parts: when it was created and when it expires, in milliseconds since 1970, six
 bytes each, and its id. So members sort by age.
@@ -17,13 +17,20 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from adapters.redis.client import Client, map_redis_errors
+from adapters.redis.connections import Client, Command, map_redis_errors, run
 from adapters.redis.key_vault import RedisKeyVault
-from adapters.redis.pipelines import Command, run
 from adapters.redis.reader import Reader
-from adapters.redis.records import decode_ended, decode_session, encode_ended, encode_session
-from adapters.redis.times import millis, second, time_of
-from adapters.redis.user_set import KEEP_UNTIL, set_of
+from adapters.redis.records import (
+    KEEP_UNTIL,
+    decode_ended,
+    decode_session,
+    encode_ended,
+    encode_session,
+    millis,
+    second,
+    set_of,
+    time_of,
+)
 from application.ports.session_store import SessionStore
 from domain.session import EndedSession, EndReason, Session
 from domain.session_key import SessionKey
