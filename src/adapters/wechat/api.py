@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -15,7 +16,7 @@ import httpx2
 import msgspec
 
 from adapters.wechat.errcodes import ERRCODES
-from adapters.wechat.errors import error_of
+from adapters.wechat.errors import Meanings, error_of
 from adapters.wechat.signing import Signer
 from domain.errors import IdentityProviderBadResponse, IdentityProviderUnavailable, WxLoginError
 
@@ -35,6 +36,11 @@ The outcome is WeChat's errcode, 0 for success; without a known errcode, the `co
 """
 
 
+Params = Mapping[str, str]
+Answer = dict[str, Any]
+NONE: Meanings = MappingProxyType({})
+
+
 class Reply(NamedTuple):
     """A response of WeChat: its HTTP status, headers and whole body."""
 
@@ -46,7 +52,8 @@ class Reply(NamedTuple):
 class WeChatApi:
     """WeChat's server API at `base_url`, where every call ends within `timeout` seconds.
 
-    Every method returns the JSON object of the response. Raises IdentityProviderUnavailable,
+    Every method returns the JSON object of the response. An errcode in `meanings` means that error in this call.
+    Raises IdentityProviderUnavailable,
     IdentityProviderBadResponse, and the error that the response's errcode means.
     """
 
@@ -58,28 +65,30 @@ class WeChatApi:
         self._timeout = timeout
         self._observe = observe
 
-    async def get(self, path: str, params: Mapping[str, str]) -> dict[str, Any]:
+    async def get(self, path: str, params: Params, meanings: Meanings = NONE) -> Answer:
         """Send a GET request, with all parameters in the query."""
         with self._observed(path):
-            return _understand((await self._exchange("GET", self._url(path, params), HEADERS)).body)
+            reply = await self._exchange("GET", self._url(path, params), HEADERS)
+            return _understand(reply.body, meanings)
 
-    async def post(self, path: str, params: Mapping[str, str], body: Mapping[str, Any]) -> dict[str, Any]:
+    async def post(self, path: str, params: Params, body: Mapping[str, Any], meanings: Meanings = NONE) -> Answer:
         """Send a POST request with a JSON object; without a body if it is empty, because WeChat signs over the body."""
         content = msgspec.json.encode(body) if body else b""
         with self._observed(path):
-            return _understand((await self._send(path, params, content, {})).body)
+            reply = await self._send(path, params, content, {})
+            return _understand(reply.body, meanings)
 
     async def post_signed(
-        self, path: str, params: Mapping[str, str], body: Mapping[str, Any], signer: Signer
-    ) -> dict[str, Any]:
+        self, path: str, params: Params, body: Mapping[str, Any], signer: Signer, meanings: Meanings = NONE
+    ) -> Answer:
         """Send a POST request with an encrypted and signed object. Responses other than refusals are signed, too."""
         content, headers = signer.seal(path, body)
         with self._observed(path):
             reply = await self._send(path, params, content, headers)
             if "wechatmp-signature" not in reply.headers:
-                _understand(reply.body)  # a request that WeChat refuses is answered in the clear
+                _understand(reply.body, meanings)  # a request that WeChat refuses is answered in the clear
                 raise IdentityProviderBadResponse("WeChat's answer is not signed")
-            return _understand(signer.open(path, reply.headers, reply.body))
+            return _understand(signer.open(path, reply.headers, reply.body), meanings)
 
     @contextmanager
     def _observed(self, path: str) -> Iterator[None]:
@@ -92,11 +101,11 @@ class WeChatApi:
             raise
         self._observe(path, "0", time.perf_counter() - began)
 
-    async def _send(self, path: str, params: Mapping[str, str], content: bytes, headers: Mapping[str, str]) -> Reply:
+    async def _send(self, path: str, params: Params, content: bytes, headers: Mapping[str, str]) -> Reply:
         headers = {**HEADERS, "content-type": "application/json", **headers}
         return await self._exchange("POST", self._url(path, params), headers, content)
 
-    def _url(self, path: str, params: Mapping[str, str]) -> str:
+    def _url(self, path: str, params: Params) -> str:
         return f"{self._base_url}{path}?{urlencode(params)}"
 
     async def _exchange(self, method: str, url: str, headers: Mapping[str, str], content: bytes = b"") -> Reply:
@@ -138,7 +147,7 @@ async def _read(response: httpx2.Response) -> Reply:
         await response.aclose()
 
 
-def _understand(body: bytes) -> dict[str, Any]:
+def _understand(body: bytes, meanings: Meanings) -> Answer:
     try:
         answer = msgspec.json.decode(body)
     except (ValueError, RecursionError):
@@ -146,7 +155,7 @@ def _understand(body: bytes) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise IdentityProviderBadResponse("WeChat's answer is not a JSON object")
     if errcode := _errcode_in(answer):
-        raise error_of(errcode, str(answer.get("errmsg", "")))
+        raise error_of(errcode, str(answer.get("errmsg", "")), meanings)
     return answer
 
 

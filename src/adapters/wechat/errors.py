@@ -1,8 +1,8 @@
 """Map errcodes of WeChat's responses to errors of the domain."""
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from adapters.wechat.errcodes import ERRCODES
 from domain.errors import IdentityProviderUnavailable, WxLoginError
@@ -14,10 +14,17 @@ ADDRESS = re.compile(r"invalid ip ([0-9a-f.:]+)")
 """The address of this server in the errmsg of 40164."""
 
 
-def error_of(number: int, errmsg: str = "") -> WxLoginError:
+Meanings = Mapping[int, tuple[type[WxLoginError], str]]
+"""Errcodes that mean something else in one call than in all others: the error and its text, by errcode."""
+
+
+def error_of(number: int, errmsg: str = "", meanings: Meanings = MappingProxyType({})) -> WxLoginError:
     """Return the error for an errcode. An unknown one is IdentityProviderUnavailable."""
     found = RID.search(errmsg)
     rid = found and (found[1] or found[2])
+    if number in meanings:
+        error, detail = meanings[number]
+        return error(detail, errcode=number, rid=rid)
     known = ERRCODES.get(number)
     if known is None:
         return IdentityProviderUnavailable(
@@ -26,15 +33,3 @@ def error_of(number: int, errmsg: str = "") -> WxLoginError:
     address = ADDRESS.search(errmsg)
     where = f" ({address[1]})" if address else ""
     return known.error(f"{known.meaning}{where}. {known.mend}", errcode=number, rid=rid)
-
-
-@contextmanager
-def meaning(here: Mapping[int, tuple[type[WxLoginError], str]]) -> Iterator[None]:
-    """In one call an errcode may mean something else than in all others: by number, the error it is and its text."""
-    try:
-        yield
-    except WxLoginError as error:
-        if error.errcode is None or error.errcode not in here:
-            raise
-        kind, detail = here[error.errcode]
-        raise kind(detail, errcode=error.errcode, rid=error.rid) from None

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from adapters.wechat.api import WeChatApi, text_in
-from adapters.wechat.errors import meaning
+from adapters.wechat.errors import Meanings
 from application.ports.identity_provider import IdentityProvider
 from domain.errors import AppUnknown, CodeInvalid
 from domain.identity import AppId, Identity, LoginCode
@@ -16,7 +16,7 @@ from domain.session_key import SessionKey
 PHONE_CODE = re.compile(r"[0-9a-f]{64}")
 """As in WeChat's documentation; a login code has 32 letters and digits."""
 
-PHONE_CODE_SENT = {
+PHONE_CODE_SENT: Meanings = {
     40029: (
         CodeInvalid,
         "This looks like a code of the phone button; send it to PUT /v1/me/phone, and a wx.login() code here",
@@ -41,8 +41,8 @@ class WeChatIdentityProvider(IdentityProvider):
             "js_code": code.value,
             "grant_type": "authorization_code",
         }
-        with meaning(PHONE_CODE_SENT if PHONE_CODE.fullmatch(code.value) else {}):
-            answer = await self._api.get("/sns/jscode2session", params)
+        meanings = PHONE_CODE_SENT if PHONE_CODE.fullmatch(code.value) else {}
+        answer = await self._api.get("/sns/jscode2session", params, meanings)
         unionid = text_in(answer, "unionid", r"[!-~]{1,128}") if answer.get("unionid") else None
         identity = Identity(appid, text_in(answer, "openid", r"[!-~]{1,128}"), unionid)
         return identity, SessionKey(text_in(answer, "session_key", r"[!-~]{1,512}"))

@@ -10,26 +10,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from adapters.wechat.api import WeChatApi, number_in, text_in
+from adapters.wechat.api import NONE, Answer, Params, WeChatApi, number_in, text_in
 from adapters.wechat.errcodes import AccessTokenRefused
-from adapters.wechat.errors import meaning
+from adapters.wechat.errors import Meanings
 from adapters.wechat.signing import Signer
 from application.access_tokens import AccessTokens
 from application.ports.clock import Clock
 from application.ports.platform import Platform
 from domain.client_data import check_watermark
-from domain.errors import CodeInvalid, DataUndecryptable, IdentityProviderBadResponse, NotFound, WxLoginError
+from domain.errors import CodeInvalid, DataUndecryptable, IdentityProviderBadResponse, NotFound
 from domain.identity import AppId, Identity, PhoneCode
 from domain.session_key import EncryptKey, SessionKey
 from domain.user import Payment, PhoneNumber
 
-Answer = dict[str, Any]
-Params = Mapping[str, str]
 Call = Callable[[dict[str, str]], Awaitable[Answer]]
 """A call to WeChat, given the access token."""
-
-Meanings = Mapping[int, tuple[type[WxLoginError], str]]
-NONE: Meanings = {}
 
 LOGIN_CODE_LENGTH = 32
 """The length of a phone-button code, which distinguishes it from a login code."""
@@ -119,26 +114,24 @@ class WeChatPlatform(Platform):
         return text_in(answer, "unionid", r"[!-~]{1,128}")
 
     async def _get(self, appid: AppId, path: str, params: Params, meanings: Meanings = NONE) -> Answer:
-        return await self._with_token(appid, lambda token: self.api.get(path, {**token, **params}), meanings)
+        return await self._with_token(appid, lambda token: self.api.get(path, {**token, **params}, meanings))
 
     async def _post(self, appid: AppId, path: str, params: Params, body: Params, meanings: Meanings = NONE) -> Answer:
         if signer := self.signers.get(appid):
             sealed = {**params, **body}
             return await self._with_token(
-                appid, lambda token: self.api.post_signed(path, token, sealed, signer), meanings
+                appid, lambda token: self.api.post_signed(path, token, sealed, signer, meanings)
             )
-        return await self._with_token(appid, lambda token: self.api.post(path, {**token, **params}, body), meanings)
+        return await self._with_token(appid, lambda token: self.api.post(path, {**token, **params}, body, meanings))
 
-    async def _with_token(self, appid: AppId, call: Call, meanings: Meanings) -> Answer:
+    async def _with_token(self, appid: AppId, call: Call) -> Answer:
         """Return the response of `call`; if WeChat refuses the token, call again once with a new one."""
         token = await self.tokens.get(appid)
         try:
-            with meaning(meanings):
-                return await call({"access_token": token.value})
+            return await call({"access_token": token.value})
         except AccessTokenRefused:
             token = await self.tokens.renew(appid, token)
-        with meaning(meanings):
-            return await call({"access_token": token.value})
+        return await call({"access_token": token.value})
 
 
 def _signed(identity: Identity, key: SessionKey) -> dict[str, str]:

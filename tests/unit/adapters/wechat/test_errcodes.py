@@ -3,7 +3,7 @@
 import pytest
 
 from adapters.wechat.errcodes import ERRCODES, AccessTokenRefused, ErrCode
-from adapters.wechat.errors import error_of, meaning
+from adapters.wechat.errors import Meanings, error_of
 from domain.errors import (
     AppMisconfigured,
     CodeInvalid,
@@ -102,12 +102,9 @@ def test_the_address_for_the_whitelist_is_named() -> None:
 
 def test_an_errcode_may_mean_something_else_in_one_call() -> None:
     """Where a call gives an errcode a meaning of its own, that is the error, with WeChat's own words; others stay."""
-    here = {40013: (CodeInvalid, "the code of another app")}
-    with pytest.raises(CodeInvalid, match="the code of another app") as meant, meaning(here):
-        raise error_of(40013, "invalid appid rid: 6374a1b2-0c3d4e5f-12ab34cd")
-    with pytest.raises(AppMisconfigured), meaning(here):
-        raise error_of(40125)
-    with pytest.raises(IdentityProviderUnavailable), meaning(here):
-        raise IdentityProviderUnavailable
+    here: Meanings = {40013: (CodeInvalid, "the code of another app")}
+    meant = error_of(40013, "invalid appid rid: 6374a1b2-0c3d4e5f-12ab34cd", here)
 
-    assert (meant.value.errcode, meant.value.rid) == (40013, "6374a1b2-0c3d4e5f-12ab34cd")
+    assert (type(meant), meant.detail) == (CodeInvalid, "the code of another app")
+    assert (meant.errcode, meant.rid) == (40013, "6374a1b2-0c3d4e5f-12ab34cd")
+    assert type(error_of(40125, "", here)) is AppMisconfigured
