@@ -8,8 +8,8 @@ from application.ports.clock import Clock
 from application.ports.identity_provider import IdentityProvider
 from application.ports.session_store import SessionStore
 from application.ports.user_repository import UserRepository
-from domain.errors import StoreUnavailable, code_may_be_spent
-from domain.identity import AppId, LoginCode, choose_app
+from domain.errors import StoreUnavailable, UserBlocked
+from domain.identity import AppId, LoginCode, choose_app, code_may_be_spent
 from domain.session import (
     TOKEN,
     UNKNOWN_CLIENT,
@@ -87,7 +87,8 @@ class LoginUseCase:
         identity, session_key = await self._identities.exchange(code, appid)
         now = self._clock()
         user, is_new = await self._users.find_or_create(identity, now)
-        user.require_admitted()
+        if user.blocked_at:
+            raise UserBlocked(user_id=user.id)
         token = SessionToken.generate()
         known = replace(identity, unionid=identity.unionid or user.unionid)
         session = Session.start(token, user.id, known, client, self._policy, now)

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from application.ports.identity_provider import IdentityProvider
 from application.ports.rate_limiter import RateLimiter
-from domain.errors import RateLimited, code_may_be_spent
-from domain.identity import AppId, Identity, LoginCode
+from domain.errors import RateLimited
+from domain.identity import AppId, Identity, LoginCode, code_may_be_spent
 from domain.rate_limit import Allowance, RateLimit
 from domain.session_key import SessionKey
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 from application.ports.clock import Clock
 from application.ports.platform import Platform
 from application.ports.user_repository import UserRepository
-from domain.errors import code_may_be_spent
-from domain.identity import PhoneCode
+from domain.errors import UserBlocked
+from domain.identity import PhoneCode, code_may_be_spent
 from domain.session import Session
 from domain.user import Payment, ProfileChange, User
 
@@ -47,5 +47,6 @@ class Users:
         """
         unionid = await self._platform.unionid_of(session.identity, payment)
         user, _ = await self._users.find_or_create(replace(session.identity, unionid=unionid), self._clock())
-        user.require_admitted()
+        if user.blocked_at:
+            raise UserBlocked(user_id=user.id)
         return await self._users.get(session.user_id)

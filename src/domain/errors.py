@@ -29,7 +29,6 @@ The text never contains a secret, a token, a code or a session_key.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from enum import StrEnum
 from typing import ClassVar
@@ -225,20 +224,10 @@ class RateLimited(WxLoginError):
 class Unavailable(WxLoginError):
     """A dependency does not work at the moment.
 
-    The same request may succeed later. A request that sent a code needs a new code: see `code_may_be_spent`.
+    The same request may succeed later. A request that sent a code needs a new code: see `domain.identity`.
     """
 
     retry = Retry.LATER
-
-
-@contextmanager
-def code_may_be_spent() -> Iterator[None]:
-    """Set `retry` of Unavailable to NEW_CODE, because WeChat may have accepted the code before the failure."""
-    try:
-        yield
-    except Unavailable as error:
-        error.retry = Retry.NEW_CODE
-        raise
 
 
 class IdentityProviderUnavailable(Unavailable):

@@ -1,10 +1,12 @@
 """Apps, login codes, and the identities that WeChat gives."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from domain.errors import AppUnknown, CodeMissing, RequestInvalid
+from domain.errors import AppUnknown, CodeMissing, RequestInvalid, Retry, Unavailable
 
 APPID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 CODE = re.compile(r"[!-~]{1,512}")
@@ -54,6 +56,16 @@ class PhoneCode(_Code):
 
     __slots__ = ()
     giver = "the phone button"
+
+
+@contextmanager
+def code_may_be_spent() -> Iterator[None]:
+    """Set `retry` of Unavailable to NEW_CODE, because WeChat may have accepted the code before the failure."""
+    try:
+        yield
+    except Unavailable as error:
+        error.retry = Retry.NEW_CODE
+        raise
 
 
 @dataclass(frozen=True, slots=True)

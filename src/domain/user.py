@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
 
-from domain.errors import RequestInvalid, UserBlocked
+from domain.errors import RequestInvalid
 from domain.identity import Identity
 
 
@@ -96,11 +96,6 @@ class User:
     def as_blocked_as(self, other: "User | None") -> Self:
         """Return this user, blocked if `other` is. Both are the same person: they share a unionid."""
         return replace(self, blocked_at=self.blocked_at or other.blocked_at) if other else self
-
-    def require_admitted(self) -> None:
-        """Raise UserBlocked if the user is blocked."""
-        if self.blocked_at:
-            raise UserBlocked(user_id=self.id)
 
 
 MERGED_FIELDS = (*PROFILE_LIMITS, "phone", "unionid")

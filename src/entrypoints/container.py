@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 import httpx2
 from cryptography.fernet import MultiFernet
@@ -25,13 +26,12 @@ from adapters.sql.schema import is_migrated, migrate
 from adapters.sql.session_store import SqlSessionStore
 from adapters.sql.user_repository import SqlUserRepository
 from adapters.wechat.access_token_issuer import WeChatAccessTokenIssuer
-from adapters.wechat.api import WeChatApi
+from adapters.wechat.api import WeChatApi, create_transport
 from adapters.wechat.decryptor import WeChatDecryptor
 from adapters.wechat.errcodes import ERRCODES, ErrCode
 from adapters.wechat.identity_provider import WeChatIdentityProvider
 from adapters.wechat.platform import WeChatPlatform
 from adapters.wechat.signing import Signer, SigningKeys
-from adapters.wechat.transport import create_transport
 from application.access_tokens import AccessTokens
 from application.block import BlockUsers
 from application.client_data import ClientData
@@ -57,9 +57,8 @@ RedisClient = Client
 """A client of a Redis, or of a cluster."""
 
 
-def utc_now() -> datetime:
-    """Return the current time."""
-    return datetime.now(UTC)
+utc_now: Clock = partial(datetime.now, UTC)
+"""The clock of the system."""
 
 
 def session_store_kind(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""Wrappers of use cases and ports that count their outcomes in metrics."""
+"""Wrappers of use cases and ports that count their outcomes in metrics, and log logins."""
 
 from collections.abc import Collection
 from contextlib import suppress
@@ -13,6 +13,7 @@ from domain.errors import AppUnknown, WxLoginError
 from domain.identity import AppId, choose_app
 from domain.rate_limit import Allowance, RateLimit
 from domain.session import UNKNOWN_CLIENT, Client, EndReason, Session
+from entrypoints.log import log
 from entrypoints.metrics import NO_APP, OK, Metrics
 from entrypoints.problems import DEFECT
 
@@ -23,7 +24,7 @@ def code_of(error: Exception) -> str:
 
 
 class InstrumentedLogin:
-    """LoginUseCase with counts by app and outcome. Its errors carry the appid."""
+    """LoginUseCase with counts by app and outcome, and a line in the log. Its errors carry the appid."""
 
     def __init__(self, login: LoginUseCase, metrics: Metrics, apps: frozenset[AppId]) -> None:
         self._login = login
@@ -42,7 +43,16 @@ class InstrumentedLogin:
             if isinstance(error, WxLoginError):
                 error.appid = app
             raise
-        self._metrics.logged_in(login.session.identity.appid.value, is_new=login.is_new, replaced=login.replaced)
+        session, appid = login.session, login.session.identity.appid.value
+        self._metrics.logged_in(appid, is_new=login.is_new, replaced=login.replaced)
+        log.info(
+            "login",
+            appid=appid,
+            user_id=session.user_id,
+            session_id=session.id,
+            ip=session.client.ip,
+            is_new=login.is_new,
+        )
         return login
 
     def _app(self, request: LoginRequest, hinted_appid: str | None) -> str | None:

@@ -9,7 +9,7 @@ from domain.errors import RequestInvalid, WxLoginError
 from domain.session import EndReason
 from entrypoints.answers import LoginAnswer
 from entrypoints.container import Container
-from entrypoints.log import log, log_error, log_failed_login, log_login
+from entrypoints.log import log, log_error, log_failed_login
 from entrypoints.problems import Problem
 
 Body = dict[str, Any]
@@ -31,7 +31,6 @@ class Jobs:
         except WxLoginError as error:
             log_failed_login(error, "wxlogin.login")
             return _body(Problem.of(error))
-        log_login(logged_in)
         return _body(LoginAnswer.of(logged_in))
 
     async def end_all_sessions(self, user_id: object, reason: object) -> Body:

@@ -5,7 +5,6 @@ import sys
 
 import structlog
 
-from application.login import LoggedIn
 from domain.errors import RateLimited, WxLoginError
 from domain.session import Session
 from entrypoints.problems import outcome_of
@@ -52,11 +51,6 @@ def configure_logging(settings: Settings) -> None:
 def log_session(event: str, session: Session, **known: object) -> None:
     """Log an event of a session."""
     log.info(event, appid=session.identity.appid.value, user_id=session.user_id, session_id=session.id, **known)
-
-
-def log_login(login: LoggedIn) -> None:
-    """Log a login."""
-    log_session("login", login.session, ip=login.session.client.ip, is_new=login.is_new)
 
 
 def log_error(error: WxLoginError, where: str, *, event: str | None = None, ip: str | None = None) -> None:

@@ -1,8 +1,6 @@
 """The mapping of errors to HTTP statuses and exit statuses, and their body."""
 
-from datetime import timedelta
 from enum import IntEnum
-from math import ceil
 from typing import NamedTuple
 
 import msgspec
@@ -31,7 +29,6 @@ from domain.errors import (
     WatermarkMismatch,
     WxLoginError,
 )
-from domain.rate_limit import Allowance
 
 
 class Exit(IntEnum):
@@ -130,37 +127,3 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 
 DEFECT = Problem("about:blank", "Internal Server Error", 500, "A defect of wxlogin", "internal_error", Retry.NEVER)
 """What is told of an error that nobody foresaw."""
-
-NO_STORE = {"cache-control": "no-store"}
-
-
-def headers_of(error: WxLoginError) -> dict[str, str]:
-    """Return the headers of a problem response: RFC 6750 section 3, RFC 9110 section 10.2.3."""
-    headers = dict(NO_STORE)
-    if outcome_of(error).http == 401:
-        reason = "" if isinstance(error, TokenMissing) else f' error="invalid_token", error_description="{error.code}"'
-        headers["www-authenticate"] = f"Bearer{reason}"
-    if error.retry is Retry.LATER:
-        headers["retry-after"] = _seconds(error.retry_after)
-    if isinstance(error, RateLimited):
-        headers |= rate_limit_headers(error.allowance)
-    return headers
-
-
-def rate_limit_headers(allowance: Allowance | None) -> dict[str, str]:
-    """Return the RateLimit headers: draft-ietf-httpapi-ratelimit-headers-11, sections 3 and 4.
-
-    The quota is restored evenly, so no window ends. `t` is there only if nothing is left: the seconds until the next.
-    """
-    if allowance is None:
-        return {}
-    limit = allowance.limit
-    until = "" if allowance.remaining else f";t={_seconds(allowance.wait)}"
-    return {
-        "ratelimit-policy": f'"{limit.name}";q={limit.quota};w={_seconds(limit.window)}',
-        "ratelimit": f'"{limit.name}";r={allowance.remaining}{until}',
-    }
-
-
-def _seconds(time: timedelta) -> str:
-    return str(max(ceil(time.total_seconds()), 1))

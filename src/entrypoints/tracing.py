@@ -15,8 +15,7 @@ from dependency_injector import providers
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from entrypoints.container import Container
-from entrypoints.http.errors import route_of
-from entrypoints.http.raw import header_of
+from entrypoints.http.dependencies import header_of, route_of
 from entrypoints.log import log
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")

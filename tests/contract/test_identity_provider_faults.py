@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import httpx2
 import pytest
 
-from adapters.wechat.api import WeChatApi
+from adapters.wechat.api import WeChatApi, create_transport
 from adapters.wechat.identity_provider import WeChatIdentityProvider
-from adapters.wechat.transport import create_transport
 from application.ports.identity_provider import IdentityProvider
 from domain.errors import IdentityProviderBadResponse, IdentityProviderUnavailable, WxLoginError
 from domain.identity import AppId, Identity, LoginCode

@@ -11,8 +11,6 @@ def login(code: str, appid: str | None) -> None:
     from application.login import LoginRequest
     from entrypoints.answers import LoginAnswer
     from entrypoints.cli.running import run, show
-    from entrypoints.log import log_login
 
-    logged_in = run(lambda container: container.login()(LoginRequest(code, appid)))
-    log_login(logged_in)
+    logged_in = run(lambda container: container.instrumented_login()(LoginRequest(code, appid)))
     show(LoginAnswer.of(logged_in))

@@ -3,34 +3,27 @@
 It is plain ASGI in front of the framework, because every request of every backend passes here.
 """
 
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from domain.errors import WxLoginError
 from domain.session import Session
-from entrypoints.http.caller import token_of
 from entrypoints.http.contract import PROBLEM_JSON
-from entrypoints.http.raw import RawHeaders, RawResponse
-from entrypoints.http.request_ids import request_id_of
+from entrypoints.http.dependencies import service_of, token_of
+from entrypoints.http.errors import headers_of
+from entrypoints.http.middleware import request_id_of
+from entrypoints.http.raw import NO_STORE, RawHeaders, RawResponse
 from entrypoints.instrumented import InstrumentedSessions
 from entrypoints.log import log, log_error
-from entrypoints.problems import DEFECT, NO_STORE, Problem, headers_of, outcome_of
+from entrypoints.problems import DEFECT, Problem, outcome_of
 
 PATHS = ("/auth", "/auth/")
 
 
-def forward_auth(app: ASGIApp) -> ASGIApp:
-    """Return `app`, with /auth answered before its router and middleware see the request."""
-
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] in PATHS:
-            sessions: InstrumentedSessions = scope["litestar_app"].state.sessions
-            answer = await check(scope["headers"], sessions)
-            await answer.send(send)
-        else:
-            await app(scope, receive, send)
-
-    return application
+async def forward_auth(scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer /auth."""
+    answer = await check(scope["headers"], service_of(scope["litestar_app"].state).sessions)
+    await answer.send(send)
 
 
 async def check(headers: RawHeaders, sessions: InstrumentedSessions) -> RawResponse:

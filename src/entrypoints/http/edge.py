@@ -5,7 +5,7 @@ the body, and closes connections when the process is about to stop.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -77,6 +77,15 @@ def bounded(app: ASGIApp, refuse: Refuse, lifecycle: Lifecycle) -> ASGIApp:
                 await _discard(scope, receive)
             return
         await app(scope, receive, send)
+
+    return application
+
+
+def by_path(apps: Mapping[str, ASGIApp], otherwise: ASGIApp) -> ASGIApp:
+    """Return the app of each path. All paths that are not named go to `otherwise`."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await apps.get(scope["path"], otherwise)(scope, receive, send)
 
     return application
 

@@ -1,6 +1,5 @@
 """Map errors to HTTP responses."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -8,11 +7,12 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
-from domain.errors import NotFound, RequestInvalid, WxLoginError
-from entrypoints.http.caller import client_of
+from domain.errors import NotFound, RateLimited, RequestInvalid, Retry, TokenMissing, WxLoginError
 from entrypoints.http.contract import PROBLEM_JSON
+from entrypoints.http.dependencies import client_of, rate_limit_headers, route_of, seconds
+from entrypoints.http.raw import NO_STORE
 from entrypoints.log import log, log_error, log_failed_login
-from entrypoints.problems import DEFECT, NO_STORE, Problem, headers_of
+from entrypoints.problems import DEFECT, Problem, outcome_of
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -55,9 +55,17 @@ def defect_response(request: AnyRequest, error: Exception) -> Response[Problem]:
     return Response(DEFECT, status_code=500, media_type=PROBLEM_JSON, headers=NO_STORE)
 
 
-def route_of(scope: Mapping[str, Any]) -> str:
-    """Return the pattern of the route, because a path may contain anything, even a token."""
-    return str(scope.get("path_template") or "no route")
+def headers_of(error: WxLoginError) -> dict[str, str]:
+    """Return the headers of a problem response: RFC 6750 section 3, RFC 9110 section 10.2.3."""
+    headers = dict(NO_STORE)
+    if outcome_of(error).http == 401:
+        reason = "" if isinstance(error, TokenMissing) else f' error="invalid_token", error_description="{error.code}"'
+        headers["www-authenticate"] = f"Bearer{reason}"
+    if error.retry is Retry.LATER:
+        headers["retry-after"] = seconds(error.retry_after)
+    if isinstance(error, RateLimited):
+        headers |= rate_limit_headers(error.allowance)
+    return headers
 
 
 def as_error(error: HTTPException) -> WxLoginError:

@@ -26,12 +26,13 @@ from domain.errors import (
     WxLoginError,
 )
 from entrypoints.answers import SecretStruct
-from entrypoints.http.caller import CallerRequest, admit, client_of, hinted_appid, token_of
 from entrypoints.http.contract import RATE_LIMITED, codes_by_status
-from entrypoints.http.errors import AnyRequest, as_error, route_of
+from entrypoints.http.dependencies import CallerRequest, admit, client_of, hinted_appid, route_of, token_of
+from entrypoints.http.errors import AnyRequest, as_error, headers_of
+from entrypoints.http.raw import NO_STORE
 from entrypoints.instrumented import InstrumentedLogin
-from entrypoints.log import log, log_failed_login, log_login
-from entrypoints.problems import NO_STORE, headers_of, outcome_of
+from entrypoints.log import log, log_failed_login
+from entrypoints.problems import outcome_of
 
 ROUTE = "/login"
 PATHS = ("/login", "/login/")
@@ -118,5 +119,4 @@ async def log_in(
     held = token_of(scope["headers"])
     headers = await admit(scope)
     logged_in = await login(data or LoginRequest(), client_of(scope), hinted_appid(scope), held)
-    log_login(logged_in)
     return _answer(ArticleAnswer(0, "ok", ArticleToken(logged_in.token.value)), headers=NO_STORE | headers)

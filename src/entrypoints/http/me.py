@@ -9,8 +9,8 @@ from domain.errors import RequestInvalid, UserBlocked
 from domain.session import Session
 from domain.user import Payment, ProfileChange
 from entrypoints.answers import SecretStruct, UserAnswer
-from entrypoints.http.caller import CallerRequest, client_of
 from entrypoints.http.contract import PHONE_ERRORS, PLATFORM_ERRORS, signed_in
+from entrypoints.http.dependencies import CallerRequest, client_of
 from entrypoints.log import log_session
 
 

@@ -17,13 +17,12 @@ from domain.errors import RateLimited, StoreUnavailable, Unauthenticated
 from domain.identity import AppId
 from domain.session import Session
 from entrypoints.answers import SecretStruct
-from entrypoints.container import Container
-from entrypoints.http.caller import CallerRequest, address_of, network_of
 from entrypoints.http.contract import CLIENT, problems
-from entrypoints.http.errors import AnyRequest, as_error, route_of
+from entrypoints.http.dependencies import CallerRequest, address_of, network_of, route_of, service_of
+from entrypoints.http.errors import AnyRequest, as_error, headers_of
+from entrypoints.http.raw import NO_STORE
 from entrypoints.instrumented import InstrumentedSessions
 from entrypoints.log import log, log_error, log_session
-from entrypoints.problems import NO_STORE, headers_of
 
 CHALLENGE = {"www-authenticate": 'Basic realm="wxlogin", charset="UTF-8"'}
 
@@ -92,7 +91,7 @@ async def provide_client(request: CallerRequest, state: State) -> Client:
     A failure is logged and counted against the caller's address. Raises ClientUnknown, RateLimited and
     StoreUnavailable, and ClientException for a request with several Authorization headers.
     """
-    container: Container = state.container
+    container = service_of(state).container
     configured = container.settings().clients
     authorizations = request.headers.getall("authorization", [])
     if len(authorizations) > 1:

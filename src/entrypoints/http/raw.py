@@ -1,12 +1,14 @@
-"""Requests and responses of plain ASGI, for paths in front of the framework."""
+"""Responses of plain ASGI, for what is answered in front of the framework."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
-from litestar.types import Scope, Send
+from litestar.types import Send
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
+
+NO_STORE = {"cache-control": "no-store"}
 
 
 class RawResponse(NamedTuple):
@@ -29,8 +31,3 @@ class RawResponse(NamedTuple):
         """Send the response over ASGI."""
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
-
-
-def header_of(scope: Scope, name: bytes) -> str:
-    """Return the first header of that name, which is in lower case; "" when there is none."""
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")

@@ -8,11 +8,11 @@ from application.login import LoginRequest
 from domain.errors import RequestInvalid
 from domain.session import Session
 from entrypoints.answers import LoginAnswer, SessionAnswer, SessionList
-from entrypoints.http.caller import CallerRequest, admit, client_of, hinted_appid, token_of
 from entrypoints.http.contract import LOGIN_ERRORS, RATE_LIMITED, problems, signed_in
+from entrypoints.http.dependencies import CallerRequest, admit, client_of, hinted_appid, token_of
 from entrypoints.http.errors import LOGIN_EXCEPTION_HANDLERS
 from entrypoints.instrumented import InstrumentedLogin, InstrumentedSessions
-from entrypoints.log import log_login, log_session
+from entrypoints.log import log_session
 
 
 @post(responses=problems(*LOGIN_ERRORS), response_headers=RATE_LIMITED, exception_handlers=LOGIN_EXCEPTION_HANDLERS)
@@ -25,7 +25,6 @@ async def log_in(
     held = token_of(request.scope["headers"])
     headers = await admit(request.scope)
     logged_in = await login(data, client_of(request.scope), hinted_appid(request.scope), held)
-    log_login(logged_in)
     return Response(LoginAnswer.of(logged_in), headers=headers)
 
 

@@ -13,8 +13,8 @@ from application.session_keys import SessionKeys
 from domain.errors import DataUndecryptable, RateLimited, RequestInvalid
 from domain.session import Session
 from entrypoints.answers import EncryptKeyList, SecretStruct
-from entrypoints.http.caller import CallerRequest, client_of
 from entrypoints.http.contract import DATA_ERRORS, PLATFORM_ERRORS, signed_in
+from entrypoints.http.dependencies import CallerRequest, client_of
 from entrypoints.log import log_session
 
 

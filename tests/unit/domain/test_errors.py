@@ -14,9 +14,9 @@ from domain.errors import (
     StoreUnavailable,
     Unavailable,
     WxLoginError,
-    code_may_be_spent,
     error_named,
 )
+from domain.identity import code_may_be_spent
 
 TREE_LINE = re.compile(r"^ {4}(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+)(?: {2,}(?P<meaning>\S.*))?$", re.MULTILINE)
 

@@ -33,14 +33,14 @@ from domain.errors import (
     WxLoginError,
 )
 from domain.rate_limit import Allowance, RateLimit
+from entrypoints.http.dependencies import rate_limit_headers
+from entrypoints.http.errors import headers_of
 from entrypoints.problems import (
     CLIENT_DETAILS,
     OUTCOMES,
     Problem,
     explained,
-    headers_of,
     outcome_of,
-    rate_limit_headers,
 )
 
 CONTRACT = [

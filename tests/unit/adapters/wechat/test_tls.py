@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from adapters.wechat.transport import create_transport
+from adapters.wechat.api import create_transport
 
 pytestmark = pytest.mark.anyio
 

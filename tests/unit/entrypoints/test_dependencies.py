@@ -10,7 +10,7 @@ from litestar.types import Scope
 
 from domain.errors import RequestInvalid
 from domain.session import Client
-from entrypoints.http.caller import client_of, hinted_appid, network_of, token_of
+from entrypoints.http.dependencies import client_of, hinted_appid, network_of, token_of
 
 TOKEN = "x" * 43
 

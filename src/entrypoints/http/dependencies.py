@@ -1,21 +1,30 @@
-"""The caller of a request: its token, address, user agent and mini-program."""
+"""What handlers depend on: the use cases, and the caller of the request: token, address, user agent, mini-program."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from ipaddress import IPv6Address, IPv6Network, ip_address
+from math import ceil
 from typing import Any
 
 from litestar import Request
 from litestar.datastructures import State
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.exceptions import ClientException
 from litestar.types import Scope
 
-from application.rate_limits import LoginQuota
+from application.client_data import ClientData
+from application.readiness import Readiness
+from application.session_keys import SessionKeys
+from application.users import Users
 from domain.errors import RequestInvalid
+from domain.rate_limit import Allowance
 from domain.session import Client, Session
-from entrypoints.http.raw import RawHeaders, header_of
-from entrypoints.instrumented import InstrumentedSessions
-from entrypoints.problems import rate_limit_headers
+from entrypoints.container import Container
+from entrypoints.http.edge import Lifecycle
+from entrypoints.http.raw import RawHeaders
+from entrypoints.instrumented import InstrumentedLogin, InstrumentedSessions
 
 USER_AGENT_LENGTH = 256
 ADDRESS_LENGTH = 45
@@ -23,6 +32,20 @@ ADDRESS_LENGTH = 45
 
 REFERER = re.compile(r"https://servicewechat\.com/([A-Za-z0-9_-]{1,64})/")
 """What WeChat sends with every request of a mini-program: a hint at the app, never proof."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the application holds while it runs. `sessions` is the container's, for /auth."""
+
+    container: Container
+    lifecycle: Lifecycle
+    sessions: InstrumentedSessions
+
+
+def service_of(state: State) -> Service:
+    """Return the service, of the state of its application."""
+    return state.service  # type: ignore[no-any-return]  # app.state is untyped
 
 
 class CallerRequest(Request[Any, Any, State]):
@@ -50,9 +73,49 @@ def token_of(headers: RawHeaders) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
+def provide_login(state: State) -> InstrumentedLogin:
+    """Return the login use case."""
+    return service_of(state).container.instrumented_login()
+
+
+def provide_sessions(state: State) -> InstrumentedSessions:
+    """Return the use cases of sessions."""
+    return service_of(state).sessions
+
+
+def provide_users(state: State) -> Users:
+    """Return the use cases of users."""
+    return service_of(state).container.users()
+
+
+def provide_client_data(state: State) -> ClientData:
+    """Return the use cases of client data."""
+    return service_of(state).container.client_data()
+
+
+def provide_session_keys(state: State) -> SessionKeys:
+    """Return the use cases of session_keys."""
+    return service_of(state).container.session_keys()
+
+
+def provide_readiness(state: State) -> Readiness:
+    """Return the readiness check."""
+    return service_of(state).container.readiness()
+
+
 async def provide_session(request: CallerRequest, sessions: NamedDependency[InstrumentedSessions]) -> Session:
     """Return the live session that the request's token opens. Raises as `token_of` and `Sessions.authenticate`."""
     return await sessions.authenticate(token_of(request.scope["headers"]))
+
+
+def header_of(scope: Scope, name: bytes) -> str:
+    """Return the first header of that name, which is in lower case; "" when there is none."""
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+def route_of(scope: Mapping[str, Any]) -> str:
+    """Return the pattern of the route, because a path may contain anything, even a token."""
+    return str(scope.get("path_template") or "no route")
 
 
 def client_of(scope: Scope) -> Client:
@@ -73,9 +136,29 @@ def address_of(scope: Scope) -> str | None:
 
 async def admit(scope: Scope) -> dict[str, str]:
     """Count a login against the limit of its client, and return the RateLimit headers. Raises RateLimited."""
-    quota: LoginQuota = scope["litestar_app"].state.container.login_quota()
     network = network_of(scope)
+    quota = service_of(scope["litestar_app"].state).container.login_quota()
     return rate_limit_headers(await quota.take(network) if network else None)
+
+
+def rate_limit_headers(allowance: Allowance | None) -> dict[str, str]:
+    """Return the RateLimit headers: draft-ietf-httpapi-ratelimit-headers-11, sections 3 and 4.
+
+    The quota is restored evenly, so no window ends. `t` is there only if nothing is left: the seconds until the next.
+    """
+    if allowance is None:
+        return {}
+    limit = allowance.limit
+    until = "" if allowance.remaining else f";t={seconds(allowance.wait)}"
+    return {
+        "ratelimit-policy": f'"{limit.name}";q={limit.quota};w={seconds(limit.window)}',
+        "ratelimit": f'"{limit.name}";r={allowance.remaining}{until}',
+    }
+
+
+def seconds(time: timedelta) -> str:
+    """Return whole seconds, rounded up, and at least one: what a client waits."""
+    return str(max(ceil(time.total_seconds()), 1))
 
 
 def network_of(scope: Scope) -> str | None:
@@ -100,3 +183,15 @@ def hinted_appid(scope: Scope) -> str | None:
     """Return the appid in a mini-program's Referer, or None."""
     match = REFERER.match(header_of(scope, b"referer"))
     return match[1] if match else None
+
+
+DEPENDENCIES = {
+    "login": Provide(provide_login, sync_to_thread=False),
+    "sessions": Provide(provide_sessions, sync_to_thread=False),
+    "users": Provide(provide_users, sync_to_thread=False),
+    "client_data": Provide(provide_client_data, sync_to_thread=False),
+    "session_keys": Provide(provide_session_keys, sync_to_thread=False),
+    "readiness": Provide(provide_readiness, sync_to_thread=False),
+    "session": Provide(provide_session),
+}
+"""By the name of a handler's parameter."""
