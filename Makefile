@@ -28,12 +28,12 @@ bench: $(VENV)/bench $(FASTIFY)/$(NODE_MODULES)
 
 install: $(VENV)/runtime
 
-$(VENV)/runtime: requirements/pip.txt requirements/runtime.txt pyproject.toml
+$(VENV)/runtime: requirements/pip.txt requirements/runtime.txt pyproject.toml sandbox/pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) ..." >&2
 	@$(PIP) --require-hashes --requirement requirements/pip.txt
 	@$(PIP) --require-hashes --requirement requirements/runtime.txt
-	@$(PIP) --no-deps --no-build-isolation --editable .
+	@$(PIP) --no-deps --no-build-isolation --editable sandbox --editable .
 	@touch $@
 
 $(VENV)/dev $(VENV)/bench: $(VENV)/%: requirements/%.txt $(VENV)/runtime
@@ -47,7 +47,7 @@ $(FASTIFY)/$(NODE_MODULES): | $(VENV)/bench
 	@$(BIN)/npm ci --ignore-scripts --loglevel error --prefix $* >/dev/null
 
 # Rewrites the hash-locked requirements from pyproject.toml and package.json; needs uv.
-LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header $(UPGRADE)
+LOCK = uv pip compile --quiet --no-emit-package wechat-sandbox --universal --python-version 3.11 --generate-hashes --no-annotate --no-header $(UPGRADE)
 LOCKED = --constraint requirements/pip.txt --constraint requirements/runtime.txt
 lock: | $(VENV)/dev
 	$(LOCK) --group pip --output-file requirements/pip.txt

@@ -23,8 +23,8 @@ from entrypoints.http.app import create_app
 from entrypoints.http.engine import Engine
 from entrypoints.http.listener import Listener
 from entrypoints.log import configure_logging
-from entrypoints.sandbox.app import create_sandbox
 from entrypoints.settings import Settings
+from wechat_sandbox.app import create_sandbox
 
 APPID = "wxdemo0123456789ab"
 HOST = "127.0.0.1"

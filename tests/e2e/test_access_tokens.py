@@ -17,12 +17,12 @@ from pydantic import SecretStr
 from application.login import LoginRequest
 from entrypoints.container import open_container
 from entrypoints.demo import DemoSettings
-from entrypoints.sandbox.app import create_sandbox
 from entrypoints.settings import Settings
 from support import plain_http
 from support.clock import Clock
 from support.processes import APPID, KEY, SECRET, Sandbox, Service, environment, sandbox, service
 from support.servers import wait_until
+from wechat_sandbox.app import create_sandbox
 
 TOKEN_PATH = "/cgi-bin/stable_token"
 CHECK_PATH = "/wxa/checksession"

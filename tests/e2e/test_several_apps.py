@@ -16,10 +16,10 @@ from application.login import LoggedIn, LoginRequest
 from domain.errors import CodeInvalid, DataUndecryptable, WatermarkMismatch
 from entrypoints.container import Container, migrate_database, open_container
 from entrypoints.demo import DemoSettings
-from entrypoints.sandbox.app import create_sandbox
 from entrypoints.settings import App, Settings
 from support.processes import KEY
 from support.servers import sqlite_url
+from wechat_sandbox.app import create_sandbox
 
 APPS = {f"wx{number}": secrets.token_hex(16) for number in range(3)}
 """Every app has a secret of its own, which the sandbox insists on."""

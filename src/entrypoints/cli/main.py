@@ -5,18 +5,18 @@ import importlib
 import rich_click as click
 
 MODULES = {
-    "demo": "demo",
-    "serve": "serve",
-    "migrate": "operate",
-    "login": "login",
-    "sessions": "manage",
-    "users": "manage",
-    "worker": "serve",
-    "sandbox": "demo",
-    "keygen": "operate",
-    "reencrypt": "operate",
-    "doctor": "operate",
-    "explain": "operate",
+    "demo": "entrypoints.cli.demo",
+    "serve": "entrypoints.cli.serve",
+    "migrate": "entrypoints.cli.operate",
+    "login": "entrypoints.cli.login",
+    "sessions": "entrypoints.cli.manage",
+    "users": "entrypoints.cli.manage",
+    "worker": "entrypoints.cli.serve",
+    "sandbox": "wechat_sandbox.cli",
+    "keygen": "entrypoints.cli.operate",
+    "reencrypt": "entrypoints.cli.operate",
+    "doctor": "entrypoints.cli.operate",
+    "explain": "entrypoints.cli.operate",
 }
 """Where each command is. Those modules import what is slow to import when the command runs, not before."""
 
@@ -32,7 +32,7 @@ class LazyGroup(click.RichGroup):
         """Return the command, or None."""
         if cmd_name not in MODULES:
             return None
-        command = getattr(importlib.import_module(f"entrypoints.cli.{MODULES[cmd_name]}"), cmd_name)
+        command = getattr(importlib.import_module(MODULES[cmd_name]), cmd_name)
         assert isinstance(command, click.Command)  # noqa: S101  # the table above is ours
         return command
 

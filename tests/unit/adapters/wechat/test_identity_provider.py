@@ -26,8 +26,8 @@ from domain.errors import (
 )
 from domain.identity import AppId, Identity, LoginCode
 from domain.session_key import SessionKey
-from entrypoints.sandbox.app import create_sandbox
 from support.plain_http import transport_to
+from wechat_sandbox.app import create_sandbox
 
 pytestmark = pytest.mark.anyio
 

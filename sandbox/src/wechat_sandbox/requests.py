@@ -1,0 +1,68 @@
+"""Requests and responses of WeChat."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from wechat_sandbox.errors import WeChatError, require
+
+MAX_BODY_BYTES = 1024 * 1024
+# WeChat has served its JSON as text/plain: a client that trusts the type has to fail here, not in production.
+TEXT = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request: header names in lower case, the app of its access_token, and whether that app signed it."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    appid: str = ""
+    signed: bool = False
+
+    def parameter(self, name: str) -> str:
+        """Return a parameter of the query; empty if it is missing."""
+        return self.query.get(name, "")
+
+    def json(self) -> dict[str, object]:
+        """Return the JSON object of the body. Raises WeChatError: 44002 (no body), 47001 (something else)."""
+        require(self.body, 44002)
+        try:
+            return msgspec.json.decode(self.body, type=dict[str, object])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise WeChatError(47001) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response, and its errcode."""
+
+    body: bytes
+    status: int = 200
+    media_type: str = TEXT
+    errcode: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def parse_query(query: str) -> dict[str, str]:
+    """Return the parameters of a query string, the last one of repeated ones."""
+    return dict(parse_qsl(query, keep_blank_values=True))
+
+
+def text(body: Mapping[str, object], name: str) -> str:
+    """Return a text of a JSON body; empty if it is missing. Raises WeChatError, 47001 for another type."""
+    value = body.get(name, "")
+    require(isinstance(value, str), 47001)
+    return str(value)
+
+
+def flag(body: Mapping[str, object], name: str) -> bool:
+    """Return a boolean of a JSON body; false if it is missing. Raises WeChatError, 47001 for another type."""
+    value = body.get(name, False)
+    require(isinstance(value, bool), 47001)
+    return value is True

@@ -1,0 +1,107 @@
+"""Access tokens as a client sees them."""
+
+import re
+
+import httpx2
+import pytest
+
+from wechat_sandbox.api import ENDPOINTS
+
+pytestmark = pytest.mark.anyio
+
+APPID = "wx0123456789abcdef"
+SECRET = "0123456789abcdef0123456789abcdef"
+ORDER = {"grant_type": "client_credential", "appid": APPID, "secret": SECRET}
+STABLE, LEGACY = "/cgi-bin/stable_token", "/cgi-bin/token"
+AUTHORIZED = [path for path, endpoint in ENDPOINTS.items() if endpoint.authorized]
+RID = r" rid: [0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}"
+
+
+async def test_a_token_of_either_kind(client: httpx2.AsyncClient) -> None:
+    """A token has fewer than 512 characters, lives 7200 seconds, and comes without an errcode."""
+    stable = (await client.post(STABLE, json=ORDER)).json()
+    legacy = (await client.get(LEGACY, params=ORDER)).json()
+
+    for answer in (stable, legacy):
+        assert answer.keys() == {"access_token", "expires_in"}
+        assert answer["expires_in"] == 7200
+        assert re.fullmatch(r"\d+_[\w-]{100,500}", answer["access_token"], re.ASCII)
+
+
+async def test_force_refresh_gives_another_token(client: httpx2.AsyncClient) -> None:
+    """Only with force_refresh is the second token another one."""
+    answers = [await client.post(STABLE, json=ORDER | {"force_refresh": force}) for force in (False, False, True)]
+
+    first, second, third = (answer.json()["access_token"] for answer in answers)
+
+    assert first == second != third
+
+
+@pytest.mark.parametrize(
+    ("body", "errcode"),
+    [
+        ("", 44002),
+        ("{", 47001),
+        ("[]", 47001),
+        ("grant_type=client_credential", 47001),
+        (b"\xff", 47001),
+        ('{"appid":' + "[" * 100_000, 47001),
+        ('{"appid":1}', 47001),
+        ("{}", 41002),
+        ('{"appid":"wx1","secret":"s","grant_type":"client_credential","force_refresh":"true"}', 47001),
+    ],
+)
+async def test_the_body_is_json_of_the_right_types(client: httpx2.AsyncClient, body: str, errcode: int) -> None:
+    """No body is 44002, and one that is no JSON object, or has other types in it, 47001."""
+    assert (await client.post(STABLE, content=body)).json()["errcode"] == errcode
+
+
+async def test_each_kind_has_its_method(client: httpx2.AsyncClient) -> None:
+    """A GET of stable_token is 43002, a POST of token 43001, in WeChat's words."""
+    stable, legacy = await client.get(STABLE, params=ORDER), await client.post(LEGACY, json=ORDER)
+
+    assert stable.json()["errcode"] == 43002
+    assert re.fullmatch(f"require POST method{RID}", stable.json()["errmsg"])
+    assert legacy.json()["errcode"] == 43001
+
+
+@pytest.mark.parametrize("path", AUTHORIZED)
+@pytest.mark.parametrize(
+    ("query", "errcode", "text"),
+    [
+        ({}, 41001, "access_token missing"),
+        ({"access_token": "made-up"}, 40001, "invalid credential, access_token is invalid or not latest, could get .*"),
+        ({"access_token": "no token"}, 40014, "invalid access_token"),
+    ],
+)
+async def test_a_call_without_a_good_token(
+    client: httpx2.AsyncClient, path: str, query: dict[str, str], errcode: int, text: str
+) -> None:
+    """Whatever the call and its method, its token is looked at first, and refused with HTTP 200."""
+    answer = await client.get(path, params=query)
+
+    assert answer.status_code == 200
+    assert answer.json().keys() == {"errcode", "errmsg"}
+    assert answer.json()["errcode"] == errcode
+    assert re.fullmatch(text + RID, answer.json()["errmsg"])
+
+
+@pytest.mark.parametrize("path", AUTHORIZED)
+async def test_a_call_with_an_expired_token(client: httpx2.AsyncClient, path: str) -> None:
+    """A token of two hours is 42001."""
+    token = (await client.post(STABLE, json=ORDER)).json()["access_token"]
+    await client.post("/sandbox/clock", json={"advance_seconds": 7200})
+
+    assert (await client.get(path, params={"access_token": token})).json()["errcode"] == 42001
+
+
+@pytest.mark.parametrize("path", AUTHORIZED)
+async def test_a_call_with_a_good_token_is_refused_for_its_method_only_then(
+    client: httpx2.AsyncClient, path: str
+) -> None:
+    """A call by a method that it does not have is told which one it has."""
+    token = (await client.post(STABLE, json=ORDER)).json()["access_token"]
+
+    answer = await client.put(path, params={"access_token": token}, content="{}")
+
+    assert answer.json()["errcode"] in {43001, 43002}

@@ -1,0 +1,114 @@
+"""No web page drives the sandbox of its reader."""
+
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+from litestar.routes import HTTPRoute
+
+from wechat_sandbox.app import create_sandbox
+
+pytestmark = pytest.mark.anyio
+
+CONTROLS = sorted(
+    (method, route.path)
+    for route in create_sandbox().routes
+    if isinstance(route, HTTPRoute)
+    for method in route.methods - {"OPTIONS", "HEAD"}
+)
+
+
+@pytest.fixture
+async def open_to_all() -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of a sandbox that is asked by whatever name."""
+    transport = httpx2.ASGITransport(create_sandbox(any_host=True))  # type: ignore[arg-type]  # the same, typed twice
+    async with httpx2.AsyncClient(transport=transport, base_url="http://sandbox:8001") as client:
+        yield client
+
+
+@pytest.mark.parametrize(("method", "path"), CONTROLS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "text/plain",
+        "text/plain;application/json",
+        "application/jsonx",
+        "",
+    ],
+)
+async def test_a_form_of_a_page_is_refused(client: httpx2.AsyncClient, method: str, path: str, kind: str) -> None:
+    """What any page may send without leave, or no type at all, is 415, a problem; a GET changes nothing and may."""
+    answer = await client.request(method, path, content=b"{}", headers={"Content-Type": kind})
+
+    if method == "GET":
+        assert answer.status_code == 200
+    else:
+        assert (answer.status_code, answer.json()["status"]) == (415, 415)
+        assert "Content-Type: application/json" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", "Application/JSON"])
+async def test_json_is_taken(client: httpx2.AsyncClient, kind: str) -> None:
+    """JSON is JSON in any case and with any parameter."""
+    answer = await client.post("/sandbox/codes", content=b'{"appid":"wx1"}', headers={"Content-Type": kind})
+
+    assert answer.status_code == 201
+
+
+async def test_a_refused_form_has_no_effect(client: httpx2.AsyncClient) -> None:
+    """The clock that a page's form would move stands still."""
+    before = (await client.post("/sandbox/clock", json={"advance_seconds": 0})).json()["now"]
+    await client.post("/sandbox/clock", content=b'{"advance_seconds":86400}')
+    after = (await client.post("/sandbox/clock", json={"advance_seconds": 0})).json()["now"]
+
+    assert after[:10] == before[:10]
+
+
+@pytest.mark.parametrize(("method", "path"), CONTROLS)
+@pytest.mark.parametrize(
+    "host",
+    [
+        "attacker.example",
+        "attacker.example:8001",
+        "127.0.0.1.attacker.example",
+        "localhost.attacker.example:8001",
+        "127.0.0.1:8001@attacker.example",
+        "192.168.1.4:8001",
+        "[::2]",
+        "127.0.0.1:",
+        "127.0.0.1.5",
+        "127.attacker.example",
+        "",
+    ],
+)
+async def test_a_name_that_leads_here_is_refused(client: httpx2.AsyncClient, method: str, path: str, host: str) -> None:
+    """Every control, the page too, is 421 when another host is asked for: its name was made to lead here."""
+    headers = {"Host": host, "Content-Type": "application/json"}
+    answer = await client.request(method, path, content=b"{}", headers=headers)
+
+    assert (answer.status_code, answer.json()["status"]) == (421, 421)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "localhost:8001", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:65535", "127.0.0.2", "[::1]", "[::1]:8001"],
+)
+async def test_this_machine_may_ask(client: httpx2.AsyncClient, host: str) -> None:
+    """By each of its names, at whatever port."""
+    assert (await client.get("/sandbox/calls", headers={"Host": host})).status_code == 200
+
+
+async def test_wechats_calls_have_any_host(client: httpx2.AsyncClient) -> None:
+    """An SDK may call WeChat by whatever name leads to the sandbox."""
+    answer = await client.get("/cgi-bin/token", headers={"Host": "api.weixin.qq.com"})
+
+    assert answer.status_code == 200
+    assert answer.json()["errcode"]
+
+
+async def test_a_sandbox_for_others_has_any_host(open_to_all: httpx2.AsyncClient) -> None:
+    """Started for other machines, it is asked by names that it cannot know; a form of a page is refused even so."""
+    assert (await open_to_all.post("/sandbox/codes", json={"appid": "wx1"})).status_code == 201
+    assert (await open_to_all.post("/sandbox/codes", content=b'{"appid":"wx1"}')).status_code == 415

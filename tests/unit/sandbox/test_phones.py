@@ -1,0 +1,122 @@
+"""Phone codes and the numbers behind them."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx2
+import pytest
+
+from wechat_sandbox.errors import ControlRefused
+from wechat_sandbox.phones import Phone, parse
+
+pytestmark = pytest.mark.anyio
+
+Ask = Callable[..., Awaitable[dict[str, Any]]]
+APPID, OTHER = "wx0123456789abcdef", "wxfedcba9876543210"
+PATH = "/wxa/business/getuserphonenumber"
+
+
+async def test_a_phone_number(control: Ask, call: Ask) -> None:
+    """A phone code of 64 hex digits is worth the number, whole and split, with a watermark."""
+    code = (await control("/phone-codes", appid=APPID, phone="13800138000"))["code"]
+
+    answer = await call(PATH, {"code": code})
+    watermark = answer["phone_info"].pop("watermark")
+
+    assert re.fullmatch("[0-9a-f]{64}", code)
+    assert answer == {
+        "errcode": 0,
+        "errmsg": "ok",
+        "phone_info": {"phoneNumber": "+8613800138000", "purePhoneNumber": "13800138000", "countryCode": "86"},
+    }
+    assert watermark["appid"] == APPID
+    assert isinstance(watermark["timestamp"], int)
+
+
+@pytest.mark.parametrize(
+    ("phone", "country_code", "pure_number"),
+    [
+        ("13800138000", "86", "13800138000"),
+        ("+8613800138000", "86", "13800138000"),
+        ("+85212345678", "852", "12345678"),
+        ("+12125550123", "1", "2125550123"),
+        ("+79161234567", "7", "9161234567"),
+        ("+442079460000", "44", "2079460000"),
+        ("+351212345678", "351", "212345678"),
+    ],
+)
+def test_a_number_is_split_after_its_calling_code(phone: str, country_code: str, pure_number: str) -> None:
+    """Calling codes have one, two or three digits, as ITU-T E.164 gave them out."""
+    assert parse(phone) == Phone(country_code, pure_number)
+
+
+@pytest.mark.parametrize(
+    "phone", ["", "1380013800", "23800138000", "+0123456789", "+86", "+86 13800138000", "１３８００１３８０００"]
+)
+def test_what_is_no_number_is_refused(phone: str) -> None:
+    """A number without a + has to be of the mainland, and no number has anything but digits."""
+    with pytest.raises(ControlRefused, match="13800138000"):
+        parse(phone)
+
+
+async def test_without_a_number_a_user_has_the_same_one_every_time(control: Ask, call: Ask) -> None:
+    """A made-up number is of the mainland, the same for one openid and another for another."""
+    users = ["o-alice", "o-alice", "o-bob"]
+    codes = [(await control("/phone-codes", appid=APPID, openid=openid))["code"] for openid in users]
+
+    first, again, other = [(await call(PATH, {"code": code}))["phone_info"]["phoneNumber"] for code in codes]
+
+    assert re.fullmatch(r"\+8613\d{9}", first)
+    assert first == again != other
+
+
+async def test_codes_that_are_worth_nothing(control: Ask, call: Ask) -> None:
+    """A used, an unknown and an empty phone code, and a login code, are 40029 with a hint and a rid."""
+    used = (await control("/phone-codes", appid=APPID))["code"]
+    login = (await control("/codes", appid=APPID))["code"]
+    await call(PATH, {"code": used})
+
+    for code in (used, login, "0" * 64, ""):
+        answer = await call(PATH, {"code": code})
+
+        assert answer["errcode"] == 40029
+        assert re.fullmatch(r"invalid code hint: \[[\w-]{16}\] rid: [0-9a-f]{8}(-[0-9a-f]{8}){2}", answer["errmsg"])
+
+
+async def test_a_phone_code_expires(control: Ask, call: Ask) -> None:
+    """A phone code of five minutes is 40029."""
+    code = (await control("/phone-codes", appid=APPID))["code"]
+    await control("/clock", advance_seconds=300)
+
+    assert (await call(PATH, {"code": code}))["errcode"] == 40029
+
+
+async def test_a_phone_code_is_of_one_app(control: Ask, call: Ask) -> None:
+    """The token of another app gets 40013, as WeChat documents it, and the code is not spent."""
+    code = (await control("/phone-codes", appid=APPID))["code"]
+
+    assert (await call(PATH, {"code": code}, appid=OTHER))["errcode"] == 40013
+    assert (await call(PATH, {"code": code}))["errcode"] == 0
+
+
+async def test_a_phone_code_is_of_one_user(control: Ask, call: Ask) -> None:
+    """An openid may be given with the code; another user's is 40003, and the code is not spent."""
+    code = (await control("/phone-codes", appid=APPID, openid="o-alice"))["code"]
+
+    assert (await call(PATH, {"code": code, "openid": "o-bob"}))["errcode"] == 40003
+    assert (await call(PATH, {"code": code, "openid": "o-alice"}))["errcode"] == 0
+
+
+async def test_a_phone_code_is_no_login_code(client: httpx2.AsyncClient, control: Ask) -> None:
+    """A phone code sent to login is 40029."""
+    code = (await control("/phone-codes", appid=APPID))["code"]
+    query = {"appid": APPID, "secret": "0" * 32, "js_code": code, "grant_type": "authorization_code"}
+
+    assert (await client.get("/sns/jscode2session", params=query)).json()["errcode"] == 40029
+
+
+@pytest.mark.parametrize(("body", "errcode"), [([], 47001), ({"code": 1}, 47001)])
+async def test_a_body_of_another_kind(call: Ask, body: object, errcode: int) -> None:
+    """What is no object, or has no text for a code, is 47001."""
+    assert (await call(PATH, body))["errcode"] == errcode
