@@ -20,14 +20,15 @@ Fields = Mapping[str, object]
 class Endpoint(NamedTuple):
     """A call of WeChat. `answer` returns the fields of a success or raises WeChatError.
 
-    Most need an access_token (`authorized`), some may be signed and encrypted (`signable`), and some have fields in a
-    refusal, too (`when_refused`). A signed call is always a POST.
+    Most need an access_token (`authorized`), some may be signed and encrypted (`signable`), some take their parameters
+    from a form, too (`form`), and some have fields in a refusal (`when_refused`). A signed call is always a POST.
     """
 
     methods: tuple[str, ...]
     answer: Callable[[WeChat, Request], Fields]
     authorized: bool = True
     signable: bool = False
+    form: bool = False
     when_refused: Fields = NOTHING
 
     def admit(self, wechat: WeChat, request: Request) -> Request:
@@ -37,6 +38,8 @@ class Endpoint(NamedTuple):
         (method).
         """
         wechat.quotas.count(request.path)
+        if self.form:
+            request = request.with_form()
         if self.authorized:
             request = replace(request, appid=wechat.tokens.appid_of(request.parameter("access_token")))
         if self.signable:
@@ -119,9 +122,9 @@ def proof(request: Request) -> Proof:
 GET, POST = ("GET",), ("POST",)
 
 ENDPOINTS: Mapping[str, Endpoint] = {
-    "/sns/jscode2session": Endpoint(GET, code2session, authorized=False),
+    "/sns/jscode2session": Endpoint(GET + POST, code2session, authorized=False, form=True),
     "/cgi-bin/stable_token": Endpoint(POST, stable_token, authorized=False),
-    "/cgi-bin/token": Endpoint(GET, token, authorized=False),
+    "/cgi-bin/token": Endpoint(GET + POST, token, authorized=False, form=True),
     "/wxa/checksession": Endpoint(GET, checksession),
     "/wxa/resetusersessionkey": Endpoint(GET, resetusersessionkey),
     "/wxa/business/getuserphonenumber": Endpoint(POST, getuserphonenumber, signable=True),

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from http import HTTPStatus
 
 import msgspec
 from litestar.enums import ScopeType
@@ -16,8 +17,11 @@ from wechat_sandbox.errors import BodyTooLarge, WeChatError
 from wechat_sandbox.faults import Fault, Faults
 from wechat_sandbox.messages import close_connection, read, read_body, reply
 from wechat_sandbox.problems import PROBLEM_JSON, problem
-from wechat_sandbox.requests import MAX_BODY_BYTES, Answer, Request
+from wechat_sandbox.requests import MAX_BODY_BYTES, Answer, Request, media_type_of
 from wechat_sandbox.wechat import WeChat
+
+HINT = "X-Sandbox-Hint"
+"""A header with what WeChat would not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +51,12 @@ class Sandbox:
             request = None
         call = Call.of(request or read(scope, b""), self.clock.now())
         self.calls.add(call)
-        if request:
-            await self._meet(request, call, send)
-        else:
+        if request is None:
             await self._reply(call, too_large(call.path), send)
+        elif request.is_chunked:
+            await self._reply(call, Answer(b"", HTTPStatus.PRECONDITION_FAILED), send)
+        else:
+            await self._meet(request, call, send)
 
     async def _meet(self, request: Request, call: Call, send: Send) -> None:
         """Handle a call, or apply its fault."""
@@ -71,9 +77,9 @@ class Sandbox:
     def _answer(self, request: Request) -> Answer:
         endpoint = ENDPOINTS.get(request.path)
         if endpoint is None:
-            known = ", ".join(ENDPOINTS)
-            lacking = problem(404, f"the sandbox has no {request.path}; of WeChat it has {known}")
-            return Answer(msgspec.json.encode(lacking), 404, PROBLEM_JSON)
+            return replace(
+                self._refusal(40066, request.path), headers={HINT: f"the sandbox has {', '.join(ENDPOINTS)}"}
+            )
         try:
             admitted = endpoint.admit(self.wechat, request)
         except WeChatError as error:
@@ -89,7 +95,7 @@ class Sandbox:
             errcode = error.errcode
             fields = {**self._error(errcode, request.path), **endpoint.when_refused}
         if not request.signed:
-            return Answer(msgspec.json.encode(fields), errcode=errcode)
+            return Answer(msgspec.json.encode(fields), 200, media_type_of(request.path), errcode)
         body, headers = self.wechat.signing.answer(request, fields)
         return Answer(body, errcode=errcode, headers=headers)
 
@@ -97,10 +103,10 @@ class Sandbox:
         status = fault.status or 200
         if fault.errcode is not None:
             return self._refusal(fault.errcode, fault.path, status)
-        return Answer(fault.raw_body, status)
+        return Answer(fault.raw_body, status, media_type_of(fault.path))
 
     def _refusal(self, errcode: int, path: str, status: int = 200) -> Answer:
-        return Answer(msgspec.json.encode(self._error(errcode, path)), status, errcode=errcode)
+        return Answer(msgspec.json.encode(self._error(errcode, path)), status, media_type_of(path), errcode)
 
     def _error(self, errcode: int, path: str) -> Mapping[str, object]:
         return {"errcode": errcode, "errmsg": errmsg(errcode, path, self.clock.now())}

@@ -15,7 +15,7 @@ TEXTS: Mapping[int, str] = {
     40013: "invalid appid{rid}",
     40014: "invalid access_token{rid}",
     40029: "invalid code{rid}",
-    40066: "invalid url{rid}",
+    40066: "invalid url,{rid}",
     40097: "invalid args{rid}",
     40125: "invalid appsecret{rid}",
     40163: "code been used{rid}",
@@ -47,7 +47,7 @@ TEXTS: Mapping[int, str] = {
     45002: "content size out of limit{rid}",
     45009: "reach max api daily quota limit{rid}",
     45011: "api minute-quota reach limit, must slower, retry next minute{rid}",
-    47001: "data format error{rid}",
+    47001: "data format error hint: [{hint}]{rid}",
     48001: "api unauthorized{rid}",
     48004: "api forbidden for irregularities, view detail on mp.weixin.qq.com{rid}",
     50002: "user limited{rid}",
@@ -68,7 +68,6 @@ TEXTS_OF_PATH: Mapping[tuple[str, int], str] = {
     (PHONE, 40003): "invalid openid hint: [{hint}]{rid}",
     (PHONE, 40013): "invalid appid hint: [{hint}]{rid}",
     (PHONE, 40029): "invalid code hint: [{hint}]{rid}",
-    (PHONE, 47001): "data format error hint: [{hint}]{rid}",
 }
 """Where one call says it in another way than the rest."""
 

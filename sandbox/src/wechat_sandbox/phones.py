@@ -12,6 +12,9 @@ from typing import NamedTuple
 from wechat_sandbox.codes import Codes, new_phone_code
 from wechat_sandbox.errors import ControlRefused, require
 
+MAINLAND = "86"
+"""The country code of mainland China, which WeChat leaves out of phoneNumber."""
+
 _mainland = re.compile(r"1\d{10}", re.ASCII).fullmatch
 _international = re.compile(
     r"\+(1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|[2-9]\d\d)(\d{4,13})", re.ASCII
@@ -58,7 +61,7 @@ class Phones:
         require(not (openid and order.openid) or openid == order.openid, 40003)
         country_code, pure_number = self._codes.spend(code, appid).phone
         return {
-            "phoneNumber": f"+{country_code}{pure_number}",
+            "phoneNumber": pure_number if country_code == MAINLAND else f"+{country_code}{pure_number}",
             "purePhoneNumber": pure_number,
             "countryCode": country_code,
             "watermark": {"timestamp": int(self._now()), "appid": appid},
@@ -68,7 +71,7 @@ class Phones:
 def parse(phone: str) -> Phone:
     """Parse a mainland number of eleven digits, or one of any country with `+`. Raises ControlRefused."""
     if _mainland(phone):
-        return Phone("86", phone)
+        return Phone(MAINLAND, phone)
     if not (parts := _international(phone)):
         raise ControlRefused(f"phone is {phone!r}, but should be such as 13800138000 or +85212345678")
     return Phone(parts[1], parts[2])
@@ -76,4 +79,4 @@ def parse(phone: str) -> Phone:
 
 def generate_phone(whose: str) -> Phone:
     """Return a mainland number. Deterministic."""
-    return Phone("86", f"13{int(sha256(whose.encode()).hexdigest(), 16) % 10**9:09}")
+    return Phone(MAINLAND, f"13{int(sha256(whose.encode()).hexdigest(), 16) % 10**9:09}")

@@ -1,7 +1,8 @@
 """Requests and responses of WeChat."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -9,8 +10,9 @@ import msgspec
 from wechat_sandbox.errors import WeChatError, require
 
 MAX_BODY_BYTES = 1024 * 1024
-# WeChat has served its JSON as text/plain: a client that trusts the type has to fail here, not in production.
-TEXT = "text/plain; charset=utf-8"
+TEXT = "text/plain"
+JSON = "application/json; encoding=utf-8"
+FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,17 @@ class Request:
         """Return a parameter of the query; empty if it is missing."""
         return self.query.get(name, "")
 
+    @property
+    def is_chunked(self) -> bool:
+        """Return whether the body came in chunks, without a Content-Length (RFC 9112 section 7.1)."""
+        return "transfer-encoding" in self.headers
+
+    def with_form(self) -> Self:
+        """Return the request with the fields of a posted form beside the parameters of the query."""
+        given = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        form = parse_query(self.body.decode("latin-1")) if self.method == "POST" and given == FORM else {}
+        return replace(self, query={**self.query, **form})
+
     def json(self) -> dict[str, object]:
         """Return the JSON object of the body. Raises WeChatError: 44002 (no body), 47001 (something else)."""
         require(self.body, 44002)
@@ -44,9 +57,14 @@ class Answer:
 
     body: bytes
     status: int = 200
-    media_type: str = TEXT
+    media_type: str = JSON
     errcode: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def media_type_of(path: str) -> str:
+    """Return the content type that WeChat gives its JSON: a client should read it as JSON whatever it is."""
+    return TEXT if path.startswith("/sns/") else JSON
 
 
 def parse_query(query: str) -> dict[str, str]:

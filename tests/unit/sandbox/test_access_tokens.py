@@ -1,6 +1,8 @@
 """Access tokens as a client sees them."""
 
+import json
 import re
+from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
@@ -57,12 +59,33 @@ async def test_the_body_is_json_of_the_right_types(client: httpx2.AsyncClient, b
 
 
 async def test_each_kind_has_its_method(client: httpx2.AsyncClient) -> None:
-    """A GET of stable_token is 43002, a POST of token 43001, in WeChat's words."""
+    """A GET of stable_token is 43002 in WeChat's words; token takes a form, and has no parameter in a JSON body."""
     stable, legacy = await client.get(STABLE, params=ORDER), await client.post(LEGACY, json=ORDER)
 
     assert stable.json()["errcode"] == 43002
     assert re.fullmatch(f"require POST method{RID}", stable.json()["errmsg"])
-    assert legacy.json()["errcode"] == 43001
+    assert stable.headers["content-type"] == "application/json; encoding=utf-8"
+    assert legacy.json()["errcode"] == 41002
+    assert (await client.post(LEGACY, data=ORDER)).json()["expires_in"] == 7200
+
+
+async def test_a_body_in_chunks_is_refused(client: httpx2.AsyncClient) -> None:
+    """A POST without Content-Length is 412 without a body, and does nothing."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield json.dumps(ORDER).encode()
+
+    answer = await client.post(STABLE, content=chunks())
+
+    assert (answer.status_code, answer.content) == (412, b"")
+    assert (await client.get("/sandbox/calls")).json()["calls"][-1]["status"] == 412
+
+
+async def test_a_body_that_is_no_json_gets_a_hint(client: httpx2.AsyncClient) -> None:
+    """WeChat's support finds a malformed body by the hint in the text."""
+    answer = await client.post(STABLE, content="{")
+
+    assert re.fullmatch(rf"data format error hint: \[[\w-]{{16}}\]{RID}", answer.json()["errmsg"])
 
 
 @pytest.mark.parametrize("path", AUTHORIZED)

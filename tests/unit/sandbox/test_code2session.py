@@ -34,7 +34,7 @@ async def test_a_login(client: httpx2.AsyncClient) -> None:
     answer = await code2session(client, code)
 
     assert answer.status_code == 200
-    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.headers["content-type"] == "text/plain"
     assert answer.json().keys() == {"session_key", "openid", "unionid"}
     assert answer.json()["openid"] == "o-alice"
     assert answer.json()["unionid"] == "u-alice"
@@ -58,7 +58,7 @@ async def test_a_refusal_is_a_200_with_errcode_and_rid(
     answer = await code2session(client, await new_code(client), **parameters)
 
     assert answer.status_code == 200
-    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.headers["content-type"] == "text/plain"
     assert answer.json().keys() == {"errcode", "errmsg"}
     assert answer.json()["errcode"] == errcode
     assert re.fullmatch(rf"{text}, rid: [0-9a-f]{{8}}-[0-9a-f]{{8}}-[0-9a-f]{{8}}", answer.json()["errmsg"])
@@ -85,21 +85,27 @@ async def test_a_code_expires_by_the_sandboxs_clock(client: httpx2.AsyncClient) 
     assert (await code2session(client, code)).json()["errcode"] == 40029
 
 
-async def test_the_method_has_to_be_get(client: httpx2.AsyncClient) -> None:
-    """A POST is refused in WeChat's words."""
-    answer = await client.post(PATH)
+async def test_a_form_may_be_posted(client: httpx2.AsyncClient) -> None:
+    """The parameters may come in a form; a JSON body has none of them, and other methods are refused."""
+    code = await new_code(client, openid="o-alice")
+    parameters = {"appid": APPID, "secret": SECRET, "js_code": code, "grant_type": "authorization_code"}
+    as_json = await client.post(PATH, json=parameters)
+    as_form = await client.post(PATH, data=parameters)
 
-    assert answer.status_code == 200
-    assert answer.json()["errcode"] == 43001
+    assert as_json.json()["errcode"] == 41002
+    assert as_form.json()["openid"] == "o-alice"
+    assert (await client.put(PATH)).json()["errcode"] == 43001
 
 
 async def test_a_path_that_the_sandbox_lacks(client: httpx2.AsyncClient) -> None:
-    """A call of WeChat that the sandbox does not have is a 404 that says what it has."""
+    """A call that the sandbox does not have is refused as WeChat refuses unknown ones; a header says what there is."""
     answer = await client.get("/cgi-bin/nothing")
 
-    assert answer.status_code == 404
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert PATH in answer.json()["detail"]
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json; encoding=utf-8"
+    assert answer.json()["errcode"] == 40066
+    assert re.fullmatch(r"invalid url, rid: [0-9a-f-]{26}", answer.json()["errmsg"])
+    assert PATH in answer.headers["x-sandbox-hint"]
 
 
 async def test_two_sandboxes_share_nothing(client: httpx2.AsyncClient) -> None:

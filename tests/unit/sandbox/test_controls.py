@@ -133,7 +133,7 @@ async def test_a_path_that_the_sandbox_lacks_can_be_given_an_answer(client: http
     await client.post("/sandbox/faults", json={"path": path, "body": {"access_token": "76_"}})
 
     assert (await client.get(path)).json() == {"access_token": "76_"}
-    assert (await client.get(path)).status_code == 404
+    assert (await client.get(path)).json()["errcode"] == 40066
 
 
 async def test_a_dropped_call_without_a_server(client: httpx2.AsyncClient) -> None:

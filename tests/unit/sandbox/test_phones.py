@@ -18,7 +18,7 @@ PATH = "/wxa/business/getuserphonenumber"
 
 
 async def test_a_phone_number(control: Ask, call: Ask) -> None:
-    """A phone code of 64 hex digits is worth the number, whole and split, with a watermark."""
+    """A phone code of 64 hex digits is worth the number, with a watermark; a mainland number is whole without +86."""
     code = (await control("/phone-codes", appid=APPID, phone="13800138000"))["code"]
 
     answer = await call(PATH, {"code": code})
@@ -28,7 +28,7 @@ async def test_a_phone_number(control: Ask, call: Ask) -> None:
     assert answer == {
         "errcode": 0,
         "errmsg": "ok",
-        "phone_info": {"phoneNumber": "+8613800138000", "purePhoneNumber": "13800138000", "countryCode": "86"},
+        "phone_info": {"phoneNumber": "13800138000", "purePhoneNumber": "13800138000", "countryCode": "86"},
     }
     assert watermark["appid"] == APPID
     assert isinstance(watermark["timestamp"], int)
@@ -67,7 +67,7 @@ async def test_without_a_number_a_user_has_the_same_one_every_time(control: Ask,
 
     first, again, other = [(await call(PATH, {"code": code}))["phone_info"]["phoneNumber"] for code in codes]
 
-    assert re.fullmatch(r"\+8613\d{9}", first)
+    assert re.fullmatch(r"13\d{9}", first)
     assert first == again != other
 
 
