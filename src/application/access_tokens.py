@@ -134,7 +134,7 @@ class AccessTokens:
         try:
             token = await self._issuer.issue_token(appid, now)
             if refused and token.value == refused.value:
-                raise IdentityProviderUnavailable("WeChat refuses the access token that it gives out")
+                raise IdentityProviderUnavailable("The identity provider refuses the access token that it issued")
         except WxLoginError as error:
             logger.warning("no new access token for %s: %s", appid, error)
             pause = PAUSE if isinstance(error, AppMisconfigured) else error.retry_after

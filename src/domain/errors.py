@@ -235,6 +235,8 @@ class IdentityProviderUnavailable(Unavailable):
 
     code = "wechat_unavailable"
     title = "The identity provider is unavailable"
+    provider: ClassVar[str] = "The identity provider"
+    """What clients read of it. Adapters raise a subclass with the name of their platform."""
 
 
 class IdentityProviderBadResponse(Unavailable):
@@ -242,6 +244,8 @@ class IdentityProviderBadResponse(Unavailable):
 
     code = "wechat_bad_answer"
     title = "The response of the identity provider cannot be understood"
+    provider: ClassVar[str] = "The identity provider"
+    """See IdentityProviderUnavailable."""
 
 
 class StoreUnavailable(Unavailable):

@@ -75,11 +75,13 @@ OUTCOMES: dict[type[WxLoginError], Outcome] = {
 
 CLIENT_DETAILS: dict[type[WxLoginError], str] = {
     AppMisconfigured: "The service is misconfigured; its operator has been informed",
-    IdentityProviderBadResponse: "WeChat answers with something that the service cannot use",
-    IdentityProviderUnavailable: "WeChat does not answer the service, or says that it is busy",
+    IdentityProviderBadResponse: "{provider} answers with something that the service cannot use",
+    IdentityProviderUnavailable: "{provider} does not answer the service, or says that it is busy",
     StoreUnavailable: "The service's database or session store does not answer",
 }
 """What a client reads of a fault that only the operator can act on. The error's own text is for the log and the shell.
+
+`{provider}` is the platform's name.
 """
 
 
@@ -112,7 +114,8 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     @classmethod
     def of(cls, error: WxLoginError) -> "Problem":
         """Return the problem that `error` is to a client."""
-        detail = next((CLIENT_DETAILS[kind] for kind in type(error).__mro__ if kind in CLIENT_DETAILS), error.detail)
+        known = next((CLIENT_DETAILS[kind] for kind in type(error).__mro__ if kind in CLIENT_DETAILS), None)
+        detail = known.format(provider=getattr(error, "provider", "")) if known else error.detail
         return cls(
             f"urn:wxlogin:error:{error.code}",
             error.title,

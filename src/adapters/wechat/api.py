@@ -28,10 +28,10 @@ from aiohttp import (
 )
 from httpx_aiohttp.httpx2 import AiohttpTransport
 
-from adapters.wechat.errcodes import ERRCODES
+from adapters.wechat.errcodes import ERRCODES, WeChatBadResponse, WeChatUnavailable
 from adapters.wechat.errors import Meanings, error_of
 from adapters.wechat.signing import Signer
-from domain.errors import IdentityProviderBadResponse, IdentityProviderUnavailable, WxLoginError
+from domain.errors import WxLoginError
 
 LARGEST_ANSWER = 64 * 1024
 """The maximum size of a response body, in bytes. Real ones are below one KiB."""
@@ -107,7 +107,7 @@ class WeChatApi:
             reply = await self._send(path, params, content, headers)
             if "wechatmp-signature" not in reply.headers:
                 _understand(reply.body, meanings)  # a request that WeChat refuses is answered in the clear
-                raise IdentityProviderBadResponse("WeChat's answer is not signed")
+                raise WeChatBadResponse("WeChat's answer is not signed")
             return _understand(signer.open(path, reply.headers, reply.body), meanings)
 
     @contextmanager
@@ -134,11 +134,11 @@ class WeChatApi:
             async with asyncio.timeout(self._timeout):
                 return await _read(await self._transport.handle_async_request(request))
         except TimeoutError:
-            raise IdentityProviderUnavailable(f"WeChat did not answer within {self._timeout:g} seconds") from None
+            raise WeChatUnavailable(f"WeChat did not answer within {self._timeout:g} seconds") from None
         except (httpx2.HTTPError, OSError) as error:
             # Its text may hold the URL, and so the AppSecret: only its kind is told.
             kind = type(error.__cause__ or error).__name__
-            raise IdentityProviderUnavailable(
+            raise WeChatUnavailable(
                 f"WeChat cannot be reached ({kind}); check WXLOGIN_WECHAT_URL, DNS and the way out"
             ) from None
 
@@ -174,21 +174,19 @@ async def _read(response: httpx2.Response) -> Reply:
     """Read the whole response, so that its connection is free. Raises for a status or size that is not WeChat's."""
     try:
         if response.status_code >= 500:
-            raise IdentityProviderUnavailable(f"WeChat answers with HTTP status {response.status_code}")
+            raise WeChatUnavailable(f"WeChat answers with HTTP status {response.status_code}")
         if response.status_code == 412:
-            raise IdentityProviderBadResponse(
+            raise WeChatBadResponse(
                 "WeChat answers with HTTP status 412: a proxy on the way sends request bodies in chunks, which WeChat"
                 " refuses; let it send them with Content-Length"
             )
         if response.status_code != 200:
-            raise IdentityProviderBadResponse(
-                f"WeChat answers with HTTP status {response.status_code}; check WXLOGIN_WECHAT_URL"
-            )
+            raise WeChatBadResponse(f"WeChat answers with HTTP status {response.status_code}; check WXLOGIN_WECHAT_URL")
         body = b""
         async for chunk in response.stream:  # type: ignore[union-attr]  # of an asynchronous transport
             body += chunk
             if len(body) > LARGEST_ANSWER:
-                raise IdentityProviderBadResponse(f"WeChat's answer is larger than {LARGEST_ANSWER // 1024} KiB")
+                raise WeChatBadResponse(f"WeChat's answer is larger than {LARGEST_ANSWER // 1024} KiB")
         return Reply(response.status_code, response.headers, body)
     finally:
         await response.aclose()
@@ -198,9 +196,9 @@ def _understand(body: bytes, meanings: Meanings) -> Answer:
     try:
         answer = msgspec.json.decode(body)
     except (ValueError, RecursionError):
-        raise IdentityProviderBadResponse("WeChat's answer is not JSON; check WXLOGIN_WECHAT_URL") from None
+        raise WeChatBadResponse("WeChat's answer is not JSON; check WXLOGIN_WECHAT_URL") from None
     if not isinstance(answer, dict):
-        raise IdentityProviderBadResponse("WeChat's answer is not a JSON object")
+        raise WeChatBadResponse("WeChat's answer is not a JSON object")
     if errcode := _errcode_in(answer):
         raise error_of(errcode, str(answer.get("errmsg", "")), meanings)
     return answer
@@ -214,7 +212,7 @@ def _errcode_in(answer: Mapping[str, Any]) -> int:
     if isinstance(errcode, str) and re.fullmatch(r"-?[0-9]{1,9}", errcode):
         return int(errcode)
     if type(errcode) is not int:
-        raise IdentityProviderBadResponse("WeChat's errcode is not a number")
+        raise WeChatBadResponse("WeChat's errcode is not a number")
     return errcode
 
 
@@ -222,7 +220,7 @@ def text_in(answer: Mapping[str, Any], field: str, pattern: str) -> str:
     """Return a text field of a response. Raises IdentityProviderBadResponse if it is missing or does not match."""
     value = answer.get(field)
     if not isinstance(value, str) or not re.fullmatch(pattern, value):
-        raise IdentityProviderBadResponse(f"WeChat's answer has no usable {field}")
+        raise WeChatBadResponse(f"WeChat's answer has no usable {field}")
     return value
 
 
@@ -233,5 +231,5 @@ def number_in(answer: Mapping[str, Any], field: str) -> int:
     """
     value = answer.get(field)
     if type(value) is not int or not 0 <= value <= GREATEST_NUMBER:
-        raise IdentityProviderBadResponse(f"WeChat's answer has no usable {field}")
+        raise WeChatBadResponse(f"WeChat's answer has no usable {field}")
     return value

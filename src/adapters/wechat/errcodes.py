@@ -13,6 +13,7 @@ from domain.errors import (
     CodeMissing,
     CodeUsed,
     DataUndecryptable,
+    IdentityProviderBadResponse,
     IdentityProviderUnavailable,
     NotFound,
     RateLimited,
@@ -21,7 +22,19 @@ from domain.errors import (
 )
 
 
-class AccessTokenRefused(IdentityProviderUnavailable):
+class WeChatUnavailable(IdentityProviderUnavailable):
+    """WeChat does not answer in time, reports that it is busy, or returns an unknown error."""
+
+    provider = "WeChat"
+
+
+class WeChatBadResponse(IdentityProviderBadResponse):
+    """WeChat's response cannot be understood."""
+
+    provider = "WeChat"
+
+
+class AccessTokenRefused(WeChatUnavailable):
     """WeChat refuses the access token. Another one may be accepted."""
 
 
@@ -52,7 +65,7 @@ CONFIRM = "Let the administrator confirm in WeChat, or add this server's address
 ERRCODES = _table(
     ErrCode(
         -1,
-        IdentityProviderUnavailable,
+        WeChatUnavailable,
         "WeChat is busy",
         "A passing fault of WeChat's",
         "Try again in a moment, a login with a new code of wx.login(): nobody knows whether the old one is spent",

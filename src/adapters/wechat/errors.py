@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from adapters.wechat.errcodes import ERRCODES
-from domain.errors import IdentityProviderUnavailable, WxLoginError
+from adapters.wechat.errcodes import ERRCODES, WeChatUnavailable
+from domain.errors import WxLoginError
 
 RID = re.compile(r"\brid: ([0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8})|\breq_id: ([A-Za-z0-9._-]{1,64})")
 """The request id in an errmsg, which WeChat's support asks for: a rid in newer texts, a req_id in older ones."""
@@ -19,7 +19,7 @@ Meanings = Mapping[int, tuple[type[WxLoginError], str]]
 
 
 def error_of(number: int, errmsg: str = "", meanings: Meanings = MappingProxyType({})) -> WxLoginError:
-    """Return the error for an errcode. An unknown one is IdentityProviderUnavailable."""
+    """Return the error for an errcode. An unknown one is WeChatUnavailable."""
     found = RID.search(errmsg)
     rid = found and (found[1] or found[2])
     if number in meanings:
@@ -27,7 +27,7 @@ def error_of(number: int, errmsg: str = "", meanings: Meanings = MappingProxyTyp
         return error(detail, errcode=number, rid=rid)
     known = ERRCODES.get(number)
     if known is None:
-        return IdentityProviderUnavailable(
+        return WeChatUnavailable(
             f"WeChat answers with error {number}, which is not known here", errcode=number, rid=rid
         )
     address = ADDRESS.search(errmsg)

@@ -11,14 +11,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from adapters.wechat.api import NONE, Answer, Params, WeChatApi, number_in, text_in
-from adapters.wechat.errcodes import AccessTokenRefused
+from adapters.wechat.errcodes import AccessTokenRefused, WeChatBadResponse
 from adapters.wechat.errors import Meanings
 from adapters.wechat.signing import Signer
 from application.access_tokens import AccessTokens
 from application.ports.clock import Clock
 from application.ports.platform import Platform
 from domain.client_data import check_watermark
-from domain.errors import CodeInvalid, DataUndecryptable, IdentityProviderBadResponse, NotFound
+from domain.errors import CodeInvalid, DataUndecryptable, NotFound
 from domain.identity import AppId, Identity, PhoneCode
 from domain.session_key import EncryptKey, SessionKey
 from domain.user import Payment, PhoneNumber
@@ -61,7 +61,7 @@ class WeChatPlatform(Platform):
         answer = await self._post(identity.appid, "/wxa/business/getuserphonenumber", {}, sent, meanings)
         info = answer.get("phone_info")
         if not isinstance(info, dict):
-            raise IdentityProviderBadResponse("WeChat's answer has no usable phone_info")
+            raise WeChatBadResponse("WeChat's answer has no usable phone_info")
         check_watermark(info, identity.appid)
         return _phone_number(info)
 
@@ -77,7 +77,7 @@ class WeChatPlatform(Platform):
         """See Platform."""
         answer = await self._get(identity.appid, "/wxa/resetusersessionkey", _signed(identity, key))
         if text_in(answer, "openid", r"[!-~]{1,128}") != identity.openid:
-            raise IdentityProviderBadResponse("WeChat's answer is of another user")
+            raise WeChatBadResponse("WeChat's answer is of another user")
         return SessionKey(text_in(answer, "session_key", r"[!-~]{1,512}"))
 
     async def encrypt_keys(self, identity: Identity, key: SessionKey) -> list[EncryptKey]:
@@ -86,7 +86,7 @@ class WeChatPlatform(Platform):
         answer = await self._post(identity.appid, "/wxa/business/getuserencryptkey", params, {})
         listed = answer.get("key_info_list")
         if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
-            raise IdentityProviderBadResponse("WeChat's answer has no usable key_info_list")
+            raise WeChatBadResponse("WeChat's answer has no usable key_info_list")
         now = self.clock()
         return [_encrypt_key(each, now) for each in listed]
 
@@ -146,7 +146,7 @@ def _phone_number(info: Mapping[str, Any]) -> PhoneNumber:
     try:
         return PhoneNumber(f"+{country}{number}")
     except ValueError:
-        raise IdentityProviderBadResponse("WeChat's answer has no usable phone number") from None
+        raise WeChatBadResponse("WeChat's answer has no usable phone number") from None
 
 
 def _encrypt_key(listed: Mapping[str, Any], now: datetime) -> EncryptKey:

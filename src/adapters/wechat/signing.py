@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.x509 import load_pem_x509_certificate
 
-from domain.errors import IdentityProviderBadResponse
+from adapters.wechat.errcodes import WeChatBadResponse
 from domain.identity import AppId
 
 ORIGIN = "https://api.weixin.qq.com"
@@ -88,11 +88,11 @@ class Signer:
             marks = msgspec.json.decode(plain)
             is_ours = (marks["_appid"], marks["_timestamp"]) == (self._appid, timestamp)
         except (LookupError, ValueError, TypeError, InvalidSignature, InvalidTag):
-            raise IdentityProviderBadResponse(
+            raise WeChatBadResponse(
                 "WeChat's answer is not signed as it should be; compare the app's certificate with the WeChat console"
             ) from None
         if not is_ours or self._clock().timestamp() - timestamp > OLDEST_SECONDS:
-            raise IdentityProviderBadResponse("WeChat's answer is another app's, or too old; check this server's clock")
+            raise WeChatBadResponse("WeChat's answer is another app's, or too old; check this server's clock")
         return plain
 
     def _verify(self, path: str, timestamp: int, headers: Mapping[str, str], body: bytes) -> None:

@@ -121,7 +121,7 @@ def test_a_kind_that_an_adapter_adds_leaves_as_its_parent(kind: type[WxLoginErro
 def test_a_problem_is_the_error_in_rfc_9457(kind: type[WxLoginError]) -> None:
     """All members are there, `type` is a URN of the code, and nothing is told that WeChat did not say."""
     problem = msgspec.json.decode(msgspec.json.encode(Problem.of(kind("what happened"))))
-    client_detail = CLIENT_DETAILS.get(kind, "what happened")
+    client_detail = CLIENT_DETAILS.get(kind, "what happened").format(provider="The identity provider")
 
     assert problem == {
         "type": f"urn:wxlogin:error:{kind.code}",
@@ -134,10 +134,11 @@ def test_a_problem_is_the_error_in_rfc_9457(kind: type[WxLoginError]) -> None:
 
 
 def test_what_only_an_operator_can_act_on_stays_with_the_operator() -> None:
-    """Of every error of the server's own a client reads one general sentence, of a kind that an adapter adds too."""
+    """Of every error of the server's own a client reads one general sentence, which names an adapter's platform."""
     assert set(CLIENT_DETAILS) == {kind for kind, outcome in OUTCOMES.items() if outcome.http >= 500}
     for kind, sentence in CLIENT_DETAILS.items():
-        assert Problem.of(type("Own", (kind,), {})("set WXLOGIN_APP_SECRET")).detail == sentence
+        own = type("Own", (kind,), {"provider": "Douyin"})
+        assert Problem.of(own("set WXLOGIN_APP_SECRET")).detail == sentence.format(provider="Douyin")
     assert Problem.of(AppMisconfigured()).detail == "The service is misconfigured; its operator has been informed"
 
 

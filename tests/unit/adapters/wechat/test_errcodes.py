@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.wechat.errcodes import ERRCODES, AccessTokenRefused, ErrCode
+from adapters.wechat.errcodes import ERRCODES, AccessTokenRefused, ErrCode, WeChatUnavailable
 from adapters.wechat.errors import Meanings, error_of
 from domain.errors import (
     AppMisconfigured,
@@ -18,7 +18,7 @@ ROWS = pytest.mark.parametrize("row", ERRCODES.values(), ids=str)
 
 
 CONTRACT = {
-    -1: IdentityProviderUnavailable,
+    -1: WeChatUnavailable,
     40013: AppMisconfigured,
     40029: CodeInvalid,
     40125: AppMisconfigured,
@@ -88,7 +88,8 @@ def test_an_unknown_code_is_wechat_being_unavailable(number: int) -> None:
     """A code that nobody explained yet is WeChat's trouble, and its text names the number."""
     error = error_of(number)
 
-    assert type(error) is IdentityProviderUnavailable
+    assert type(error) is WeChatUnavailable
+    assert isinstance(error, IdentityProviderUnavailable)
     assert str(number) in error.detail
     assert (error.errcode, error.rid) == (number, None)
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.wechat.api import WeChatApi
+from adapters.wechat.errcodes import WeChatUnavailable
 from adapters.wechat.identity_provider import WeChatIdentityProvider
 from domain.errors import (
     AppMisconfigured,
@@ -19,7 +20,6 @@ from domain.errors import (
     CodeMissing,
     CodeUsed,
     IdentityProviderBadResponse,
-    IdentityProviderUnavailable,
     RateLimited,
     UserBlockedByProvider,
     WxLoginError,
@@ -39,7 +39,7 @@ ANSWER = {"session_key": "nzoqhc3OnwHzeTxJs+inbQ==", "openid": "oVBkZ0aYgDMDIywR
 RID = "6374a1b2-0c3d4e5f-12ab34cd"
 
 ERRORS: list[tuple[int, str, type[WxLoginError], str | None]] = [
-    (-1, "system error", IdentityProviderUnavailable, None),
+    (-1, "system error", WeChatUnavailable, None),
     (40029, f"invalid code, rid: {RID}", CodeInvalid, RID),
     (40029, f"invalid code hint: [xxx] rid: {RID}", CodeInvalid, RID),
     (40163, f"code been used, rid: {RID}", CodeUsed, RID),
@@ -53,8 +53,8 @@ ERRORS: list[tuple[int, str, type[WxLoginError], str | None]] = [
     (41008, f"missing code, rid: {RID}", CodeMissing, RID),
     (40164, f"invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist, rid: {RID}", AppMisconfigured, RID),
     (40243, f"appsecret frozen rid: {RID}", AppMisconfigured, RID),
-    (12345, f"an unknown error, rid: {RID}", IdentityProviderUnavailable, RID),
-    (12345, "", IdentityProviderUnavailable, None),
+    (12345, f"an unknown error, rid: {RID}", WeChatUnavailable, RID),
+    (12345, "", WeChatUnavailable, None),
 ]
 
 
