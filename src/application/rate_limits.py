@@ -1,5 +1,6 @@
 """Limit the rate of logins, of decryptions, and of failed authentications of OAuth clients."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from application.ports.identity_provider import IdentityProvider
@@ -51,13 +52,13 @@ class LoginQuota(Quota):
 
 
 class LimitedIdentityProvider(IdentityProvider):
-    """An IdentityProvider in front of another one, which limits the logins of each app."""
+    """An IdentityProvider in front of those of the platforms, by app, which limits the logins of each app."""
 
-    def __init__(self, identities: IdentityProvider, quota: LoginQuota) -> None:
+    def __init__(self, identities: Mapping[AppId, IdentityProvider], quota: LoginQuota) -> None:
         self._identities = identities
         self._quota = quota
 
     async def exchange(self, code: LoginCode, appid: AppId) -> tuple[Identity, SessionKey]:
         """See IdentityProvider."""
         await self._quota.take(appid.value)
-        return await self._identities.exchange(code, appid)
+        return await self._identities[appid].exchange(code, appid)

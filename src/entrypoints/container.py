@@ -38,6 +38,7 @@ from application.client_data import ClientData
 from application.login import LoginUseCase
 from application.merge import MergeUsers
 from application.ports.clock import Clock
+from application.ports.identity_provider import IdentityProvider
 from application.rate_limits import CLIENT_FAILURES, DECRYPTIONS, LimitedIdentityProvider, LoginQuota, Quota
 from application.readiness import Readiness
 from application.session_keys import SessionKeys
@@ -64,6 +65,11 @@ utc_now: Clock = partial(datetime.now, UTC)
 def session_store_kind(settings: Settings) -> str:
     """Return where sessions are stored: in Redis if it is configured, else in the database."""
     return "redis" if settings.redis_url else "database"
+
+
+def by_app(platforms: Mapping[AppId, str], **providers: IdentityProvider) -> dict[AppId, IdentityProvider]:
+    """Return the identity provider of each app: that of its platform."""
+    return {appid: providers[platform] for appid, platform in platforms.items()}
 
 
 def siv_cipher(settings: Settings) -> SivCipher:
@@ -99,7 +105,7 @@ class Container(containers.DeclarativeContainer):
     clock = providers.Dependency[Clock]()
 
     kind = providers.Callable(session_store_kind, settings)
-    metrics = providers.Singleton(Metrics, settings.provided.credentials)
+    metrics = providers.Singleton(Metrics, settings.provided.platforms)
     wechat = providers.Singleton(
         WeChatApi,
         transport,
@@ -117,14 +123,15 @@ class Container(containers.DeclarativeContainer):
     client_failures = providers.Singleton(
         Quota, rate_limiter, CLIENT_FAILURES, "Too many failed authentications from this address"
     )
+    wechat_identities = providers.Singleton(WeChatIdentityProvider, wechat, settings.provided.wechat_secrets)
     identities = providers.Singleton(
         LimitedIdentityProvider,
-        providers.Singleton(WeChatIdentityProvider, wechat, settings.provided.credentials),
+        providers.Callable(by_app, settings.provided.platforms, wechat=wechat_identities),
         providers.Singleton(LoginQuota, login_limiter, settings.provided.app_login_limit),
     )
     issuer = providers.Singleton(
         InstrumentedAccessTokenIssuer,
-        providers.Singleton(WeChatAccessTokenIssuer, wechat, settings.provided.credentials),
+        providers.Singleton(WeChatAccessTokenIssuer, wechat, settings.provided.wechat_secrets),
         metrics,
     )
     decryptor = providers.Singleton(WeChatDecryptor)
@@ -158,7 +165,7 @@ class Container(containers.DeclarativeContainer):
         database=providers.List(providers.Singleton(SqlProbe, database)),
     )
 
-    apps: providers.Callable[frozenset[AppId]] = providers.Callable(frozenset, settings.provided.credentials)
+    apps: providers.Callable[frozenset[AppId]] = providers.Callable(frozenset, settings.provided.platforms)
     login = providers.Singleton(
         LoginUseCase,
         identities,

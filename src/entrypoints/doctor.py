@@ -20,7 +20,7 @@ async def examine(write: Write, *, wechat: bool = False) -> Exit:
     try:
         settings = load_settings().require_app()
         async with open_container(settings) as container:
-            apps = ", ".join(sorted(map(str, settings.credentials)))
+            apps = ", ".join(sorted(map(str, settings.platforms)))
             _report(write, "settings", None, Exit.DONE, f"apps {apps}; WeChat at {settings.wechat_url}")
             for check, exposed in exposures(settings):
                 write(f"{'warn':<5} {check:<14} {exposed}\n")
@@ -53,7 +53,7 @@ async def _examine_schema(container: Container, write: Write) -> Exit:
 
 
 async def _examine_wechat(settings: Settings, container: Container, write: Write) -> Exit:
-    return max([await _examine_app(appid, container, write) for appid in settings.credentials])
+    return max([await _examine_app(appid, container, write) for appid in settings.wechat_secrets], default=Exit.DONE)
 
 
 async def _examine_app(appid: AppId, container: Container, write: Write) -> Exit:

@@ -33,6 +33,7 @@ from entrypoints.setting_types import (
     check_fernet_key,
     check_http_url,
     check_network,
+    check_platform,
     check_rate_limit,
     check_redis_url,
     is_loopback,
@@ -57,10 +58,11 @@ class Signing(BaseModel):
 
 
 class App(BaseModel):
-    """The credentials of a mini-program."""
+    """The credentials of a mini-program, for the adapters of its platform."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    platform: Annotated[str, AfterValidator(check_platform)] = "wechat"
     appid: Annotated[str, AfterValidator(check_appid)]
     secret: Annotated[SecretStr, Field(min_length=1)]
     signing: Signing | None = None
@@ -150,10 +152,24 @@ class Settings(BaseSettings):
         return clients
 
     @property
-    def credentials(self) -> dict[AppId, str]:
-        """Return the AppSecrets by appid."""
+    def platforms(self) -> dict[AppId, str]:
+        """Return the platforms of all apps, by appid."""
+        return {AppId(app.appid): app.platform for app in self._all_apps()}
+
+    @property
+    def wechat_secrets(self) -> dict[AppId, str]:
+        """Return the AppSecrets of WeChat's apps, by appid."""
+        return self.secrets_of("wechat")
+
+    def secrets_of(self, platform: str) -> dict[AppId, str]:
+        """Return the secrets of the apps of one platform, by appid. They are for its adapters alone."""
+        own = [app for app in self._all_apps() if app.platform == platform]
+        return {AppId(app.appid): app.secret.get_secret_value() for app in own}
+
+    def _all_apps(self) -> list[App]:
+        """Return the app of WXLOGIN_APPID and those of WXLOGIN_APPS, of which the last with an appid counts."""
         single = [App(appid=self.appid, secret=self.app_secret)] if self.appid and self.app_secret else []
-        return {AppId(app.appid): app.secret.get_secret_value() for app in [*single, *self.apps]}
+        return list({app.appid: app for app in [*single, *self.apps]}.values())
 
     @property
     def signing(self) -> dict[AppId, Signing]:
@@ -195,7 +211,7 @@ class Settings(BaseSettings):
         """Return the settings themselves. Raises SettingsError if no app is configured."""
         if (self.appid is None) != (self.app_secret is None):
             raise missing("app_secret" if self.appid else "appid", "WXLOGIN_APPID and WXLOGIN_APP_SECRET go together")
-        if not self.credentials:
+        if not self.platforms:
             raise missing("appid", "there is no app; set WXLOGIN_APPID and WXLOGIN_APP_SECRET, or WXLOGIN_APPS")
         return self
 

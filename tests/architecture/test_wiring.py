@@ -1,7 +1,11 @@
 """The container: every provider resolves, and nothing is opened before it is needed."""
 
+import gc
 import inspect
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from types import FunctionType, ModuleType
 
 import httpx2
 import pytest
@@ -13,7 +17,9 @@ from application.login import LoginUseCase
 from application.ports.identity_provider import IdentityProvider
 from application.ports.session_store import SessionStore
 from application.ports.user_repository import UserRepository
+from domain.errors import AppUnknown
 from domain.identity import AppId, LoginCode
+from entrypoints import setting_types
 from entrypoints.container import Container, open_container
 from entrypoints.settings import Settings, SettingsError
 from support.clock import Clock
@@ -83,6 +89,34 @@ async def test_another_transport_leads_to_another_wechat(tmp_path: Path) -> None
 
     assert identity.openid == "oAnn"
     assert seen == ["/sns/jscode2session"]
+
+
+async def test_a_secret_reaches_the_adapters_of_its_platform_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No object of WeChat's adapters holds the secret of another platform's app, and that app is not theirs."""
+    monkeypatch.setattr(setting_types, "PLATFORMS", ["wechat", "twin"])
+    apps = [{"platform": "twin", "appid": "tt0123456789abcdef", "secret": "another platform's"}]
+    async with open_container(settings(tmp_path, apps=json.dumps(apps))) as container:
+        adapters = [container.wechat_identities(), container.issuer(), container.platform(), container.signers()]
+
+        assert container.apps() == {AppId(APPID), AppId("tt0123456789abcdef")}
+        assert SECRET in held_by(adapters)
+        assert "another platform's" not in held_by(adapters)
+        with pytest.raises(AppUnknown):
+            await container.wechat_identities().exchange(LoginCode("code"), AppId("tt0123456789abcdef"))
+
+
+def held_by(parts: Sequence[object]) -> set[str]:
+    """Return all texts that objects refer to, to any depth."""
+    met: dict[int, object] = {}
+    todo = list(parts)
+    while todo:
+        part = todo.pop()
+        if id(part) not in met and not isinstance(part, type | ModuleType | FunctionType):
+            met[id(part)] = part
+            todo += gc.get_referents(part)
+    return {part for part in met.values() if isinstance(part, str)}
 
 
 def test_login_takes_exactly_three_ports() -> None:

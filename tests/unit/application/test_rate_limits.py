@@ -30,7 +30,7 @@ def limiter(clock: Clock) -> MemoryRateLimiter:
 @pytest.fixture
 def limited(identities: MemoryIdentityProvider, limiter: MemoryRateLimiter) -> LimitedIdentityProvider:
     """WeChat without WeChat, twice a minute for each app."""
-    return LimitedIdentityProvider(identities, LoginQuota(limiter, TWO_A_MINUTE))
+    return LimitedIdentityProvider({APP: identities, OTHER_APP: identities}, LoginQuota(limiter, TWO_A_MINUTE))
 
 
 def code_of(identities: MemoryIdentityProvider, appid: AppId) -> LoginCode:
