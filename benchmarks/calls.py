@@ -25,8 +25,9 @@ from adapters.wechat.decryptor import WeChatDecryptor
 from application.access_tokens import AccessTokens
 from application.client_data import ClientData
 from application.rate_limits import Quota
+from domain.device import UNKNOWN_DEVICE
 from domain.identity import AppId, Identity
-from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken
+from domain.session import Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
 
 ROUNDS, CALLS = 15, 2000
@@ -90,7 +91,7 @@ async def prepare() -> dict[str, tuple[Call, Call]]:
     """By what is measured: the bare library, and the use case."""
     now = datetime.now(UTC)
     vault, platform = MemoryKeyVault(), MemoryPlatform()
-    session = Session.start(SessionToken.generate(), "ann", ANN, UNKNOWN_CLIENT, SessionPolicy(), now)
+    session = Session.start(SessionToken.generate(), "ann", ANN, UNKNOWN_DEVICE, SessionPolicy(), now)
     await vault.replace(session, SessionKey(SESSION_KEY), now)
     quota = Quota(MemoryRateLimiter(lambda: datetime.now(UTC)), None, "")
     client_data = ClientData(vault, WeChatDecryptor(), platform, quota, clock=lambda: datetime.now(UTC))

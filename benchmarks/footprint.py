@@ -25,8 +25,9 @@ from adapters.redis.session_store import RedisSessionStore
 from benchmarks.servers import SERVER_CORE, pin
 from benchmarks.sessions import APPID, open_store
 from benchmarks.stores import redis_urls
+from domain.device import Device
 from domain.identity import AppId, Identity
-from domain.session import Client, EndReason, Session, SessionPolicy, SessionToken
+from domain.session import EndReason, Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
 
 USER_AGENTS = [
@@ -63,9 +64,9 @@ def sessions(per_user: int, *, unionid: bool) -> Iterator[Session]:
     for user_agent in cycle(USER_AGENTS):
         user_id, now = str(uuid4()), datetime.now(UTC)
         identity = Identity(AppId(APPID), wechat_id(), wechat_id() if unionid else None)
-        client = Client(user_agent, ".".join(map(str, secrets.token_bytes(4))))
+        device = Device(user_agent, ".".join(map(str, secrets.token_bytes(4))))
         for _ in range(per_user):
-            yield Session.start(SessionToken.generate(), user_id, identity, client, SessionPolicy(), now)
+            yield Session.start(SessionToken.generate(), user_id, identity, device, SessionPolicy(), now)
 
 
 def wechat_id() -> str:

@@ -17,8 +17,9 @@ from adapters.redis.connections import Client as RedisClient
 from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.session_store import RedisSessionStore, name_of
 from benchmarks.wechat import openid_of
+from domain.device import Device
 from domain.identity import AppId, Identity
-from domain.session import Client, Session, SessionPolicy, SessionToken
+from domain.session import Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
 
 APPID = "wx0123456789abcdef"
@@ -71,8 +72,8 @@ def write_wxlogin_sessions(redis_url: str, users: range) -> None:
 async def write_wxlogin_session(redis_url: str, user: int) -> str:
     """The session's id. It begins in an hour, so that no check is the first for a minute, which would write."""
     begins = datetime.now(UTC) + timedelta(hours=1)
-    identity, client = Identity(AppId(APPID), openid_of(user)), Client(USER_AGENT, "203.0.113.7")
-    session = Session.start(SessionToken(token_of(user)), str(uuid4()), identity, client, SessionPolicy(), begins)
+    identity, device = Identity(AppId(APPID), openid_of(user)), Device(USER_AGENT, "203.0.113.7")
+    session = Session.start(SessionToken(token_of(user)), str(uuid4()), identity, device, SessionPolicy(), begins)
     async with create_client(redis_url) as redis:
         await open_store(redis)[0].start(session, SessionKey("HyVFkGl5F5OQWJZZaNzBBg=="), limit=0)
     return session.id

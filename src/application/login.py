@@ -8,18 +8,10 @@ from application.ports.clock import Clock
 from application.ports.identity_provider import IdentityProvider
 from application.ports.session_store import SessionStore
 from application.ports.user_repository import UserRepository
+from domain.device import UNKNOWN_DEVICE, Device
 from domain.errors import StoreUnavailable, UserBlocked
 from domain.identity import AppId, LoginCode, choose_app, code_may_be_spent
-from domain.session import (
-    TOKEN,
-    UNKNOWN_CLIENT,
-    Client,
-    EndReason,
-    Session,
-    SessionPolicy,
-    SessionToken,
-    session_id_of,
-)
+from domain.session import TOKEN, EndReason, Session, SessionPolicy, SessionToken, session_id_of
 from domain.user import User
 
 
@@ -75,15 +67,15 @@ class LoginUseCase:
         self._clock = clock
 
     async def __call__(
-        self, request: LoginRequest, client: Client = UNKNOWN_CLIENT, hinted_appid: str | None = None, token: str = ""
+        self, request: LoginRequest, device: Device = UNKNOWN_DEVICE, hinted_appid: str | None = None, token: str = ""
     ) -> LoggedIn:
-        """Log in with `request.code`, on the device `client`, whose token was `token` until now."""
+        """Log in with `request.code`, on `device`, whose token was `token` until now."""
         code = LoginCode(request.code or "")
         appid = choose_app(self._apps, request.appid, hinted_appid)
         with code_may_be_spent():
-            return await self._log_in(code, appid, client, token)
+            return await self._log_in(code, appid, device, token)
 
-    async def _log_in(self, code: LoginCode, appid: AppId, client: Client, held: str) -> LoggedIn:
+    async def _log_in(self, code: LoginCode, appid: AppId, device: Device, held: str) -> LoggedIn:
         identity, session_key = await self._identities.exchange(code, appid)
         now = self._clock()
         user, is_new = await self._users.find_or_create(identity, now)
@@ -91,7 +83,7 @@ class LoginUseCase:
             raise UserBlocked(user_id=user.id)
         token = SessionToken.generate()
         known = replace(identity, unionid=identity.unionid or user.unionid)
-        session = Session.start(token, user.id, known, client, self._policy, now)
+        session = Session.start(token, user.id, known, device, self._policy, now)
         previous = await self._live_sessions(held, user.id, now)
         limit = self._policy.per_user and self._policy.per_user + len(previous)
         replaced = await self._sessions.start(session, session_key, limit)

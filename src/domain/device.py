@@ -1,7 +1,8 @@
-"""A short name of the device that a login came from: "iPhone · iOS 17.4 · WeChat 8.0.49"."""
+"""Devices, and their labels: "iPhone · iOS 17.4 · WeChat 8.0.49"."""
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 LONGEST = 64
 """The greatest length of a label, in characters."""
@@ -26,15 +27,27 @@ APPS = {
 """The patterns of apps. The first that is found counts: User-Agents of WeChat also contain the names of browsers."""
 
 
-def device_label(user_agent: str | None) -> str | None:
-    """Return the device, its system and the app as a User-Agent tells them, separated by " · ".
+@dataclass(frozen=True, slots=True)
+class Device:
+    """The device that a login comes from, as far as the request says. Stores may keep the label as `user_agent`."""
 
-    A text in which neither system nor app is recognized is returned as it is, cut to 64 characters. So a label's label
-    is itself. None and "" give None.
-    """
-    if not user_agent:
-        return None
-    return (" · ".join(_parts(user_agent)) or user_agent)[:LONGEST]
+    user_agent: str | None = None
+    ip: str | None = None
+
+    @property
+    def label(self) -> str | None:
+        """Return the device, its system and the app as the User-Agent tells them, separated by " · ".
+
+        A text in which neither system nor app is recognized is returned as it is, cut to 64 characters. So a label's
+        label is itself. None and "" give None.
+        """
+        if not self.user_agent:
+            return None
+        return (" · ".join(_parts(self.user_agent)) or self.user_agent)[:LONGEST]
+
+
+UNKNOWN_DEVICE = Device()
+"""The device of a login that came by queue or command line."""
 
 
 def _parts(user_agent: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NoReturn, Self
 
+from domain.device import Device
 from domain.errors import SessionEnded, SessionExpired, SessionReplaced, TokenInvalid, TokenMissing
 from domain.identity import Identity
 
@@ -64,18 +65,6 @@ class SessionPolicy:
         return min(timedelta(minutes=1), self.idle / 100)
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
-    """The device that a login comes from, as far as the request says."""
-
-    user_agent: str | None = None
-    ip: str | None = None
-
-
-UNKNOWN_CLIENT = Client()
-"""The device of a login that came by queue or command line."""
-
-
 class EndReason(StrEnum):
     """Why a session was ended before it expired."""
 
@@ -109,7 +98,7 @@ class Session:
     id: str
     user_id: str
     identity: Identity
-    client: Client
+    device: Device
     created_at: datetime
     last_seen_at: datetime
     idle_expires_at: datetime
@@ -121,7 +110,7 @@ class Session:
         token: SessionToken,
         user_id: str,
         identity: Identity,
-        client: Client,
+        device: Device,
         policy: SessionPolicy,
         now: datetime,
     ) -> Self:
@@ -131,7 +120,7 @@ class Session:
             id=token.session_id,
             user_id=user_id,
             identity=identity,
-            client=client,
+            device=device,
             created_at=now,
             last_seen_at=now,
             idle_expires_at=min(now + policy.idle, expires_at),

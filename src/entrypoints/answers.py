@@ -6,7 +6,6 @@ from typing import Self
 import msgspec
 
 from application.login import LoggedIn
-from domain.device import device_label
 from domain.session import Session
 from domain.session_key import EncryptKey
 from domain.user import UnionIdConflict, User
@@ -45,9 +44,9 @@ class SessionAnswer(msgspec.Struct, frozen=True):
             session.last_seen_at,
             session.idle_expires_at,
             session.expires_at,
-            session.client.user_agent,
-            session.client.ip,
-            device_label(session.client.user_agent),
+            session.device.user_agent,
+            session.device.ip,
+            session.device.label,
         )
 
 

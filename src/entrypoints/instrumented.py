@@ -9,10 +9,11 @@ from application.ports.access_token_issuer import AccessTokenIssuer
 from application.ports.rate_limiter import RateLimiter
 from application.sessions import Sessions
 from domain.access_token import AccessToken
+from domain.device import UNKNOWN_DEVICE, Device
 from domain.errors import AppUnknown, WxLoginError
 from domain.identity import AppId, choose_app
 from domain.rate_limit import Allowance, RateLimit
-from domain.session import UNKNOWN_CLIENT, Client, EndReason, Session
+from domain.session import EndReason, Session
 from entrypoints.log import log
 from entrypoints.metrics import NO_APP, OK, Metrics
 from entrypoints.problems import DEFECT
@@ -32,11 +33,11 @@ class InstrumentedLogin:
         self._apps = apps
 
     async def __call__(
-        self, request: LoginRequest, client: Client = UNKNOWN_CLIENT, hinted_appid: str | None = None, token: str = ""
+        self, request: LoginRequest, device: Device = UNKNOWN_DEVICE, hinted_appid: str | None = None, token: str = ""
     ) -> LoggedIn:
         """See LoginUseCase."""
         try:
-            login = await self._login(request, client, hinted_appid, token)
+            login = await self._login(request, device, hinted_appid, token)
         except Exception as error:
             app = self._app(request, hinted_appid)
             self._metrics.login_failed(app or NO_APP, code_of(error))
@@ -50,7 +51,7 @@ class InstrumentedLogin:
             appid=appid,
             user_id=session.user_id,
             session_id=session.id,
-            ip=session.client.ip,
+            ip=session.device.ip,
             is_new=login.is_new,
         )
         return login

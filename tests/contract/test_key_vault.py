@@ -11,9 +11,10 @@ import pytest
 from cryptography.fernet import Fernet
 
 from application.ports.key_vault import KeyVault
+from domain.device import UNKNOWN_DEVICE
 from domain.errors import DataUndecryptable, Retry, StoreUnavailable
 from domain.identity import AppId, Identity
-from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken
+from domain.session import Session, SessionPolicy, SessionToken
 from domain.session_key import KeyRing, SessionKey
 from support.clock import Clock
 from support.places import durable, in_redis
@@ -48,7 +49,7 @@ class World:
 def session_of(user_id: str, identity: Identity, now: datetime, max_age: timedelta) -> Session:
     """One that begins now."""
     policy = SessionPolicy(idle=max_age, max_age=max_age)
-    return Session.start(SessionToken.generate(), user_id, identity, UNKNOWN_CLIENT, policy, now)
+    return Session.start(SessionToken.generate(), user_id, identity, UNKNOWN_DEVICE, policy, now)
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from adapters.sql.database import Database
 from adapters.sql.session_store import row_of
 from adapters.sql.tables import sessions
 from adapters.sql.user_repository import SqlUserRepository
-from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken
+from domain.device import UNKNOWN_DEVICE
+from domain.session import Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
 from domain.user import User
 from support.clock import Clock
@@ -100,4 +101,4 @@ async def test_a_login_does_not_wait_for_another_of_the_same_user(
 
 def start(user: User, now: datetime) -> Session:
     """A new session of the user."""
-    return Session.start(SessionToken.generate(), user.id, user.accounts[0], UNKNOWN_CLIENT, SessionPolicy(), now)
+    return Session.start(SessionToken.generate(), user.id, user.accounts[0], UNKNOWN_DEVICE, SessionPolicy(), now)

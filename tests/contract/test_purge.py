@@ -15,8 +15,9 @@ from adapters.sql.key_vault import SqlKeyVault
 from adapters.sql.session_store import SqlSessionStore
 from adapters.sql.tables import session_keys, sessions
 from adapters.sql.user_repository import SqlUserRepository
+from domain.device import UNKNOWN_DEVICE
 from domain.identity import AppId, Identity
-from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken
+from domain.session import Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
 from support.clock import Clock
 
@@ -39,7 +40,7 @@ class World:
         """Keep them all, and give back the live one."""
         identity = Identity(APP, "oLive")
         user, _ = await SqlUserRepository(self.database).find_or_create(identity, clock.now)
-        live = Session.start(SessionToken.generate(), user.id, identity, UNKNOWN_CLIENT, SessionPolicy(), clock.now)
+        live = Session.start(SessionToken.generate(), user.id, identity, UNKNOWN_DEVICE, SessionPolicy(), clock.now)
         await self.store.start(live, SessionKey("a key"), 0)
         await self.database.write(lambda connection: self._forget(connection, clock))
         return live

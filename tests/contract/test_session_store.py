@@ -9,10 +9,10 @@ from datetime import UTC, timedelta
 import pytest
 
 from application.ports.session_store import SessionStore
-from domain.device import device_label
+from domain.device import Device
 from domain.errors import Retry, SessionExpired, StoreUnavailable, TokenInvalid
 from domain.identity import Identity
-from domain.session import Client, EndReason, Session, SessionToken
+from domain.session import EndReason, Session, SessionToken
 from domain.session_key import SessionKey
 from support.clock import Clock
 from support.places import durable
@@ -23,14 +23,14 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize(
-    "client",
-    [PHONE, Client(), Client("", "203.0.113.7"), Client("🀄" * 512, "f" * 45)],
+    "device",
+    [PHONE, Device(), Device("", "203.0.113.7"), Device("🀄" * 512, "f" * 45)],
     ids=["phone", "none", "", "long"],
 )
-async def test_a_session_is_found_as_it_started(world: World, client: Client) -> None:
+async def test_a_session_is_found_as_it_started(world: World, device: Device) -> None:
     """All of a session comes back as it went in, its times to the microsecond; of its device at least the label."""
-    session = await world.start(client=client)
-    labelled = replace(session, client=replace(client, user_agent=device_label(client.user_agent)))
+    session = await world.start(device=device)
+    labelled = replace(session, device=replace(device, user_agent=device.label))
 
     found = await world.store.find(session.id)
 
@@ -163,7 +163,7 @@ async def test_a_server_that_is_not_there_is_unavailable(
 ) -> None:
     """Whatever is asked of a store whose server does not answer, it is StoreUnavailable, which says to try later."""
     identity = Identity(APP, "oAnn")
-    session = Session.start(SessionToken.generate(), "ann", identity, Client(), POLICY, clock.now)
+    session = Session.start(SessionToken.generate(), "ann", identity, Device(), POLICY, clock.now)
     with pytest.raises(StoreUnavailable) as failed:
         await call(unreachable, session)
 

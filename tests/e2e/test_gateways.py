@@ -94,7 +94,7 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def client_of(url: str) -> httpx2.Client:
+def device_of(url: str) -> httpx2.Client:
     """A client of the gateway at this URL, with an address of its own."""
     transport = httpx2.HTTPTransport(verify=plain_http.NO_CERTIFICATES, local_address=CLIENT)
     return plain_http.client(base_url=url, transport=transport)
@@ -112,7 +112,7 @@ def before(name: str, backend: Backend, tmp_path_factory: pytest.TempPathFactory
         port = httpx2.URL(service.url).port or 0
         with (
             gateways.gateway(name, tmp_path_factory.mktemp(name), port, backend.port) as url,
-            client_of(url) as client,
+            device_of(url) as client,
         ):
             yield Front(name, service, backend, client)
 
@@ -370,7 +370,7 @@ def test_wxlogin_is_asked_briefly(name: str, backend: Backend, tmp_path: Path) -
     """/auth gets a GET without the body, with the token and the client's address; connections are used again."""
     with gateways.gateway(name, tmp_path, backend.port, backend.port) as url:
         before = len(backend.reached)
-        with client_of(url) as client:
+        with device_of(url) as client:
             for _ in range(10):
                 client.post("/orders", content=b"x" * 1000, headers={"Authorization": "Bearer x"})
     reached = [request for request in backend.reached[before:] if request.path != "/readyz"]

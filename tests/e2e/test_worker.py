@@ -7,8 +7,9 @@ import signal
 import pytest
 from redis import Redis
 
+from domain.device import UNKNOWN_DEVICE
 from domain.identity import AppId, Identity
-from domain.session import UNKNOWN_CLIENT, Session, SessionToken
+from domain.session import Session, SessionToken
 from domain.session_key import SessionKey
 from entrypoints import purge
 from entrypoints.container import open_container
@@ -111,7 +112,7 @@ async def test_a_worker_purges_what_sessions_left_in_the_database(
     async with open_container(settings, clock=clock) as container:
         identity = Identity(AppId(APPID), "oAnn")
         user, _ = await container.user_repository().find_or_create(identity, clock.now)
-        session = Session.start(SessionToken.generate(), user.id, identity, UNKNOWN_CLIENT, settings.policy, clock.now)
+        session = Session.start(SessionToken.generate(), user.id, identity, UNKNOWN_DEVICE, settings.policy, clock.now)
         store = container.sql_session_store()
         await store.start(session, SessionKey("a key"), 0)
         clock.advance(days=14)

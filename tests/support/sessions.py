@@ -7,8 +7,9 @@ from datetime import timedelta
 
 from cryptography.fernet import Fernet
 
+from domain.device import Device
 from domain.identity import AppId, Identity
-from domain.session import Client, EndedSession, EndReason, Session, SessionPolicy, SessionToken
+from domain.session import EndedSession, EndReason, Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
 from support.clock import Clock
 from support.stores import Home
@@ -16,7 +17,7 @@ from support.stores import Home
 APP = AppId("wx0000000000000001")
 POLICY = SessionPolicy(idle=timedelta(days=7), max_age=timedelta(days=30))
 KEYS = [Fernet.generate_key().decode()]
-PHONE = Client("MicroMessenger/8.0 微信 👩\N{ZERO WIDTH JOINER}👧 Ünïcode", "2001:db8::1")
+PHONE = Device("MicroMessenger/8.0 微信 👩\N{ZERO WIDTH JOINER}👧 Ünïcode", "2001:db8::1")
 
 
 class World:
@@ -33,17 +34,17 @@ class World:
         return user.id
 
     async def start(
-        self, user_id: str | None = None, *, limit: int = 0, client: Client = PHONE, policy: SessionPolicy = POLICY
+        self, user_id: str | None = None, *, limit: int = 0, device: Device = PHONE, policy: SessionPolicy = POLICY
     ) -> Session:
         """Start a session now, of a new user unless one is given."""
-        session = self.new(user_id or await self.user(), client, policy)
+        session = self.new(user_id or await self.user(), device, policy)
         await self.store.start(session, SessionKey(f"key of {session.id}"), limit)
         return session
 
-    def new(self, user_id: str, client: Client = PHONE, policy: SessionPolicy = POLICY) -> Session:
+    def new(self, user_id: str, device: Device = PHONE, policy: SessionPolicy = POLICY) -> Session:
         """A session that the store has not seen."""
         identity = Identity(APP, f"o{user_id}", f"u{user_id}")
-        return Session.start(SessionToken.generate(), user_id, identity, client, policy, self.clock.now)
+        return Session.start(SessionToken.generate(), user_id, identity, device, policy, self.clock.now)
 
     async def reason(self, session: Session) -> EndReason | None:
         """Why the session is over, or None if it is not."""

@@ -14,10 +14,10 @@ from typing import TypeVar
 
 import msgspec
 
-from domain.device import device_label
+from domain.device import Device
 from domain.errors import StoreUnavailable
 from domain.identity import AppId, Identity
-from domain.session import Client, EndedSession, EndReason, Session
+from domain.session import EndedSession, EndReason, Session
 
 T = TypeVar("T")
 
@@ -90,15 +90,15 @@ _ended = msgspec.msgpack.Decoder(EndedRecord)
 
 def encode_session(session: Session) -> bytes:
     """Return the record of a session."""
-    identity, client = session.identity, session.client
+    identity, device = session.identity, session.device
     return _encoder.encode(
         SessionRecord(
             session.user_id,
             identity.appid.value,
             identity.openid,
             identity.unionid,
-            device_label(client.user_agent),
-            client.ip,
+            device.label,
+            device.ip,
             session.created_at,
             session.last_seen_at,
             session.idle_expires_at,
@@ -119,7 +119,7 @@ def decode_session(session_id: str, stored: bytes) -> Session | None:
         session_id,
         record.user_id,
         Identity(AppId(record.appid), record.openid, record.unionid),
-        Client(record.device, record.ip),
+        Device(record.device, record.ip),
         record.created_at,
         record.last_seen_at,
         record.idle_expires_at,

@@ -12,9 +12,10 @@ from adapters.sql.database import BATCH, Database
 from adapters.sql.key_vault import SqlKeyVault
 from adapters.sql.tables import session_keys, sessions
 from application.ports.session_store import SessionStore
+from domain.device import Device
 from domain.errors import StoreUnavailable
 from domain.identity import AppId, Identity
-from domain.session import Client, EndedSession, EndReason, Session, beyond_limit
+from domain.session import EndedSession, EndReason, Session, beyond_limit
 from domain.session_key import SessionKey
 
 INSERT = insert(sessions)
@@ -137,7 +138,7 @@ def _session(row: Row[Any]) -> Session:
         id=row.id,
         user_id=row.user_id,
         identity=Identity(AppId(row.appid), row.openid, row.unionid),
-        client=Client(row.user_agent, row.ip),
+        device=Device(row.user_agent, row.ip),
         created_at=row.created_at,
         last_seen_at=row.last_seen_at,
         idle_expires_at=row.idle_expires_at,
@@ -153,8 +154,8 @@ def row_of(session: Session) -> dict[str, Any]:
         "appid": session.identity.appid.value,
         "openid": session.identity.openid,
         "unionid": session.identity.unionid,
-        "user_agent": session.client.user_agent,
-        "ip": session.client.ip,
+        "user_agent": session.device.user_agent,
+        "ip": session.device.ip,
         "created_at": session.created_at,
         "last_seen_at": session.last_seen_at,
         "idle_expires_at": session.idle_expires_at,

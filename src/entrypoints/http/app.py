@@ -14,7 +14,7 @@ from entrypoints.buffered_counter import flushing
 from entrypoints.container import OpenContainer
 from entrypoints.http import auth, docs, login, me, oauth, operations, sessions, wechat
 from entrypoints.http.contract import PROBLEM_JSON
-from entrypoints.http.dependencies import DEPENDENCIES, CallerRequest, Service, client_of
+from entrypoints.http.dependencies import DEPENDENCIES, CallerRequest, Service, device_of
 from entrypoints.http.edge import Lifecycle, bounded, by_path
 from entrypoints.http.errors import EXCEPTION_HANDLERS
 from entrypoints.http.middleware import REQUEST_ID_HEADER, counted, identified, request_id_of, with_security_headers
@@ -74,7 +74,7 @@ def out_of_bounds(scope: Scope, status: int, detail: str) -> RawResponse:
     """Return the answer to a request that does not keep to the bounds of the edge, in the words of its route."""
     request_id = request_id_of(scope["headers"])
     headers = NO_STORE | {REQUEST_ID_HEADER.decode(): request_id}
-    log.info("request_refused", status=status, detail=detail, ip=client_of(scope).ip, request_id=request_id)
+    log.info("request_refused", status=status, detail=detail, ip=device_of(scope).ip, request_id=request_id)
     if scope["path"] in login.PATHS:
         return RawResponse.json(status, login.MALFORMED, headers)
     problem = msgspec.structs.replace(Problem.of(RequestInvalid(detail)), status=status)

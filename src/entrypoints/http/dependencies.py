@@ -18,9 +18,10 @@ from application.client_data import ClientData
 from application.readiness import Readiness
 from application.session_keys import SessionKeys
 from application.users import Users
+from domain.device import Device
 from domain.errors import RequestInvalid
 from domain.rate_limit import Allowance
-from domain.session import Client, Session
+from domain.session import Session
 from entrypoints.container import Container
 from entrypoints.http.edge import Lifecycle
 from entrypoints.http.raw import RawHeaders
@@ -118,10 +119,10 @@ def route_of(scope: Mapping[str, Any]) -> str:
     return str(scope.get("path_template") or "no route")
 
 
-def client_of(scope: Scope) -> Client:
+def device_of(scope: Scope) -> Device:
     """Return the user agent and the IP address that a login comes from."""
     user_agent = header_of(scope, b"user-agent")[:USER_AGENT_LENGTH]
-    return Client(user_agent or None, address_of(scope))
+    return Device(user_agent or None, address_of(scope))
 
 
 def address_of(scope: Scope) -> str | None:

@@ -9,7 +9,7 @@ from litestar.types import ExceptionHandlersMap
 
 from domain.errors import NotFound, RateLimited, RequestInvalid, Retry, TokenMissing, WxLoginError
 from entrypoints.http.contract import PROBLEM_JSON
-from entrypoints.http.dependencies import client_of, rate_limit_headers, route_of, seconds
+from entrypoints.http.dependencies import device_of, rate_limit_headers, route_of, seconds
 from entrypoints.http.raw import NO_STORE
 from entrypoints.log import log, log_error, log_failed_login
 from entrypoints.problems import DEFECT, Problem, outcome_of
@@ -19,19 +19,19 @@ AnyRequest = Request[Any, Any, Any]
 
 def problem_response(request: AnyRequest, error: WxLoginError) -> Response[Problem]:
     """Return the response to an error of the domain."""
-    log_error(error, route_of(request.scope), ip=client_of(request.scope).ip)
+    log_error(error, route_of(request.scope), ip=device_of(request.scope).ip)
     return _respond(error)
 
 
 def login_problem_response(request: AnyRequest, error: WxLoginError) -> Response[Problem]:
     """Return the answer to a login that failed."""
-    log_failed_login(error, route_of(request.scope), client_of(request.scope).ip)
+    log_failed_login(error, route_of(request.scope), device_of(request.scope).ip)
     return _respond(error)
 
 
 def login_refused_response(request: AnyRequest, error: HTTPException) -> Response[Problem]:
     """Return the answer to a login that the framework refuses: its body cannot be read."""
-    log_failed_login(as_error(error), route_of(request.scope), client_of(request.scope).ip)
+    log_failed_login(as_error(error), route_of(request.scope), device_of(request.scope).ip)
     return refused_response(request, error)
 
 

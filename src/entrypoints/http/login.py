@@ -27,7 +27,7 @@ from domain.errors import (
 )
 from entrypoints.answers import SecretStruct
 from entrypoints.http.contract import RATE_LIMITED, codes_by_status
-from entrypoints.http.dependencies import CallerRequest, admit, client_of, hinted_appid, route_of, token_of
+from entrypoints.http.dependencies import CallerRequest, admit, device_of, hinted_appid, route_of, token_of
 from entrypoints.http.errors import AnyRequest, as_error, headers_of
 from entrypoints.http.raw import NO_STORE
 from entrypoints.instrumented import InstrumentedLogin
@@ -84,7 +84,7 @@ def envelope(request: AnyRequest, error: Exception) -> Response[ArticleAnswer]:
     if not isinstance(error, WxLoginError):
         log.error("defect", where=route_of(scope), exc_info=error)
         return _answer(ArticleAnswer(3, "服务内部错误"), 500)
-    log_failed_login(error, route_of(scope), client_of(scope).ip)
+    log_failed_login(error, route_of(scope), device_of(scope).ip)
     match error:
         case CodeMissing():
             return _answer(ArticleAnswer(1, "缺少参数"))
@@ -118,5 +118,5 @@ async def log_in(
     scope = request.scope
     held = token_of(scope["headers"])
     headers = await admit(scope)
-    logged_in = await login(data or LoginRequest(), client_of(scope), hinted_appid(scope), held)
+    logged_in = await login(data or LoginRequest(), device_of(scope), hinted_appid(scope), held)
     return _answer(ArticleAnswer(0, "ok", ArticleToken(logged_in.token.value)), headers=NO_STORE | headers)

@@ -10,7 +10,7 @@ from domain.session import Session
 from domain.user import Payment, ProfileChange
 from entrypoints.answers import SecretStruct, UserAnswer
 from entrypoints.http.contract import PHONE_ERRORS, PLATFORM_ERRORS, signed_in
-from entrypoints.http.dependencies import CallerRequest, client_of
+from entrypoints.http.dependencies import CallerRequest, device_of
 from entrypoints.log import log_session
 
 
@@ -43,7 +43,7 @@ async def bind_phone(
 ) -> UserAnswer:
     """Bind the phone number behind a code of the phone button, which works once, for five minutes."""
     user = await users.bind_phone(session, data.code or "")
-    log_session("phone_bound", session, ip=client_of(request.scope).ip)
+    log_session("phone_bound", session, ip=device_of(request.scope).ip)
     return UserAnswer.of(user)
 
 

@@ -9,7 +9,7 @@ from domain.errors import RequestInvalid
 from domain.session import Session
 from entrypoints.answers import LoginAnswer, SessionAnswer, SessionList
 from entrypoints.http.contract import LOGIN_ERRORS, RATE_LIMITED, problems, signed_in
-from entrypoints.http.dependencies import CallerRequest, admit, client_of, hinted_appid, token_of
+from entrypoints.http.dependencies import CallerRequest, admit, device_of, hinted_appid, token_of
 from entrypoints.http.errors import LOGIN_EXCEPTION_HANDLERS
 from entrypoints.instrumented import InstrumentedLogin, InstrumentedSessions
 from entrypoints.log import log_session
@@ -24,7 +24,7 @@ async def log_in(
     """Log in with the code of wx.login(). Store the token: it is returned once."""
     held = token_of(request.scope["headers"])
     headers = await admit(request.scope)
-    logged_in = await login(data, client_of(request.scope), hinted_appid(request.scope), held)
+    logged_in = await login(data, device_of(request.scope), hinted_appid(request.scope), held)
     return Response(LoginAnswer.of(logged_in), headers=headers)
 
 
@@ -47,7 +47,7 @@ async def log_out(
     request: CallerRequest, session: NamedDependency[Session], sessions: NamedDependency[InstrumentedSessions]
 ) -> None:
     """End the session of the request."""
-    log_session("logout", await sessions.end(session.id), ip=client_of(request.scope).ip)
+    log_session("logout", await sessions.end(session.id), ip=device_of(request.scope).ip)
 
 
 @delete("/{session_id:str}", **signed_in(RequestInvalid))
@@ -59,7 +59,7 @@ async def log_out_device(
 ) -> None:
     """End the session of one device."""
     ended = await sessions.end(session_id, user_id=session.user_id)
-    log_session("logout", ended, ip=client_of(request.scope).ip, by=session.id)
+    log_session("logout", ended, ip=device_of(request.scope).ip, by=session.id)
 
 
 @delete(**signed_in())
@@ -68,7 +68,7 @@ async def log_out_everywhere(
 ) -> None:
     """End the sessions of all devices."""
     ended = await sessions.end_all(session.user_id)
-    log_session("logout_everywhere", session, ip=client_of(request.scope).ip, sessions=ended)
+    log_session("logout_everywhere", session, ip=device_of(request.scope).ip, sessions=ended)
 
 
 router = Router(

@@ -14,7 +14,7 @@ from domain.errors import DataUndecryptable, RateLimited, RequestInvalid
 from domain.session import Session
 from entrypoints.answers import EncryptKeyList, SecretStruct
 from entrypoints.http.contract import DATA_ERRORS, PLATFORM_ERRORS, signed_in
-from entrypoints.http.dependencies import CallerRequest, client_of
+from entrypoints.http.dependencies import CallerRequest, device_of
 from entrypoints.log import log_session
 
 
@@ -90,7 +90,7 @@ async def reset_session_key(
 ) -> None:
     """Let WeChat replace the session_key of this user, and store the new one."""
     await session_keys.reset(session)
-    log_session("session_key_reset", session, ip=client_of(request.scope).ip)
+    log_session("session_key_reset", session, ip=device_of(request.scope).ip)
 
 
 @get("/encrypt-keys", **signed_in(DataUndecryptable, *PLATFORM_ERRORS))

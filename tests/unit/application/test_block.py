@@ -8,9 +8,10 @@ from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
 from application.block import BlockUsers
 from application.sessions import Sessions
+from domain.device import UNKNOWN_DEVICE
 from domain.errors import NotFound
 from domain.identity import AppId, Identity
-from domain.session import UNKNOWN_CLIENT, EndedSession, Session, SessionPolicy, SessionToken
+from domain.session import EndedSession, Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
 from support.clock import Clock
 
@@ -28,7 +29,7 @@ def blocking(users: MemoryUserRepository, store: MemorySessionStore, clock: Cloc
 
 async def start(store: MemorySessionStore, user_id: str, clock: Clock) -> Session:
     """A session of the user."""
-    session = Session.start(SessionToken.generate(), user_id, ANN, UNKNOWN_CLIENT, POLICY, clock.now)
+    session = Session.start(SessionToken.generate(), user_id, ANN, UNKNOWN_DEVICE, POLICY, clock.now)
     await store.start(session, SessionKey("key"), 0)
     return session
 

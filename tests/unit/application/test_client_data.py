@@ -18,9 +18,10 @@ from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.wechat.decryptor import WeChatDecryptor
 from application.client_data import ClientData, Decrypted
 from application.rate_limits import DECRYPTIONS, Quota
+from domain.device import UNKNOWN_DEVICE
 from domain.errors import DataUndecryptable, RateLimited, RequestInvalid, Retry, WatermarkMismatch
 from domain.identity import AppId, Identity
-from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken
+from domain.session import Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
 from support.clock import Clock
 
@@ -43,7 +44,7 @@ def client_data(vault: MemoryKeyVault, platform: MemoryPlatform, clock: Clock) -
 @pytest.fixture
 def session(clock: Clock) -> Session:
     """Ann's session."""
-    return Session.start(SessionToken.generate(), "ann", ANN, UNKNOWN_CLIENT, SessionPolicy(), clock.now)
+    return Session.start(SessionToken.generate(), "ann", ANN, UNKNOWN_DEVICE, SessionPolicy(), clock.now)
 
 
 async def keep(vault: MemoryKeyVault, session: Session, now: datetime, *keys: SessionKey) -> None:

@@ -14,6 +14,7 @@ from application.login import LoggedIn, LoginRequest, LoginUseCase
 from application.ports.identity_provider import IdentityProvider
 from application.ports.session_store import SessionStore
 from application.ports.user_repository import UserRepository
+from domain.device import Device
 from domain.errors import (
     AppMisconfigured,
     AppUnknown,
@@ -31,7 +32,7 @@ from domain.errors import (
     WxLoginError,
 )
 from domain.identity import AppId, Identity, LoginCode
-from domain.session import Client, EndedSession, EndReason, Session, SessionPolicy
+from domain.session import EndedSession, EndReason, Session, SessionPolicy
 from domain.session_key import SessionKey
 from domain.user import User
 from support.clock import Clock
@@ -239,11 +240,11 @@ async def test_every_login_opens_a_session_of_its_own(service: Service) -> None:
 
 async def test_a_session_starts_at_the_login(service: Service, clock: Clock) -> None:
     """A session begins at the time of its login, lives as the policy says, and remembers the device."""
-    phone = Client("MicroMessenger/8.0", "203.0.113.7")
+    phone = Device("MicroMessenger/8.0", "203.0.113.7")
 
     session = (await service.log_in(service.request(), phone)).session
 
-    assert session.client == phone
+    assert session.device == phone
     assert (session.created_at, session.last_seen_at) == (clock.now, clock.now)
     assert session.idle_expires_at == clock.now + POLICY.idle
     assert session.expires_at == clock.now + POLICY.max_age

@@ -9,9 +9,10 @@ from adapters.memory.user_repository import MemoryUserRepository
 from application.block import BlockUsers
 from application.merge import MergeUsers
 from application.sessions import Sessions
+from domain.device import UNKNOWN_DEVICE
 from domain.errors import NotFound, RequestInvalid, SessionEnded
 from domain.identity import AppId, Identity
-from domain.session import UNKNOWN_CLIENT, EndReason, Session, SessionPolicy, SessionToken
+from domain.session import EndReason, Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
 from domain.user import ProfileChange, UnionIdConflict, User
 from support.clock import Clock
@@ -35,7 +36,7 @@ class World:
         """The user, and the token of a new session."""
         user, _ = await self.users.find_or_create(identity, self.clock.now)
         token = SessionToken.generate()
-        session = Session.start(token, user.id, identity, UNKNOWN_CLIENT, SessionPolicy(), self.clock.now)
+        session = Session.start(token, user.id, identity, UNKNOWN_DEVICE, SessionPolicy(), self.clock.now)
         await self.store.start(session, SessionKey("a key"), 0)
         return user, token.value
 

@@ -5,9 +5,10 @@ import pytest
 from adapters.memory.key_vault import MemoryKeyVault
 from adapters.memory.platform import MemoryPlatform
 from application.session_keys import SessionKeys
+from domain.device import UNKNOWN_DEVICE
 from domain.errors import DataUndecryptable
 from domain.identity import AppId, Identity
-from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken
+from domain.session import Session, SessionPolicy, SessionToken
 from domain.session_key import KeyRing, Reencrypted, SessionKey
 from support.clock import Clock
 
@@ -26,7 +27,7 @@ def session_keys(vault: MemoryKeyVault, platform: MemoryPlatform, clock: Clock) 
 @pytest.fixture
 def session(clock: Clock) -> Session:
     """Ann's session."""
-    return Session.start(SessionToken.generate(), "ann", ANN, UNKNOWN_CLIENT, SessionPolicy(), clock.now)
+    return Session.start(SessionToken.generate(), "ann", ANN, UNKNOWN_DEVICE, SessionPolicy(), clock.now)
 
 
 async def keep(vault: MemoryKeyVault, session: Session, key: SessionKey = OURS) -> None:

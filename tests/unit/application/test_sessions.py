@@ -7,6 +7,7 @@ import pytest
 
 from adapters.memory.session_store import MemorySessionStore
 from application.sessions import Sessions
+from domain.device import UNKNOWN_DEVICE
 from domain.errors import (
     NotFound,
     SessionEnded,
@@ -17,7 +18,7 @@ from domain.errors import (
     WxLoginError,
 )
 from domain.identity import AppId, Identity
-from domain.session import UNKNOWN_CLIENT, EndReason, Session, SessionPolicy, SessionToken
+from domain.session import EndReason, Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
 from support.clock import Clock
 
@@ -54,7 +55,7 @@ def start(store: MemorySessionStore, clock: Clock) -> Start:
     async def start(user_id: str = "ann", limit: int = 0, appid: AppId = APP) -> Started:
         token = SessionToken.generate()
         identity = Identity(appid, f"o{user_id}")
-        session = Session.start(token, user_id, identity, UNKNOWN_CLIENT, POLICY, clock())
+        session = Session.start(token, user_id, identity, UNKNOWN_DEVICE, POLICY, clock())
         await store.start(session, SessionKey("a key"), limit)
         return Started(token, session)
 

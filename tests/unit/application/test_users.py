@@ -8,9 +8,10 @@ import pytest
 from adapters.memory.platform import MemoryPlatform
 from adapters.memory.user_repository import MemoryUserRepository
 from application.users import Users
+from domain.device import UNKNOWN_DEVICE
 from domain.errors import CodeInvalid, CodeMissing, NotFound, RequestInvalid, Retry, StoreUnavailable
 from domain.identity import AppId, Identity
-from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken
+from domain.session import Session, SessionPolicy, SessionToken
 from domain.user import Payment, PhoneNumber, Profile, ProfileChange, UnionIdConflict, User
 from support.clock import Clock
 
@@ -39,7 +40,7 @@ class Forgetful(MemoryUserRepository):
 async def log_in(users: MemoryUserRepository, clock: Clock, identity: Identity = BOB) -> Session:
     """A session of this identity's user."""
     user, _ = await users.find_or_create(identity, clock.now)
-    return Session.start(SessionToken.generate(), user.id, identity, UNKNOWN_CLIENT, SessionPolicy(), clock.now)
+    return Session.start(SessionToken.generate(), user.id, identity, UNKNOWN_DEVICE, SessionPolicy(), clock.now)
 
 
 async def test_a_user_is_shown_with_all_accounts(use_case: Users, users: MemoryUserRepository, clock: Clock) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.device import LONGEST, device_label
+from domain.device import LONGEST, Device
 
 WEBKIT = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
 BLINK = "AppleWebKit/537.36 (KHTML, like Gecko)"
@@ -42,31 +42,31 @@ LABELS = {
 @pytest.mark.parametrize(("user_agent", "label"), LABELS.items(), ids=LABELS.values())
 def test_a_known_device_has_a_short_name(user_agent: str, label: str) -> None:
     """WeChat's User-Agents, and those of browsers, become the device, its system and the app."""
-    assert device_label(user_agent) == label
+    assert Device(user_agent).label == label
 
 
 @pytest.mark.parametrize("label", LABELS.values())
 def test_a_label_is_its_own_label(label: str) -> None:
     """A store that keeps the label shows what one that keeps the text shows."""
-    assert device_label(label) == label
+    assert Device(label).label == label
 
 
 @pytest.mark.parametrize("text", ["curl/8.5.0", "微信 👩", "x" * LONGEST])
 def test_what_is_not_known_stays_as_it_is(text: str) -> None:
     """A text without a known system or app is the label itself."""
-    assert device_label(text) == text
+    assert Device(text).label == text
 
 
 def test_nothing_has_no_label() -> None:
     """A login without a User-Agent has no device."""
-    assert device_label(None) is None
-    assert device_label("") is None
+    assert Device(None).label is None
+    assert Device("").label is None
 
 
 @given(st.text(max_size=300))
 def test_no_label_is_long(user_agent: str) -> None:
     """Whatever a client sends, the label has at most 64 characters, and is there if the text is."""
-    label = device_label(user_agent)
+    label = Device(user_agent).label
 
     assert bool(label) == bool(user_agent)
     assert len(label or "") <= LONGEST

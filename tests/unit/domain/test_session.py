@@ -11,17 +11,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from domain.device import UNKNOWN_DEVICE
 from domain.errors import SessionEnded, SessionExpired, SessionReplaced, TokenInvalid, TokenMissing, WxLoginError
 from domain.identity import AppId, Identity
-from domain.session import (
-    UNKNOWN_CLIENT,
-    EndedSession,
-    EndReason,
-    Session,
-    SessionPolicy,
-    SessionToken,
-    beyond_limit,
-)
+from domain.session import EndedSession, EndReason, Session, SessionPolicy, SessionToken, beyond_limit
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 MOMENT = timedelta(microseconds=1)
@@ -35,7 +28,7 @@ DURATIONS = st.timedeltas(min_value=timedelta(), max_value=timedelta(days=40))
 def start(policy: SessionPolicy = POLICY, now: datetime = NOW) -> Session:
     """A session that starts now."""
     identity = Identity(AppId("wx0123456789abcdef"), "oA")
-    return Session.start(SessionToken.generate(), "a user", identity, UNKNOWN_CLIENT, policy, now)
+    return Session.start(SessionToken.generate(), "a user", identity, UNKNOWN_DEVICE, policy, now)
 
 
 def test_a_token_is_256_bits_of_url_safe_text() -> None:
@@ -117,7 +110,7 @@ def test_a_session_is_touched_by_the_minute_or_a_hundredth_of_its_idle_time(
 
 def test_a_session_starts_with_all_its_times() -> None:
     """A new session was seen just now, idles from now, and has its greatest age ahead."""
-    session = Session.start(TOKEN, "a user", start().identity, UNKNOWN_CLIENT, POLICY, NOW)
+    session = Session.start(TOKEN, "a user", start().identity, UNKNOWN_DEVICE, POLICY, NOW)
 
     assert session.id == TOKEN.session_id
     assert (session.created_at, session.last_seen_at) == (NOW, NOW)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from litestar.testing import RequestFactory
 from litestar.types import Scope
 
+from domain.device import Device
 from domain.errors import RequestInvalid
-from domain.session import Client
-from entrypoints.http.dependencies import client_of, hinted_appid, network_of, token_of
+from entrypoints.http.dependencies import device_of, hinted_appid, network_of, token_of
 
 TOKEN = "x" * 43
 
@@ -88,27 +88,27 @@ def test_no_referer_is_no_hint() -> None:
 
 
 @pytest.fixture
-def client_with() -> Callable[[dict[str, str]], Client]:
+def client_with() -> Callable[[dict[str, str]], Device]:
     """The client that a request with these headers comes from."""
-    return lambda headers: client_of(asked(headers))
+    return lambda headers: device_of(asked(headers))
 
 
-def test_a_device_is_its_user_agent_and_address(client_with: Callable[[dict[str, str]], Client]) -> None:
+def test_a_device_is_its_user_agent_and_address(client_with: Callable[[dict[str, str]], Device]) -> None:
     """The session list can show where a login came from."""
     client = client_with({"user-agent": "MicroMessenger/8.0"})
 
-    assert client == Client("MicroMessenger/8.0", "203.0.113.7")
+    assert client == Device("MicroMessenger/8.0", "203.0.113.7")
 
 
 @pytest.mark.parametrize("headers", [{}, {"user-agent": ""}], ids=["none", "empty"])
 def test_a_device_without_a_user_agent_has_none(
-    headers: dict[str, str], client_with: Callable[[dict[str, str]], Client]
+    headers: dict[str, str], client_with: Callable[[dict[str, str]], Device]
 ) -> None:
     """An empty User-Agent and none at all are the same."""
     assert client_with(headers).user_agent is None
 
 
-def test_a_long_user_agent_is_cut(client_with: Callable[[dict[str, str]], Client]) -> None:
+def test_a_long_user_agent_is_cut(client_with: Callable[[dict[str, str]], Device]) -> None:
     """Nobody fills the session store with a header."""
     assert client_with({"user-agent": "a" * 8000}).user_agent == "a" * 256
 
@@ -152,4 +152,4 @@ def test_what_is_no_address_is_none(address: str, known: str | None, counted: st
     scope = asked({})
     scope["client"] = (address, 0)
 
-    assert (client_of(scope).ip, network_of(scope)) == (known, counted)
+    assert (device_of(scope).ip, network_of(scope)) == (known, counted)

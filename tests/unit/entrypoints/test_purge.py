@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 from adapters.memory.session_store import MemorySessionStore
 from adapters.sql.schema import migrate
 from application.ports.session_store import SessionStore
+from domain.device import UNKNOWN_DEVICE
 from domain.identity import AppId, Identity
-from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken
+from domain.session import Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
 from entrypoints import purge
 from entrypoints.container import Container, open_container
@@ -47,7 +48,7 @@ def store(container: Container) -> MemorySessionStore:
 async def start(store: SessionStore, clock: Clock, user_id: str = "ann") -> Session:
     """A session that starts now."""
     identity = Identity(AppId(APPID), "oAnn")
-    session = Session.start(SessionToken.generate(), user_id, identity, UNKNOWN_CLIENT, SessionPolicy(), clock.now)
+    session = Session.start(SessionToken.generate(), user_id, identity, UNKNOWN_DEVICE, SessionPolicy(), clock.now)
     await store.start(session, SessionKey("a key"), 0)
     return session
 

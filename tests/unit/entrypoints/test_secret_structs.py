@@ -9,8 +9,9 @@ import pytest
 
 from application.login import LoggedIn, LoginRequest
 from domain.client_data import EncryptedData
+from domain.device import UNKNOWN_DEVICE
 from domain.identity import AppId, Identity, LoginCode, PhoneCode
-from domain.session import UNKNOWN_CLIENT, Session, SessionPolicy, SessionToken
+from domain.session import Session, SessionPolicy, SessionToken
 from domain.session_key import EncryptKey, KeyRing, SessionKey
 from domain.user import Profile, User
 from entrypoints.answers import LoginAnswer, SecretStruct
@@ -23,7 +24,7 @@ SECRET = TOKEN.value
 
 def logged_in() -> LoggedIn:
     """Return what a login gives."""
-    session = Session.start(TOKEN, "u", Identity(AppId("wx1"), "o1"), UNKNOWN_CLIENT, SessionPolicy(), NOW)
+    session = Session.start(TOKEN, "u", Identity(AppId("wx1"), "o1"), UNKNOWN_DEVICE, SessionPolicy(), NOW)
     return LoggedIn(TOKEN, session, User("u", Profile(), NOW, NOW), is_new=True, replaced=0)
 
 

@@ -8,16 +8,17 @@ import msgspec
 import pytest
 
 from adapters.redis.records import decode_ended, decode_session, encode_ended, encode_session
+from domain.device import Device
 from domain.errors import StoreUnavailable
 from domain.identity import AppId, Identity
-from domain.session import Client, EndedSession, EndReason, Session
+from domain.session import EndedSession, EndReason, Session
 
 NOW = datetime(2026, 11, 28, 12, 0, 0, 123456, UTC)
 SESSION = Session(
     id="0123456789abcdef0123456789abcdef",
     user_id="01890a5d-ac96-774b-bcce-b302099a8057",
     identity=Identity(AppId("wx0123456789abcdef"), "oABC", "uXYZ"),
-    client=Client("iPhone · iOS 17.4 · WeChat 8.0.49", "203.0.113.7"),
+    device=Device("iPhone · iOS 17.4 · WeChat 8.0.49", "203.0.113.7"),
     created_at=NOW,
     last_seen_at=NOW + timedelta(hours=1),
     idle_expires_at=NOW + timedelta(days=7),
@@ -43,7 +44,7 @@ def test_what_version_1_wrote_can_be_read_for_ever() -> None:
 @pytest.mark.parametrize("missing", [{"unionid": None}, {}])
 def test_what_is_absent_stays_absent(missing: dict[str, Any]) -> None:
     """A session without unionid, device or address comes back without them."""
-    bare = replace(SESSION, identity=replace(SESSION.identity, **missing), client=Client())
+    bare = replace(SESSION, identity=replace(SESSION.identity, **missing), device=Device())
 
     assert decode_session(bare.id, encode_session(bare)) == bare
 
