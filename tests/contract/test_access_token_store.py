@@ -21,7 +21,7 @@ from domain.access_token import AccessToken, AccessTokenState, Refusal
 from domain.errors import Retry, StoreUnavailable
 from domain.identity import AppId
 from support.clock import Clock
-from support.places import by_the_hosts_clock, durable, in_redis
+from support.places import DATABASES, IN_REDIS, TECHNOLOGIES
 from support.proxy import How, proxy
 from support.stores import read_key, read_rows
 
@@ -29,6 +29,12 @@ pytestmark = pytest.mark.anyio
 
 OLD, NEW = Fernet(Fernet.generate_key()), Fernet(Fernet.generate_key())
 LEASE = timedelta(seconds=7)
+
+PLACES = ["memory", *IN_REDIS, "redis-sentinel", *DATABASES]
+
+durable = pytest.mark.parametrize("session_place", [*IN_REDIS, *DATABASES], indirect=True)
+in_redis = pytest.mark.parametrize("session_place", IN_REDIS, indirect=True)
+by_the_hosts_clock = pytest.mark.parametrize("session_place", ["memory", *DATABASES], indirect=True)
 
 Open = Callable[[MultiFernet], AccessTokenStore]
 
@@ -84,6 +90,12 @@ async def open_world(place: str, clock: Clock) -> AsyncIterator[World]:
                 return await read_rows(database, {"appid": appid.value}, statement)
 
             yield World(lambda cipher: SqlAccessTokenStore(database, FernetCipher(cipher)), read_database, clock)
+
+
+@pytest.fixture(scope="session", params=PLACES)
+def session_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where access tokens are kept: not every technology that stores sessions stores them, too."""
+    return TECHNOLOGIES[request.param].find(request, tmp_path_factory.mktemp("contract"))
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from domain.errors import CodeInvalid, CodeUsed
 from domain.identity import AppId, Identity, LoginCode
 from domain.session_key import SessionKey
 from support.plain_http import transport_to
+from support.twin import TwinIdentityProvider
 from wechat_sandbox.app import create_sandbox
 
 pytestmark = pytest.mark.anyio
@@ -61,7 +62,18 @@ async def wechat() -> AsyncIterator[Phone]:
         yield Phone(WeChatIdentityProvider(WeChatApi(transport, WECHAT_URL, 3.0), SECRETS), wx_login)
 
 
-@pytest.fixture(params=[memory, wechat])
+@asynccontextmanager
+async def twin() -> AsyncIterator[Phone]:
+    """Codes of another platform."""
+    identities = TwinIdentityProvider()
+
+    async def wx_login(identity: Identity) -> LoginCode:
+        return identities.issue(identity)
+
+    yield Phone(identities, wx_login)
+
+
+@pytest.fixture(params=[memory, wechat, twin])
 async def phone(request: pytest.FixtureRequest) -> AsyncIterator[Phone]:
     """The provider under test, and its wx.login()."""
     async with request.param() as phone:

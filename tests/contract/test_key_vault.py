@@ -17,8 +17,8 @@ from domain.identity import AppId, Identity
 from domain.session import Session, SessionPolicy, SessionToken
 from domain.session_key import KeyRing, SessionKey
 from support.clock import Clock
-from support.places import durable, in_redis
-from support.stores import Home, open_home
+from support.places import durable, in_redis, open_home, technology_of
+from support.stores import Home
 
 pytestmark = pytest.mark.anyio
 
@@ -226,7 +226,7 @@ async def test_a_key_is_kept_as_long_as_the_longest_session(world: World, sessio
     await world.store.purge(world.clock.now + timedelta(seconds=2))
 
     assert await world.vault.find(session) == KeyRing(A)
-    if session_place != "memory":
+    if technology_of(session_place).durable:
         with pytest.raises(DataUndecryptable):
             await world.vault.find(short)
 

@@ -28,9 +28,10 @@ from contract import test_key_vault, test_session_ends, test_session_store
 from domain.session import EndReason, Session
 from domain.session_key import Reencrypted, SessionKey
 from support.clock import Clock
+from support.places import open_home
 from support.servers import free_port
 from support.sessions import KEYS, World
-from support.stores import Home, open_home
+from support.stores import Home
 
 pytestmark = pytest.mark.anyio
 

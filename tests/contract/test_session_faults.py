@@ -14,10 +14,9 @@ from domain.errors import StoreUnavailable
 from domain.session import EndReason, Session, SessionPolicy
 from domain.session_key import SessionKey
 from support.clock import Clock
-from support.places import on_every_redis
+from support.places import on_every_redis, open_home
 from support.servers import redis_server
 from support.sessions import KEYS, POLICY, World
-from support.stores import open_home
 from support.topologies import Topology, quiet_garbage, redis_cluster, replicate
 
 pytestmark = pytest.mark.anyio

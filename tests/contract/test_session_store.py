@@ -15,9 +15,8 @@ from domain.identity import Identity
 from domain.session import EndReason, Session, SessionToken
 from domain.session_key import SessionKey
 from support.clock import Clock
-from support.places import durable
+from support.places import durable, open_home, technology_of
 from support.sessions import APP, KEYS, PHONE, POLICY, World
-from support.stores import open_home
 
 pytestmark = pytest.mark.anyio
 
@@ -96,7 +95,7 @@ async def test_a_purge_drops_what_is_forgotten(world: World, session_place: str)
     await world.store.end([ended], EndReason.ENDED, world.clock.now)
     world.clock.advance(seconds=1)
     young = await world.start()
-    drops_by_itself = session_place.startswith("redis")
+    drops_by_itself = technology_of(session_place).expires_by_itself
 
     assert await world.store.purge(ended.created_at + timedelta(days=7) - timedelta(microseconds=1)) == 0
     assert await world.reason(ended) is EndReason.ENDED

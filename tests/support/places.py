@@ -1,20 +1,118 @@
 """Where contract tests keep users and sessions. A technology that is registered here is run by every suite."""
 
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
 import pytest
 
-from support.servers import find_mariadb
+from support import servers
+from support.servers import find_mariadb, free_port
+from support.stores import Home, database_home, memory_home, redis_home
+from support.twin import twin_home
 
-DATABASES = ["sqlite", "postgresql", *(["mariadb"] if find_mariadb() else [])]
-REDIS = ["redis", "redis-cluster", "redis-sentinel"]
+Find = Callable[[pytest.FixtureRequest, Path], str]
+"""Returns the place: the URL of a server that runs, or where files go in a directory."""
 
+
+@dataclass(frozen=True)
+class Technology:
+    """A technology that stores sessions. `scheme` is what the URLs of its places start with."""
+
+    scheme: str
+    find: Find
+    open_home: Callable[[str], AbstractAsyncContextManager[Home]]
+    nowhere: Callable[[Path], str] | None = None
+    """Returns the URL of a server that is not there; None where nothing can be away."""
+    durable: bool = True
+    """Whether sessions survive the process."""
+    expires_by_itself: bool = False
+    """Whether what is past its retention is gone without a purge, by the clock of the server."""
+
+
+def _redis(kind: str, nowhere: Callable[[Path], str]) -> Technology:
+    fixture = f"{kind.replace('-', '_')}_url"
+    return Technology(
+        "redis",
+        lambda request, _: str(request.getfixturevalue(fixture)),
+        redis_home,
+        nowhere,
+        expires_by_itself=True,
+    )
+
+
+def _database(scheme: str, find: Find, nowhere: Callable[[Path], str]) -> Technology:
+    def find_migrated(request: pytest.FixtureRequest, directory: Path) -> str:
+        url = find(request, directory)
+        servers.migrate_database(url)
+        return url
+
+    return Technology(scheme, find_migrated, database_home, nowhere)
+
+
+REDIS_TECHNOLOGIES = {
+    "redis": _redis("redis", lambda _: f"redis://127.0.0.1:{free_port()}/0"),
+    "redis-cluster": _redis(
+        "redis-cluster", lambda _: f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{free_port()}"
+    ),
+    "redis-sentinel": _redis(
+        "redis-sentinel", lambda _: f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{free_port()}/master"
+    ),
+}
+
+DATABASE_TECHNOLOGIES = {
+    "sqlite": _database(
+        "sqlite",
+        lambda _, directory: servers.sqlite_url(directory),
+        lambda directory: f"sqlite+aiosqlite:///{directory}/no/such/directory.db",
+    ),
+    "postgresql": _database(
+        "postgresql",
+        lambda request, _: servers.create_database(request.getfixturevalue("postgres")),
+        lambda _: f"postgresql+asyncpg://nobody:nothing@127.0.0.1:{free_port()}/nowhere",
+    ),
+    "mariadb": _database(
+        "mysql",
+        lambda request, _: servers.create_database(request.getfixturevalue("mariadb")),
+        lambda _: f"mysql+asyncmy://nobody:nothing@127.0.0.1:{free_port()}/nowhere",
+    ),
+}
+if not find_mariadb():
+    del DATABASE_TECHNOLOGIES["mariadb"]
+
+TECHNOLOGIES: Mapping[str, Technology] = {
+    "memory": Technology("memory", lambda *_: "memory", memory_home, durable=False),
+    "twin": Technology("twin", lambda *_: "twin", twin_home, durable=False),
+    **REDIS_TECHNOLOGIES,
+    **DATABASE_TECHNOLOGIES,
+}
+"""What stores sessions, by name."""
+
+DATABASES = [*DATABASE_TECHNOLOGIES]
 USER_PLACES = ["memory", *DATABASES]
-SESSION_PLACES = ["memory", *REDIS, *DATABASES]
-
 IN_REDIS = ["redis", "redis-cluster"]
 """The sentinels' master is a Redis like another: what is about records needs no third run."""
+SESSION_PLACES = [*TECHNOLOGIES]
+ONCE = [name for name in SESSION_PLACES if name != "redis-sentinel"]
 
-durable = pytest.mark.parametrize("session_place", [*IN_REDIS, *DATABASES], indirect=True)
+
+def technology_of(place: str) -> Technology:
+    """Return the technology of a place."""
+    return next(each for each in TECHNOLOGIES.values() if place.startswith(each.scheme))
+
+
+def open_home(place: str) -> AbstractAsyncContextManager[Home]:
+    """Open the home of sessions at a place."""
+    return technology_of(place).open_home(place)
+
+
+def _each(names: list[str]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("session_place", names, indirect=True)
+
+
+durable = _each([name for name in ONCE if TECHNOLOGIES[name].durable])
+by_the_hosts_clock = _each([name for name in ONCE if not TECHNOLOGIES[name].expires_by_itself])
+in_redis = _each(IN_REDIS)
+on_every_redis = _each([*REDIS_TECHNOLOGIES])
 durable_users = pytest.mark.parametrize("user_place", DATABASES, indirect=True)
-in_redis = pytest.mark.parametrize("session_place", IN_REDIS, indirect=True)
-on_every_redis = pytest.mark.parametrize("session_place", REDIS, indirect=True)
-by_the_hosts_clock = pytest.mark.parametrize("session_place", ["memory", *DATABASES], indirect=True)

@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import logging
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -31,10 +32,16 @@ NO_KEYS = ["--rename-command", "KEYS", ""]
 """A Redis that does not know KEYS: it stops all others for as long as it looks, and nothing of ours may need it."""
 
 
-def free_port() -> int:
+FREE_PORTS = range(10_000, 32_000)
+"""Below those that the system gives to outgoing connections: none takes the port before the server has it."""
+
+
+def free_port(ports: range = FREE_PORTS) -> int:
     """A port of the loopback interface that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    while True:
+        port = random.choice(ports)  # noqa: S311  # no secret
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def wait_until(answers: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:

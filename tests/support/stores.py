@@ -38,22 +38,30 @@ class Home:
 
 
 @asynccontextmanager
-async def open_home(place: str) -> AsyncIterator[Home]:
-    """The home at a place."""
-    if place == "memory":
-        vault = MemoryKeyVault()
-        store = MemorySessionStore(vault)
-        yield Home(lambda _: (store, vault), MemoryUserRepository(), _nothing)
-    elif place.startswith("redis"):
-        async with create_client(place) as redis:
-            yield Home(partial(open_redis, redis), MemoryUserRepository(), partial(read_redis, redis))
-    else:
-        async with Database(place) as database:
-            users = SqlUserRepository(database)
-            yield Home(partial(open_sql, database), users, partial(read_database, database))
+async def memory_home(_place: str) -> AsyncIterator[Home]:
+    """Sessions in this process."""
+    vault = MemoryKeyVault()
+    store = MemorySessionStore(vault)
+    yield Home(lambda _: (store, vault), MemoryUserRepository(), nothing_at_rest)
 
 
-async def _nothing(_session: Session) -> bytes:
+@asynccontextmanager
+async def redis_home(url: str) -> AsyncIterator[Home]:
+    """Sessions in a Redis of whichever kind."""
+    async with create_client(url) as redis:
+        yield Home(partial(open_redis, redis), MemoryUserRepository(), partial(read_redis, redis))
+
+
+@asynccontextmanager
+async def database_home(url: str) -> AsyncIterator[Home]:
+    """Sessions in a database, beside their users."""
+    async with Database(url) as database:
+        users = SqlUserRepository(database)
+        yield Home(partial(open_sql, database), users, partial(read_database, database))
+
+
+async def nothing_at_rest(_session: Session) -> bytes:
+    """What rests of a session where nothing does."""
     return b""
 
 

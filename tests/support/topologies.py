@@ -14,7 +14,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import MovedError, RedisError
 
-from support.servers import Server, free_port, redis_server, wait_until
+from support.servers import FREE_PORTS, Server, free_port, redis_server, wait_until
 
 SLOTS = 16384
 BUS = 10_000
@@ -149,6 +149,6 @@ def _sees_all(port: int) -> bool:
 
 def _cluster_port() -> int:
     while True:
-        port = free_port()
-        with suppress(OSError, OverflowError), socket.create_server(("127.0.0.1", port + BUS)):
+        port = free_port(FREE_PORTS[:-BUS])
+        with suppress(OSError), socket.create_server(("127.0.0.1", port + BUS)):
             return port

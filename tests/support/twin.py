@@ -1,0 +1,30 @@
+"""A technology that a newcomer adds by the recipes in CONTRIBUTING.md: the memory adapters under another name."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from adapters.memory.identity_provider import MemoryIdentityProvider
+from adapters.memory.key_vault import MemoryKeyVault
+from adapters.memory.session_store import MemorySessionStore
+from adapters.memory.user_repository import MemoryUserRepository
+from support.stores import Home, nothing_at_rest
+
+
+class TwinIdentityProvider(MemoryIdentityProvider):
+    """An IdentityProvider of another platform."""
+
+
+class TwinKeyVault(MemoryKeyVault):
+    """A KeyVault in another technology."""
+
+
+class TwinSessionStore(MemorySessionStore):
+    """A SessionStore in another technology."""
+
+
+@asynccontextmanager
+async def twin_home(_place: str) -> AsyncIterator[Home]:
+    """Sessions in another technology."""
+    vault = TwinKeyVault()
+    store = TwinSessionStore(vault)
+    yield Home(lambda _: (store, vault), MemoryUserRepository(), nothing_at_rest)
