@@ -22,7 +22,7 @@ def user_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="session", params=SESSION_PLACES)
 def session_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Where sessions are kept: `memory`, `twin`, or the URL of a Redis of whichever kind, or of a migrated database."""
+    """Where sessions are kept: `memory`, or the URL of a Redis of whichever kind, or of a migrated database."""
     return TECHNOLOGIES[request.param].find(request, tmp_path_factory.mktemp("contract"))
 
 
