@@ -69,9 +69,9 @@ async def _examine_app(appid: AppId, container: Container, write: Write) -> Exit
 
 
 def _report_store(write: Write, name: str, place: str, wrong: str | None) -> Exit:
-    mend = {"database": "WXLOGIN_DATABASE_URL", "session store": "WXLOGIN_REDIS_URL"}[name]
+    hint = {"database": "WXLOGIN_DATABASE_URL", "session store": "WXLOGIN_REDIS_URL"}[name]
     if wrong:
-        return _report(write, name, f"{wrong}\n  hint: {mend}, or the server", Exit.LATER)
+        return _report(write, name, f"{wrong}\n  hint: {hint}, or the server", Exit.LATER)
     return _report(write, name, None, Exit.DONE, f"{place} answers")
 
 

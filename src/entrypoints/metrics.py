@@ -162,7 +162,7 @@ def _labelled(kind: Callable[..., Any], registry: CollectorRegistry) -> Callable
 
     The library takes 2 us to find a child. The labels of this service have few values.
     """
-    return lambda *told, **options: cache(kind(*told, registry=registry, **options).labels)
+    return lambda *described, **options: cache(kind(*described, registry=registry, **options).labels)
 
 
 CHECK_CODES = [

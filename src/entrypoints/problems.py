@@ -93,10 +93,10 @@ def outcome_of(error: WxLoginError) -> Outcome:
 def explained(error: WxLoginError) -> str:
     """Return the text of an error for an operator, with WeChat's errcode and rid, and with the cause."""
     hints = {"errcode": error.errcode, "rid": error.rid}
-    told = [f"{name} {hint}" for name, hint in hints.items() if hint is not None]
+    known = [f"{name} {hint}" for name, hint in hints.items() if hint is not None]
     if error.__cause__:
-        told.append(str(error.__cause__).partition("\n")[0][:200])
-    return f"{error.detail} ({', '.join(told)})" if told else error.detail
+        known.append(str(error.__cause__).partition("\n")[0][:200])
+    return f"{error.detail} ({', '.join(known)})" if known else error.detail
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -129,4 +129,4 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 DEFECT = Problem("about:blank", "Internal Server Error", 500, "A defect of wxlogin", "internal_error", Retry.NEVER)
-"""What is told of an error that nobody foresaw."""
+"""The problem of an unexpected error."""

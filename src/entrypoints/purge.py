@@ -30,7 +30,7 @@ async def purging(sessions: Sessions) -> AsyncIterator[None]:
 
 async def _purge(sessions: Sessions) -> None:
     while True:
-        await asyncio.sleep(random.uniform(0, 2 * PERIOD_SECONDS))  # noqa: S311  # nobody gains by guessing it
+        await asyncio.sleep(random.uniform(0, 2 * PERIOD_SECONDS))  # noqa: S311  # no secret
         try:
             if purged := await sessions.purge():
                 log.info("purged", sessions=purged)

@@ -118,13 +118,13 @@ async def _work(settings: Settings, host: str, metrics_port: int | None) -> None
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
     async with open_container(settings) as container:
         await require_migrated(container)
-        with nullcontext() if metrics_port is None else _told(container.metrics(), host, metrics_port):
+        with nullcontext() if metrics_port is None else _exposed(container.metrics(), host, metrics_port):
             await run_worker(settings, container, stop)
     log.info("stopped")
 
 
 @contextmanager
-def _told(metrics: Metrics, host: str, port: int) -> Iterator[None]:
+def _exposed(metrics: Metrics, host: str, port: int) -> Iterator[None]:
     registry = CollectorRegistry()
     registry.register(metrics)
     try:

@@ -22,7 +22,7 @@ SHOWN = {
     "transaction_id",
     "unionid",
 }
-"""The parameters that are no secret. All others are masked, those that nobody thought of too."""
+"""The parameters that are no secret. All others are masked, unknown ones, too."""
 FIELDS_SHOWN = 32
 NAME_CHARACTERS = 32
 CHARACTERS_SHOWN = 128

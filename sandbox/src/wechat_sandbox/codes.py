@@ -11,7 +11,7 @@ from wechat_sandbox.errors import WeChatError, require
 
 CODE_LIFE_SECONDS = 300
 CODE_MEMORY_SECONDS = 900
-"""How long a code is remembered, so that a second use is told from a code that never was."""
+"""How long a code is remembered, so that a used code is not taken for an unknown one."""
 CODES_REMEMBERED = 100_000
 
 _alphanumerics = string.ascii_letters + string.digits

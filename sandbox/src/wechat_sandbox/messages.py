@@ -43,4 +43,4 @@ async def close_connection(send: Send) -> None:
         await send({"type": "http.response.start", "status": 444, "headers": [(b"\n", b"")]})
     except Exception:  # noqa: BLE001 - each of uvicorn's parsers refuses the header with its own exception
         return
-    raise ConnectionResetError("the sandbox dropped this call, as a fault told it to")
+    raise ConnectionResetError("the sandbox dropped this call, because of a fault")

@@ -136,7 +136,7 @@ class WeChatApi:
         except TimeoutError:
             raise WeChatUnavailable(f"WeChat did not answer within {self._timeout:g} seconds") from None
         except (httpx2.HTTPError, OSError) as error:
-            # Its text may hold the URL, and so the AppSecret: only its kind is told.
+            # Its text may hold the URL, and so the AppSecret: only its kind is shown.
             kind = type(error.__cause__ or error).__name__
             raise WeChatUnavailable(
                 f"WeChat cannot be reached ({kind}); check WXLOGIN_WECHAT_URL, DNS and the way out"

@@ -46,7 +46,7 @@ class ErrCode:
     error: type[WxLoginError]
     meaning: str
     cause: str
-    mend: str
+    hint: str
 
 
 def _table(*rows: ErrCode) -> dict[int, ErrCode]:
@@ -68,7 +68,7 @@ ERRCODES = _table(
         WeChatUnavailable,
         "WeChat is busy",
         "A passing fault of WeChat's",
-        "Try again in a moment, a login with a new code of wx.login(): nobody knows whether the old one is spent",
+        "Try again in a moment, a login with a new code of wx.login(): the old one may be spent",
     ),
     ErrCode(
         1,
@@ -342,7 +342,7 @@ ERRCODES = _table(
         89002,
         AppMisconfigured,
         "The app belongs to no Open Platform account",
-        "Nobody bound it, so its users have no unionid",
+        "It is not bound to an Open Platform account, so its users have no unionid",
         "Bind the mini-program at the WeChat Open Platform",
     ),
     ErrCode(

@@ -32,4 +32,4 @@ def error_of(number: int, errmsg: str = "", meanings: Meanings = MappingProxyTyp
         )
     address = ADDRESS.search(errmsg)
     where = f" ({address[1]})" if address else ""
-    return known.error(f"{known.meaning}{where}. {known.mend}", errcode=number, rid=rid)
+    return known.error(f"{known.meaning}{where}. {known.hint}", errcode=number, rid=rid)

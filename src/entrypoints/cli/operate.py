@@ -61,7 +61,7 @@ def explain(errcode: int) -> None:
         "errcode": f"{errcode}",
         "meaning": known.meaning,
         "cause": known.cause,
-        "mend": known.mend,
+        "mend": known.hint,
         "retry": later if issubclass(known.error, Unavailable) else RETRY[known.error.retry],
         "code": known.error.code,
     }

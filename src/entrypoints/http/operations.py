@@ -1,4 +1,4 @@
-"""/healthz, /readyz and /metrics: for whoever keeps the service running."""
+"""/healthz, /readyz and /metrics, for operators."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -66,7 +66,7 @@ def test_every_row_stands_under_its_own_number(row: ErrCode) -> None:
 @ROWS
 def test_every_row_explains(row: ErrCode) -> None:
     """Meaning, cause and mend are each a line that `wxlogin explain` can print after its name."""
-    for text in (row.meaning, row.cause, row.mend):
+    for text in (row.meaning, row.cause, row.hint):
         assert text[0].isupper() or text.startswith("wxlogin ")
         assert not text.endswith(".")
         assert text.isprintable()
@@ -79,7 +79,7 @@ def test_the_error_tells_what_happened_and_what_mends_it(row: ErrCode) -> None:
 
     assert type(error) is row.error
     assert row.meaning in error.detail
-    assert row.mend in error.detail
+    assert row.hint in error.detail
     assert (error.errcode, error.rid) == (row.number, "6374a1b2-0c3d4e5f-12ab34cd")
 
 

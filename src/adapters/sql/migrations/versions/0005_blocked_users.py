@@ -1,4 +1,4 @@
-"""Users whom an operator keeps out."""
+"""Add blocked users."""
 
 import sqlalchemy as sa
 from alembic import op
