@@ -132,7 +132,7 @@ def show(rows: dict[str, Row], held: list[dict[str, Size]]) -> None:
     for column in (
         "requests",
         "wrong",
-        "told to come back",
+        "asked to retry",
         "broken off",
         "longest wait s",
         "no login s",
