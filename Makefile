@@ -7,13 +7,19 @@ FASTIFY := benchmarks/fastify
 NODE_MODULES := node_modules/.package-lock.json
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check bench install lock clean
+.PHONY: demo test coverage check bench install lock clean
 
 demo: install
 	@$(BIN)/wxlogin demo $(ARGS)
 
 test: $(VENV)/dev $(SDKS)/$(NODE_MODULES)
 	$(BIN)/pytest --numprocesses 8 --dist worksteal $(ARGS)
+
+# What of the code `make test` runs, the processes of the service included. Takes three times as long.
+coverage: $(VENV)/dev $(SDKS)/$(NODE_MODULES)
+	$(BIN)/coverage run -m pytest --numprocesses 8 --dist worksteal $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check .

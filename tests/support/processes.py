@@ -23,6 +23,9 @@ APPID = "wx0123456789abcdef"
 SECRET = "5ecf3ed9a5ecf3ed9a5ecf3ed9a5ecf3"
 KEY = "UqIOTYTvzK5Pn1ZLBfQOBl0sYhKi9rYFz8sVXxUuAQk="
 
+MEASURED = "COVERAGE_PROCESS_CONFIG" in os.environ
+"""Whether `make coverage` runs: a process writes what it has run when it ends, and not when it is killed."""
+
 Environment = dict[str, str]
 
 
@@ -121,6 +124,10 @@ def running(*arguments: str, env: Mapping[str, str], cwd: Path | None = None) ->
     try:
         yield process
     finally:
+        if MEASURED:
+            process.process.send_signal(signal.SIGTERM)
+            with suppress(TimeoutError):
+                process.process.wait(timeout=10)
         process.kill()
         process.wait()
 
