@@ -25,7 +25,7 @@ class LoginRequest:
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    """The result of a login. `replaced` is how many older sessions it ended. No other object contains the token."""
+    """The result of a login: the only object with the token in clear text. `replaced` is how many sessions it ended."""
 
     token: SessionToken
     session: Session
@@ -88,7 +88,7 @@ class LoginUseCase:
         limit = self._policy.per_user and self._policy.per_user + len(previous)
         replaced = await self._sessions.start(session, session_key, limit)
         if previous:
-            with suppress(StoreUnavailable):  # the new session stands, and the previous one ends by itself
+            with suppress(StoreUnavailable):  # the new session is stored, and the previous one expires later
                 await self._sessions.end(previous, EndReason.REPLACED, now)
         return LoggedIn(token, session, user, is_new, replaced + len(previous))
 

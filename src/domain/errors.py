@@ -16,7 +16,7 @@
     │   ├── TokenInvalid            no session has this token, or it is not retained any more
     │   ├── SessionExpired          unused too long, or too old
     │   ├── SessionEnded            logged out
-    │   └── SessionReplaced         ended by a newer login beyond the limit
+    │   └── SessionReplaced         ended by a newer login
     ├── AppMisconfigured            the identity provider rejects the app's credentials or this server
     ├── RateLimited                 a quota is used up: of the identity provider, or of this service
     └── Unavailable
@@ -186,7 +186,7 @@ class SessionEnded(Unauthenticated):
 
 
 class SessionReplaced(Unauthenticated):
-    """A newer login exceeded the limit of sessions, and this was the oldest session."""
+    """A newer login replaced the session: the same client logged in again, or the user had too many sessions."""
 
     code = "session_replaced"
     title = "The session gave way to a newer login"

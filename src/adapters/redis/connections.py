@@ -17,7 +17,7 @@ from domain.errors import StoreUnavailable
 T = TypeVar("T")
 
 Client = Redis | RedisCluster
-"""A client of one Redis, of the master that sentinels name, or of a cluster. It sends no command twice."""
+"""A client of one Redis, of the master that sentinels name, or of a cluster. Only Reader sends a command twice."""
 
 Command = tuple[Any, ...]
 """The name of a Redis command and its arguments: text, bytes and numbers."""

@@ -28,7 +28,7 @@ class Reader:
     async def get(self, key: str) -> bytes | None:
         """Return the value, or None, as it was at some time after the call. Raises what redis-py raises.
 
-        A call waits for two round trips at most, however many others wait.
+        A call waits for at most two round trips, the one under way and its own, unless a connection breaks.
         """
         if isinstance(self._redis, RedisCluster):
             return await self._redis.get(key)  # type: ignore[return-value]  # nothing is decoded

@@ -37,8 +37,8 @@ def create_app(
     """Return the application on the container that `open_container` opens: on start, until it stops.
 
     `lifecycle` says when the process is about to stop. The `X-Forwarded-For` of `trusted_proxies` (addresses and
-    networks) names the client. `tracing` traces each request. Without them, /docs and /metrics are paths like any that
-    are not there.
+    networks) names the client. `tracing` traces each request. Unless `with_docs` and `with_metrics`, /docs and
+    /metrics answer 404.
     """
     lifecycle = lifecycle or Lifecycle()
     optional = [*([docs.show_asset] if with_docs else []), *([operations.show_metrics] if with_metrics else [])]
