@@ -51,11 +51,12 @@ class WxLoginError(Exception):
     """The base of all errors.
 
     `errcode` and `rid` are those of WeChat's response, if there was one. `appid` and `user_id` are those of the login,
-    as far as they are known.
+    as far as they are known. `provider` names the identity provider to clients: adapters raise subclasses that set it.
     """
 
     code: ClassVar[str]
     title: ClassVar[str]
+    provider: ClassVar[str] = "The identity provider"
     retry: Retry = Retry.NEVER
     retry_after: timedelta = timedelta(seconds=1)
     appid: str | None = None
@@ -235,8 +236,6 @@ class IdentityProviderUnavailable(Unavailable):
 
     code = "wechat_unavailable"
     title = "The identity provider is unavailable"
-    provider: ClassVar[str] = "The identity provider"
-    """What clients read of it. Adapters raise a subclass with the name of their platform."""
 
 
 class IdentityProviderBadResponse(Unavailable):
@@ -244,8 +243,6 @@ class IdentityProviderBadResponse(Unavailable):
 
     code = "wechat_bad_answer"
     title = "The response of the identity provider cannot be understood"
-    provider: ClassVar[str] = "The identity provider"
-    """See IdentityProviderUnavailable."""
 
 
 class StoreUnavailable(Unavailable):

@@ -123,7 +123,8 @@ class Container(containers.DeclarativeContainer):
     client_failures = providers.Singleton(
         Quota, rate_limiter, CLIENT_FAILURES, "Too many failed authentications from this address"
     )
-    wechat_identities = providers.Singleton(WeChatIdentityProvider, wechat, settings.provided.wechat_secrets)
+    wechat_secrets = settings.provided.secrets_of.call("wechat")
+    wechat_identities = providers.Singleton(WeChatIdentityProvider, wechat, wechat_secrets)
     identities = providers.Singleton(
         LimitedIdentityProvider,
         providers.Callable(by_app, settings.provided.platforms, wechat=wechat_identities),
@@ -131,7 +132,7 @@ class Container(containers.DeclarativeContainer):
     )
     issuer = providers.Singleton(
         InstrumentedAccessTokenIssuer,
-        providers.Singleton(WeChatAccessTokenIssuer, wechat, settings.provided.wechat_secrets),
+        providers.Singleton(WeChatAccessTokenIssuer, wechat, wechat_secrets),
         metrics,
     )
     decryptor = providers.Singleton(WeChatDecryptor)

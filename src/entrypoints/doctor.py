@@ -53,7 +53,9 @@ async def _examine_schema(container: Container, write: Write) -> Exit:
 
 
 async def _examine_wechat(settings: Settings, container: Container, write: Write) -> Exit:
-    return max([await _examine_app(appid, container, write) for appid in settings.wechat_secrets], default=Exit.DONE)
+    return max(
+        [await _examine_app(appid, container, write) for appid in settings.secrets_of("wechat")], default=Exit.DONE
+    )
 
 
 async def _examine_app(appid: AppId, container: Container, write: Write) -> Exit:

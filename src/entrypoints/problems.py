@@ -81,7 +81,7 @@ CLIENT_DETAILS: dict[type[WxLoginError], str] = {
 }
 """What a client reads of a fault that only the operator can act on. The error's own text is for the log and the shell.
 
-`{provider}` is the platform's name.
+`{provider}` is the name of the identity provider.
 """
 
 
@@ -115,7 +115,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     def of(cls, error: WxLoginError) -> "Problem":
         """Return the problem that `error` is to a client."""
         known = next((CLIENT_DETAILS[kind] for kind in type(error).__mro__ if kind in CLIENT_DETAILS), None)
-        detail = known.format(provider=getattr(error, "provider", "")) if known else error.detail
+        detail = known.format(provider=error.provider) if known else error.detail
         return cls(
             f"urn:wxlogin:error:{error.code}",
             error.title,

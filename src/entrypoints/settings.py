@@ -156,11 +156,6 @@ class Settings(BaseSettings):
         """Return the platforms of all apps, by appid."""
         return {AppId(app.appid): app.platform for app in self._all_apps()}
 
-    @property
-    def wechat_secrets(self) -> dict[AppId, str]:
-        """Return the AppSecrets of WeChat's apps, by appid."""
-        return self.secrets_of("wechat")
-
     def secrets_of(self, platform: str) -> dict[AppId, str]:
         """Return the secrets of the apps of one platform, by appid. They are for its adapters alone."""
         own = [app for app in self._all_apps() if app.platform == platform]

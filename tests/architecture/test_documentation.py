@@ -83,7 +83,7 @@ def test_the_toml_example_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     loaded = load_settings().require_app()
 
     assert loaded.model_fields_set == set(tomllib.loads(example))
-    assert len(loaded.wechat_secrets) == 2
+    assert len(loaded.secrets_of("wechat")) == 2
 
 
 def test_the_signing_example_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

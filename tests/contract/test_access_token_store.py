@@ -21,7 +21,7 @@ from domain.access_token import AccessToken, AccessTokenState, Refusal
 from domain.errors import Retry, StoreUnavailable
 from domain.identity import AppId
 from support.clock import Clock
-from support.places import DATABASES, IN_REDIS, TECHNOLOGIES
+from support.places import DATABASES, IN_REDIS, TECHNOLOGIES, each_place
 from support.proxy import How, proxy
 from support.stores import read_key, read_rows
 
@@ -32,9 +32,9 @@ LEASE = timedelta(seconds=7)
 
 PLACES = ["memory", *IN_REDIS, "redis-sentinel", *DATABASES]
 
-durable = pytest.mark.parametrize("session_place", [*IN_REDIS, *DATABASES], indirect=True)
-in_redis = pytest.mark.parametrize("session_place", IN_REDIS, indirect=True)
-by_the_hosts_clock = pytest.mark.parametrize("session_place", ["memory", *DATABASES], indirect=True)
+durable = each_place([*IN_REDIS, *DATABASES])
+in_redis = each_place(IN_REDIS)
+by_the_hosts_clock = each_place(["memory", *DATABASES])
 
 Open = Callable[[MultiFernet], AccessTokenStore]
 

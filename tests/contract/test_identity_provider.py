@@ -4,6 +4,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import httpx2
 import pytest
@@ -37,9 +38,9 @@ class Phone:
 
 
 @asynccontextmanager
-async def memory() -> AsyncIterator[Phone]:
+async def memory(kind: type[MemoryIdentityProvider] = MemoryIdentityProvider) -> AsyncIterator[Phone]:
     """Codes of this process."""
-    identities = MemoryIdentityProvider()
+    identities = kind()
 
     async def wx_login(identity: Identity) -> LoginCode:
         return identities.issue(identity)
@@ -62,18 +63,7 @@ async def wechat() -> AsyncIterator[Phone]:
         yield Phone(WeChatIdentityProvider(WeChatApi(transport, WECHAT_URL, 3.0), SECRETS), wx_login)
 
 
-@asynccontextmanager
-async def twin() -> AsyncIterator[Phone]:
-    """Codes of another platform."""
-    identities = TwinIdentityProvider()
-
-    async def wx_login(identity: Identity) -> LoginCode:
-        return identities.issue(identity)
-
-    yield Phone(identities, wx_login)
-
-
-@pytest.fixture(params=[memory, wechat, twin])
+@pytest.fixture(params=[memory, wechat, partial(memory, TwinIdentityProvider)], ids=["memory", "wechat", "twin"])
 async def phone(request: pytest.FixtureRequest) -> AsyncIterator[Phone]:
     """The provider under test, and its wx.login()."""
     async with request.param() as phone:

@@ -70,12 +70,12 @@ DATABASE_TECHNOLOGIES = {
     "postgresql": _database(
         "postgresql",
         lambda request, _: servers.create_database(request.getfixturevalue("postgres")),
-        lambda _: f"postgresql+asyncpg://nobody:nothing@127.0.0.1:{free_port()}/nowhere",
+        lambda _: f"postgresql+asyncpg://user:password@127.0.0.1:{free_port()}/nowhere",
     ),
     "mariadb": _database(
         "mysql",
         lambda request, _: servers.create_database(request.getfixturevalue("mariadb")),
-        lambda _: f"mysql+asyncmy://nobody:nothing@127.0.0.1:{free_port()}/nowhere",
+        lambda _: f"mysql+asyncmy://user:password@127.0.0.1:{free_port()}/nowhere",
     ),
 }
 if not find_mariadb():
@@ -107,12 +107,13 @@ def open_home(place: str) -> AbstractAsyncContextManager[Home]:
     return technology_of(place).open_home(place)
 
 
-def _each(names: list[str]) -> pytest.MarkDecorator:
+def each_place(names: list[str]) -> pytest.MarkDecorator:
+    """Run a test on these places of sessions only."""
     return pytest.mark.parametrize("session_place", names, indirect=True)
 
 
-durable = _each([name for name in ONCE if TECHNOLOGIES[name].durable])
-by_the_hosts_clock = _each([name for name in ONCE if not TECHNOLOGIES[name].expires_by_itself])
-in_redis = _each(IN_REDIS)
-on_every_redis = _each([*REDIS_TECHNOLOGIES])
+durable = each_place([name for name in ONCE if TECHNOLOGIES[name].durable])
+by_the_hosts_clock = each_place([name for name in ONCE if not TECHNOLOGIES[name].expires_by_itself])
+in_redis = each_place(IN_REDIS)
+on_every_redis = each_place([*REDIS_TECHNOLOGIES])
 durable_users = pytest.mark.parametrize("user_place", DATABASES, indirect=True)

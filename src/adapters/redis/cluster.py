@@ -57,7 +57,7 @@ class Cluster(RedisCluster):
         """See RedisCluster."""
         execute = partial(super().execute_command, *args, **options)
         async with self._commands:
-            while True:
+            for _ in range(MAX_CONNECTIONS):
                 try:
                     await self.initialize()  # before, redis-py 8.1 sends commands to any node
                     return await send(execute)
@@ -65,3 +65,4 @@ class Cluster(RedisCluster):
                     continue
                 except NOT_REDIS_ERRORS as error:
                     raise BrokenConnection(f"the cluster does not answer ({type(error).__name__})") from error
+            raise NotSent("Redis reset every connection")

@@ -1,4 +1,4 @@
-"""What handlers depend on: the use cases, and the caller of the request: token, address, user agent, mini-program."""
+"""Dependencies of handlers: the use cases, and the caller of a request (token, address, user agent, mini-program)."""
 
 import re
 from collections.abc import Mapping
@@ -32,12 +32,12 @@ ADDRESS_LENGTH = 45
 """The longest text of an IP address, in characters: an IPv4 address in an IPv6 one."""
 
 REFERER = re.compile(r"https://servicewechat\.com/([A-Za-z0-9_-]{1,64})/")
-"""What WeChat sends with every request of a mini-program: a hint at the app, never proof."""
+"""The Referer that WeChat sends with each request of a mini-program. A client can forge it: it proves nothing."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """What the application holds while it runs. `sessions` is the container's, for /auth."""
+    """The objects that live as long as the application. `sessions` is built once, because each /auth uses it."""
 
     container: Container
     lifecycle: Lifecycle

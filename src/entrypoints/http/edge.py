@@ -27,7 +27,7 @@ DISCARD_SECONDS = 2.0
 """How much of a refused body is read and dropped, and for how long: a client that is still sending when the connection
 closes loses the answer (RFC 9112 section 9.6)."""
 
-CLOSE = (b"connection", b"close")
+CLOSE = [(b"connection", b"close")]
 
 Refuse = Callable[[Scope, int, str], RawResponse]
 """Returns the answer to a request that does not keep to the bounds: its scope, the status and the reason."""
@@ -67,12 +67,12 @@ def bounded(app: ASGIApp, refuse: Refuse, lifecycle: Lifecycle) -> ASGIApp:
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if lifecycle.closing:
-            send = _closing(send)
+            send = with_headers(send, CLOSE)
         try:
             receive = await _checked(scope, receive)
         except OutOfBounds as error:
             answer = refuse(scope, error.status, str(error))
-            await answer.send(send if lifecycle.closing else _closing(send))
+            await answer.send(send if lifecycle.closing else with_headers(send, CLOSE))
             if error.status == 413:
                 await _discard(scope, receive)
             return
@@ -154,12 +154,12 @@ def _given(body: bytes) -> Receive:
 NO_BODY = _given(b"")
 
 
-def _closing(send: Send) -> Send:
-    """Return `send` for an answer that closes its connection."""
+def with_headers(send: Send, headers: RawHeaders) -> Send:
+    """Return a `send` that adds these headers to the response."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], CLOSE]
+            message["headers"] = [*message["headers"], *headers]
         await send(message)
 
     return sending

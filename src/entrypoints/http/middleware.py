@@ -9,6 +9,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from entrypoints.http.dependencies import route_of, service_of
+from entrypoints.http.edge import with_headers
 from entrypoints.http.raw import RawHeaders
 
 REQUEST_ID_HEADER = b"x-request-id"
@@ -20,7 +21,7 @@ TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]
 """Version, trace id, parent id and flags: https://www.w3.org/TR/trace-context/#traceparent-header."""
 
 SECURITY_HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
-"""What browsers may not do with a response."""
+"""They stop browsers from guessing the content type, and from sending a Referer."""
 
 
 def identified(app: ASGIApp) -> ASGIApp:
@@ -29,7 +30,7 @@ def identified(app: ASGIApp) -> ASGIApp:
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         request_id = request_id_of(scope["headers"])
         with bound_contextvars(request_id=request_id):
-            await app(scope, receive, _adding(send, [(REQUEST_ID_HEADER, request_id.encode())]))
+            await app(scope, receive, with_headers(send, [(REQUEST_ID_HEADER, request_id.encode())]))
 
     return application
 
@@ -48,7 +49,7 @@ def with_security_headers(app: ASGIApp) -> ASGIApp:
     """Return `app` with these headers in all of its answers."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        await app(scope, receive, _adding(send, SECURITY_HEADERS))
+        await app(scope, receive, with_headers(send, SECURITY_HEADERS))
 
     return application
 
@@ -69,14 +70,3 @@ def counted(app: ASGIApp) -> ASGIApp:
         await app(scope, receive, counting)
 
     return application
-
-
-def _adding(send: Send, headers: RawHeaders) -> Send:
-    """Return `send` for a response with these headers, too."""
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], *headers]
-        await send(message)
-
-    return sending

@@ -1,4 +1,4 @@
-"""Responses of plain ASGI, for what is answered in front of the framework."""
+"""Responses of plain ASGI, for code in front of the framework."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple

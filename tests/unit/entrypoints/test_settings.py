@@ -159,7 +159,7 @@ def test_a_whole_value_wins(source: str, environment: Write, secret_files: Write
     environment(apps='[{"appid":"wxnew","secret":"s3"}]', clients=f'{{"new":"{"s4" * 16}"}}')
     loaded = load_settings()
 
-    assert loaded.wechat_secrets == {AppId("wxnew"): "s3"}
+    assert loaded.secrets_of("wechat") == {AppId("wxnew"): "s3"}
     assert set(loaded.clients) == {"new"}
 
 
@@ -229,7 +229,7 @@ def test_the_newline_at_a_secrets_end_is_not_its_part(ending: str, secret_files:
     secret_files(appid=f"wx1{ending}", app_secret=f"s3cret{ending}", encryption_keys=f"{KEY},{OTHER_KEY}{ending}")
     loaded = load_settings().require_app()
 
-    assert loaded.wechat_secrets == {AppId("wx1"): "s3cret"}
+    assert loaded.secrets_of("wechat") == {AppId("wx1"): "s3cret"}
     assert len(loaded.encryption_keys) == 2
 
 
@@ -518,7 +518,7 @@ def test_apps_of_both_kinds_add_up(environment: Write) -> None:
     """WXLOGIN_APPID is one more app beside WXLOGIN_APPS."""
     environment(appid="wx1", app_secret="s1", apps='[{"appid":"wx2","secret":"s2"}]')
 
-    assert load_settings().require_app().wechat_secrets == {AppId("wx1"): "s1", AppId("wx2"): "s2"}
+    assert load_settings().require_app().secrets_of("wechat") == {AppId("wx1"): "s1", AppId("wx2"): "s2"}
 
 
 def test_a_platform_without_adapters_is_refused(environment: Write) -> None:
@@ -533,7 +533,7 @@ def test_several_apps_stand_in_toml_as_tables(toml: Callable[[str], None]) -> No
     """[[apps]] is one app each."""
     toml('[[apps]]\nappid = "wx1"\nsecret = "s1"\n\n[[apps]]\nappid = "wx2"\nsecret = "s2"\n')
 
-    assert load_settings().require_app().wechat_secrets == {AppId("wx1"): "s1", AppId("wx2"): "s2"}
+    assert load_settings().require_app().secrets_of("wechat") == {AppId("wx1"): "s1", AppId("wx2"): "s2"}
 
 
 def test_the_first_key_encrypts_and_all_decrypt(environment: Write) -> None:
