@@ -1,6 +1,5 @@
 """Log a mini-program's user in."""
 
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -9,9 +8,9 @@ from application.ports.identity_provider import IdentityProvider
 from application.ports.session_store import SessionStore
 from application.ports.user_repository import UserRepository
 from domain.device import UNKNOWN_DEVICE, Device
-from domain.errors import StoreUnavailable, UserBlocked
+from domain.errors import UserBlocked
 from domain.identity import AppId, LoginCode, choose_app, code_may_be_spent
-from domain.session import TOKEN, EndReason, Session, SessionPolicy, SessionToken, session_id_of
+from domain.session import TOKEN, Session, SessionPolicy, SessionToken, session_id_of
 from domain.user import User
 
 
@@ -67,34 +66,34 @@ class LoginUseCase:
         self._clock = clock
 
     async def __call__(
-        self, request: LoginRequest, device: Device = UNKNOWN_DEVICE, hinted_appid: str | None = None, token: str = ""
+        self,
+        request: LoginRequest,
+        device: Device = UNKNOWN_DEVICE,
+        hinted_appid: str | None = None,
+        previous_token: str = "",
     ) -> LoggedIn:
-        """Log in with `request.code`, on `device`, whose token was `token` until now."""
+        """Log in with `request.code`, on `device`, whose token was `previous_token` until now."""
         code = LoginCode(request.code or "")
         appid = choose_app(self._apps, request.appid, hinted_appid)
         with code_may_be_spent():
-            return await self._log_in(code, appid, device, token)
+            return await self._log_in(code, appid, device, previous_token)
 
-    async def _log_in(self, code: LoginCode, appid: AppId, device: Device, held: str) -> LoggedIn:
+    async def _log_in(self, code: LoginCode, appid: AppId, device: Device, previous_token: str) -> LoggedIn:
         identity, session_key = await self._identities.exchange(code, appid)
         now = self._clock()
         user, is_new = await self._users.find_or_create(identity, now)
         if user.blocked_at:
             raise UserBlocked(user_id=user.id)
         token = SessionToken.generate()
-        known = replace(identity, unionid=identity.unionid or user.unionid)
-        session = Session.start(token, user.id, known, device, self._policy, now)
-        previous = await self._live_sessions(held, user.id, now)
-        limit = self._policy.per_user and self._policy.per_user + len(previous)
-        replaced = await self._sessions.start(session, session_key, limit)
-        if previous:
-            with suppress(StoreUnavailable):  # the new session is stored, and the previous one expires later
-                await self._sessions.end(previous, EndReason.REPLACED, now)
-        return LoggedIn(token, session, user, is_new, replaced + len(previous))
+        identity = replace(identity, unionid=identity.unionid or user.unionid)
+        session = Session.start(token, user.id, identity, device, self._policy, now)
+        previous = await self._previous_session(previous_token, user.id, now)
+        replaced = await self._sessions.start(session, session_key, self._policy.per_user, previous)
+        return LoggedIn(token, session, user, is_new, replaced)
 
-    async def _live_sessions(self, token: str, user_id: str, now: datetime) -> list[Session]:
-        """Return the user's live session that the token opens: one, or none."""
+    async def _previous_session(self, token: str, user_id: str, now: datetime) -> Session | None:
+        """Return the session of the token if it is live and this user's."""
         if not TOKEN.fullmatch(token):
-            return []
+            return None
         found = await self._sessions.find(session_id_of(token))
-        return [found] if isinstance(found, Session) and found.user_id == user_id and found.is_live(now) else []
+        return found if isinstance(found, Session) and found.user_id == user_id and found.is_live(now) else None

@@ -33,11 +33,15 @@ class InstrumentedLogin:
         self._apps = apps
 
     async def __call__(
-        self, request: LoginRequest, device: Device = UNKNOWN_DEVICE, hinted_appid: str | None = None, token: str = ""
+        self,
+        request: LoginRequest,
+        device: Device = UNKNOWN_DEVICE,
+        hinted_appid: str | None = None,
+        previous_token: str = "",
     ) -> LoggedIn:
         """See LoginUseCase."""
         try:
-            login = await self._login(request, device, hinted_appid, token)
+            login = await self._login(request, device, hinted_appid, previous_token)
         except Exception as error:
             app = self._app(request, hinted_appid)
             self._metrics.login_failed(app or NO_APP, code_of(error))

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, update
 
 from adapters.crypto.ciphers import FernetCipher, SivCipher
 from adapters.redis.client import create_client
-from adapters.redis.connections import Client, run
+from adapters.redis.connections import Client, run, run_all
 from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.records import encode_session, millis, second
 from adapters.redis.session_store import RedisSessionStore, name_of
@@ -100,7 +100,7 @@ class OverwritingRedisVault(RedisKeyVault):
     async def reencrypt(self) -> Reencrypted:
         """See KeyVault."""
         names = [name async for name in self._redis.scan_iter("wx:u:*")]
-        found = await run(self._redis, *([("ZRANGEBYSCORE", name, "-inf", "(0")] for name in names))
+        found = await run_all(self._redis, [[("ZRANGEBYSCORE", name, "-inf", "(0")] for name in names])
         for name, [members] in zip(names, found, strict=True):
             for member in members:
                 await self._redis.zrem(name, member)

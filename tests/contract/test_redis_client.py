@@ -87,6 +87,9 @@ async def test_one_of_them_that_is_refused_is_raised(client: Client) -> None:
         await client.zrange(name, 0, -1)
 
 
+UVLOOP, ASYNCIO = ("asyncio", {"use_uvloop": True}), ("asyncio", {"use_uvloop": False})
+
+
 async def test_who_gives_up_leaves_no_answer_behind(client: Client) -> None:
     """A request that is cancelled, however far it got, leaves no connection on which the next one reads its answer."""
     names = [unique_name() for _ in range(100)]
@@ -102,7 +105,7 @@ async def test_who_gives_up_leaves_no_answer_behind(client: Client) -> None:
     assert await asyncio.gather(*(client.get(name) for name in names)) == [name.encode() for name in names]
 
 
-@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})], ids=["uvloop"])
+@pytest.mark.parametrize("anyio_backend", [UVLOOP, ASYNCIO], ids=["uvloop", "asyncio"])
 async def test_a_redis_that_resets_every_connection_is_an_error_of_redis_py() -> None:
     """Whenever a connection is reset, even between its opening and the first word, a RedisError says so."""
     with proxy(("127.0.0.1", 1)) as resetting:
@@ -113,7 +116,7 @@ async def test_a_redis_that_resets_every_connection_is_an_error_of_redis_py() ->
     assert {isinstance(answer, RedisError) for answers in asked for answer in answers} == {True}
 
 
-@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})], ids=["uvloop"])
+@pytest.mark.parametrize("anyio_backend", [UVLOOP], ids=["uvloop"])
 @pytest.mark.parametrize("pipelined", [False, True])
 async def test_idle_connections_that_were_reset_fail_no_command(redis_url: str, pipelined: bool) -> None:
     """Commands after a reset are sent on new connections, and each is executed once."""
@@ -130,7 +133,24 @@ async def test_idle_connections_that_were_reset_fail_no_command(redis_url: str, 
             assert await client.get(name) == b"20"
 
 
-@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})], ids=["uvloop"])
+@pytest.mark.parametrize("anyio_backend", [ASYNCIO], ids=["asyncio"])
+async def test_on_the_loop_of_asyncio_a_reset_idle_connection_is_an_error_of_redis_py(redis_url: str) -> None:
+    """A command on a connection that was reset succeeds or raises RedisError; the next one succeeds."""
+    server = urlsplit(redis_url)
+    with proxy((str(server.hostname), server.port or 6379)) as between:
+        async with create_client(f"redis://127.0.0.1:{between.port}{server.path}") as client:
+            await asyncio.gather(*(client.echo("open") for _ in range(10)))
+            between.become(How.RESETTING)
+            await asyncio.sleep(0.1)
+            between.become(How.PASSING)
+            first = await asyncio.gather(*(client.echo("again") for _ in range(10)), return_exceptions=True)
+            second = await asyncio.gather(*(client.echo("again") for _ in range(10)))
+
+    assert [each for each in first if each != b"again" and not isinstance(each, RedisError)] == []
+    assert second == [b"again"] * 10
+
+
+@pytest.mark.parametrize("anyio_backend", [UVLOOP], ids=["uvloop"])
 async def test_idle_connections_to_a_master_that_were_reset_fail_no_command(cluster: Topology) -> None:
     """Commands to a cluster after a reset are sent on new connections, and each is executed once."""
     master, name = cluster.shards[0][0], _of_first_shard()
@@ -193,7 +213,7 @@ async def test_a_slot_that_moves_is_followed(cluster: Topology) -> None:
         execute(source, "MIGRATE", "127.0.0.1", cluster.shards[1][0].port, f"{name}:stays", 0, 1000)
         for server in (target, source):
             execute(server, "CLUSTER SETSLOT", slot, "NODE", ids[1])
-        [after] = await run(client, [("INCR", f"{name}:stays"), ("INCR", f"{name}:new")])
+        after = await run(client, [("INCR", f"{name}:stays"), ("INCR", f"{name}:new")])
 
     source.close()
     target.close()

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from adapters.redis.client import create_client
 from adapters.redis.connections import ANSWER_SECONDS, Client
-from adapters.redis.reader import Reader
+from adapters.redis.reader import create_reader
 from support.proxy import How, Proxy, proxy
 from support.servers import redis_server, unique_name
 
@@ -54,7 +54,7 @@ async def commands(redis: Client, name: str) -> int:
 
 async def test_each_reader_gets_its_own_value(redis: Client, other: Client) -> None:
     """Hundreds who ask at once, some of them for the same value or for none, get what each asked for."""
-    reader, names = Reader(redis), await written(other, 250)
+    reader, names = create_reader(redis), await written(other, 250)
     asked = [*names, names[0], unique_name(), names[-1]]
 
     assert await reader.get_many(asked) == [name.encode() if name in names else None for name in asked]
@@ -64,7 +64,7 @@ async def test_those_who_ask_in_one_turn_share_a_command(redis: Client, other: C
     """Two hundred reads of one turn of the event loop are two commands, and none is a GET."""
     with redis_server() as server:
         async with create_client(f"redis://127.0.0.1:{server.port}/0") as alone:
-            reader = Reader(alone)
+            reader = create_reader(alone)
             await reader.get_many([unique_name() for _ in range(200)])
 
             assert (await commands(alone, "mget"), await commands(alone, "get")) == (2, 0)
@@ -72,7 +72,7 @@ async def test_those_who_ask_in_one_turn_share_a_command(redis: Client, other: C
 
 async def test_no_reader_is_behind_a_busy_writer(redis: Client, other: Client) -> None:
     """Under many reads and writes at once, no one reads what was overwritten before they asked."""
-    reader, names = Reader(redis), [unique_name() for _ in range(20)]
+    reader, names = create_reader(redis), [unique_name() for _ in range(20)]
     acknowledged = dict.fromkeys(names, 0)
     for name in names:
         await other.set(name, 0)
@@ -96,7 +96,7 @@ async def test_no_reader_is_behind_a_busy_writer(redis: Client, other: Client) -
 
 async def test_a_connection_that_was_reset_is_replaced_unnoticed(between: Proxy, redis: Client, other: Client) -> None:
     """Those who read while a connection is reset are all answered, each with their own value."""
-    reader, names = Reader(redis), await written(other, 50)
+    reader, names = create_reader(redis), await written(other, 50)
     for _ in range(5):
         asked = asyncio.gather(*map(reader.get, names))
         await asyncio.sleep(0)
@@ -108,7 +108,7 @@ async def test_a_connection_that_was_reset_is_replaced_unnoticed(between: Proxy,
 
 async def test_a_late_answer_is_no_ones(between: Proxy, redis: Client, other: Client) -> None:
     """What Redis answers after it was given up is taken for no other answer."""
-    reader, names = Reader(redis), await written(other, 50)
+    reader, names = create_reader(redis), await written(other, 50)
     await reader.get_many(names)
     between.become(How.SILENT)
     given_up = await asyncio.gather(*map(reader.get, names), return_exceptions=True)
@@ -120,7 +120,7 @@ async def test_a_late_answer_is_no_ones(between: Proxy, redis: Client, other: Cl
 
 async def test_a_crowd_waits_no_longer_than_one_reader(between: Proxy, redis: Client) -> None:
     """While Redis does not answer, a thousand concurrent reads fail after two round trips, not in turn."""
-    reader = Reader(redis)
+    reader = create_reader(redis)
     await reader.get(unique_name())
     between.become(How.SILENT)
     first = asyncio.create_task(reader.get(unique_name()))
@@ -134,7 +134,7 @@ async def test_a_crowd_waits_no_longer_than_one_reader(between: Proxy, redis: Cl
 
 async def test_who_gives_up_takes_no_one_along(redis: Client, other: Client) -> None:
     """Of those who share a command some are cancelled, at whatever moment: the others get their values."""
-    reader, names = Reader(redis), await written(other, 20)
+    reader, names = create_reader(redis), await written(other, 20)
     for turns in range(20):
         asked = [asyncio.create_task(reader.get(name)) for name in names]
         for _ in range(turns):

@@ -5,16 +5,20 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import timedelta
+from functools import partial
 
 import pytest
+from sqlalchemy import Connection, text
 
 from adapters.redis.client import create_client
 from adapters.redis.records import set_of
+from adapters.redis.session_store import name_of
+from adapters.sql.database import Database
 from domain.errors import StoreUnavailable
 from domain.session import EndReason, Session, SessionPolicy
 from domain.session_key import SessionKey
 from support.clock import Clock
-from support.places import on_every_redis, open_home
+from support.places import each_place, on_every_redis, open_home
 from support.servers import redis_server
 from support.sessions import KEYS, POLICY, World
 from support.topologies import Topology, quiet_garbage, redis_cluster, replicate
@@ -34,6 +38,16 @@ async def on_cluster(topology: Topology, clock: Clock) -> AsyncIterator[World]:
     """A session store there."""
     async with open_home(topology.url) as home:
         yield World(home, clock)
+
+
+REFUSE_ENDS = """
+    CREATE TRIGGER refuse_ends BEFORE UPDATE OF end_reason ON sessions BEGIN SELECT RAISE(ABORT, 'refused'); END
+"""
+
+
+def execute(connection: Connection, statement: str) -> None:
+    """Execute a statement of SQL."""
+    connection.execute(text(statement))
 
 
 async def until_it_works(call: Callable[[], Awaitable[object]]) -> int:
@@ -83,6 +97,36 @@ async def test_a_session_is_listed_for_as_long_as_it_lives(on_cluster: World, to
 
     alive = {session.id for session in started if isinstance(await world.store.find(session.id), Session)}
     assert alive <= set().union(*[await world.ids_of(user_id) for user_id in users])
+
+
+@on_every_redis
+async def test_a_start_stands_though_redis_cannot_end_the_previous_session(world: World, session_place: str) -> None:
+    """When Redis fails after the new session was stored, the login stands."""
+    previous = await world.start()
+    async with create_client(session_place) as redis:
+        await redis.delete(name_of(previous.id))
+        await redis.rpush(name_of(previous.id), "what no GETDEL can read")
+    session = world.new(previous.user_id)
+    ended = await world.store.start(session, SessionKey("a key"), 1, previous)
+
+    assert ended == 0
+    assert await world.store.find(session.id) == session
+
+
+@each_place(["sqlite"])
+async def test_a_start_stands_though_the_database_cannot_end_the_previous_session(
+    world: World, session_place: str
+) -> None:
+    """When the database fails after the new session was stored, the login stands; the next one ends both."""
+    previous = await world.start()
+    session, later = world.new(previous.user_id), world.new(previous.user_id)
+    async with Database(session_place) as database:
+        await database.write(partial(execute, statement=REFUSE_ENDS))
+        ended = await world.store.start(session, SessionKey("a key"), 1, previous)
+        await database.write(partial(execute, statement="DROP TRIGGER refuse_ends"))
+
+    assert (ended, await world.ids_of(previous.user_id)) == (0, {previous.id, session.id})
+    assert await world.store.start(later, SessionKey("a key"), 1) == 2
 
 
 @on_every_redis

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from domain.errors import SessionExpired
-from domain.session import EndedSession, EndReason
+from domain.session import EndedSession, EndReason, Session
 from domain.session_key import SessionKey
 from support.places import in_redis
 from support.sessions import POLICY, World, start_some
@@ -114,6 +114,40 @@ async def test_a_touched_session_is_no_younger(world: World) -> None:
     third = await world.start(user_id, limit=2)
 
     assert await world.ids_of(user_id) == {second.id, third.id}
+
+
+async def start_after(world: World, previous: Session, limit: int) -> tuple[Session, int]:
+    """Start a session in place of a previous one, and return it and how many sessions ended."""
+    session = world.new(previous.user_id)
+    return session, await world.store.start(session, SessionKey("a key"), limit, previous)
+
+
+@pytest.mark.parametrize("limit", [0, 3, 4])
+async def test_a_start_ends_the_previous_session(world: World, limit: int) -> None:
+    """A session that starts in place of another ends that one alone, as replaced, if the limit allows the others."""
+    sessions = await start_some(world, await world.user(), 3, 0)
+    started, ended = await start_after(world, sessions[-1], limit)
+
+    assert [await world.reason(each) for each in [*sessions, started]] == [None, None, EndReason.REPLACED, None]
+    assert ended == 1
+
+
+async def test_a_previous_session_beyond_a_lower_limit_counts_once(world: World) -> None:
+    """The limit was lowered, and the previous session is the oldest: exactly as many stay as the limit allows."""
+    sessions = await start_some(world, await world.user(), 5, 0)
+    started, ended = await start_after(world, sessions[0], 2)
+
+    assert await world.ids_of(started.user_id) == {sessions[-1].id, started.id}
+    assert ended == 4
+
+
+async def test_a_previous_session_that_has_ended_keeps_its_reason(world: World) -> None:
+    """A log-out between the look at the previous session and the start of the next one is not overwritten."""
+    session = await world.start()
+    await world.store.end([session], EndReason.ENDED, world.clock.now)
+    _, ended = await start_after(world, session, 0)
+
+    assert (ended, await world.reason(session)) == (0, EndReason.ENDED)
 
 
 async def test_logins_at_once_do_not_exceed_the_limit(world: World) -> None:

@@ -18,13 +18,14 @@ class MemorySessionStore(SessionStore):
         self._sessions: dict[str, Session | EndedSession] = {}
         self._vault = vault or MemoryKeyVault()
 
-    async def start(self, session: Session, key: SessionKey, limit: int) -> int:
+    async def start(self, session: Session, key: SessionKey, limit: int, previous: Session | None = None) -> int:
         """See SessionStore."""
+        now = session.created_at
         self._sessions[session.id] = session
-        await self._vault.replace(session, key, session.created_at)
-        excess = beyond_limit(await self.list_for_user(session.user_id), limit, session.created_at)
-        await self.end(excess, EndReason.REPLACED, session.created_at)
-        return len(excess)
+        await self._vault.replace(session, key, now)
+        replaced = self._end([previous] if previous else [], EndReason.REPLACED, now)
+        excess = beyond_limit(await self.list_for_user(session.user_id), limit, now)
+        return replaced + self._end(excess, EndReason.REPLACED, now)
 
     async def find(self, session_id: str) -> Session | EndedSession | None:
         """See SessionStore."""
@@ -41,9 +42,13 @@ class MemorySessionStore(SessionStore):
 
     async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:
         """See SessionStore."""
-        for session in sessions:
-            if isinstance(self._sessions.get(session.id), Session):
-                self._sessions[session.id] = session.end(reason, now)
+        self._end(sessions, reason, now)
+
+    def _end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> int:
+        """End the sessions, and return how many had not ended before."""
+        ending = [each for each in sessions if isinstance(self._sessions.get(each.id), Session)]
+        self._sessions |= {each.id: each.end(reason, now) for each in ending}
+        return len(ending)
 
     async def move(self, from_id: str, into_id: str) -> int:
         """See SessionStore."""

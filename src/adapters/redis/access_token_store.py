@@ -16,7 +16,7 @@ from domain.identity import AppId
 KEPT = timedelta(days=1)
 """How long the state is kept: longer than a token is valid."""
 
-RELEASE = """
+RELEASE_SCRIPT = """
 local token, lease, holder, encoded, kept = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
 if redis.call('GET', lease) == holder then
     redis.call('SET', token, encoded, 'PX', kept)
@@ -48,7 +48,7 @@ class RedisAccessTokenStore(AccessTokenStore):
         kept = KEPT // timedelta(milliseconds=1)
         with map_redis_errors():
             encoded = encode_state(state, self._cipher)
-            await self._redis.eval(RELEASE, 2, _token(appid), _lease(appid), holder, encoded, kept)
+            await self._redis.eval(RELEASE_SCRIPT, 2, _token(appid), _lease(appid), holder, encoded, kept)
 
 
 def _token(appid: AppId) -> str:

@@ -14,20 +14,22 @@ from redis.asyncio.connection import SSLConnection
 from redis.exceptions import ConnectionError as BrokenConnection
 from redis.exceptions import RedisClusterException
 
-from adapters.redis.connections import CONNECTIONS, NotSent, limits, send
+from adapters.redis.connections import MAX_CONNECTIONS, CommandNotSent, limits, send
 from adapters.redis.urls import Options
 
-COMMANDS = 2 * CONNECTIONS
-"""How many commands are under way at once; others wait. redis-py does not wait for a connection, but raises."""
+MAX_COMMANDS = 2 * MAX_CONNECTIONS
+"""How many commands run at once. Others wait here, because redis-py raises when it has no connection for them."""
 
-MAX_CONNECTIONS = 10 * COMMANDS
-"""Of a node: more than are ever needed, because connections that redis-py is about to close count, too."""
+MAX_NODE_CONNECTIONS = 10 * MAX_COMMANDS
+"""How many connections redis-py may have to a node: it counts those that it is about to close."""
 
 ONE_SERVERS = ("host", "port", "db", "connection_class", "timeout", "max_connections")
 """The options of one server's pool that RedisCluster does not take, or that are set below."""
 
 NOT_REDIS_ERRORS = (RedisClusterException, AttributeError, RuntimeError, TypeError)
-"""The errors of RedisCluster that are no RedisError: no node answers, or nodes change while a command runs."""
+"""The errors of RedisCluster that are no RedisError: no node answers, or nodes change while a command runs.
+
+https://github.com/redis/redis-py/issues/3835"""
 
 
 class Cluster(RedisCluster):
@@ -41,9 +43,9 @@ class Cluster(RedisCluster):
             reinitialize_steps=0,  # 5 closes every connection at every fifth MOVED
             ssl=options.get("connection_class") is SSLConnection,
             **{name: value for name, value in options.items() if name not in ONE_SERVERS},
-            max_connections=MAX_CONNECTIONS,
+            max_connections=MAX_NODE_CONNECTIONS,
         )
-        self._commands = asyncio.Semaphore(COMMANDS)
+        self._commands = asyncio.Semaphore(MAX_COMMANDS)
 
     async def __aenter__(self) -> Self:
         """Return the client. It discovers the cluster at the first command."""
@@ -57,12 +59,12 @@ class Cluster(RedisCluster):
         """See RedisCluster."""
         execute = partial(super().execute_command, *args, **options)
         async with self._commands:
-            for _ in range(MAX_CONNECTIONS):
+            for _ in range(MAX_NODE_CONNECTIONS):
                 try:
                     await self.initialize()  # before, redis-py 8.1 sends commands to any node
                     return await send(execute)
-                except NotSent:  # the next connection is taken, until one is open or made anew
+                except CommandNotSent:  # take the next connection from the pool: it is open, or a new one
                     continue
                 except NOT_REDIS_ERRORS as error:
                     raise BrokenConnection(f"the cluster does not answer ({type(error).__name__})") from error
-            raise NotSent("Redis reset every connection")
+            raise CommandNotSent("Redis reset every connection")

@@ -17,22 +17,22 @@ from domain.errors import StoreUnavailable
 T = TypeVar("T")
 
 Client = Redis | RedisCluster
-"""A client of one Redis, of the master that sentinels name, or of a cluster. Only Reader sends a command twice."""
+"""A client of one Redis, of the master that sentinels name, or of a cluster. No command is executed twice by it."""
 
 Command = tuple[Any, ...]
 """The name of a Redis command and its arguments: text, bytes and numbers."""
 
 CONNECT_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
-CONNECTIONS = 50
+MAX_CONNECTIONS = 50
 
 KEEPALIVE = {
     getattr(socket, name): value
     for name, value in {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}.items()
     if hasattr(socket, name)
 }
-"""In seconds, and a number of probes: the system closes a connection that was dropped silently 11 seconds after its
-last use. The next request finds it closed, and does not wait ANSWER_SECONDS for it."""
+"""The operating system probes an idle connection after 5 seconds, then every 2, and closes it after 3 probes without
+an answer. Without that, the first command on a connection that a firewall has dropped would wait ANSWER_SECONDS."""
 
 
 class map_redis_errors:  # noqa: N801  # read as a verb: with map_redis_errors()
@@ -46,7 +46,13 @@ class map_redis_errors:  # noqa: N801  # read as a verb: with map_redis_errors()
             raise StoreUnavailable(f"Redis does not answer as it should ({type(error).__name__})") from error
 
 
-async def run(redis: Client, *sequences: Sequence[Command]) -> list[list[Any]]:
+async def run(redis: Client, commands: Sequence[Command]) -> list[Any]:
+    """Run commands in their order, and return their answers. Raises the first error."""
+    [answers] = await run_all(redis, [commands])
+    return answers
+
+
+async def run_all(redis: Client, sequences: Sequence[Sequence[Command]]) -> list[list[Any]]:
     """Run the commands of each sequence in their order, and return their answers. Raises the first error.
 
     One Redis gets all of them in one round trip. On a cluster the sequences run side by side, and an error ends its
@@ -55,8 +61,8 @@ async def run(redis: Client, *sequences: Sequence[Command]) -> list[list[Any]]:
     if not sequences:
         return []
     if isinstance(redis, RedisCluster):
-        outcomes = await asyncio.gather(*(_in_order(redis, each) for each in sequences), return_exceptions=True)
-        return [_answers(outcome) for outcome in outcomes]
+        outcomes = await asyncio.gather(*(_run_in_order(redis, each) for each in sequences), return_exceptions=True)
+        return [_answers_or_raise(outcome) for outcome in outcomes]
     pipeline = redis.pipeline(transaction=False)
     for sequence in sequences:
         for command in sequence:
@@ -65,11 +71,11 @@ async def run(redis: Client, *sequences: Sequence[Command]) -> list[list[Any]]:
     return [[next(answers) for _ in sequence] for sequence in sequences]
 
 
-async def _in_order(cluster: RedisCluster, commands: Sequence[Command]) -> list[Any]:
+async def _run_in_order(cluster: RedisCluster, commands: Sequence[Command]) -> list[Any]:
     return [await cluster.execute_command(*command) for command in commands]
 
 
-def _answers(outcome: list[Any] | BaseException) -> list[Any]:
+def _answers_or_raise(outcome: list[Any] | BaseException) -> list[Any]:
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome
@@ -82,27 +88,27 @@ def limits() -> dict[str, Any]:
     would bring back a session that has ended.
     """
     return {
-        "max_connections": CONNECTIONS,
+        "max_connections": MAX_CONNECTIONS,
         "timeout": ANSWER_SECONDS,
         "socket_connect_timeout": CONNECT_SECONDS,
         "socket_timeout": ANSWER_SECONDS,
         "socket_keepalive": True,
         "socket_keepalive_options": KEEPALIVE,
-        "retry": SentOnce(),
-        # with them on, redis-py 8.1 does not look whether a connection from the pool is still alive
+        "retry": RetryUnsent(),
+        # redis-py 8.1 checks a connection from the pool only without them: https://github.com/redis/redis-py/pull/4260
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
 
 
-class NotSent(BrokenConnection):
+class CommandNotSent(BrokenConnection):
     """The connection was closed before the command was sent."""
 
 
-class SentOnce(Retry):
-    """Sends a command once. On a connection that was closed before, nothing is sent, and a new one is opened.
+class RetryUnsent(Retry):
+    """Retries a command once, and only if it was not sent.
 
-    redis-py 8.1 does not notice that an idle connection was reset: it looks for the end of the stream, and a reset is
-    an exception instead. uvloop then refuses to write, with a RuntimeError that redis-py does not expect.
+    When Redis resets an idle connection, redis-py 8.1 takes it from the pool all the same, and the event loop refuses
+    to write. `send` raises CommandNotSent then. redis-py closes the connection, and opens it again for the second try.
     """
 
     def __init__(self) -> None:
@@ -111,20 +117,25 @@ class SentOnce(Retry):
     async def call_with_retry(self, do: Callable[[], Awaitable[T]], *args: Any, **options: Any) -> T:
         """See Retry."""
 
-        async def done() -> T:
+        async def send_or_reconnect() -> T:
             try:
                 return await send(do)
-            except NotSent:  # redis-py has closed the connection, and opens it again
+            except CommandNotSent:
                 return await send(do)
 
-        return await super().call_with_retry(done, *args, **options)
+        return await super().call_with_retry(send_or_reconnect, *args, **options)
+
+
+WRITE_REFUSALS = ("handler is closed", "'_add_writer'", "'NoneType' object is not callable")
+"""Texts of the errors with which a closed transport refuses to write: of uvloop, of asyncio in CPython 3.13, and of
+asyncio in CPython 3.12 and 3.14. redis-py 8.1 lets them out: https://github.com/redis/redis-py/issues/4287"""
 
 
 async def send(do: Callable[[], Awaitable[T]]) -> T:
-    """Await what sends a command. Raises NotSent if its connection was closed before; redis-py then closes it, too."""
+    """Await redis-py's coroutine that sends a command. Raises CommandNotSent if the connection was closed before."""
     try:
         return await do()
-    except RuntimeError as error:
-        if "handler is closed" not in str(error):
+    except (RuntimeError, AttributeError, TypeError) as error:
+        if not any(text in str(error) for text in WRITE_REFUSALS):
             raise
-        raise NotSent("Redis reset the connection") from error
+        raise CommandNotSent("Redis reset the connection") from error

@@ -12,16 +12,16 @@ from datetime import datetime
 from functools import partial
 
 from adapters.crypto.ciphers import SivCipher, open_ring
-from adapters.redis.connections import Client, Command, map_redis_errors, run
-from adapters.redis.records import KEEP_UNTIL, micros, millis, second, set_of, time_of
+from adapters.redis.connections import Client, Command, map_redis_errors, run, run_all
+from adapters.redis.records import KEEP_UNTIL_FUNCTION, from_micros, micros, millis, second, set_of
 from application.ports.key_vault import KeyVault
 from domain.errors import DataUndecryptable
 from domain.identity import Identity
 from domain.session import Session
 from domain.session_key import PREVIOUS_KEY_LIFETIME, KeyRing, Reencrypted, SessionKey
 
-KNOWN = """
-local function known(set, head)
+FIND_MEMBER_FUNCTION = """
+local function find_member(set, head)
     for _, member in ipairs(redis.call('ZRANGEBYSCORE', set, '-inf', '(0')) do
         if string.sub(member, 1, #head) == head then return member end
     end
@@ -29,31 +29,31 @@ end
 """
 """A function for scripts: returns the member of a set that begins with a prefix."""
 
-REPLACE = f"""{KEEP_UNTIL}{KNOWN}
-local set, newest, before, encrypted, replaced_at, score, forget_before, millis = KEYS[1], unpack(ARGV)
-local replaced = known(set, newest)
+REPLACE_SCRIPT = f"""{KEEP_UNTIL_FUNCTION}{FIND_MEMBER_FUNCTION}
+local set, current, previous, encrypted, replaced_at, score, previous_score, millis = KEYS[1], unpack(ARGV)
+local replaced = find_member(set, current)
 if replaced then score = math.min(score, redis.call('ZSCORE', set, replaced)) end
-redis.call('ZADD', set, score, newest .. encrypted)
-if replaced and replaced ~= newest .. encrypted then
-    redis.call('ZREM', set, replaced, known(set, before) or replaced)
-    redis.call('ZADD', set, forget_before, before .. replaced_at .. string.sub(replaced, #newest + 1))
+redis.call('ZADD', set, score, current .. encrypted)
+if replaced and replaced ~= current .. encrypted then
+    redis.call('ZREM', set, replaced, find_member(set, previous) or replaced)
+    redis.call('ZADD', set, previous_score, previous .. replaced_at .. string.sub(replaced, #current + 1))
 end
 keep_until(set, millis)
 """
 """Makes a key the current one of its account. Does nothing if it is already."""
 
-ADOPT = f"""{KEEP_UNTIL}{KNOWN}
+ADOPT_SCRIPT = f"""{KEEP_UNTIL_FUNCTION}{FIND_MEMBER_FUNCTION}
 local set, head, member, score = KEYS[1], unpack(ARGV)
-if known(set, head) then return end
+if find_member(set, head) then return end
 redis.call('ZADD', set, score, member)
 keep_until(set, -score * 1000)
 """
 """Adds a key of another user, unless the set has one of this account."""
 
-KEYS_OF = "return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(0', 'WITHSCORES')"
+LIST_SCRIPT = "return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(0', 'WITHSCORES')"
 """A script, because without one Redis answers scores in several ways."""
 
-SWAP = """
+REENCRYPT_SCRIPT = """
 local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if score and ARGV[1] ~= ARGV[2] then
     redis.call('ZADD', KEYS[1], score, ARGV[2])
@@ -62,13 +62,13 @@ end
 """
 """Replaces a member, unless a login has replaced it. Adds before it removes: Redis deletes empty sets."""
 
-NEWEST, BEFORE = b"k", b"p"
+CURRENT, PREVIOUS = b"k", b"p"
 TIME_BYTES = 7
 """The size of a time in microseconds since 1970."""
 HEAD = 8
 """The size of the letter and the account."""
 
-SCANNED = 200
+SCAN_COUNT = 200
 """How many keys one SCAN returns, and for how many users one round trip encrypts keys."""
 
 
@@ -82,53 +82,53 @@ class RedisKeyVault(KeyVault):
     async def find(self, session: Session) -> KeyRing:
         """See KeyVault."""
         with map_redis_errors():
-            [[members]] = await run(self._redis, [("ZRANGEBYSCORE", set_of(session.user_id), "-inf", "(0")])
+            [members] = await run(self._redis, [("ZRANGEBYSCORE", set_of(session.user_id), "-inf", "(0")])
         account, kept = _account(session.identity), {member[:HEAD]: member[HEAD:] for member in members}
-        if (current := kept.get(NEWEST + account)) is None:
+        if (current := kept.get(CURRENT + account)) is None:
             raise DataUndecryptable("No session_key of this user is kept; log in again")
         opened = partial(self._cipher.decrypt, account)
-        if (previous := kept.get(BEFORE + account)) is None:
+        if (previous := kept.get(PREVIOUS + account)) is None:
             return open_ring(opened, current, None, None)
         return open_ring(opened, current, previous[TIME_BYTES:], _time_in(previous))
 
     async def replace(self, session: Session, key: SessionKey, now: datetime) -> None:
         """See KeyVault."""
         with map_redis_errors():
-            await run(self._redis, [self.replacing(session, key, now)])
+            await run(self._redis, [self.replace_command(session, key, now)])
 
-    def replacing(self, session: Session, key: SessionKey, now: datetime) -> Command:
+    def replace_command(self, session: Session, key: SessionKey, now: datetime) -> Command:
         """Return the command of `replace`, which a login sends with others."""
         account = _account(session.identity)
         encrypted, replaced_at = self._cipher.encrypt(account, key), micros(now).to_bytes(TIME_BYTES, "big")
         scores = (-second(session.expires_at), -second(now + PREVIOUS_KEY_LIFETIME))
-        arguments = (NEWEST + account, BEFORE + account, encrypted, replaced_at, *scores, millis(session.expires_at))
-        return ("EVAL", REPLACE, 1, set_of(session.user_id), *arguments)
+        arguments = (CURRENT + account, PREVIOUS + account, encrypted, replaced_at, *scores, millis(session.expires_at))
+        return ("EVAL", REPLACE_SCRIPT, 1, set_of(session.user_id), *arguments)
 
     async def copy(self, from_id: str, into_id: str) -> None:
         """Copy the keys of one user to another, except for accounts of which the other has a key."""
         with map_redis_errors():
-            flat = await self._redis.eval(KEYS_OF, 1, set_of(from_id))
+            flat = await self._redis.eval(LIST_SCRIPT, 1, set_of(from_id))
             for member, score in zip(flat[::2], flat[1::2], strict=True):
-                await self._redis.eval(ADOPT, 1, set_of(into_id), member[:HEAD], member, score)
+                await self._redis.eval(ADOPT_SCRIPT, 1, set_of(into_id), member[:HEAD], member, score)
 
     async def reencrypt(self) -> Reencrypted:
         """See KeyVault."""
         total = Reencrypted()
         with map_redis_errors():
-            async for sets in _batches(self._redis.scan_iter("wx:u:*", count=SCANNED)):
-                found = await run(self._redis, *([("ZRANGEBYSCORE", name, "-inf", "(0")] for name in sets))
+            async for sets in _batches(self._redis.scan_iter("wx:u:*", count=SCAN_COUNT)):
+                found = await run_all(self._redis, [[("ZRANGEBYSCORE", name, "-inf", "(0")] for name in sets])
                 swaps: list[list[Command]] = []
                 for name, [members] in zip(sets, found, strict=True):
                     for member in members:
                         reencrypted, counted = self._reencrypted(member)
-                        swaps.append([("EVAL", SWAP, 1, name, member, reencrypted)])
+                        swaps.append([("EVAL", REENCRYPT_SCRIPT, 1, name, member, reencrypted)])
                         total += counted
-                await run(self._redis, *swaps)
+                await run_all(self._redis, swaps)
         return total
 
     def _reencrypted(self, member: bytes) -> tuple[bytes, Reencrypted]:
-        head = HEAD + (TIME_BYTES if member.startswith(BEFORE) else 0)
-        reencrypted, counted = self._cipher.reencrypt(member[len(NEWEST) : HEAD], member[head:])
+        head = HEAD + (TIME_BYTES if member.startswith(PREVIOUS) else 0)
+        reencrypted, counted = self._cipher.reencrypt(member[len(CURRENT) : HEAD], member[head:])
         return member[:head] + reencrypted, counted
 
 
@@ -136,7 +136,7 @@ async def _batches(names: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
     batch = []
     async for name in names:
         batch.append(name)
-        if len(batch) == SCANNED:
+        if len(batch) == SCAN_COUNT:
             yield batch
             batch = []
     if batch:
@@ -144,9 +144,9 @@ async def _batches(names: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
 
 
 def _time_in(member: bytes) -> datetime:
-    return time_of(int.from_bytes(member[:TIME_BYTES], "big"))
+    return from_micros(int.from_bytes(member[:TIME_BYTES], "big"))
 
 
 def _account(identity: Identity) -> bytes:
     text = f"{identity.appid.value}:{identity.openid}"
-    return hashlib.sha256(text.encode()).digest()[: HEAD - len(NEWEST)]
+    return hashlib.sha256(text.encode()).digest()[: HEAD - len(CURRENT)]

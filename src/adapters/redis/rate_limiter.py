@@ -10,7 +10,7 @@ from adapters.redis.records import MICROSECOND
 from application.ports.rate_limiter import RateLimiter
 from domain.rate_limit import Allowance, RateLimit
 
-TAKE = """
+TAKE_SCRIPT = """
 local interval, capacity = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -35,7 +35,7 @@ class RedisRateLimiter(RateLimiter):
         """See RateLimiter."""
         interval, capacity = limit.interval // MICROSECOND, limit.capacity // MICROSECOND
         with map_redis_errors():
-            admitted, debt = await self._redis.eval(TAKE, 1, _key(limit, who), interval, capacity)
+            admitted, debt = await self._redis.eval(TAKE_SCRIPT, 1, _key(limit, who), interval, capacity)
         return Allowance(limit, bool(admitted), timedelta(microseconds=debt))
 
 

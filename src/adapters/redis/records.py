@@ -24,7 +24,7 @@ T = TypeVar("T")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
-KEEP_UNTIL = """
+KEEP_UNTIL_FUNCTION = """
 local function keep_until(set, millis)
     local left, time = redis.call('PTTL', set), redis.call('TIME')
     if left < 0 or left < millis - time[1] * 1000 - time[2] / 1000 then redis.call('PEXPIREAT', set, millis) end
@@ -56,7 +56,7 @@ def second(time: datetime) -> int:
     return micros(time) // 1_000_000
 
 
-def time_of(micros: int) -> datetime:
+def from_micros(micros: int) -> datetime:
     """Return the time of so many microseconds since 1970."""
     return EPOCH + timedelta(microseconds=micros)
 

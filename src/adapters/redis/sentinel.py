@@ -4,7 +4,7 @@ from redis.asyncio import BlockingConnectionPool, Sentinel
 from redis.asyncio.connection import SSLConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
 
-from adapters.redis.connections import SentOnce, limits
+from adapters.redis.connections import RetryUnsent, limits
 from adapters.redis.single_flight import SingleFlight
 from adapters.redis.urls import Options
 
@@ -28,7 +28,7 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
             sentinel_kwargs={
                 "socket_connect_timeout": SENTINEL_SECONDS,
                 "socket_timeout": SENTINEL_SECONDS,
-                "retry": SentOnce(),
+                "retry": RetryUnsent(),
                 "username": sentinels[0].get("sentinel_username"),
                 "password": sentinels[0].get("sentinel_password"),
                 **tls,
@@ -36,7 +36,8 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
         )
         of_server = {name: value for name, value in options.items() if name not in ("host", "port")}
         super().__init__(master, manager, **limits() | of_server | tls)  # type: ignore[no-untyped-call]
-        # together, because redis-py 8.1 loses sentinels from its list when several connections ask at once
+        # One lookup at a time, because concurrent ones lose sentinels from redis-py's list:
+        # https://github.com/redis/redis-py/pull/4331
         self._find_master: SingleFlight[tuple[str, int]] = SingleFlight(super().get_master_address)
 
     async def get_master_address(self) -> tuple[str, int]:

@@ -1,41 +1,43 @@
-"""Sessions in Redis 6.2 or newer: one key a session, one set a user. All commands work on clusters.
+"""Store sessions in Redis 6.2 or newer: one key for each session, one set for each user. Works on clusters.
 
     wx:s:<session id>  the record, until its retention ends
     wx:e:<session id>  the reason why it was ended, until its retention ends
-    wx:u:<user id>     the user's sessions and session_keys: adapters/redis/records.py
+    wx:u:<user id>     a sorted set of the user's sessions and session_keys: adapters/redis/records.py
 
-A session's member of the set has three parts: when it was created and when it expires, in milliseconds since 1970, six
-bytes each, and its id. So members sort by age.
+The member of a session has three parts: when the session was created and when it expires, in milliseconds since 1970,
+six bytes each, and its id. So the members of a set sort by age.
 
-An ended session is deleted, and a touch only overwrites an existing record, so it cannot revive the session. The keys
-of a cluster are on several nodes, of which one may fail. So the record is written before the member, and the member is
-removed after the record: each live session is in its user's set.
+Two rules keep this right when commands interleave, and when a node of a cluster fails between two commands:
+
+- A touch only overwrites an existing record. So it cannot revive a session that ended, because an end deletes it.
+- The record is written before the member, and deleted before the member. So each live session is in its user's set.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
-from adapters.redis.connections import Client, Command, map_redis_errors, run
+from adapters.redis.connections import Client, Command, map_redis_errors, run, run_all
 from adapters.redis.key_vault import RedisKeyVault
-from adapters.redis.reader import Reader
+from adapters.redis.reader import create_reader
 from adapters.redis.records import (
-    KEEP_UNTIL,
+    KEEP_UNTIL_FUNCTION,
     decode_ended,
     decode_session,
     encode_ended,
     encode_session,
+    from_micros,
     millis,
     second,
     set_of,
-    time_of,
 )
 from application.ports.session_store import SessionStore
+from domain.errors import StoreUnavailable
 from domain.session import EndedSession, EndReason, Session
 from domain.session_key import SessionKey
 
-ADD = f"""{KEEP_UNTIL}
+ADD_SCRIPT = f"""{KEEP_UNTIL_FUNCTION}
 local set, member, now, idle_expires_at, millis, limit = KEYS[1], unpack(ARGV)
 local second = redis.call('TIME')[1]
 redis.call('ZREMRANGEBYSCORE', set, '(-' .. second, '(' .. second)
@@ -44,23 +46,29 @@ keep_until(set, millis)
 if limit == '0' or redis.call('ZCOUNT', set, now, '+inf') <= tonumber(limit) then return {{}} end
 return redis.call('ZRANGEBYSCORE', set, now, '+inf')
 """
-"""Adds a session, removes members that are over by Redis's clock, and returns all live sessions if they exceed the
-limit. A host whose clock is ahead counts fewer sessions, but removes none."""
+"""Adds the member of a session, and removes those of sessions and keys that are past their time by Redis's clock.
+Returns the members of all sessions that are live by the host's clock if they exceed the limit, else none."""
 
-TOUCH = """
+TOUCH_SCRIPT = """
 local record = redis.call('GET', KEYS[1])
 if record and string.find(string.sub(record, 1, 64), ARGV[1], 1, true) then
     redis.call('SET', KEYS[1], ARGV[2], 'PXAT', ARGV[3])
 end
 return record
 """
-"""Overwrites a session's record if it exists and is the user's, and returns the old one. In every layout the user's id
-comes first."""
+"""Overwrites the record of a session if it exists and belongs to the user, and returns the old record. The user's id is
+within the first 64 bytes in every layout."""
 
 MILLIS_BYTES = 6
 
-End = tuple[str, bytes, EndedSession]
-"""The user of a session that ends, its member, and what is retained of it."""
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A session that ends: its user, its member of the user's set, and what is retained of it."""
+
+    user_id: str
+    member: bytes
+    ended: EndedSession
 
 
 class RedisSessionStore(SessionStore):
@@ -68,26 +76,27 @@ class RedisSessionStore(SessionStore):
 
     def __init__(self, redis: Client, vault: RedisKeyVault) -> None:
         self._redis = redis
-        self._reader = Reader(redis)
+        self._reader = create_reader(redis)
         self._vault = vault
 
-    async def start(self, session: Session, key: SessionKey, limit: int) -> int:
+    async def start(self, session: Session, key: SessionKey, limit: int, previous: Session | None = None) -> int:
         """See SessionStore."""
         with map_redis_errors():
-            [[*_, members]] = await run(
+            _stored, _replaced, members = await run(
                 self._redis,
                 [
                     ("SET", name_of(session.id), encode_session(session), "PXAT", millis(session.retain_until)),
-                    self._vault.replacing(session, key, session.created_at),
-                    _adding(session, session.created_at, limit),
+                    self._vault.replace_command(session, key, session.created_at),
+                    _add_command(session, session.created_at, limit),
                 ],
             )
-        oldest = sorted(members)[:-limit]
-        now, why = session.created_at, EndReason.REPLACED
-        await self._end_members(
-            [(session.user_id, member, EndedSession.of(why, now, _expires_at(member))) for member in oldest]
-        )
-        return len(oldest)
+        replaced = [_member(previous)] if previous else []
+        replaced += sorted(set(members).difference(replaced))[:-limit]
+        now, reason = session.created_at, EndReason.REPLACED
+        ends = [End(session.user_id, member, EndedSession.of(reason, now, _expires_at(member))) for member in replaced]
+        with suppress(StoreUnavailable):
+            return await self._end_members(ends)
+        return 0
 
     async def find(self, session_id: str) -> Session | EndedSession | None:
         """See SessionStore."""
@@ -100,7 +109,7 @@ class RedisSessionStore(SessionStore):
     async def touch(self, session: Session) -> None:
         """See SessionStore."""
         previous = await self._touch(session)
-        if previous and previous.user_id != session.user_id:  # it was moved since it was read
+        if previous and previous.user_id != session.user_id:  # a merge has moved it since it was read
             await self._touch(replace(session, user_id=previous.user_id))
 
     async def _touch(self, session: Session) -> Session | None:
@@ -108,12 +117,12 @@ class RedisSessionStore(SessionStore):
         name, user_set, member = name_of(session.id), set_of(session.user_id), _member(session)
         arguments = (session.user_id, encode_session(session), millis(session.retain_until))
         with map_redis_errors():
-            [[record]] = await run(self._redis, [("EVAL", TOUCH, 1, name, *arguments)])
+            record = await self._redis.eval(TOUCH_SCRIPT, 1, name, *arguments)
             previous = decode_session(session.id, record) if record else None
             if previous is None or previous.user_id != session.user_id:
                 return previous
-            # the set may have dropped it: by a clock that is ahead, it was over
-            [[_, record]] = await run(
+            # added again, because another host, whose clock is ahead, may have removed the member as expired
+            _added, record = await run(
                 self._redis, [("ZADD", user_set, second(session.idle_expires_at), member), ("GET", name)]
             )
             current = decode_session(session.id, record) if record else None
@@ -124,7 +133,7 @@ class RedisSessionStore(SessionStore):
     async def list_for_user(self, user_id: str) -> list[Session]:
         """See SessionStore."""
         with map_redis_errors():
-            [[members]] = await run(self._redis, [("ZRANGEBYSCORE", set_of(user_id), 0, "+inf")])
+            [members] = await run(self._redis, [("ZRANGEBYSCORE", set_of(user_id), 0, "+inf")])
             ids = [_id(member) for member in members]
             stored = await self._reader.get_many([name_of(session_id) for session_id in ids])
         found = [decode_session(session_id, record) for session_id, record in zip(ids, stored, strict=True) if record]
@@ -132,25 +141,33 @@ class RedisSessionStore(SessionStore):
 
     async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:
         """See SessionStore."""
-        await self._end_members([(each.user_id, _member(each), each.end(reason, now)) for each in sessions])
+        await self._end_members([End(each.user_id, _member(each), each.end(reason, now)) for each in sessions])
 
-    async def _end_members(self, ends: Sequence[End]) -> None:
-        """End sessions. After a failure it can be repeated, because members are removed last."""
+    async def _end_members(self, ends: Sequence[End]) -> int:
+        """End sessions, and return how many had not ended before.
+
+        After a failure it can be repeated, because members are removed last.
+        """
         with map_redis_errors():
-            answers = await run(self._redis, *(_ending(*end) for end in ends))
-            await run(self._redis, *_moved(ends, answers))
+            answers = await run_all(self._redis, [_end_commands(end) for end in ends])
+            deleted = [record for _set, record, _removed in answers]
+            await run_all(self._redis, list(_remove_moved_members(ends, deleted)))
+        return len([record for record in deleted if record])
 
     async def move(self, from_id: str, into_id: str) -> int:
-        """See SessionStore. The new member is written before the old one goes: an end by either finds the session."""
+        """See SessionStore.
+
+        A session is in the sets of both users for a moment, so that an end_all of either finds it.
+        """
         moving = await self.list_for_user(from_id)
         await self._vault.copy(from_id, into_id)
         for session in moving:
             moved = replace(session, user_id=into_id)
             with map_redis_errors():
-                [[_, written, _]] = await run(
+                _added, written, _removed = await run(
                     self._redis,
                     [
-                        _adding(moved, session.created_at, 0),
+                        _add_command(moved, session.created_at, 0),
                         ("SET", name_of(session.id), encode_session(moved), "PXAT", millis(session.retain_until), "XX"),
                         ("ZREM", set_of(from_id), _member(session)),
                     ],
@@ -184,25 +201,26 @@ def _id(member: bytes) -> str:
 
 
 def _expires_at(member: bytes) -> datetime:
-    return time_of(int.from_bytes(member[MILLIS_BYTES : 2 * MILLIS_BYTES], "big") * 1000)
+    return from_micros(int.from_bytes(member[MILLIS_BYTES : 2 * MILLIS_BYTES], "big") * 1000)
 
 
-def _adding(session: Session, now: datetime, limit: int) -> Command:
+def _add_command(session: Session, now: datetime, limit: int) -> Command:
     times = (second(now), second(session.idle_expires_at), millis(session.expires_at))
-    return ("EVAL", ADD, 1, set_of(session.user_id), _member(session), *times, limit)
+    return ("EVAL", ADD_SCRIPT, 1, set_of(session.user_id), _member(session), *times, limit)
 
 
-def _moved(ends: Sequence[End], answers: Sequence[Sequence[Any]]) -> Iterator[list[Command]]:
-    """Yield the commands that remove the members of sessions that were moved to another user meanwhile."""
-    for (user_id, member, _), [_, record, _] in zip(ends, answers, strict=True):
-        session = decode_session(_id(member), record) if record else None
-        if session and session.user_id != user_id:
-            yield [("ZREM", set_of(session.user_id), member)]
-
-
-def _ending(user_id: str, member: bytes, ended: EndedSession) -> list[Command]:
+def _end_commands(end: End) -> list[Command]:
+    session_id, ended = _id(end.member), end.ended
     return [
-        ("SET", _ended_name(_id(member)), encode_ended(ended), "PXAT", millis(ended.retain_until), "NX"),
-        ("GETDEL", name_of(_id(member))),
-        ("ZREM", set_of(user_id), member),
+        ("SET", _ended_name(session_id), encode_ended(ended), "PXAT", millis(ended.retain_until), "NX"),
+        ("GETDEL", name_of(session_id)),
+        ("ZREM", set_of(end.user_id), end.member),
     ]
+
+
+def _remove_moved_members(ends: Sequence[End], deleted: Sequence[bytes | None]) -> Iterator[list[Command]]:
+    """Yield the commands that remove the members of sessions that were moved to another user meanwhile."""
+    for end, record in zip(ends, deleted, strict=True):
+        session = decode_session(_id(end.member), record) if record else None
+        if session and session.user_id != end.user_id:
+            yield [("ZREM", set_of(session.user_id), end.member)]

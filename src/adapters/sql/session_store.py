@@ -30,20 +30,22 @@ class SqlSessionStore(SessionStore):
         self._database = database
         self._vault = vault
 
-    async def start(self, session: Session, key: SessionKey, limit: int) -> int:
+    async def start(self, session: Session, key: SessionKey, limit: int, previous: Session | None = None) -> int:
         """See SessionStore.
 
-        Ends the oldest sessions after the new one is committed: of concurrent logins the last to look sees all others,
-        and no login waits for another.
+        Ends older sessions after the new one is committed: of concurrent logins the last to look sees all others, and
+        no login waits for another.
         """
-        await self._vault.replace(session, key, session.created_at)
+        now, replaced = session.created_at, 0
+        await self._vault.replace(session, key, now)
         await self._database.write_one(partial(_insert, session=session))
-        if not limit:
-            return 0
-        with suppress(StoreUnavailable):  # the user is logged in: what is too much gives way to the next login
-            excess = beyond_limit(await self.list_for_user(session.user_id), limit, session.created_at)
-            return await self._end(excess, EndReason.REPLACED, session.created_at)
-        return 0
+        with suppress(StoreUnavailable):
+            if previous:
+                replaced = await self._end([previous], EndReason.REPLACED, now)
+            if limit:
+                excess = beyond_limit(await self.list_for_user(session.user_id), limit, now)
+                replaced += await self._end(excess, EndReason.REPLACED, now)
+        return replaced
 
     async def find(self, session_id: str) -> Session | EndedSession | None:
         """See SessionStore."""

@@ -17,10 +17,12 @@ class SessionStore(Protocol):
     """
 
     @abstractmethod
-    async def start(self, session: Session, key: SessionKey, limit: int) -> int:
-        """Store a new session, and its session_key in the KeyVault. Return how many older sessions were ended.
+    async def start(self, session: Session, key: SessionKey, limit: int, previous: Session | None = None) -> int:
+        """Store a new session, and its session_key in the KeyVault. Then end older sessions with reason REPLACED.
 
-        If the user has more than `limit` live sessions now (0: no limit), the oldest end with reason REPLACED.
+        These are `previous`, and the oldest of the user's live sessions beyond `limit` (0: no limit). Return how many
+        ended. StoreUnavailable means that the new session was not stored, or that this is unknown. A failure to end the
+        older ones is no error, because the user is logged in: they expire, and count again at the next login.
         """
 
     @abstractmethod
