@@ -51,7 +51,7 @@ class AccessTokens:
         now = self._clock()
         token = self._known.get(appid) or (await self._store.load(appid)).token
         if token is None or not token.is_live(now):
-            return await self._fetched(appid)
+            return await self._wait_for_fetch(appid)
         self._known[appid] = token
         if token.is_due(now):
             self._fetch(appid)
@@ -61,9 +61,9 @@ class AccessTokens:
         """Return a token other than `refused`, which WeChat did not accept. Raises as `get`."""
         if self._known.get(appid) == refused:
             del self._known[appid]
-        token = await self._fetched(appid)
+        token = await self._wait_for_fetch(appid)
         while token.value == refused.value:
-            token = await self._fetched(appid, refused)
+            token = await self._wait_for_fetch(appid, refused)
         return token
 
     async def prove(self, appid: AppId) -> None:
@@ -80,7 +80,7 @@ class AccessTokens:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _fetched(self, appid: AppId, refused: AccessToken | None = None) -> AccessToken:
+    async def _wait_for_fetch(self, appid: AppId, refused: AccessToken | None = None) -> AccessToken:
         """Wait for a fetch and return its token. Other calls may wait for it, so cancelling one does not end it."""
         return await asyncio.shield(self._fetch(appid, refused))
 
@@ -88,25 +88,25 @@ class AccessTokens:
         """Return the fetch under way in this process, after starting one if there is none."""
         task = self._fetching.get(appid)
         if task is None:
-            task = asyncio.create_task(self._share(appid, refused))
+            task = asyncio.create_task(self._load_or_issue(appid, refused))
             self._fetching[appid] = task
-            task.add_done_callback(lambda done: self._settle(appid, done))
+            task.add_done_callback(lambda done: self._finish(appid, done))
         return task
 
-    def _settle(self, appid: AppId, done: asyncio.Task[AccessToken]) -> None:
+    def _finish(self, appid: AppId, done: asyncio.Task[AccessToken]) -> None:
         del self._fetching[appid]
-        if not done.cancelled() and not done.exception():  # who waits hears of it
+        if not done.cancelled() and not done.exception():  # the waiting calls raise it
             self._known[appid] = done.result()
 
-    async def _share(self, appid: AppId, refused: AccessToken | None) -> AccessToken:
+    async def _load_or_issue(self, appid: AppId, refused: AccessToken | None) -> AccessToken:
         """Return the shared token. Fetches it with the lease, else waits for the process that has the lease."""
         holder = str(uuid.uuid4())
         give_up_at = self._clock() + 2 * self._lease
         while True:
             state = await self._store.load(appid)
-            if token := _settled(state, refused, self._clock()):
+            if token := _usable_token(state, refused, self._clock()):
                 return token
-            if await self._store.acquire(appid, holder, self._clock(), self._lease):
+            if await self._store.acquire_lease(appid, holder, self._clock(), self._lease):
                 return await self._issue(appid, holder, refused)
             if self._clock() >= give_up_at:
                 raise IdentityProviderUnavailable("Another process has been fetching the access token for too long")
@@ -117,17 +117,17 @@ class AccessTokens:
         now = self._clock()
         state = await self._store.load(appid)
         try:
-            token = _settled(state, refused, now)
+            token = _usable_token(state, refused, now)
             if token is None:
-                state = await self._asked(appid, state.token, refused, now)
-                token = _settled(state, refused, now)
-            assert token  # noqa: S101  # who asked has a token, or a refusal, which was raised
+                state = await self._ask(appid, state.token, refused, now)
+                token = _usable_token(state, refused, now)
+            assert token  # noqa: S101  # the new state has a token, or its refusal was raised
             return token
         finally:
-            with suppress(StoreUnavailable):  # the lease ends by itself, and the token is good
-                await self._store.release(appid, holder, state)
+            with suppress(StoreUnavailable):  # the lease expires, and the token is valid
+                await self._store.save_and_release(appid, holder, state)
 
-    async def _asked(
+    async def _ask(
         self, appid: AppId, known: AccessToken | None, refused: AccessToken | None, now: datetime
     ) -> AccessTokenState:
         """Ask WeChat for a token, and return the new state: a token, a refusal, or both."""
@@ -141,11 +141,11 @@ class AccessTokens:
             return AccessTokenState(known, _refusal(error, now + pause))
         if not token.is_due(now):
             return AccessTokenState(token)
-        # WeChat sees no need for a new one yet: the clocks differ, or its tokens live shortly
+        # WeChat issued the old token again: the clocks differ, or its tokens have short lives
         return AccessTokenState(token, _refusal(IdentityProviderUnavailable(), min(now + PAUSE, token.expires_at)))
 
 
-def _settled(state: AccessTokenState, refused: AccessToken | None, now: datetime) -> AccessToken | None:
+def _usable_token(state: AccessTokenState, refused: AccessToken | None, now: datetime) -> AccessToken | None:
     """Return the token if none has to be fetched, else None. Raises the last refusal while it is in force."""
     token = state.token
     if token and refused and token.value == refused.value:

@@ -12,7 +12,7 @@ LOGIN_SECONDS = 1.0
 
 
 class BlockUsers:
-    """Blocks users, for an operator. Every method raises NotFound and StoreUnavailable.
+    """Blocks users, for an operator. Every method may raise NotFound and StoreUnavailable.
 
     - All sessions of a blocked user end at once, and their logins are refused.
     - A login that was under way is ended, too: the user's sessions are ended again `patience` seconds later.

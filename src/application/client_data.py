@@ -30,7 +30,7 @@ class ClientData:
     - Data for another app or of another user is refused, even if it can be decrypted.
     - Every failure to decrypt is the same error, so that it reveals nothing about the key.
 
-    Every method raises StoreUnavailable, and DataUndecryptable if there is no key.
+    Every method may raise StoreUnavailable, and DataUndecryptable if there is no key.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ class MergeUsers:
     - The id of the first user finds the second from then on. A record of the first is kept.
     - An interrupted merge is completed by the same command.
 
-    Every method raises StoreUnavailable.
+    Every method may raise StoreUnavailable.
     """
 
     def __init__(self, users: UserRepository, sessions: SessionStore, blocking: BlockUsers, *, clock: Clock) -> None:

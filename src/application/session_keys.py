@@ -9,7 +9,7 @@ from domain.session_key import EncryptKey, Reencrypted
 
 
 class SessionKeys:
-    """Checks and renews session_keys. Every method raises StoreUnavailable; those that call WeChat, as Platform."""
+    """Checks and renews session_keys. Every method may raise StoreUnavailable; those that call WeChat, as Platform."""
 
     def __init__(self, vault: KeyVault, platform: Platform, *, clock: Clock) -> None:
         self._vault = vault

@@ -10,7 +10,7 @@ from domain.session import EndReason, Session, SessionPolicy, SessionToken
 
 
 class Sessions:
-    """Sessions after their login. Every method raises StoreUnavailable."""
+    """Authenticates, lists and ends sessions. Every method may raise StoreUnavailable."""
 
     def __init__(self, store: SessionStore, *, policy: SessionPolicy, clock: Clock) -> None:
         self._store = store
@@ -19,7 +19,7 @@ class Sessions:
         self._clock = clock
 
     async def authenticate(self, token: str, apps: Collection[AppId] | None = None) -> Session:
-        """Return the live session of the token, and prolong it. With `apps`, only sessions of these apps are found.
+        """Return the live session of the token, and prolong it. Sessions of other apps than `apps` are unknown tokens.
 
         Raises TokenMissing, TokenInvalid, SessionExpired, SessionEnded and SessionReplaced.
         """
@@ -45,9 +45,10 @@ class Sessions:
     async def end(
         self, session_id: str, *, user_id: str | None = None, apps: Collection[AppId] | None = None
     ) -> Session:
-        """End one session, and return it as it was.
+        """End one session, and return it as it was before.
 
-        Raises NotFound if there is no such live session, or if it is not of `user_id`, or of none of `apps`.
+        Raises NotFound if no session with this id is live, or if it belongs to another user than `user_id`, or to an
+        app that is not in `apps`.
         """
         now = self._clock()
         session = await self._store.find(session_id)
@@ -62,7 +63,7 @@ class Sessions:
         return session
 
     async def revoke(self, token: str, apps: Collection[AppId] | None = None) -> Session | None:
-        """End the session of the token, and return it as it was; None if there is none, or none of `apps`."""
+        """End the session of the token, and return it as it was before; None where `end` raises NotFound."""
         try:
             return await self.end(SessionToken(token).session_id, apps=apps)
         except (Unauthenticated, NotFound):

@@ -12,7 +12,7 @@ from domain.user import Payment, ProfileChange, User
 
 
 class Users:
-    """Reads and changes users. Every method raises NotFound and StoreUnavailable."""
+    """Reads and changes users. Every method may raise NotFound and StoreUnavailable."""
 
     def __init__(self, users: UserRepository, platform: Platform, *, clock: Clock) -> None:
         self._users = users

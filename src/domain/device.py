@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-LONGEST = 64
-"""The greatest length of a label, in characters."""
+MAX_LABEL_LENGTH = 64
+"""In characters."""
 
 APPLE = re.compile(r"\((iPhone|iPad|iPod)[^)]*? OS (\d+(?:_\d+)*) like Mac")
 ANDROID = re.compile(r"Android (\d+(?:\.\d+)*)(?:; [a-z]{2}[-_][A-Za-z]{2})?(?:; ([^;)]+?))?(?: Build/[^;)]*)?[;)]")
@@ -38,12 +38,12 @@ class Device:
     def label(self) -> str | None:
         """Return the device, its system and the app as the User-Agent tells them, separated by " · ".
 
-        A text in which neither system nor app is recognized is returned as it is, cut to 64 characters. So a label's
-        label is itself. None and "" give None.
+        A User-Agent in which neither is recognized is its own label. So is a label. Labels are cut to 64 characters.
+        None and "" have the label None.
         """
         if not self.user_agent:
             return None
-        return (" · ".join(_parts(self.user_agent)) or self.user_agent)[:LONGEST]
+        return (" · ".join(_parts(self.user_agent)) or self.user_agent)[:MAX_LABEL_LENGTH]
 
 
 UNKNOWN_DEVICE = Device()

@@ -134,14 +134,14 @@ class NotFound(WxLoginError):
     """There is no such thing, or it belongs to another user. The error does not tell which."""
 
     code = "not_found"
-    title = "There is no such thing here"
+    title = "Not found, or of another user"
 
 
 class DataUndecryptable(WxLoginError):
     """No stored session_key decrypts the data. A new login stores a new key."""
 
     code = "data_undecryptable"
-    title = "The data cannot be decrypted with the key at hand"
+    title = "No stored session_key decrypts the data"
     retry = Retry.NEW_CODE
 
 
@@ -190,7 +190,7 @@ class SessionReplaced(Unauthenticated):
     """A newer login replaced the session: the same client logged in again, or the user had too many sessions."""
 
     code = "session_replaced"
-    title = "The session gave way to a newer login"
+    title = "A newer login replaced the session"
 
 
 class AppMisconfigured(WxLoginError):

@@ -29,33 +29,33 @@ class AppId:
 
 @dataclass(frozen=True, slots=True)
 class _Code:
-    """A code of WeChat's, valid once and for five minutes. `giver` is the call of the client that returns it.
+    """A code of WeChat's, valid once and for five minutes. `source` is the call of the client that returns it.
 
     Raises CodeMissing if it is empty, and RequestInvalid if it does not have the form of a code.
     """
 
-    giver: ClassVar[str]
+    source: ClassVar[str]
     value: str = field(repr=False)
 
     def __post_init__(self) -> None:
         if not self.value:
-            raise CodeMissing(f"The request has no code; send what {self.giver} gave")
+            raise CodeMissing(f"The request has no code; send what {self.source} gave")
         if not CODE.fullmatch(self.value):
-            raise RequestInvalid(f"code must be 1 to 512 printable ASCII characters, as {self.giver} gave it")
+            raise RequestInvalid(f"code must be 1 to 512 printable ASCII characters, as {self.source} gave it")
 
 
 class LoginCode(_Code):
     """A code for login, from wx.login(). Raises CodeMissing and RequestInvalid."""
 
     __slots__ = ()
-    giver = "wx.login()"
+    source = "wx.login()"
 
 
 class PhoneCode(_Code):
     """A code for the user's phone number, from the phone button. Raises CodeMissing and RequestInvalid."""
 
     __slots__ = ()
-    giver = "the phone button"
+    source = "the phone button"
 
 
 @contextmanager

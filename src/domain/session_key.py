@@ -34,7 +34,7 @@ class SessionKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """The keys of one user in one app: the newest, and the one it replaced at `replaced_at` (UTC)."""
+    """The keys of one user in one app: the current one, and the previous one until `replaced_at` (UTC)."""
 
     current: SessionKey
     previous: SessionKey | None = None

@@ -28,7 +28,7 @@ from wechat_sandbox.app import create_sandbox
 
 APPID = "wxdemo0123456789ab"
 HOST = "127.0.0.1"
-MOST_CONNECTIONS = 256
+MAX_CONNECTIONS = 256
 
 
 class DemoSettings(Settings):
@@ -118,7 +118,7 @@ async def _run(listener: Listener, settings: Settings, *, once: bool) -> None:
     demo = Demo(settings)
     url = listener.url
     async with demo.service.lifespan():
-        engine = Engine(demo, listener, connections=MOST_CONNECTIONS)
+        engine = Engine(demo, listener, connections=MAX_CONNECTIONS)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, engine.stop)
         serving = asyncio.create_task(engine.serve())

@@ -52,7 +52,7 @@ adapters_of_ports = pytest.mark.parametrize(
 
 
 @pytest.mark.parametrize("kind", adapter_classes(), ids=lambda kind: kind.__name__)
-def test_what_has_a_ports_methods_names_the_port(kind: type) -> None:
+def test_adapters_inherit_from_their_port(kind: type) -> None:
     """A class that could be passed for a port is a subclass of it, so that mypy and a reader know."""
     looks_like = {name for name, port in PORTS.items() if all(_offers(kind, port, each) for each in methods_of(port))}
 

@@ -31,7 +31,7 @@ def identifiers() -> set[str]:
     return names
 
 
-def test_what_the_glossary_names_is_in_the_code() -> None:
+def test_terms_of_the_glossary_are_in_the_code() -> None:
     """Each name in the column "in code" exists."""
     cells = [line.split(" | ")[1] for line in GLOSSARY.splitlines() if line.startswith("| ")]
     named = set(re.findall(r"`(\w+)`", "\n".join(cells)))

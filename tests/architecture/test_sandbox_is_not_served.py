@@ -38,7 +38,7 @@ def loaded_by(command: str, directory: Path) -> set[str]:
     [("serve", "entrypoints.http.app"), ("worker", "entrypoints.worker")],
     ids=["serve", "worker"],
 )
-def test_what_is_served_loads_no_sandbox(command: str, module: str, tmp_path: Path) -> None:
+def test_serve_and_worker_import_no_sandbox(command: str, module: str, tmp_path: Path) -> None:
     """`wxlogin serve` and `wxlogin worker` import neither the sandbox nor the demo."""
     loaded = loaded_by(command, tmp_path)
 

@@ -128,7 +128,7 @@ def test_login_takes_exactly_three_ports() -> None:
     assert list(signature.parameters)[len(positional) :] == ["apps", "policy", "clock"]
 
 
-def test_nothing_is_built_before_it_is_asked_for() -> None:
+def test_the_container_builds_objects_on_demand() -> None:
     """The container is a plan: declaring it opens nothing, and what it depends on has to be given."""
     dependencies = {
         name for name, provider in Container.providers.items() if isinstance(provider, providers.Dependency)

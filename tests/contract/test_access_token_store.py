@@ -54,14 +54,14 @@ class World:
         """A new token."""
         return AccessToken(secrets.token_urlsafe(96), self.clock.now + timedelta(hours=2))
 
-    async def acquire(self, appid: AppId, holder: str = "me", lease: timedelta = LEASE) -> bool:
+    async def acquire_lease(self, appid: AppId, holder: str = "me", lease: timedelta = LEASE) -> bool:
         """Try to get the lease now."""
-        return await self.store.acquire(appid, holder, self.clock.now, lease)
+        return await self.store.acquire_lease(appid, holder, self.clock.now, lease)
 
     async def keep(self, appid: AppId, state: AccessTokenState, holder: str = "me") -> None:
         """Find this out as `holder`."""
-        assert await self.acquire(appid, holder)
-        await self.store.release(appid, holder, state)
+        assert await self.acquire_lease(appid, holder)
+        await self.store.save_and_release(appid, holder, state)
 
 
 async def _nothing(_appid: AppId) -> bytes:
@@ -105,12 +105,12 @@ async def world(session_place: str, clock: Clock) -> AsyncIterator[World]:
         yield world
 
 
-async def test_nothing_is_known_of_a_new_app(world: World) -> None:
+async def test_a_new_app_has_an_empty_state(world: World) -> None:
     """Of an app that nobody asked about there is neither a token nor a refusal."""
     assert await world.store.load(world.app()) == AccessTokenState()
 
 
-async def test_what_the_holder_found_out_is_known(world: World) -> None:
+async def test_a_saved_token_is_loaded_unchanged(world: World) -> None:
     """A token comes back as it went in, with its end to the microsecond, in UTC."""
     appid, token = world.app(), world.token()
     await world.keep(appid, AccessTokenState(token))
@@ -148,7 +148,7 @@ async def test_the_longest_token_is_kept(world: World) -> None:
     assert await world.store.load(appid) == state
 
 
-async def test_what_is_newer_takes_the_place_of_what_was_known(world: World) -> None:
+async def test_a_newer_state_replaces_the_whole_older_one(world: World) -> None:
     """The last holder's word is the one that counts, all of it."""
     appid, token = world.app(), world.token()
     await world.keep(appid, AccessTokenState(world.token(), Refusal("rate_limited", "slower", world.clock.now)))
@@ -164,9 +164,9 @@ async def test_apps_are_told_apart(world: World) -> None:
     await world.keep(one, AccessTokenState(world.token()))
     before = await world.store.load(one)
 
-    assert await world.acquire(one)
-    assert await world.acquire(other, "somebody else")
-    await world.store.release(other, "somebody else", AccessTokenState(world.token()))
+    assert await world.acquire_lease(one)
+    assert await world.acquire_lease(other, "somebody else")
+    await world.store.save_and_release(other, "somebody else", AccessTokenState(world.token()))
     assert await world.store.load(one) == before
     assert await world.store.load(other) not in (before, AccessTokenState())
 
@@ -176,9 +176,9 @@ async def test_a_lease_excludes_all_others(world: World) -> None:
     appid, state = world.app(), AccessTokenState(world.token())
     await world.keep(appid, state)
 
-    assert await world.acquire(appid, "one")
-    assert not await world.acquire(appid, "another")
-    assert not await world.acquire(appid, "one")
+    assert await world.acquire_lease(appid, "one")
+    assert not await world.acquire_lease(appid, "another")
+    assert not await world.acquire_lease(appid, "one")
     assert await world.store.load(appid) == state
 
 
@@ -188,21 +188,21 @@ async def test_a_lease_is_free_after_its_release(world: World) -> None:
     for holder in ("one", "another", "one"):
         await world.keep(appid, AccessTokenState(world.token()), holder)
 
-    assert await world.acquire(appid, "a third")
+    assert await world.acquire_lease(appid, "a third")
 
 
 @by_the_hosts_clock
 async def test_a_dead_holders_lease_ends_by_itself(world: World) -> None:
     """A holder that never comes back keeps the others waiting for its lease, to the microsecond, and no longer."""
     appid = world.app()
-    await world.acquire(appid, "a process that died")
+    await world.acquire_lease(appid, "a process that died")
     world.clock.advance(seconds=LEASE.total_seconds() - 0.000001)
-    early = await world.acquire(appid, "another")
+    early = await world.acquire_lease(appid, "another")
     world.clock.advance(seconds=0.000001)
 
     assert not early
-    assert await world.acquire(appid, "another")
-    assert not await world.acquire(appid, "a third")
+    assert await world.acquire_lease(appid, "another")
+    assert not await world.acquire_lease(appid, "a third")
 
 
 async def test_a_lost_answer_holds_the_lease_no_longer_than_its_time(redis_url: str, clock: Clock) -> None:
@@ -213,21 +213,21 @@ async def test_a_lost_answer_holds_the_lease_no_longer_than_its_time(redis_url: 
             await cut_off.store.load(appid)
             between.become(How.CUT_ONCE)
             with pytest.raises(StoreUnavailable):
-                await cut_off.acquire(appid, "cut off", lease)
+                await cut_off.acquire_lease(appid, "cut off", lease)
     async with open_world(redis_url, clock) as world:
-        early = await world.acquire(appid, "another")
+        early = await world.acquire_lease(appid, "another")
         await asyncio.sleep(lease.total_seconds())
 
         assert not early
-        assert await world.acquire(appid, "another")
+        assert await world.acquire_lease(appid, "another")
 
 
 @in_redis
 async def test_redis_ends_a_dead_holders_lease_by_itself(world: World) -> None:
     """In Redis a lease is gone after its time, whatever the clocks of the processes say."""
     appid = world.app()
-    await world.acquire(appid, "a process that died", timedelta(milliseconds=300))
-    early = await world.acquire(appid, "another")
+    await world.acquire_lease(appid, "a process that died", timedelta(milliseconds=300))
+    early = await world.acquire_lease(appid, "another")
 
     assert not early
     assert await becomes_free(world, appid)
@@ -236,7 +236,7 @@ async def test_redis_ends_a_dead_holders_lease_by_itself(world: World) -> None:
 async def becomes_free(world: World, appid: AppId) -> bool:
     """Whether the lease can be had within a few seconds."""
     for _ in range(250):
-        if await world.acquire(appid, "another"):
+        if await world.acquire_lease(appid, "another"):
             return True
         await asyncio.sleep(0.02)
     return False
@@ -248,23 +248,23 @@ async def test_a_stranger_releases_nothing(world: World, is_held: bool) -> None:
     appid, state = world.app(), AccessTokenState(world.token())
     await world.keep(appid, state)
     if is_held:
-        await world.acquire(appid, "the holder")
-    await world.store.release(appid, "a stranger", AccessTokenState(world.token()))
+        await world.acquire_lease(appid, "the holder")
+    await world.store.save_and_release(appid, "a stranger", AccessTokenState(world.token()))
 
     assert await world.store.load(appid) == state
-    assert await world.acquire(appid, "another") is not is_held
+    assert await world.acquire_lease(appid, "another") is not is_held
 
 
 @by_the_hosts_clock
 async def test_a_holder_that_was_too_slow_releases_nothing(world: World) -> None:
     """Whoever took over the lease decides: the late answer of the one before is dropped."""
     appid, state = world.app(), AccessTokenState(world.token())
-    await world.acquire(appid, "slow")
+    await world.acquire_lease(appid, "slow")
     world.clock.advance(seconds=LEASE.total_seconds())
-    await world.acquire(appid, "next")
-    await world.store.release(appid, "slow", AccessTokenState(world.token()))
+    await world.acquire_lease(appid, "next")
+    await world.store.save_and_release(appid, "slow", AccessTokenState(world.token()))
     meanwhile = await world.store.load(appid)
-    await world.store.release(appid, "next", state)
+    await world.store.save_and_release(appid, "next", state)
 
     assert meanwhile == AccessTokenState()
     assert await world.store.load(appid) == state
@@ -276,7 +276,7 @@ async def test_one_of_many_at_once_gets_the_lease(world: World, is_known: bool) 
     appid = world.app()
     if is_known:
         await world.keep(appid, AccessTokenState(world.token()))
-    answers = await asyncio.gather(*(world.acquire(appid, f"process {number}") for number in range(20)))
+    answers = await asyncio.gather(*(world.acquire_lease(appid, f"process {number}") for number in range(20)))
 
     assert sorted(answers) == [False] * 19 + [True]
 
@@ -286,11 +286,11 @@ async def test_tokens_survive_a_restart(world: World) -> None:
     """Another store on the same server knows the same, and respects the leases."""
     appid, state = world.app(), AccessTokenState(world.token(), Refusal("rate_limited", "slower", world.clock.now))
     await world.keep(appid, state)
-    await world.acquire(appid, "before")
+    await world.acquire_lease(appid, "before")
     restarted = world.open(MultiFernet([OLD]))
 
     assert await restarted.load(appid) == state
-    assert not await restarted.acquire(appid, "after", world.clock.now, LEASE)
+    assert not await restarted.acquire_lease(appid, "after", world.clock.now, LEASE)
 
 
 @durable
@@ -322,8 +322,8 @@ async def test_with_the_encryption_key_gone_nothing_is_known(world: World) -> No
     await world.keep(appid, AccessTokenState(world.token()))
     rotated_out = world.open(MultiFernet([NEW]))
     before = await rotated_out.load(appid)
-    assert await rotated_out.acquire(appid, "me", world.clock.now, LEASE)
-    await rotated_out.release(appid, "me", state)
+    assert await rotated_out.acquire_lease(appid, "me", world.clock.now, LEASE)
+    await rotated_out.save_and_release(appid, "me", state)
 
     assert before == AccessTokenState()
     assert await rotated_out.load(appid) == state
@@ -341,8 +341,8 @@ async def unreachable(unreachable_place: str, clock: Clock) -> AsyncIterator[Acc
     "call",
     [
         pytest.param(lambda store, app, _: store.load(app), id="load"),
-        pytest.param(lambda store, app, now: store.acquire(app, "me", now, LEASE), id="acquire"),
-        pytest.param(lambda store, app, _: store.release(app, "me", AccessTokenState()), id="release"),
+        pytest.param(lambda store, app, now: store.acquire_lease(app, "me", now, LEASE), id="acquire"),
+        pytest.param(lambda store, app, _: store.save_and_release(app, "me", AccessTokenState()), id="release"),
     ],
 )
 async def test_a_server_that_is_not_there_is_unavailable(

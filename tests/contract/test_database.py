@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from adapters.sql.async_pool import CONNECTIONS
+from adapters.sql.async_pool import MAX_CONNECTIONS
 from adapters.sql.connections import CALL_SECONDS
 from adapters.sql.database import Database
 from domain.errors import StoreUnavailable
@@ -78,7 +78,7 @@ async def fail(call: Awaitable[None]) -> float:
 async def test_a_database_that_fails_is_unavailable_and_heals(proxied: tuple[Database, Proxy], how: How) -> None:
     """Whatever becomes of connections in use, a call says StoreUnavailable and no more, and the next ones succeed."""
     database, between = proxied
-    calls = [database.read, database.write] * (CONNECTIONS // 2)
+    calls = [database.read, database.write] * (MAX_CONNECTIONS // 2)
     await asyncio.gather(*(call(ping) for call in calls))
     for _ in range(2):
         between.become(how)
@@ -87,13 +87,13 @@ async def test_a_database_that_fails_is_unavailable_and_heals(proxied: tuple[Dat
         await asyncio.gather(*(call(ping) for call in calls))
 
 
-@pytest.mark.parametrize("known", [0, 1, CONNECTIONS])
+@pytest.mark.parametrize("known", [0, 1, MAX_CONNECTIONS])
 async def test_a_silent_database_is_given_up_in_time(proxied: tuple[Database, Proxy], known: int) -> None:
     """Nobody waits longer than CALL_SECONDS, whether there are connections already, or are to be made."""
     database, between = proxied
     await asyncio.gather(*(database.read(ping) for _ in range(known)))
     between.become(How.SILENT)
-    waits = await asyncio.gather(*(fail(database.read(ping)) for _ in range(CONNECTIONS + 5)))
+    waits = await asyncio.gather(*(fail(database.read(ping)) for _ in range(MAX_CONNECTIONS + 5)))
 
     assert max(waits) < CALL_SECONDS + SLACK_SECONDS
 

@@ -67,7 +67,7 @@ async def test_a_quota_is_admitted_and_no_more(limiter: RateLimiter, who: str) -
     assert {allowance.limit for allowance in taken} == {LIMIT}
 
 
-async def test_what_is_left_is_told_with_the_time_until_there_is_more(limiter: RateLimiter, who: str) -> None:
+async def test_a_refusal_says_how_long_to_wait(limiter: RateLimiter, who: str) -> None:
     """Whoever is refused has to wait, at most as long as one takes to come back; nobody else has to."""
     *admitted, last, refused = [await limiter.take(LIMIT, who) for _ in range(4)]
 
@@ -84,7 +84,7 @@ async def test_a_refusal_takes_nothing(limiter: RateLimiter, who: str) -> None:
     assert refused[-1].debt <= first_refused.debt <= last.debt <= LIMIT.capacity
 
 
-async def test_what_was_taken_comes_back(limiter: RateLimiter, who: str) -> None:
+async def test_a_quota_is_restored_one_by_one(limiter: RateLimiter, who: str) -> None:
     """After a wait there is one again, and one only."""
     limit = RateLimit("login", 2, timedelta(seconds=1))
     while (await limiter.take(limit, who)).admitted:

@@ -90,7 +90,7 @@ async def test_one_of_them_that_is_refused_is_raised(client: Client) -> None:
 UVLOOP, ASYNCIO = ("asyncio", {"use_uvloop": True}), ("asyncio", {"use_uvloop": False})
 
 
-async def test_who_gives_up_leaves_no_answer_behind(client: Client) -> None:
+async def test_a_cancelled_command_leaves_no_answer_on_its_connection(client: Client) -> None:
     """A request that is cancelled, however far it got, leaves no connection on which the next one reads its answer."""
     names = [unique_name() for _ in range(100)]
     await asyncio.gather(*(client.set(name, name, px=60_000) for name in names))
@@ -179,7 +179,7 @@ async def test_a_scan_sees_every_key_once(client: Client) -> None:
     assert sorted([key async for key in client.scan_iter(f"{prefix}:*")]) == sorted(names)
 
 
-async def test_nothing_needs_keys(redis_cluster_url: str) -> None:
+async def test_no_code_uses_the_command_keys(redis_cluster_url: str) -> None:
     """The servers that all tests run on have no KEYS, which stops a Redis for as long as it looks."""
     async with create_client(redis_cluster_url) as client:
         with pytest.raises(ResponseError, match="unknown command"):
@@ -221,7 +221,7 @@ async def test_a_slot_that_moves_is_followed(cluster: Topology) -> None:
 
 
 @pytest.mark.parametrize("pipelined", [False, True])
-async def test_what_may_have_been_done_is_not_done_again(url: str, pipelined: bool) -> None:
+async def test_a_command_with_a_lost_answer_is_not_sent_again(url: str, pipelined: bool) -> None:
     """A command whose answer got lost fails, and is not sent a second time: it could undo what came between."""
     name = unique_name()
     async with create_client(f"{url}?socket_timeout=0.2") as client:

@@ -132,7 +132,7 @@ async def test_a_crowd_waits_no_longer_than_one_reader(between: Proxy, redis: Cl
     assert {isinstance(answer, (RedisError, TimeoutError)) for answer in answers} == {True}
 
 
-async def test_who_gives_up_takes_no_one_along(redis: Client, other: Client) -> None:
+async def test_a_cancelled_read_does_not_disturb_its_batch(redis: Client, other: Client) -> None:
     """Of those who share a command some are cancelled, at whatever moment: the others get their values."""
     reader, names = create_reader(redis), await written(other, 20)
     for turns in range(20):

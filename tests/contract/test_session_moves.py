@@ -66,7 +66,7 @@ async def test_a_move_shortens_no_life(world: World) -> None:
 
 
 @pytest.mark.parametrize("reason", EndReason)
-async def test_what_has_ended_does_not_come_back_by_moving(world: World, reason: EndReason) -> None:
+async def test_a_move_revives_no_ended_session(world: World, reason: EndReason) -> None:
     """A session that was over before its user moved keeps its reason and is nobody's open session."""
     one, into = await world.user(), await world.user()
     ended, _ = await start_some(world, one, 2, 0)

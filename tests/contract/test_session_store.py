@@ -49,7 +49,7 @@ async def test_a_session_without_a_unionid_is_found_without_one(world: World) ->
 
 
 @pytest.mark.parametrize("session_id", ["", "0" * 32, "x" * 60, "会话", "\x00", "*", "' OR ''='"], ids=ascii)
-async def test_what_never_started_is_unknown(world: World, session_id: str) -> None:
+async def test_an_unknown_id_finds_no_session(world: World, session_id: str) -> None:
     """An id that no session has, whatever it looks like, finds nothing."""
     await world.start()
 
@@ -82,7 +82,7 @@ async def test_a_users_sessions_are_those_not_ended(world: World) -> None:
 
 
 @pytest.mark.parametrize("user_id", ["", "nobody", "用户", "\x00"], ids=ascii)
-async def test_nobody_has_no_sessions(world: World, user_id: str) -> None:
+async def test_an_unknown_user_has_no_sessions(world: World, user_id: str) -> None:
     """A user who is not there, whatever the id looks like, has no sessions."""
 
     assert await world.store.list_for_user(user_id) == []

@@ -106,7 +106,7 @@ async def test_a_merge_of_one_user_is_refused(users: UserRepository, clock: Cloc
 
 
 @pytest.mark.parametrize("user_id", ["", "nobody", str(uuid.UUID(int=7)), "用户", "\x00"], ids=ascii)
-async def test_nobody_is_not_merged(users: UserRepository, clock: Clock, user_id: str) -> None:
+async def test_an_unknown_user_cannot_be_merged(users: UserRepository, clock: Clock, user_id: str) -> None:
     """An id that no user has is NotFound on either side, and the other user stays as they are."""
     user = await made(users, clock)
     with pytest.raises(NotFound):
@@ -195,7 +195,7 @@ async def test_conflicts_of_others_name_the_user_that_is_left(users: UserReposit
 
 
 @durable_users
-async def test_what_the_merged_user_was_stays_on_record(users: UserRepository, clock: Clock, user_place: str) -> None:
+async def test_a_merge_keeps_a_record_of_the_merged_user(users: UserRepository, clock: Clock, user_place: str) -> None:
     """A merge leaves a row with who was merged, into whom and when, and all that they were, discarded or not."""
     one = await made(users, clock, somebody(APP, unique("u")))
     into = await made(users, clock)

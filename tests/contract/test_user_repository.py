@@ -113,7 +113,7 @@ async def test_times_are_utc_to_the_microsecond(users: UserRepository, clock: Cl
 @pytest.mark.parametrize(
     "user_id", ["", "nobody", str(uuid.UUID(int=7)), "x" * 60, "用户", "\x00", "' OR ''='"], ids=ascii
 )
-async def test_nobody_is_not_found(users: UserRepository, clock: Clock, user_id: str) -> None:
+async def test_an_unknown_user_is_not_found(users: UserRepository, clock: Clock, user_id: str) -> None:
     """An id that no user has, whatever it looks like, is NotFound, to see and to change."""
     with pytest.raises(NotFound):
         await users.get(user_id)

@@ -71,7 +71,7 @@ def test_a_missing_code_is_status_1(service: Service, path: str, body: bytes) ->
     assert (answer.status_code, answer.json()) == (200, CODE_MISSING)
 
 
-def test_no_body_and_no_content_type_is_status_1(service: Service) -> None:
+def test_a_request_without_body_and_content_type_is_status_1(service: Service) -> None:
     """A request without anything is status 1 at HTTP 200."""
     answer = service.http.post("/login/")
 
@@ -135,7 +135,7 @@ def test_an_unknown_appid_is_status_3(service: Service, sandbox: Sandbox, appid:
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(("fault", "status", "msg"), FAULTS, ids=lambda value: str(value))
-def test_what_fails_at_wechat_is_status_3(
+def test_errors_of_wechat_are_status_3(
     service: Service, sandbox: Sandbox, path: str, fault: dict[str, Any], status: int, msg: str
 ) -> None:
     """Whatever goes wrong at WeChat is status 3, a Chinese text, and the HTTP status of its kind."""

@@ -108,7 +108,7 @@ def test_the_scheme_may_be_in_any_case(service: Service, login: dict[str, Any], 
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer", "Basic dXNlcjpwYXNz", WELL_FORMED, "Token " + WELL_FORMED])
-def test_what_is_no_bearer_token_is_a_missing_one(service: Service, authorization: str) -> None:
+def test_other_authorization_schemes_are_token_missing(service: Service, authorization: str) -> None:
     """No scheme, another scheme or no token after it is token_missing, without an `error` in the challenge."""
     assert refusal(ask(service, authorization)) == (401, "token_missing", "Bearer")
 

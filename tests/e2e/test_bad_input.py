@@ -161,7 +161,7 @@ def test_a_malformed_body_after_login_is_the_callers_fault(
     "code", ["令牌", "a b", "a\nb", "\u202e", "x" * 513, "é", "\x00"], ids=lambda code: repr(code)[:20]
 )
 @pytest.mark.parametrize("route", ["article", "login"])
-def test_what_cannot_be_a_code_never_reaches_wechat(service: Service, sandbox: Sandbox, route: str, code: str) -> None:
+def test_a_malformed_code_is_not_sent_to_wechat(service: Service, sandbox: Sandbox, route: str, code: str) -> None:
     """A code that wx.login() never gives is refused without asking WeChat."""
     before = sandbox.call_count()
     answer = send(service, route, json={"code": code})
@@ -190,7 +190,7 @@ def test_json_is_read_whatever_it_is_called(
 
 @pytest.mark.parametrize("content_type", [None, *CONTENT_TYPES])
 @pytest.mark.parametrize("route", ROUTES)
-def test_what_is_no_json_is_refused_whatever_it_is_called(
+def test_a_body_that_is_not_json_is_refused_with_any_content_type(
     service: Service, login: dict[str, Any], route: str, content_type: str | None
 ) -> None:
     """No Content-Type makes anything but JSON acceptable."""
@@ -219,7 +219,7 @@ def test_an_unknown_appid_is_the_callers_fault(service: Service, sandbox: Sandbo
 
 @pytest.mark.parametrize("route", ["login", "patch", "put"])
 @pytest.mark.parametrize("body", [b"", b"null"])
-def test_no_body_is_the_callers_fault(service: Service, login: dict[str, Any], route: str, body: bytes) -> None:
+def test_a_missing_body_is_a_400(service: Service, login: dict[str, Any], route: str, body: bytes) -> None:
     """A request that needs a body and has none is a 400."""
     answer = send(service, route, login["token"], content=body)
 
@@ -266,7 +266,7 @@ def test_a_lie_about_the_length_harms_nobody(service: Service, sandbox: Sandbox,
     assert service.log_in(sandbox.code())
 
 
-def test_nothing_of_all_this_is_a_defect(service: Service, login: dict[str, Any]) -> None:
+def test_errors_of_callers_are_not_logged_as_defects(service: Service, login: dict[str, Any]) -> None:
     """What callers do wrong is not logged as a defect, and leaves no traceback."""
     for route in ROUTES:
         for body in BODIES.values():

@@ -43,7 +43,7 @@ def test_a_blocked_user_is_out_until_unblocked(sandbox: Sandbox, redis_url: str,
     assert unblocked.returncode == 0
 
 
-def test_nobody_cannot_be_blocked(sandbox: Sandbox, sqlite_url: str) -> None:
+def test_an_unknown_user_cannot_be_blocked(sandbox: Sandbox, sqlite_url: str) -> None:
     """An unknown user is status 3."""
     env = environment(database_url=sqlite_url, wechat_url=sandbox.url)
     run("migrate", env=env)

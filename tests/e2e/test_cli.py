@@ -268,7 +268,7 @@ def test_an_argument_that_is_no_text_is_no_defect(env: Environment, arguments: l
         ("worker", {"WXLOGIN_REDIS_URL": ""}, "WXLOGIN_REDIS_URL", "redis://"),
     ],
 )
-def test_what_is_not_configured_is_named(
+def test_a_wrong_setting_is_named(
     env: Environment, command: str, variables: Environment, missing: str, mend: str
 ) -> None:
     """A setting that is missing, unknown or malformed ends a command with 5, its name and what mends it."""

@@ -309,7 +309,7 @@ def test_the_clients_address_is_told(front: Front, sandbox: Sandbox) -> None:
 
 @pytest.mark.usefixtures("unreached")
 @pytest.mark.parametrize("path", ["/auth", "/_auth", "/oauth2/introspect", "/docs", "/readyz"])
-def test_nothing_else_of_wxlogin_is_public(front: Front, path: str) -> None:
+def test_only_login_and_v1_are_public(front: Front, path: str) -> None:
     """Of wxlogin's calls a client reaches the login and /v1, and only these go without a token."""
     assert front.send(path=path)[0] in (401, 404)
     assert front.http.post("/login/", json={}).json()["status"] == 1
@@ -340,7 +340,7 @@ def test_a_store_that_is_away_is_told(before: Before, open_service: Any, sandbox
             assert len(front.backend.reached) == reached
 
 
-def test_no_wxlogin_is_no_entry(before: Before, open_service: Any, sandbox: Sandbox) -> None:
+def test_requests_fail_while_wxlogin_is_down(before: Before, open_service: Any, sandbox: Sandbox) -> None:
     """While wxlogin does not run, every request is 5xx, token or not, and none reaches the backend."""
     with open_service() as service:
         token = service.log_in(sandbox.code())["token"]
@@ -354,7 +354,7 @@ def test_no_wxlogin_is_no_entry(before: Before, open_service: Any, sandbox: Sand
             assert len(front.backend.reached) == reached
 
 
-def test_no_wxlogin_is_no_page_of_the_gateway(name: str, before: Before, open_service: Any) -> None:
+def test_paths_of_wxlogin_are_5xx_while_it_is_down(name: str, before: Before, open_service: Any) -> None:
     """While wxlogin does not run, its own paths are 5xx too; nginx answers with a problem that a client can act on."""
     with open_service() as service, before(service) as front:
         service.process.stop(signal.SIGKILL)
@@ -388,7 +388,9 @@ def test_wxlogin_is_asked_briefly(name: str, backend: Backend, tmp_path: Path) -
     assert len({request.client_address for request in reached}) < 5
 
 
-def test_what_auth_does_not_say_nobody_says(name: str, backend: Backend, tmp_path: Path) -> None:
+def test_identity_headers_of_the_client_are_removed_if_auth_sends_none(
+    name: str, backend: Backend, tmp_path: Path
+) -> None:
     """Of an /auth that lets everybody in and names nobody, the backend gets nothing that the client claims."""
     with gateways.gateway(name, tmp_path, backend.port, backend.port) as url:
         answer = plain_http.ask(f"{url}/orders", headers=dict.fromkeys(VOUCHED_FOR, "forged"))

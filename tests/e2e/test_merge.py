@@ -81,7 +81,7 @@ def test_a_conflict_is_seen_and_merged(env: Environment, running: Service, sandb
     assert show(env, "users", "conflicts") == {"conflicts": []}
 
 
-def test_what_would_be_lost_is_named(env: Environment, running: Service, sandbox: Sandbox) -> None:
+def test_a_merge_names_the_fields_that_would_be_lost(env: Environment, running: Service, sandbox: Sandbox) -> None:
     """A merge that would lose data changes nothing and says what to do; with --discard it happens."""
     one, into = (running.log_in(sandbox.code()) for _ in range(2))
     me(running, one["token"], name="Ann")
@@ -100,7 +100,7 @@ def test_what_would_be_lost_is_named(env: Environment, running: Service, sandbox
 
 
 @pytest.mark.parametrize("swapped", [False, True])
-def test_who_is_not_there_is_not_merged(env: Environment, running: Service, sandbox: Sandbox, swapped: bool) -> None:
+def test_an_unknown_user_cannot_be_merged(env: Environment, running: Service, sandbox: Sandbox, swapped: bool) -> None:
     """An unknown user on either side is status 3, and the other one stays as they are."""
     known = running.log_in(sandbox.code())
     pair = ["nobody", known["user"]["id"]][:: -1 if swapped else 1]

@@ -118,7 +118,7 @@ def log_in_and_check(running: Service, sandbox: Sandbox, times: int) -> None:
         ask(f"{running.url}/auth", headers={"Authorization": f"Bearer {token}"})
 
 
-def test_what_a_killed_process_counted_stays(several: Service, sandbox: Sandbox) -> None:
+def test_counts_of_a_killed_process_are_kept(several: Service, sandbox: Sandbox) -> None:
     """kill -9 of two of three: what they counted until a second before stays, and what they had in use is forgotten."""
     first = scrape(several.url)
     log_in_and_check(several, sandbox, 12)
@@ -136,7 +136,7 @@ def test_what_a_killed_process_counted_stays(several: Service, sandbox: Sandbox)
     assert {each.total("wxlogin_build_info") for each in after} == {1}
 
 
-def test_what_a_replaced_process_counted_stays(several: Service, sandbox: Sandbox) -> None:
+def test_counts_of_a_replaced_process_are_kept(several: Service, sandbox: Sandbox) -> None:
     """A reload right after the last check: every process tells its last counts before it stops."""
     first = scrape(several.url)
     log_in_and_check(several, sandbox, 12)

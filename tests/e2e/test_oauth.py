@@ -186,7 +186,7 @@ BAD_FORMS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("request_", BAD_FORMS.values(), ids=BAD_FORMS)
 @pytest.mark.parametrize("path", ["introspect", "revoke"])
-def test_what_is_no_form_is_invalid(provider: Service, path: str, request_: dict[str, Any]) -> None:
+def test_a_request_without_one_token_is_invalid_request(provider: Service, path: str, request_: dict[str, Any]) -> None:
     """A request without exactly one token is invalid_request, as RFC 6749 words it."""
     answer = ask(provider, path, **request_)
 

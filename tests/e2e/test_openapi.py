@@ -199,19 +199,19 @@ def test_every_operation_has_a_name_of_its_own(schema: Schema) -> None:
 
 
 @pytest.mark.parametrize("operation", [HEALTH, READINESS, METRICS], ids=" ".join)
-def test_what_is_for_operators_says_so(schema: Schema, operation: Operation) -> None:
+def test_operations_for_operators_have_a_tag(schema: Schema, operation: Operation) -> None:
     """Operators find their calls together."""
     assert described(schema, operation)["tags"] == ["Operations"]
 
 
 @each_protected
-def test_what_needs_a_token_says_so(schema: Schema, operation: Operation) -> None:
+def test_operations_with_a_session_declare_the_bearer_scheme(schema: Schema, operation: Operation) -> None:
     """An operation that needs a session declares the bearer scheme."""
     assert described(schema, operation).get("security") == [{"token": []}]
 
 
 @pytest.mark.parametrize("operation", [*LOGINS, HEALTH, READINESS, METRICS], ids=" ".join)
-def test_what_needs_no_token_says_so(schema: Schema, operation: Operation) -> None:
+def test_public_operations_declare_no_security(schema: Schema, operation: Operation) -> None:
     """An operation that anybody may call declares no security."""
     assert not described(schema, operation).get("security", schema.get("security"))
 

@@ -4,11 +4,11 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 
-from adapters.sql.async_pool import CONNECTIONS
+from adapters.sql.async_pool import MAX_CONNECTIONS
 from support.processes import Sandbox, environment, service
 
 LOGINS = 80
-AT_ONCE = 2 * CONNECTIONS
+AT_ONCE = 2 * MAX_CONNECTIONS
 """As many as find a connection: others wait for one, on a busy machine for longer than a call may take."""
 
 

@@ -119,7 +119,7 @@ def test_an_ipv6_client_has_one_limit_whatever_address_it_takes(
     assert [answer.status_code for answer in answers] == [201, 201, 429]
 
 
-def test_who_is_no_proxy_cannot_claim_another_address(open_service: Open, sandbox: Sandbox, network: str) -> None:
+def test_x_forwarded_for_of_a_client_is_ignored(open_service: Open, sandbox: Sandbox, network: str) -> None:
     """X-Forwarded-For of a client that nobody trusts buys it no more logins."""
     with open_service(login_rate_limit="2/hour") as service:
         answers = [log_in(service, sandbox.code(), f"{network}{number}::1") for number in range(3)]

@@ -305,7 +305,7 @@ def test_a_socket_of_systemds_outlives_the_service(env: Environment) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_no_one_is_let_in_before_a_process_can_answer(env: Environment, workers: int) -> None:
+def test_connections_are_refused_until_a_process_is_ready(env: Environment, workers: int) -> None:
     """As long as no process is ready, connections are refused; the first that is accepted is answered."""
     port = free_port()
     refusals, answer = 0, b""

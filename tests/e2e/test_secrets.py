@@ -239,7 +239,7 @@ def ask_after_login(http: httpx2.Client, leaks: Leaks, sandbox: Sandbox, path: s
     return http.request(method, route, json=body, headers={"Authorization": f"Bearer {leaks.tokens[0]}"})
 
 
-def test_what_follows_a_login_tells_no_secret(tmp_path: Path) -> None:
+def test_calls_with_an_access_token_reveal_no_secret(tmp_path: Path) -> None:
     """However calls with an access token end, neither it nor a session_key nor a phone code is told or kept."""
     answers = []
     with own_sandbox() as sandbox, listening(sandbox) as tap, service(env=settings(tap, tmp_path)) as running_service:

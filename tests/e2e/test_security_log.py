@@ -29,7 +29,7 @@ def is_due(line: Line, due: Line) -> bool:
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
-def test_what_happens_is_logged_once(log: dict[str, Logged], name: str) -> None:
+def test_each_event_is_logged_once(log: dict[str, Logged], name: str) -> None:
     """Each event is one line that says who and from where; nothing else is logged of it."""
     lines, due = log[name].lines, log[name].due
 
@@ -38,7 +38,7 @@ def test_what_happens_is_logged_once(log: dict[str, Logged], name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
-def test_what_is_not_known_is_not_said(log: dict[str, Logged], name: str) -> None:
+def test_unknown_fields_are_not_logged(log: dict[str, Logged], name: str) -> None:
     """No line has a field without a value, and none names a user, a session or an address that it does not know."""
     for line, due in zip(log[name].lines, log[name].due, strict=True):
         assert None not in line.values()

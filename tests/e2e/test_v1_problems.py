@@ -40,7 +40,7 @@ Open = Callable[..., AbstractContextManager[Service]]
     ],
     ids=["no token", "unknown token"],
 )
-def test_nothing_works_without_a_session(
+def test_every_call_but_login_needs_a_session(
     service: Service, method: str, path: str, headers: dict[str, str], code: str, challenge: str
 ) -> None:
     """Every call but the login is a 401 without a live session, with the reason and the challenge."""
@@ -109,7 +109,7 @@ def test_wechats_request_id_is_told(service: Service) -> None:
     ],
     ids=str,
 )
-def test_what_the_client_does_wrong_has_its_problem(
+def test_refused_logins_have_the_code_of_the_contract(
     service: Service, body: dict[str, Any], problem: tuple[int, str, str]
 ) -> None:
     """A login without a usable code or app is refused with the code of the table."""
@@ -178,7 +178,7 @@ OPTIONAL = {"docs": ["/docs", "/docs/openapi.json", "/docs/assets/swagger_style.
 
 
 @pytest.mark.parametrize("setting", OPTIONAL)
-def test_what_is_switched_off_is_not_there(open_service: Open, setting: str) -> None:
+def test_a_path_that_is_switched_off_is_not_found(open_service: Open, setting: str) -> None:
     """Off, a path is answered as one that never was, whatever the method; the other one is there."""
     (other,) = set(OPTIONAL) - {setting}
     with open_service(**{setting: "false"}) as service:

@@ -97,7 +97,7 @@ def test_a_login_shows_the_profile(log_in: LogIn, user: str) -> None:
 
 
 @pytest.mark.parametrize("nothing", [{}, {"name": None}, {"nickname": "x"}, {"id": "x", "phone": "1", "unionid": "u"}])
-def test_what_is_no_profile_field_changes_nothing(me: Device, nothing: dict[str, Any]) -> None:
+def test_unknown_profile_fields_change_nothing(me: Device, nothing: dict[str, Any]) -> None:
     """Null, unknown fields and those that are not the client's leave the profile as it was."""
     before = me.ask("GET", "/v1/me").json()
     answer = me.ask("PATCH", "/v1/me", json=nothing)

@@ -44,7 +44,7 @@ def test_a_device_is_named_in_short(log_in: LogIn, user_agent: str, label: str) 
     assert session["user_agent"] in (user_agent, label)
 
 
-def test_nobody_sees_another_users_sessions(log_in: LogIn, user: str) -> None:
+def test_a_list_has_only_the_sessions_of_its_user(log_in: LogIn, user: str) -> None:
     """The list has only the user's own sessions."""
     log_in()
     device = log_in(user)

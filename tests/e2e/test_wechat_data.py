@@ -146,7 +146,7 @@ WRONG = {
 
 @pytest.mark.parametrize("value", WRONG.values(), ids=WRONG)
 @pytest.mark.parametrize("field", ["encryptedData", "iv"])
-def test_what_cannot_be_encrypted_data_is_the_callers_fault(ann: Person, field: str, value: str) -> None:
+def test_malformed_encrypted_data_is_request_invalid(ann: Person, field: str, value: str) -> None:
     """Wrong base64 and wrong lengths are request_invalid, and name the field."""
     answer = ann.decrypt({**ann.encrypted(x=1), field: value})
 
@@ -290,7 +290,7 @@ def test_a_phone_code_of_another_app_is_refused(ann: Person, sandbox: Sandbox) -
     ]
     + [({"code": text}, "request_invalid") for text in ("a b", "令牌", "x" * 513, "\x00")],
 )
-def test_what_cannot_be_a_phone_code_never_reaches_wechat(
+def test_a_malformed_phone_code_is_not_sent_to_wechat(
     ann: Person, sandbox: Sandbox, body: dict[str, Any], code: str
 ) -> None:
     """A code that the phone button never gives is refused without asking WeChat."""

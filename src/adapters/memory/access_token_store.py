@@ -18,14 +18,14 @@ class MemoryAccessTokenStore(AccessTokenStore):
         """See AccessTokenStore."""
         return self._states.get(appid, AccessTokenState())
 
-    async def acquire(self, appid: AppId, holder: str, now: datetime, lease: timedelta) -> bool:
+    async def acquire_lease(self, appid: AppId, holder: str, now: datetime, lease: timedelta) -> bool:
         """See AccessTokenStore."""
         if appid in self._leases and now < self._leases[appid][1]:
             return False
         self._leases[appid] = (holder, now + lease)
         return True
 
-    async def release(self, appid: AppId, holder: str, state: AccessTokenState) -> None:
+    async def save_and_release(self, appid: AppId, holder: str, state: AccessTokenState) -> None:
         """See AccessTokenStore."""
         if appid in self._leases and self._leases[appid][0] == holder:
             self._states[appid] = state

@@ -38,12 +38,12 @@ class RedisAccessTokenStore(AccessTokenStore):
         with map_redis_errors():
             return decode_state(await self._redis.get(_token(appid)), self._cipher)
 
-    async def acquire(self, appid: AppId, holder: str, now: datetime, lease: timedelta) -> bool:  # noqa: ARG002  # Redis has a clock
+    async def acquire_lease(self, appid: AppId, holder: str, now: datetime, lease: timedelta) -> bool:  # noqa: ARG002  # Redis has a clock
         """See AccessTokenStore."""
         with map_redis_errors():
             return bool(await self._redis.set(_lease(appid), holder, nx=True, px=lease))
 
-    async def release(self, appid: AppId, holder: str, state: AccessTokenState) -> None:
+    async def save_and_release(self, appid: AppId, holder: str, state: AccessTokenState) -> None:
         """See AccessTokenStore."""
         kept = KEPT // timedelta(milliseconds=1)
         with map_redis_errors():

@@ -25,11 +25,11 @@ class SqlAccessTokenStore(AccessTokenStore):
         """See AccessTokenStore."""
         return decode_state(await self._database.read(partial(_load, appid=appid)), self._cipher)
 
-    async def acquire(self, appid: AppId, holder: str, now: datetime, lease: timedelta) -> bool:
+    async def acquire_lease(self, appid: AppId, holder: str, now: datetime, lease: timedelta) -> bool:
         """See AccessTokenStore."""
         return await self._database.write(partial(_acquire, appid=appid, holder=holder, now=now, until=now + lease))
 
-    async def release(self, appid: AppId, holder: str, state: AccessTokenState) -> None:
+    async def save_and_release(self, appid: AppId, holder: str, state: AccessTokenState) -> None:
         """See AccessTokenStore."""
         encoded = encode_state(state, self._cipher)
         await self._database.write(partial(_release, appid=appid, holder=holder, encoded=encoded))

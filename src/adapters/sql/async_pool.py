@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from adapters.sql.connections import CALL_SECONDS, Connections, T, Work
 
-CONNECTIONS = 20
+MAX_CONNECTIONS = 20
 
 CONNECT_SECONDS = 2
 LOCK_SECONDS = 2
@@ -27,7 +27,7 @@ class AsyncPool(Connections):
             url,
             hide_parameters=True,
             connect_args=_connect_args(url),
-            pool_size=CONNECTIONS,
+            pool_size=MAX_CONNECTIONS,
             max_overflow=0,
             pool_timeout=CALL_SECONDS - 1,
             pool_use_lifo=True,
@@ -35,7 +35,7 @@ class AsyncPool(Connections):
         )
         self._reader, self._writer = _ways(self._engine)
         self.pools = [self._engine.pool]
-        self.size = CONNECTIONS
+        self.size = MAX_CONNECTIONS
 
     async def read(self, work: Work[T]) -> T:
         """See Connections."""

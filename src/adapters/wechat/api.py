@@ -36,7 +36,7 @@ from domain.errors import WxLoginError
 LARGEST_ANSWER = 64 * 1024
 """The maximum size of a response body, in bytes. Real ones are below one KiB."""
 
-CONNECTIONS = 200
+MAX_CONNECTIONS = 200
 """A login holds one for as long as WeChat takes, 50 to 100 ms: enough for two thousand logins a second."""
 
 KEEPALIVE_SECONDS = 4.0
@@ -152,7 +152,7 @@ def create_transport() -> httpx2.AsyncBaseTransport:
     context = ssl.create_default_context()
 
     def open_session() -> ClientSession:
-        connector = TCPConnector(limit=CONNECTIONS, keepalive_timeout=KEEPALIVE_SECONDS, ssl=context)
+        connector = TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=KEEPALIVE_SECONDS, ssl=context)
         return ClientSession(connector=connector, cookie_jar=DummyCookieJar(), middlewares=[send_once])
 
     return AiohttpTransport(verify=context, client=open_session)

@@ -1,1 +1,1 @@
-"""The ports: interfaces that the use cases need. Adapters subclass theirs by name, and pass its contract suite."""
+"""The ports: interfaces that the use cases need. Adapters inherit from them, and pass the contract suite of each."""

@@ -9,9 +9,9 @@ from domain.session_key import KeyRing, Reencrypted, SessionKey
 
 
 class KeyVault(Protocol):
-    """Stores session_keys, encrypted: of each user in each app the newest and the one before.
+    """Stores session_keys, encrypted: the current and the previous one of each user in each app.
 
-    SessionStore.start stores the key of a login. Every method raises StoreUnavailable.
+    SessionStore.start stores the key of a login. Every method may raise StoreUnavailable.
     """
 
     @abstractmethod
@@ -23,7 +23,7 @@ class KeyVault(Protocol):
 
     @abstractmethod
     async def replace(self, session: Session, key: SessionKey, now: datetime) -> None:
-        """Make `key` the newest, retained at least until the session's maximum age. Idempotent for the same key."""
+        """Make `key` the current one, retained at least until the session's maximum age. Idempotent."""
 
     @abstractmethod
     async def reencrypt(self) -> Reencrypted:

@@ -12,7 +12,7 @@ from domain.user import Payment, PhoneNumber
 class Platform(Protocol):
     """The calls of WeChat beyond login.
 
-    Every method raises AppMisconfigured, RateLimited, IdentityProviderUnavailable,
+    Every method may raise AppMisconfigured, RateLimited, IdentityProviderUnavailable,
     IdentityProviderBadResponse and, because access tokens are shared, StoreUnavailable.
     """
 

@@ -10,9 +10,9 @@ from domain.session_key import SessionKey
 
 
 class SessionStore(Protocol):
-    """Stores sessions. Every method raises StoreUnavailable.
+    """Stores sessions. Every method may raise StoreUnavailable.
 
-    An ended session stays ended: no method revives one, also when several run at the same time. A store may keep the
+    An ended session stays ended: no method revives one, in whatever order concurrent calls run. A store may keep the
     label of a device (`domain.device`) in place of its User-Agent.
     """
 

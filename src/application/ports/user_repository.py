@@ -9,11 +9,11 @@ from domain.user import PhoneNumber, ProfileChange, UnionIdConflict, User
 
 
 class UserRepository(Protocol):
-    """Stores users and their accounts. Each method is one transaction, and raises StoreUnavailable."""
+    """Stores users and their accounts. Each method is one transaction, and may raise StoreUnavailable."""
 
     @abstractmethod
     async def find_or_create(self, identity: Identity, now: datetime) -> tuple[User, bool]:
-        """Return the user of this identity, and whether it was created. `accounts` may be empty.
+        """Return the user of this identity, and whether it was created. May omit the `accounts`.
 
         Concurrent calls agree: an (appid, openid) has one user, and accounts with the same unionid share one. A unionid
         that arrives later is added to the user. If another user already has it, a conflict is recorded, neither user

@@ -1,4 +1,15 @@
-"""The HTTP application: routes, dependencies and middleware."""
+"""The HTTP application: routes, dependencies and middleware.
+
+A request passes, from the outside inwards:
+
+1. `with_request_limits`: refuses a request that is too large or too slow
+2. `tracing.requests`: starts the span of the request, if tracing is on
+3. `by_path`: /auth goes to its handler at once, because every request of every backend comes through it
+4. `with_request_ids`: gives the request an id, which logs and the response have
+5. `ProxyHeadersMiddleware`: takes the client's address from trusted proxies
+6. `with_security_headers`, `with_response_metrics`: adds headers, counts and times
+7. Litestar: routes, reads the body, and calls the handler with its dependencies
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,10 +25,16 @@ from entrypoints.buffered_counter import flushing
 from entrypoints.container import OpenContainer
 from entrypoints.http import auth, docs, login, me, oauth, operations, sessions, wechat
 from entrypoints.http.contract import PROBLEM_JSON
-from entrypoints.http.dependencies import DEPENDENCIES, CallerRequest, Service, device_of
-from entrypoints.http.edge import Lifecycle, bounded, by_path
+from entrypoints.http.dependencies import DEPENDENCIES, CallerRequest, Runtime, device_of
+from entrypoints.http.edge import Lifecycle, by_path, with_request_limits
 from entrypoints.http.errors import EXCEPTION_HANDLERS
-from entrypoints.http.middleware import REQUEST_ID_HEADER, counted, identified, request_id_of, with_security_headers
+from entrypoints.http.middleware import (
+    REQUEST_ID_HEADER,
+    request_id_of,
+    with_request_ids,
+    with_response_metrics,
+    with_security_headers,
+)
 from entrypoints.http.raw import NO_STORE, RawResponse
 from entrypoints.log import log
 from entrypoints.problems import Problem
@@ -46,7 +63,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with open_container() as container:
-            app.state.service = Service(container, lifecycle, container.instrumented_sessions())
+            app.state.runtime = Runtime(container, lifecycle, container.instrumented_sessions())
             async with purging(container.database_sessions()), flushing(container.metrics().session_checks):
                 yield
 
@@ -62,16 +79,16 @@ def create_app(
     )
     if with_docs:
         docs.document_auth(app)
-    routes = with_security_headers(counted(app.asgi_handler))
+    routes = with_security_headers(with_response_metrics(app.asgi_handler))
     if trusted_proxies:
         routes = ProxyHeadersMiddleware(routes, list(trusted_proxies))  # type: ignore[arg-type, assignment]  # ASGI, typed twice
-    routes = by_path(dict.fromkeys(auth.PATHS, auth.forward_auth), identified(routes))
-    app.asgi_handler = bounded(tracing.requests(routes) if tracing else routes, out_of_bounds, lifecycle)
+    routes = by_path(dict.fromkeys(auth.PATHS, auth.forward_auth), with_request_ids(routes))
+    app.asgi_handler = with_request_limits(tracing.requests(routes) if tracing else routes, refuse, lifecycle)
     return app
 
 
-def out_of_bounds(scope: Scope, status: int, detail: str) -> RawResponse:
-    """Return the answer to a request that does not keep to the bounds of the edge, in the words of its route."""
+def refuse(scope: Scope, status: int, detail: str) -> RawResponse:
+    """Return the answer to a request that exceeds a limit, in the format of its route."""
     request_id = request_id_of(scope["headers"])
     headers = NO_STORE | {REQUEST_ID_HEADER.decode(): request_id}
     log.info("request_refused", status=status, detail=detail, ip=device_of(scope).ip, request_id=request_id)

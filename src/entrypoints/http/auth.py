@@ -9,7 +9,7 @@ from structlog.contextvars import bound_contextvars
 from domain.errors import WxLoginError
 from domain.session import Session
 from entrypoints.http.contract import PROBLEM_JSON
-from entrypoints.http.dependencies import service_of, token_of
+from entrypoints.http.dependencies import runtime_of, token_of
 from entrypoints.http.errors import headers_of
 from entrypoints.http.middleware import request_id_of
 from entrypoints.http.raw import NO_STORE, RawHeaders, RawResponse
@@ -22,7 +22,7 @@ PATHS = ("/auth", "/auth/")
 
 async def forward_auth(scope: Scope, _receive: Receive, send: Send) -> None:
     """Answer /auth."""
-    answer = await check(scope["headers"], service_of(scope["litestar_app"].state).sessions)
+    answer = await check(scope["headers"], runtime_of(scope["litestar_app"].state).sessions)
     await answer.send(send)
 
 

@@ -36,7 +36,7 @@ REFERER = re.compile(r"https://servicewechat\.com/([A-Za-z0-9_-]{1,64})/")
 
 
 @dataclass(frozen=True)
-class Service:
+class Runtime:
     """The objects that live as long as the application. `sessions` is built once, because each /auth uses it."""
 
     container: Container
@@ -44,9 +44,9 @@ class Service:
     sessions: InstrumentedSessions
 
 
-def service_of(state: State) -> Service:
-    """Return the service, of the state of its application."""
-    return state.service  # type: ignore[no-any-return]  # app.state is untyped
+def runtime_of(state: State) -> Runtime:
+    """Return the runtime of the application with this state."""
+    return state.runtime  # type: ignore[no-any-return]  # app.state is untyped
 
 
 class CallerRequest(Request[Any, Any, State]):
@@ -76,32 +76,32 @@ def token_of(headers: RawHeaders) -> str:
 
 def provide_login(state: State) -> InstrumentedLogin:
     """Return the login use case."""
-    return service_of(state).container.instrumented_login()
+    return runtime_of(state).container.instrumented_login()
 
 
 def provide_sessions(state: State) -> InstrumentedSessions:
     """Return the use cases of sessions."""
-    return service_of(state).sessions
+    return runtime_of(state).sessions
 
 
 def provide_users(state: State) -> Users:
     """Return the use cases of users."""
-    return service_of(state).container.users()
+    return runtime_of(state).container.users()
 
 
 def provide_client_data(state: State) -> ClientData:
     """Return the use cases of client data."""
-    return service_of(state).container.client_data()
+    return runtime_of(state).container.client_data()
 
 
 def provide_session_keys(state: State) -> SessionKeys:
     """Return the use cases of session_keys."""
-    return service_of(state).container.session_keys()
+    return runtime_of(state).container.session_keys()
 
 
 def provide_readiness(state: State) -> Readiness:
     """Return the readiness check."""
-    return service_of(state).container.readiness()
+    return runtime_of(state).container.readiness()
 
 
 async def provide_session(request: CallerRequest, sessions: NamedDependency[InstrumentedSessions]) -> Session:
@@ -135,17 +135,18 @@ def address_of(scope: Scope) -> str | None:
     return address if len(address) <= ADDRESS_LENGTH else None  # an IPv6 address may have a zone of any length
 
 
-async def admit(scope: Scope) -> dict[str, str]:
-    """Count a login against the limit of its client, and return the RateLimit headers. Raises RateLimited."""
+async def take_login_quota(scope: Scope) -> dict[str, str]:
+    """Take one login from the quota of the client, and return the RateLimit headers. Raises RateLimited."""
     network = network_of(scope)
-    quota = service_of(scope["litestar_app"].state).container.login_quota()
+    quota = runtime_of(scope["litestar_app"].state).container.login_quota()
     return rate_limit_headers(await quota.take(network) if network else None)
 
 
 def rate_limit_headers(allowance: Allowance | None) -> dict[str, str]:
     """Return the RateLimit headers: draft-ietf-httpapi-ratelimit-headers-11, sections 3 and 4.
 
-    The quota is restored evenly, so no window ends. `t` is there only if nothing is left: the seconds until the next.
+    The quota is restored evenly, so there is no window that ends. `t`, the seconds until the next request is admitted,
+    is there only if nothing is left.
     """
     if allowance is None:
         return {}
@@ -158,7 +159,7 @@ def rate_limit_headers(allowance: Allowance | None) -> dict[str, str]:
 
 
 def seconds(time: timedelta) -> str:
-    """Return whole seconds, rounded up, and at least one: what a client waits."""
+    """Return how long a client waits, in whole seconds, rounded up, and at least 1."""
     return str(max(ceil(time.total_seconds()), 1))
 
 

@@ -30,15 +30,15 @@ closes loses the answer (RFC 9112 section 9.6)."""
 CLOSE = [(b"connection", b"close")]
 
 Refuse = Callable[[Scope, int, str], RawResponse]
-"""Returns the answer to a request that does not keep to the bounds: its scope, the status and the reason."""
+"""Returns the answer to a request that exceeds a limit, given its scope, the status and the reason."""
 
 
 @dataclass
 class Lifecycle:
-    """Whether the process is about to stop. `stopping`: the whole service is, and `/readyz` is 503."""
+    """Which stop has begun: of this worker process, and of the whole service, which answers 503 on `/readyz`."""
 
-    closing: bool = False
-    stopping: bool = False
+    worker_stopping: bool = False
+    service_stopping: bool = False
 
 
 class Head(NamedTuple):
@@ -50,7 +50,7 @@ class Head(NamedTuple):
     has_body: bool
 
 
-class OutOfBounds(Exception):
+class LimitExceeded(Exception):
     """The request exceeds a limit. `status` and the text say which."""
 
     def __init__(self, status: int, detail: str) -> None:
@@ -58,21 +58,21 @@ class OutOfBounds(Exception):
         self.status = status
 
 
-def bounded(app: ASGIApp, refuse: Refuse, lifecycle: Lifecycle) -> ASGIApp:
-    """Return `app` behind the edge: it sees only requests within the bounds, each with its whole body.
+def with_request_limits(app: ASGIApp, refuse: Refuse, lifecycle: Lifecycle) -> ASGIApp:
+    """Return `app` with limits: it receives only requests within the limits, each with its whole body.
 
-    What is out of bounds gets the answer of `refuse`, and its connection closes. While the process is `closing`, every
-    answer closes its connection, so that the client's next request goes to another process.
+    Other requests get the answer of `refuse`, and their connections close. When the worker process stops, each answer
+    closes its connection, so that the client's next request goes to another process.
     """
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        if lifecycle.closing:
+        if lifecycle.worker_stopping:
             send = with_headers(send, CLOSE)
         try:
             receive = await _checked(scope, receive)
-        except OutOfBounds as error:
+        except LimitExceeded as error:
             answer = refuse(scope, error.status, str(error))
-            await answer.send(send if lifecycle.closing else with_headers(send, CLOSE))
+            await answer.send(send if lifecycle.worker_stopping else with_headers(send, CLOSE))
             if error.status == 413:
                 await _discard(scope, receive)
             return
@@ -91,12 +91,12 @@ def by_path(apps: Mapping[str, ASGIApp], otherwise: ASGIApp) -> ASGIApp:
 
 
 async def _checked(scope: Scope, receive: Receive) -> Receive:
-    """Return a `receive` that gives the whole body in one message. Raises OutOfBounds."""
+    """Return a `receive` that gives the whole body in one message. Raises LimitExceeded."""
     head = _head_of(scope["headers"])
     if head.size + len(scope["raw_path"]) + len(scope["query_string"]) > HEAD_BYTES:
-        raise OutOfBounds(431, f"The request's head is larger than {HEAD_BYTES} bytes")
+        raise LimitExceeded(431, f"The request's head is larger than {HEAD_BYTES} bytes")
     if head.fields > HEAD_FIELDS:
-        raise OutOfBounds(431, f"The request has more than {HEAD_FIELDS} header fields")
+        raise LimitExceeded(431, f"The request has more than {HEAD_FIELDS} header fields")
     if len(head.hosts) != 1 or not head.hosts[0]:
         _require_old_http(scope, head.hosts)
     return await _body(scope, receive) if head.has_body else NO_BODY
@@ -115,20 +115,20 @@ def _head_of(headers: RawHeaders) -> Head:
 
 
 def _require_old_http(scope: Scope, hosts: list[bytes]) -> None:
-    """Raise OutOfBounds unless the request is of HTTP/1.0, where Host may be missing (RFC 9112 section 3.2)."""
+    """Raise LimitExceeded unless the request is of HTTP/1.0, where Host may be missing (RFC 9112 section 3.2)."""
     if len(hosts) > 1 or scope["http_version"] not in ("1", "1.0"):
-        raise OutOfBounds(400, "The request must have one Host header field")
+        raise LimitExceeded(400, "The request must have one Host header field")
 
 
 async def _body(scope: Scope, receive: Receive) -> Receive:
     declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     if len(declared.lstrip(b"0")) > 9 or int(declared) > BODY_BYTES:
-        raise OutOfBounds(413, f"The request's body is larger than {BODY_BYTES} bytes")
+        raise LimitExceeded(413, f"The request's body is larger than {BODY_BYTES} bytes")
     try:
         async with asyncio.timeout(BODY_SECONDS):
             return _given(await _read(receive))
     except TimeoutError:
-        raise OutOfBounds(408, f"The request's body did not arrive within {BODY_SECONDS:.0f} seconds") from None
+        raise LimitExceeded(408, f"The request's body did not arrive within {BODY_SECONDS:.0f} seconds") from None
 
 
 async def _read(receive: Receive) -> bytes:
@@ -136,11 +136,11 @@ async def _read(receive: Receive) -> bytes:
     while more:
         message = await receive()
         if message["type"] != "http.request":
-            raise OutOfBounds(400, "The client closed the connection before the end of the request")
+            raise LimitExceeded(400, "The client closed the connection before the end of the request")
         body += message.get("body", b"")
         more = message.get("more_body", False)
         if len(body) > BODY_BYTES:
-            raise OutOfBounds(413, f"The request's body is larger than {BODY_BYTES} bytes")
+            raise LimitExceeded(413, f"The request's body is larger than {BODY_BYTES} bytes")
     return body
 
 
@@ -166,7 +166,7 @@ def with_headers(send: Send, headers: RawHeaders) -> Send:
 
 
 async def _discard(scope: Scope, receive: Receive) -> None:
-    """Read and drop the rest of a refused body, within the bounds above, unless the client waits for `100 Continue`."""
+    """Read and drop the rest of a refused body, within the limits above, unless the client waits for `100 Continue`."""
     if any(name == b"expect" for name, _ in scope["headers"]):
         return
     dropped = 0

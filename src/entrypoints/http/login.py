@@ -1,4 +1,8 @@
-"""POST /login/: the interface of the article, docs/reference/interface.md, response for response."""
+"""POST /login/ with `status`, `msg` and `data`: the interface of docs/reference/interface.md.
+
+wxlogin grew from an article that does a login in sixty lines of Django. Clients of that article work unchanged, so this
+route keeps its interface, called "the article's" in names and texts. New clients use POST /v1/sessions.
+"""
 
 from collections.abc import Mapping
 
@@ -27,7 +31,7 @@ from domain.errors import (
 )
 from entrypoints.answers import SecretStruct
 from entrypoints.http.contract import RATE_LIMITED, codes_by_status
-from entrypoints.http.dependencies import CallerRequest, admit, device_of, hinted_appid, route_of, token_of
+from entrypoints.http.dependencies import CallerRequest, device_of, hinted_appid, route_of, take_login_quota, token_of
 from entrypoints.http.errors import AnyRequest, as_error, headers_of
 from entrypoints.http.raw import NO_STORE
 from entrypoints.instrumented import InstrumentedLogin
@@ -67,7 +71,7 @@ MESSAGES: dict[type[WxLoginError], str] = {
 
 
 MALFORMED = ArticleAnswer(3, MESSAGES[RequestInvalid])
-"""The answer to a request that does not keep to the bounds of the edge."""
+"""The answer to a request that exceeds a limit of the edge."""
 
 
 REFUSALS = {
@@ -112,11 +116,11 @@ async def log_in(
 ) -> Response[ArticleAnswer]:
     """Log in with the code of wx.login().
 
-    `status` 0: `data.token` is the session's token. 1: the code is missing. 2: WeChat refuses the code, call wx.login()
-    again. 3: anything else, with an HTTP status that tells.
+    `status` is 0 if `data.token` is the token of a session, 1 if the code is missing, 2 if WeChat refuses the code, so
+    that wx.login() must be called again, and 3 for all other errors, which the HTTP status distinguishes.
     """
     scope = request.scope
-    held = token_of(scope["headers"])
-    headers = await admit(scope)
-    logged_in = await login(data or LoginRequest(), device_of(scope), hinted_appid(scope), held)
+    previous_token = token_of(scope["headers"])
+    headers = await take_login_quota(scope)
+    logged_in = await login(data or LoginRequest(), device_of(scope), hinted_appid(scope), previous_token)
     return _answer(ArticleAnswer(0, "ok", ArticleToken(logged_in.token.value)), headers=NO_STORE | headers)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-from entrypoints.http.dependencies import route_of, service_of
+from entrypoints.http.dependencies import route_of, runtime_of
 from entrypoints.http.edge import with_headers
 from entrypoints.http.raw import RawHeaders
 
@@ -24,8 +24,8 @@ SECURITY_HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy"
 """They stop browsers from guessing the content type, and from sending a Referer."""
 
 
-def identified(app: ASGIApp) -> ASGIApp:
-    """Return `app` with an id for each request. It logs and answers with it."""
+def with_request_ids(app: ASGIApp) -> ASGIApp:
+    """Return `app` with an id for each request, in its log lines and in its response."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         request_id = request_id_of(scope["headers"])
@@ -46,7 +46,7 @@ def request_id_of(headers: RawHeaders) -> str:
 
 
 def with_security_headers(app: ASGIApp) -> ASGIApp:
-    """Return `app` with these headers in all of its answers."""
+    """Return `app` with SECURITY_HEADERS in each response."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await app(scope, receive, with_headers(send, SECURITY_HEADERS))
@@ -54,15 +54,15 @@ def with_security_headers(app: ASGIApp) -> ASGIApp:
     return application
 
 
-def counted(app: ASGIApp) -> ASGIApp:
-    """Return `app`, with each response counted and timed at its start, when the route is known."""
+def with_response_metrics(app: ASGIApp) -> ASGIApp:
+    """Return `app` with metrics: each response is counted and timed at its start, when the route is known."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
 
         async def counting(message: Message) -> None:
             if message["type"] == "http.response.start":
-                metrics = service_of(scope["litestar_app"].state).container.metrics()
+                metrics = runtime_of(scope["litestar_app"].state).container.metrics()
                 method = scope["method"]  # type: ignore[typeddict-item]  # nothing else answers in HTTP
                 metrics.answered(method, route_of(scope), message["status"], time.perf_counter() - began)
             await send(message)

@@ -18,7 +18,7 @@ from domain.identity import AppId
 from domain.session import Session
 from entrypoints.answers import SecretStruct
 from entrypoints.http.contract import CLIENT, problems
-from entrypoints.http.dependencies import CallerRequest, address_of, network_of, route_of, service_of
+from entrypoints.http.dependencies import CallerRequest, address_of, network_of, route_of, runtime_of
 from entrypoints.http.errors import AnyRequest, as_error, headers_of
 from entrypoints.http.raw import NO_STORE
 from entrypoints.instrumented import InstrumentedSessions
@@ -91,7 +91,7 @@ async def provide_client(request: CallerRequest, state: State) -> Client:
     A failure is logged and counted against the caller's address. Raises ClientUnknown, RateLimited and
     StoreUnavailable, and ClientException for a request with several Authorization headers.
     """
-    container = service_of(state).container
+    container = runtime_of(state).container
     configured = container.settings().clients
     authorizations = request.headers.getall("authorization", [])
     if len(authorizations) > 1:

@@ -11,7 +11,7 @@ from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import OpenAPIResponse, Operation
 
 from application.readiness import Readiness
-from entrypoints.http.dependencies import CallerRequest, service_of
+from entrypoints.http.dependencies import CallerRequest, runtime_of
 from entrypoints.log import log
 
 
@@ -43,7 +43,7 @@ async def show_readiness(readiness: NamedDependency[Readiness], state: State) ->
 
     The log says why.
     """
-    checks: dict[str, Status] = {"service": "stopping"} if service_of(state).lifecycle.stopping else {}
+    checks: dict[str, Status] = {"service": "stopping"} if runtime_of(state).lifecycle.service_stopping else {}
     for store, wrong in (await readiness()).items():
         checks[store] = "unavailable" if wrong else "ok"
         if wrong:
@@ -67,7 +67,7 @@ class Scrape(Operation):
 @get("/metrics", media_type="text/plain", operation_class=Scrape, tags=["Operations"], sync_to_thread=True)
 def show_metrics(request: CallerRequest, state: State) -> Response[bytes]:
     """Return the metrics of all processes, in the format of OpenMetrics if accepted, else of Prometheus."""
-    body, content_type = service_of(state).container.metrics().expose(request.headers.get("accept", ""))
+    body, content_type = runtime_of(state).container.metrics().expose(request.headers.get("accept", ""))
     return Response(body, headers={"content-type": content_type})
 
 

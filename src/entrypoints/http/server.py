@@ -25,7 +25,7 @@ from entrypoints.problems import Exit, explained
 from entrypoints.settings import Settings, SettingsError, load_settings
 from entrypoints.tracing import start_tracing
 
-MOST_CONNECTIONS = 2048
+MAX_CONNECTIONS = 2048
 """How many connections of clients a worker has at most. Behind a gateway it has a few dozen."""
 
 OWN_DESCRIPTORS = 64
@@ -125,9 +125,9 @@ def _ordered_to_stop(channel: Connection, listener: Listener, lifecycle: Lifecyc
             loop.call_later(LINGER_SECONDS, obey, STOP)
 
     def obey(order: bytes) -> None:
-        lifecycle.closing = True
+        lifecycle.worker_stopping = True
         if order == DRAIN:
-            lifecycle.stopping = True
+            lifecycle.service_stopping = True
         elif order == CLOSE:
             listener.stop_accepting()
         else:
@@ -192,5 +192,5 @@ def _connection_limit() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if allowed == resource.RLIM_INFINITY:
-        return MOST_CONNECTIONS
-    return min(max(allowed - OWN_DESCRIPTORS, allowed // 2), MOST_CONNECTIONS)
+        return MAX_CONNECTIONS
+    return min(max(allowed - OWN_DESCRIPTORS, allowed // 2), MAX_CONNECTIONS)

@@ -62,16 +62,16 @@ class Store(MemoryAccessTokenStore):
         self._answer()
         return await super().load(appid)
 
-    async def acquire(self, appid: AppId, holder: str, now: datetime, lease: timedelta) -> bool:
+    async def acquire_lease(self, appid: AppId, holder: str, now: datetime, lease: timedelta) -> bool:
         """See AccessTokenStore."""
         self._answer()
         await asyncio.sleep(0)
-        return await super().acquire(appid, holder, now, lease)
+        return await super().acquire_lease(appid, holder, now, lease)
 
-    async def release(self, appid: AppId, holder: str, state: AccessTokenState) -> None:
+    async def save_and_release(self, appid: AppId, holder: str, state: AccessTokenState) -> None:
         """See AccessTokenStore."""
         self._answer()
-        await super().release(appid, holder, state)
+        await super().save_and_release(appid, holder, state)
 
     def _answer(self) -> None:
         if self.is_down:
@@ -81,7 +81,7 @@ class Store(MemoryAccessTokenStore):
 class OneWay(Store):
     """A token store that is gone when a token is to be kept."""
 
-    async def release(self, appid: AppId, holder: str, state: AccessTokenState) -> None:  # it keeps nothing
+    async def save_and_release(self, appid: AppId, holder: str, state: AccessTokenState) -> None:  # it keeps nothing
         """See AccessTokenStore."""
         raise StoreUnavailable
 
@@ -253,7 +253,7 @@ async def test_a_dead_holders_lease_ends(
     tokens: AccessTokens, issuer: Issuer, tokens_store: Store, clock: Clock
 ) -> None:
     """When a process dies while it fetches, the others wait for the end of its lease and no longer."""
-    await tokens_store.acquire(APP, "a process that died", clock.now, LEASE)
+    await tokens_store.acquire_lease(APP, "a process that died", clock.now, LEASE)
     waiting = asyncio.create_task(tokens.get(APP))
     await others_run()
     asked_meanwhile = issuer.asked
@@ -264,9 +264,9 @@ async def test_a_dead_holders_lease_ends(
     assert [token] == issuer.issued
 
 
-async def test_nobody_waits_for_ever(tokens: AccessTokens, tokens_store: Store, clock: Clock) -> None:
+async def test_a_call_fails_after_two_leases(tokens: AccessTokens, tokens_store: Store, clock: Clock) -> None:
     """When others hold the lease again and again and no token comes, a call fails after two leases."""
-    await tokens_store.acquire(APP, "a process that hangs", clock.now, timedelta(days=1))
+    await tokens_store.acquire_lease(APP, "a process that hangs", clock.now, timedelta(days=1))
     waiting = asyncio.create_task(tokens.get(APP))
     await others_run()
     clock.advance(seconds=2 * LEASE.total_seconds())
@@ -278,11 +278,11 @@ async def test_a_token_that_another_process_fetched_meanwhile_ends_the_waiting(
     process: Process, tokens_store: Store, issuer: Issuer, clock: Clock
 ) -> None:
     """Who waits for another process's fetch gets its token, and asks nobody."""
-    await tokens_store.acquire(APP, "another process", clock.now, LEASE)
+    await tokens_store.acquire_lease(APP, "another process", clock.now, LEASE)
     waiting = [asyncio.create_task(process().get(APP)) for _ in range(3)]
     await others_run()
     theirs = AccessToken("theirs", clock.now + LIFETIME)
-    await tokens_store.release(APP, "another process", AccessTokenState(theirs))
+    await tokens_store.save_and_release(APP, "another process", AccessTokenState(theirs))
 
     assert await asyncio.wait_for(asyncio.gather(*waiting), timeout=5) == [theirs] * 3
     assert issuer.asked == 0
@@ -432,7 +432,7 @@ async def test_a_token_that_could_not_be_kept_serves_its_process(issuer: Issuer,
     assert issuer.asked == 1
 
 
-async def test_who_stops_waiting_stops_nobody_else(tokens: AccessTokens, issuer: Issuer) -> None:
+async def test_cancelling_one_waiter_does_not_cancel_the_fetch(tokens: AccessTokens, issuer: Issuer) -> None:
     """A client that hangs up while a token is fetched takes it from no other."""
     issuer.open.clear()
     impatient, patient = [asyncio.create_task(tokens.get(APP)) for _ in range(2)]
@@ -496,8 +496,8 @@ async def test_a_token_that_is_nearly_over_when_it_comes_is_asked_for_again(
 ) -> None:
     """A shared token that is due serves, and is not taken for the next one."""
     old = AccessToken("old", clock.now + left)
-    await tokens_store.acquire(APP, "a process", clock.now, LEASE)
-    await tokens_store.release(APP, "a process", AccessTokenState(old))
+    await tokens_store.acquire_lease(APP, "a process", clock.now, LEASE)
+    await tokens_store.save_and_release(APP, "a process", AccessTokenState(old))
     first = await tokens.get(APP)
     await soon(lambda: not tokens._fetching)
 

@@ -69,7 +69,7 @@ async def test_an_unblocked_user_may_come_in(blocking: BlockUsers, users: Memory
     assert await users.get(user.id) == user
 
 
-async def test_nobody_is_not_blocked(blocking: BlockUsers) -> None:
+async def test_an_unknown_user_cannot_be_blocked(blocking: BlockUsers) -> None:
     """A user who is not there cannot be blocked, and not be let in."""
     for call in (blocking.block, blocking.unblock):
         with pytest.raises(NotFound):

@@ -128,7 +128,7 @@ async def test_data_of_another_app_is_refused(
         pytest.param(None, NEW, id="null"),
     ],
 )
-async def test_whatever_keeps_data_from_opening_is_one_error(
+async def test_all_failures_to_decrypt_are_one_error(
     client_data: ClientData, session: Session, vault: MemoryKeyVault, clock: Clock, data: Any, key: SessionKey
 ) -> None:
     """A wrong key and a wrong content fail in the same words: nobody learns about the key from them."""

@@ -121,7 +121,7 @@ async def test_the_app_is_the_one_the_request_names(service: Service) -> None:
     assert logged_in.session.identity == ANN
 
 
-async def test_else_the_app_is_the_one_hinted_at(service: Service) -> None:
+async def test_without_an_appid_the_referer_names_the_app(service: Service) -> None:
     """Without an appid in the request, the one in the Referer counts."""
     in_other_app = replace(ANN, appid=OTHER_APP)
     request = replace(service.request(in_other_app), appid=None)
@@ -131,7 +131,7 @@ async def test_else_the_app_is_the_one_hinted_at(service: Service) -> None:
     assert logged_in.session.identity == in_other_app
 
 
-async def test_else_the_app_is_the_only_one(clock: Clock) -> None:
+async def test_without_appid_and_referer_it_is_the_only_app(clock: Clock) -> None:
     """With one app configured, nobody has to name it."""
     service = Service(clock, apps=frozenset({APP}))
 
@@ -152,7 +152,7 @@ async def test_no_code_is_spent_on_an_unknown_app(service: Service) -> None:
 @pytest.mark.parametrize(
     ("code", "error"), [(None, CodeMissing), ("", CodeMissing), (" ", RequestInvalid), ("x" * 513, RequestInvalid)]
 )
-async def test_what_is_no_code_is_not_sent(clock: Clock, code: str | None, error: type[WxLoginError]) -> None:
+async def test_a_malformed_code_is_not_sent(clock: Clock, code: str | None, error: type[WxLoginError]) -> None:
     """Without a code, or with something that cannot be one, WeChat is not asked."""
     wechat = Refusing(CodeInvalid())
     with pytest.raises(error):

@@ -51,7 +51,7 @@ def world(users: MemoryUserRepository, store: MemorySessionStore, clock: Clock) 
     return World(users, store, clock)
 
 
-async def test_whoever_is_logged_in_stays_so(world: World) -> None:
+async def test_a_merge_keeps_sessions_valid(world: World) -> None:
     """After a merge every token of either user opens a session of the one that is left, and what ended stays ended."""
     one, first = await world.log_in(HERE)
     _, second = await world.log_in(HERE)
@@ -85,7 +85,7 @@ async def test_all_of_the_one_is_the_others(world: World) -> None:
     assert {(await world.log_in(identity))[0].id for identity in (HERE, THERE)} == {into.id}
 
 
-async def test_where_the_two_differ_nothing_happens(world: World) -> None:
+async def test_a_refused_merge_changes_nothing(world: World) -> None:
     """A refused merge leaves users and sessions as they are, until the operator says what may be lost."""
     one, token = await world.log_in(HERE)
     into, _ = await world.log_in(THERE)
@@ -103,7 +103,7 @@ async def test_where_the_two_differ_nothing_happens(world: World) -> None:
 
 
 @pytest.mark.parametrize("which", ["from", "into"])
-async def test_nobody_is_not_merged(world: World, which: str) -> None:
+async def test_an_unknown_user_cannot_be_merged(world: World, which: str) -> None:
     """An id that no user has is NotFound, on either side, and moves no session."""
     ann, token = await world.log_in(HERE)
     ids = ("nobody", ann.id) if which == "from" else (ann.id, "nobody")

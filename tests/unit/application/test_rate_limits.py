@@ -62,7 +62,7 @@ async def test_a_quota_that_is_used_up_says_until_when(limiter: MemoryRateLimite
     await quota.take("192.0.2.1")
 
 
-async def test_no_limit_is_none(limiter: MemoryRateLimiter) -> None:
+async def test_without_a_limit_there_is_no_allowance(limiter: MemoryRateLimiter) -> None:
     """Without a limit nothing is counted, and nothing is told."""
     quota = LoginQuota(limiter, None)
 

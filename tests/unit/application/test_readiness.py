@@ -41,7 +41,7 @@ class Meeting(Answering):
         await self._barrier.wait()
 
 
-async def test_what_answers_is_ready() -> None:
+async def test_probes_that_answer_are_listed_as_ready() -> None:
     """Everything that answers is named, with nothing wrong."""
 
     assert await Readiness([Answering("database"), Answering("session store")])() == {
@@ -50,7 +50,7 @@ async def test_what_answers_is_ready() -> None:
     }
 
 
-async def test_what_does_not_answer_is_named() -> None:
+async def test_a_probe_that_fails_is_named_with_its_error() -> None:
     """What does not answer is named with what is wrong, beside what answers."""
 
     assert await Readiness([Dead("database"), Answering("session store"), Dead("queue")])() == {
@@ -68,7 +68,7 @@ async def test_everything_is_asked_at_once() -> None:
     assert await asyncio.wait_for(readiness(), timeout=5) == {"0": None, "1": None, "2": None}
 
 
-async def test_nothing_to_ask_is_ready() -> None:
+async def test_without_probes_the_service_is_ready() -> None:
     """A service that needs nothing is ready."""
 
     assert await Readiness([])() == {}

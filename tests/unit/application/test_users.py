@@ -69,7 +69,7 @@ async def test_a_profile_is_changed_now(use_case: Users, users: MemoryUserReposi
     assert await use_case.get(user.id) == changed
 
 
-async def test_nobody_is_not_found(use_case: Users) -> None:
+async def test_an_unknown_user_is_not_found(use_case: Users) -> None:
     """A user that is not there is NotFound, to see and to change."""
     with pytest.raises(NotFound):
         await use_case.get("nobody")
@@ -111,7 +111,7 @@ async def test_a_phone_code_works_once(
 @pytest.mark.parametrize(
     ("code", "error"), [("", CodeMissing), ("no code", RequestInvalid), ("c" * 513, RequestInvalid)]
 )
-async def test_what_is_no_phone_code_is_refused(
+async def test_a_malformed_phone_code_is_refused(
     use_case: Users, users: MemoryUserRepository, clock: Clock, code: str, error: type[Exception]
 ) -> None:
     """No code is CodeMissing, and what cannot be one is RequestInvalid, without asking WeChat."""
@@ -133,7 +133,7 @@ async def test_a_merged_users_session_binds_the_phone_of_who_they_are_now(
     assert await use_case.get(session.user_id) == await use_case.get(ann.user_id) == bound
 
 
-async def test_whoever_just_paid_gets_their_unionid(
+async def test_the_unionid_of_a_payment_is_added_to_the_user(
     use_case: Users, users: MemoryUserRepository, platform: MemoryPlatform, clock: Clock
 ) -> None:
     """The unionid that WeChat tells of a payment becomes the user's."""

@@ -64,6 +64,6 @@ def test_a_token_is_not_shown() -> None:
     assert "0secret" not in f"{state!r} {state!s} {state.token!r} {state.token!s}"
 
 
-def test_nothing_is_known_at_first() -> None:
+def test_an_empty_store_has_an_empty_state() -> None:
     """Without a word from anybody there is neither a token nor a refusal."""
     assert AccessTokenState() == AccessTokenState(token=None, refusal=None)

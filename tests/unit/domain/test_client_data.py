@@ -60,7 +60,7 @@ NOT_BASE64 = {
 
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in NOT_BASE64.items()])
 @pytest.mark.parametrize("field", ["encryptedData", "iv"])
-def test_what_is_not_base64_is_refused(field: str, text: str) -> None:
+def test_data_that_is_not_base64_is_refused(field: str, text: str) -> None:
     """Text that is no standard base64 is RequestInvalid, which names the field and the usual cause."""
     fields = {"encryptedData": base64_of(BLOCK), "iv": base64_of(IV)} | {field: text}
 

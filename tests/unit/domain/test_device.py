@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.device import LONGEST, Device
+from domain.device import MAX_LABEL_LENGTH, Device
 
 WEBKIT = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
 BLINK = "AppleWebKit/537.36 (KHTML, like Gecko)"
@@ -51,22 +51,22 @@ def test_a_label_is_its_own_label(label: str) -> None:
     assert Device(label).label == label
 
 
-@pytest.mark.parametrize("text", ["curl/8.5.0", "微信 👩", "x" * LONGEST])
-def test_what_is_not_known_stays_as_it_is(text: str) -> None:
+@pytest.mark.parametrize("text", ["curl/8.5.0", "微信 👩", "x" * MAX_LABEL_LENGTH])
+def test_an_unknown_user_agent_is_its_own_label(text: str) -> None:
     """A text without a known system or app is the label itself."""
     assert Device(text).label == text
 
 
-def test_nothing_has_no_label() -> None:
+def test_a_missing_user_agent_has_no_label() -> None:
     """A login without a User-Agent has no device."""
     assert Device(None).label is None
     assert Device("").label is None
 
 
 @given(st.text(max_size=300))
-def test_no_label_is_long(user_agent: str) -> None:
+def test_a_label_has_at_most_64_characters(user_agent: str) -> None:
     """Whatever a client sends, the label has at most 64 characters, and is there if the text is."""
     label = Device(user_agent).label
 
     assert bool(label) == bool(user_agent)
-    assert len(label or "") <= LONGEST
+    assert len(label or "") <= MAX_LABEL_LENGTH

@@ -89,7 +89,7 @@ def test_an_error_carries_what_wechat_said() -> None:
     assert (error.detail, error.errcode, error.rid) == ("slower", 45011, "6374a1b2-0c3d4e5f-12ab34cd")
 
 
-def test_what_one_error_says_of_retrying_is_said_of_it_alone() -> None:
+def test_retry_of_one_error_does_not_change_its_class() -> None:
     """Another word on retrying in one error changes no other error of its kind."""
     StoreUnavailable().retry = Retry.NEW_CODE
 
@@ -103,7 +103,7 @@ def test_an_error_is_found_by_its_code(error: type[WxLoginError]) -> None:
 
 
 @pytest.mark.parametrize("code", ["", "unavailable", "IdentityProviderUnavailable", "wechat_unavailable "])
-def test_what_is_no_code_names_nothing(code: str) -> None:
+def test_an_unknown_code_names_no_error(code: str) -> None:
     """Text that is no code is a KeyError, families of errors included."""
     with pytest.raises(KeyError):
         error_named(code)

@@ -116,7 +116,9 @@ def test_the_app_of_a_login(configured: frozenset[AppId], named: str, hinted: st
         pytest.param(frozenset(), None, None, id="no app at all"),
     ],
 )
-def test_no_app_fits(configured: frozenset[AppId], named: str | None, hinted: str | None) -> None:
+def test_a_login_without_a_fitting_app_is_app_unknown(
+    configured: frozenset[AppId], named: str | None, hinted: str | None
+) -> None:
     """A login that names an unknown app, or none while there is no single one, is AppUnknown."""
     with pytest.raises(AppUnknown):
         choose_app(configured, named, hinted)

@@ -29,7 +29,7 @@ def field_of(user: User, name: str) -> str | None:
 
 
 @pytest.mark.parametrize("name", MERGED_FIELDS)
-def test_what_only_one_has_is_taken_over(name: str) -> None:
+def test_a_merge_takes_over_missing_fields(name: str) -> None:
     """A field that is empty in the one user comes from the other, whichever has it."""
     having, lacking = user("1", HERE, **{name: "+8613800000000"}), user("2", THERE)
 
@@ -85,7 +85,7 @@ def test_every_difference_is_named_at_once() -> None:
 
 
 @pytest.mark.parametrize("name", MERGED_FIELDS)
-def test_what_may_be_lost_is_lost(name: str) -> None:
+def test_a_discarded_field_keeps_the_value_of_the_remaining_user(name: str) -> None:
     """A field that is to be discarded keeps the text of the user that is left."""
     one, into = user("1", HERE, **{name: "mine"}), user("2", THERE, **{name: "theirs"})
 
@@ -93,7 +93,7 @@ def test_what_may_be_lost_is_lost(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MERGED_FIELDS)
-def test_nothing_is_lost_without_need(name: str) -> None:
+def test_a_discardable_field_is_taken_over_if_the_other_is_empty(name: str) -> None:
     """A field that may be discarded is still taken over where the user that is left has none."""
     one, into = user("1", HERE, **{name: "mine"}), user("2", THERE)
 
@@ -109,7 +109,7 @@ def test_a_user_is_not_merged_into_themselves() -> None:
 
 
 @pytest.mark.parametrize("name", ["id", "accounts", "created_at", "Name", ""])
-def test_what_is_no_field_cannot_be_discarded(name: str) -> None:
+def test_an_unknown_field_cannot_be_discarded(name: str) -> None:
     """A field that two users cannot disagree about is RequestInvalid, which lists those that they can."""
     with pytest.raises(RequestInvalid, match=rf"no {name} to discard; .*{', '.join(MERGED_FIELDS)}"):
         merge(user("1", HERE), user("2", THERE), frozenset({"name", name}), NOW)

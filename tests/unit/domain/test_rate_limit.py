@@ -57,7 +57,7 @@ def test_the_whole_quota_is_back_after_a_window(limit: RateLimit) -> None:
 
 
 @given(limit=limits, pauses=pauses)
-def test_no_span_admits_more_than_the_quota_and_what_comes_back_in_it(limit: RateLimit, pauses: list[float]) -> None:
+def test_no_period_admits_more_than_the_quota_and_what_was_restored(limit: RateLimit, pauses: list[float]) -> None:
     """However the attempts are spread, from any one to any other there are at most the quota and one an interval."""
     admitted = [now for now, allowance in attempts(limit, pauses) if allowance.admitted]
 

@@ -151,7 +151,7 @@ def test_it_is_forgotten_after_a_week_that_a_session_expired() -> None:
 
 @given(st.lists(DURATIONS, min_size=1, max_size=8))
 @settings(max_examples=60)
-def test_no_touch_takes_a_session_beyond_its_greatest_age(pauses: list[timedelta]) -> None:
+def test_a_touch_does_not_exceed_the_maximum_age(pauses: list[timedelta]) -> None:
     """However often a session is touched, it ends at its greatest age, and nothing else of it changes."""
     session = first = start()
     now = NOW
@@ -208,7 +208,7 @@ def test_the_oldest_live_sessions_give_way(sessions: list[Session], limit: int) 
 
 @given(SESSIONS)
 @settings(max_examples=20)
-def test_no_limit_is_no_limit(sessions: list[Session]) -> None:
+def test_a_limit_of_0_ends_no_session(sessions: list[Session]) -> None:
     """With a limit of 0 no session gives way."""
 
     assert beyond_limit(sessions, 0, NOW) == []

@@ -35,7 +35,7 @@ def test_wechats_own_example_is_signed() -> None:
 @pytest.mark.parametrize(
     "raw_data", ["", "{}", '{"nickName":"李雷 👩"}', "a" * 100_000], ids=lambda text: ascii(text[:9])
 )
-def test_what_wechat_signed_is_signed(raw_data: str) -> None:
+def test_a_signature_of_wechat_is_valid(raw_data: str) -> None:
     """Data of any length and script is signed by the hex SHA-1 of the data and the key's text, in UTF-8."""
     assert KEY.has_signed(raw_data, wechats_signature(raw_data, KEY))
 
@@ -64,7 +64,7 @@ def test_anything_else_is_not_signed(raw_data: str, signature: str) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
 @settings(max_examples=50)
-def test_no_text_is_a_signature(signature: str) -> None:
+def test_a_made_up_signature_is_invalid(signature: str) -> None:
     """A signature that a client made up is refused and never a defect."""
     assert not KEY.has_signed(RAW_DATA, signature)
 

@@ -111,7 +111,7 @@ def test_a_number_in_e_164_is_a_phone_number(value: str) -> None:
     ],
     ids=ascii,
 )
-def test_what_is_not_in_e_164_is_no_phone_number(value: str) -> None:
+def test_a_phone_number_must_be_in_e_164(value: str) -> None:
     """Any other text is a ValueError, which does not repeat it: it may be somebody's number."""
     with pytest.raises(ValueError, match=r"E\.164") as refused:
         PhoneNumber(value)

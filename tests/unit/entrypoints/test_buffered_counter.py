@@ -41,7 +41,7 @@ def buffered() -> Buffered:
     return Buffered()
 
 
-def test_what_nobody_counted_is_told_as_0(buffered: Buffered) -> None:
+def test_each_label_starts_at_0(buffered: Buffered) -> None:
     """Each value of the label is there from the start."""
     assert (buffered.told("a"), buffered.told("b")) == (0, 0)
 

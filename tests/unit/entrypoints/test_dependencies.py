@@ -51,7 +51,7 @@ def test_two_authorizations_are_refused() -> None:
 
 
 @given(header=st.binary(max_size=50))
-def test_no_header_is_too_strange(header: bytes) -> None:
+def test_any_header_bytes_give_a_token_of_text(header: bytes) -> None:
     """Whatever bytes a header has, its token is text without spaces around."""
     token = token_of([(b"authorization", header)])
 
@@ -82,7 +82,7 @@ def test_a_mini_programs_referer_hints_at_its_app(referer: str, appid: str | Non
     assert hinted_appid(asked({"referer": referer})) == appid
 
 
-def test_no_referer_is_no_hint() -> None:
+def test_without_a_referer_there_is_no_hint() -> None:
     """A client that is no mini-program sends none."""
     assert hinted_appid(asked({})) is None
 
@@ -147,7 +147,7 @@ def test_an_address_counts_as_its_network(address: str, network: str) -> None:
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_what_is_no_address_is_none(address: str, known: str | None, counted: str | None) -> None:
+def test_a_client_that_is_not_an_ip_address_is_none(address: str, known: str | None, counted: str | None) -> None:
     """What a proxy names that is no IP address, or longer than one can be, is not kept, and counts as one client."""
     scope = asked({})
     scope["client"] = (address, 0)

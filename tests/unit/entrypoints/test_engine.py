@@ -28,7 +28,7 @@ def test_the_version_has_an_upper_bound() -> None:
     assert "<2.9" in required
 
 
-def test_what_is_overridden_is_there() -> None:
+def test_granian_has_the_method_that_the_engine_overrides() -> None:
     """Granian still opens its socket in the method that the engine overrides."""
     assert "_init_shared_socket" in vars(AbstractServer)
     assert "_init_shared_socket" in vars(Engine)

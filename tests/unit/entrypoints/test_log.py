@@ -41,7 +41,7 @@ def test_an_event_is_one_line_of_json() -> None:
     assert event["timestamp"].endswith("Z")
 
 
-def test_what_libraries_warn_of_looks_the_same() -> None:
+def test_warnings_of_libraries_are_logged_as_events() -> None:
     """A library's warning is an event like ours, and its chatter is not logged."""
     work = "logging.getLogger('sqlalchemy').warning('lost %s', 'it')\nlogging.getLogger('httpx2').info('GET secret')"
     (event,) = events(work, level="debug")
@@ -64,7 +64,7 @@ def test_an_error_is_as_loud_as_it_matters() -> None:
     assert {event["where"] for event in told} == {"/login/"}
 
 
-def test_what_is_everyday_is_not_logged() -> None:
+def test_expected_errors_are_not_logged() -> None:
     """Tokens that are missing or over, and paths that are not there, fill no log."""
     everyday = ["TokenMissing()", "TokenInvalid()", "SessionExpired()", "SessionEnded()", "NotFound()"]
     work = "\n".join(f"log_error({error}, '/auth')" for error in everyday)
@@ -94,7 +94,7 @@ def test_a_field_that_is_not_known_is_absent() -> None:
     assert set(event) == {"event", "level", "timestamp", "is_new"}
 
 
-def test_what_is_bound_to_a_request_is_in_its_lines() -> None:
+def test_context_variables_are_in_each_line() -> None:
     """A value in structlog's context variables stands in every line, ours and a library's."""
     work = (
         "import structlog\n"

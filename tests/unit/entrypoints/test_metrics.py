@@ -205,7 +205,7 @@ def test_an_outcome_that_is_not_foreseen_is_an_internal_error() -> None:
     assert told(metrics).value("wxlogin_session_checks_total", outcome="internal_error") == 1
 
 
-def test_what_happened_to_nobody_is_told_as_0() -> None:
+def test_outcomes_reasons_and_apps_start_at_0() -> None:
     """Outcomes of checks, reasons and apps are there from the start, so that the first of each is a rise."""
     scrape = told(Metrics([APP]))
 
@@ -327,7 +327,7 @@ def test_a_process_tells_at_once_what_it_counted_itself(shared: Path) -> None:
     assert scraped.value("wxlogin_session_checks_total", outcome="ok") == 6
 
 
-def test_what_an_ended_process_counted_stays_when_its_gauges_are_forgotten(shared: Path) -> None:
+def test_counts_of_an_ended_process_are_kept_and_its_gauges_removed(shared: Path) -> None:
     """The supervisor forgets what a worker had in use, and no count."""
     count_in_another_process(shared).check_returncode()
     (pid,) = {int(file.stem.rpartition("_")[2]) for file in shared.iterdir()}

@@ -129,7 +129,7 @@ def test_a_problem_is_the_error_in_rfc_9457(kind: type[WxLoginError]) -> None:
     }
 
 
-def test_what_only_an_operator_can_act_on_stays_with_the_operator() -> None:
+def test_details_for_operators_are_not_sent_to_clients() -> None:
     """Of every error of the server's own a client reads one general sentence, which names an adapter's platform."""
     assert set(CLIENT_DETAILS) == {kind for kind, outcome in OUTCOMES.items() if outcome.http >= 500}
     for kind, sentence in CLIENT_DETAILS.items():

@@ -74,7 +74,7 @@ async def test_a_purge_comes_again_and_again(container: Container, store: Memory
             assert await store.find(live.id) == live
 
 
-async def test_nothing_is_left_at_work(container: Container) -> None:
+async def test_the_purge_stops_with_its_block(container: Container) -> None:
     """The purge ends with the block, at once."""
     before = asyncio.all_tasks()
     async with purging(container.database_sessions()):

@@ -71,7 +71,7 @@ def test_a_quota_that_is_used_up_tells_when_there_is_more(wait: float, seconds: 
     assert headers["ratelimit"] == f'"login";r=0;t={seconds}'
 
 
-def test_what_is_left_of_a_quota_is_told() -> None:
+def test_headers_state_what_is_left_of_a_quota() -> None:
     """While some are left there is nothing to wait for."""
     assert rate_limit_headers(LIMIT.take(timedelta(0))) == {
         "ratelimit-policy": '"login";q=600;w=60',

@@ -106,7 +106,7 @@ def refused() -> str:
     return str(raised.value)
 
 
-def test_nothing_set_is_the_defaults() -> None:
+def test_without_settings_every_value_is_its_default() -> None:
     """Without any setting, every value is its default."""
     assert load_settings() == Settings.model_validate({})
 
@@ -212,7 +212,7 @@ def test_an_unknown_secret_file_stops_the_start(name: str, secret_files: Write) 
     assert "va1ue" not in text
 
 
-def test_what_mounts_leave_behind_is_no_secret(directory: Path, secret_files: Write) -> None:
+def test_other_entries_of_a_mounted_directory_are_ignored(directory: Path, secret_files: Write) -> None:
     """Kubernetes' hidden directory, its links into it, and other directories do no harm."""
     (directory / "..data").mkdir()
     (directory / "..data" / "appid").write_text("wx1", encoding="utf-8")

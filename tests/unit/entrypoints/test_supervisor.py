@@ -249,7 +249,7 @@ def test_the_workers_of_a_killed_supervisor_notice() -> None:
         wait_until(lambda: all(map(is_gone, running.pids("reported"))), "the workers' end")
 
 
-def test_nothing_listens_before_a_worker_is_ready() -> None:
+def test_the_socket_listens_only_when_told_to() -> None:
     """The address is taken from the start, and accepts connections only when it is told to listen."""
     from entrypoints.http.listener import Listener
 

@@ -90,7 +90,7 @@ async def test_wechat_knows_what_it_made(control: Ask, call: Ask) -> None:
     assert (await call(PATH, {"encrypted_msg_hash": hashed.upper()}))["vaild"] is True
 
 
-async def test_what_wechat_did_not_make(control: Ask, call: Ask) -> None:
+async def test_data_of_others_is_not_valid(control: Ask, call: Ask) -> None:
     """Data of nobody, or of another app, is not valid, and errcode 1 says so too."""
     made = await control("/encrypt", appid=OTHER, openid="o-alice", data=DATA)
 

@@ -278,7 +278,7 @@ async def test_a_wrong_order_is_explained(client: httpx2.AsyncClient, path: str,
 @pytest.mark.parametrize(
     ("method", "path", "status"), [("GET", "/sandbox/nothing", 404), ("DELETE", "/sandbox/codes", 405)]
 )
-async def test_what_the_sandbox_lacks_is_a_problem(
+async def test_an_unknown_control_of_the_sandbox_is_a_problem(
     client: httpx2.AsyncClient, method: str, path: str, status: int
 ) -> None:
     """An unknown control, or a wrong method, is a problem too, and no call of WeChat."""

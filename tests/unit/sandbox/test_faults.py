@@ -9,7 +9,7 @@ from wechat_sandbox.faults import MAX_WAITING, Fault, Faults
 LOGIN, TOKEN = "/sns/jscode2session", "/cgi-bin/stable_token"
 
 
-def test_no_fault_without_being_asked() -> None:
+def test_a_path_has_no_fault_by_default() -> None:
     """A path nobody asked a fault for has none."""
     assert Faults().take(LOGIN) is None
 

@@ -51,7 +51,7 @@ async def test_a_number_of_the_testers_own(control: Ask, call: Ask, alice: dict[
         ({"appid": OTHER}, 40003),
     ],
 )
-async def test_no_payment_of_theirs(
+async def test_a_payment_of_another_user_or_app_is_refused(
     control: Ask, call: Ask, alice: dict[str, str], query: dict[str, str], errcode: int
 ) -> None:
     """A user of no app or of another is 40003, a payment of nobody or of another user 89300."""

@@ -54,7 +54,7 @@ def test_a_number_is_split_after_its_calling_code(phone: str, country_code: str,
 @pytest.mark.parametrize(
     "phone", ["", "1380013800", "23800138000", "+0123456789", "+86", "+86 13800138000", "１３８００１３８０００"]
 )
-def test_what_is_no_number_is_refused(phone: str) -> None:
+def test_a_malformed_phone_number_is_refused(phone: str) -> None:
     """A number without a + has to be of the mainland, and no number has anything but digits."""
     with pytest.raises(ControlRefused, match="13800138000"):
         parse(phone)

@@ -222,7 +222,7 @@ async def test_other_calls_can_be_signed_too(app: App, path: str) -> None:
     assert fields["errcode"] in {1, 40003}
 
 
-async def test_what_was_encrypted_for_something_else(app: App) -> None:
+async def test_a_body_for_another_key_or_serial_is_40235(app: App) -> None:
     """A body under another key or serial is 40235, in the clear."""
     app.console["sym_key_sn"] = "0" * 32
 
@@ -287,7 +287,7 @@ async def test_the_sandboxs_clock_dates_no_signature(app: App, control: Ask, cli
     assert app.read(await app.send(code="unknown"))["errcode"] == 40029
 
 
-async def test_what_the_console_gives(app: App) -> None:
+async def test_a_registration_returns_keys_numbers_and_a_certificate(app: App) -> None:
     """The answer to a registration has keys and numbers, the certificate and the public key in it being the same."""
     certificate = x509.load_pem_x509_certificate(app.console["platform_certificate"].encode())
 

@@ -132,7 +132,7 @@ def test_a_token_is_of_its_app(wechat: WeChat) -> None:
     ("token", "errcode"),
     [("", 41001), ("made_up", 40001), ("76_" + "x" * 130, 40001), ("x" * 513, 40014), ("a b", 40014), ("é", 40014)],
 )
-def test_no_token_of_ours(wechat: WeChat, token: str, errcode: int) -> None:
+def test_missing_unknown_and_malformed_tokens_have_their_errcodes(wechat: WeChat, token: str, errcode: int) -> None:
     """A missing token is 41001, one that could be a token 40001, and one that could not 40014."""
     assert errcode_of(wechat, token) == errcode
 

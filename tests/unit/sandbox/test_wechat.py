@@ -132,7 +132,7 @@ def test_given_apps_are_the_only_ones(clock: Clock, appid: str, secret: str, err
     assert errcode_of(wechat, "code", appid=appid, secret=secret) == errcode
 
 
-def test_no_code_for_an_app_that_is_not_there(clock: Clock) -> None:
+def test_a_code_for_an_unknown_app_is_refused(clock: Clock) -> None:
     """A code for an appid that was not given is refused, with the appids that were."""
     wechat = WeChat(clock, {APPID: SECRET})
 

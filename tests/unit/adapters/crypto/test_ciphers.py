@@ -18,7 +18,7 @@ WRITTEN = "b0a99191e7013600a70f7c19f2341f513f31864e2c283c53be51f6ff95543e24"
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40), st.binary())
-def test_what_is_sealed_opens_again(text: str, account: bytes) -> None:
+def test_an_encrypted_key_decrypts_to_itself(text: str, account: bytes) -> None:
     """Whatever WeChat gives as a session_key comes back to the letter."""
     assert CIPHER.decrypt(account, CIPHER.encrypt(account, SessionKey(text))) == SessionKey(text)
 
@@ -36,14 +36,14 @@ def test_the_same_key_of_an_account_is_sealed_alike() -> None:
 
 
 @pytest.mark.parametrize("account", [b"bob", b"", b"ann "])
-def test_what_is_sealed_for_one_account_opens_for_no_other(account: bytes) -> None:
+def test_a_key_encrypted_for_one_account_does_not_decrypt_for_another(account: bytes) -> None:
     """Who can write to Redis cannot give one user the key of another."""
     with pytest.raises(DataUndecryptable):
         CIPHER.decrypt(account, CIPHER.encrypt(b"ann", WECHATS))
 
 
 @pytest.mark.parametrize("position", range(32))
-def test_what_was_tampered_with_does_not_open(position: int) -> None:
+def test_a_changed_bit_is_detected(position: int) -> None:
     """No bit can change unnoticed."""
     sealed = bytearray(CIPHER.encrypt(b"ann", WECHATS))
     sealed[position] ^= 1
@@ -52,6 +52,6 @@ def test_what_was_tampered_with_does_not_open(position: int) -> None:
         CIPHER.decrypt(b"ann", bytes(sealed))
 
 
-def test_what_was_written_once_can_be_read_for_ever() -> None:
+def test_the_format_of_encrypted_keys_is_fixed() -> None:
     """What is derived from an encryption key is part of the format."""
     assert SivCipher([WRITTEN_WITH]).decrypt(b"ann", bytes.fromhex(WRITTEN)) == WECHATS

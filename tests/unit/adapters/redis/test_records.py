@@ -35,14 +35,14 @@ WRITTEN = (
 """The session, as version 1 wrote it."""
 
 
-def test_what_version_1_wrote_can_be_read_for_ever() -> None:
+def test_the_layout_of_version_1_is_fixed() -> None:
     """The layout is fixed: a session that an earlier release wrote is found by the next."""
     assert encode_session(SESSION).hex() == WRITTEN
     assert decode_session(SESSION.id, bytes.fromhex(WRITTEN)) == SESSION
 
 
 @pytest.mark.parametrize("missing", [{"unionid": None}, {}])
-def test_what_is_absent_stays_absent(missing: dict[str, Any]) -> None:
+def test_absent_fields_stay_absent(missing: dict[str, Any]) -> None:
     """A session without unionid, device or address comes back without them."""
     bare = replace(SESSION, identity=replace(SESSION.identity, **missing), device=Device())
 
@@ -64,7 +64,7 @@ def test_a_newer_release_logs_no_one_out(record: list[object]) -> None:
 
 
 @pytest.mark.parametrize("stored", [bytes([0]) + bytes(16), b"e" + bytes(7), b"\xfe\x00\x04user"])
-def test_what_had_no_version_is_unknown(stored: bytes) -> None:
+def test_a_record_without_a_version_is_unknown(stored: bytes) -> None:
     """A record from before layouts had versions opens nothing: its user logs in again."""
     assert decode_session(SESSION.id, stored) is None
     assert decode_ended(stored) is None

@@ -93,7 +93,7 @@ async def get(api: WeChatApi) -> dict[str, Any]:
     ],
     ids=lambda body: repr(body[:24]),
 )
-async def test_what_is_not_wechats_is_a_bad_answer(body: bytes) -> None:
+async def test_an_unexpected_response_is_a_bad_response(body: bytes) -> None:
     """Whatever else than an object with a numeric errcode comes back is wechat_bad_answer, and no defect of ours."""
     with pytest.raises(IdentityProviderBadResponse):
         await get(wechat(reply(body)))
@@ -314,7 +314,7 @@ async def test_a_post_that_is_never_answered_is_left_in_time() -> None:
         (GOOD, 500, "wechat_unavailable"),
     ],
 )
-async def test_who_observes_is_told_how_a_call_ended(body: bytes, status: int, outcome: str) -> None:
+async def test_the_observer_receives_the_outcome_of_each_call(body: bytes, status: int, outcome: str) -> None:
     """By path: an errcode that is known, 0 for success, or our code; a number that nobody knows is no new label."""
     seen: list[tuple[str, str, float]] = []
     transport = httpx2.MockTransport(lambda _request: reply(body, status))

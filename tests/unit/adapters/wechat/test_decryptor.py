@@ -124,7 +124,7 @@ def test_a_wrong_padding_opens_nothing(end: bytes) -> None:
     ],
     ids=lambda plain: repr(plain[:16]),
 )
-def test_what_is_no_json_object_opens_nothing(plain: bytes) -> None:
+def test_plaintext_that_is_not_a_json_object_is_undecryptable(plain: bytes) -> None:
     """Padding that fits does not make JSON, UTF-8 or an object of anything."""
     with pytest.raises(DataUndecryptable):
         WeChatDecryptor().decrypt(encrypted(plain), SESSION_KEY)

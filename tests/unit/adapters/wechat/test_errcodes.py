@@ -48,7 +48,7 @@ def test_no_other_code_takes_a_meaning_of_the_contract() -> None:
     assert {number for number, row in ERRCODES.items() if row.error in OF_LOGIN} <= set(CONTRACT)
 
 
-def test_what_wechat_says_of_a_bad_access_token() -> None:
+def test_only_three_errcodes_mean_a_bad_access_token() -> None:
     """40001, 40014 and 42001 alone say that another token may work; to everybody else they are WeChat's trouble."""
     refused = {number for number, row in ERRCODES.items() if row.error is AccessTokenRefused}
 

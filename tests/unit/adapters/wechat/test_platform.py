@@ -253,7 +253,7 @@ async def test_data_that_wechat_did_not_make(world: World, answer: dict[str, Any
 
 
 @pytest.mark.parametrize("errcode", [-1, 12345])
-async def test_nobody_is_taken_for_a_forger_because_wechat_is_busy(world: World, errcode: int) -> None:
+async def test_a_busy_wechat_does_not_mean_unknown_data(world: World, errcode: int) -> None:
     """Only errcode 1 says that the data is unknown."""
     world.answer({"errcode": errcode, "errmsg": "system error"})
     with pytest.raises(IdentityProviderUnavailable):

@@ -93,7 +93,7 @@ async def test_without_a_token_nothing_is_asked(
 @pytest.mark.parametrize(
     "body", [b"", b"<html>", b"[]", b'{"errcode":"no"}', b" " * 70_000], ids=lambda body: repr(body[:9])
 )
-async def test_what_is_not_wechats_is_a_bad_answer(world: World, call: Call, good: Any, body: bytes) -> None:
+async def test_an_unexpected_response_is_a_bad_response(world: World, call: Call, good: Any, body: bytes) -> None:
     """An answer that is no object, or too large, is IdentityProviderBadResponse for every call."""
     world.answer(lambda _request: reply(body))
     with pytest.raises(IdentityProviderBadResponse):

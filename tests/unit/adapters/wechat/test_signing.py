@@ -294,7 +294,7 @@ def test_a_sealed_request_is_one_that_wechat_reads() -> None:
     assert list(json.loads(content)) == list(json.loads(official.REQUEST_BODY))
 
 
-def test_no_two_requests_are_alike() -> None:
+def test_each_signed_request_has_a_new_nonce_and_iv() -> None:
     """The same request sealed twice has another nonce, another iv, other bytes: nobody can tell what is in it."""
     one, two = (signer().seal(official.PATH, {"code": "c0de"})[0] for _ in range(2))
 

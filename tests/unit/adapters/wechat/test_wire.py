@@ -380,7 +380,9 @@ async def test_an_answer_may_end_with_its_connection(
     assert identity.openid == "o1"
 
 
-async def test_what_comes_unasked_is_no_answer(wire: Wire, identities: IdentityProvider, login: Any) -> None:
+async def test_an_unsolicited_response_is_not_given_to_the_next_request(
+    wire: Wire, identities: IdentityProvider, login: Any
+) -> None:
     """A second answer to one request is nobody's: the next login asks on another connection."""
     other = http(json.dumps({"openid": "oOther", "session_key": login.session_key}).encode())
     body = json.dumps({"openid": "o1", "session_key": login.session_key}).encode()
