@@ -1,5 +1,6 @@
 """Log a mini-program's user in."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -8,9 +9,9 @@ from application.ports.identity_provider import IdentityProvider
 from application.ports.session_store import SessionStore
 from application.ports.user_repository import UserRepository
 from domain.device import UNKNOWN_DEVICE, Device
-from domain.errors import UserBlocked
-from domain.identity import AppId, LoginCode, choose_app, code_may_be_spent
-from domain.session import TOKEN, Session, SessionPolicy, SessionToken, session_id_of
+from domain.errors import StoreUnavailable, UserBlocked
+from domain.identity import AppId, Identity, LoginCode, choose_app, code_may_be_spent
+from domain.session import TOKEN, EndReason, Session, SessionPolicy, SessionToken, session_id_of
 from domain.user import User
 
 
@@ -23,8 +24,20 @@ class LoginRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class LoginContext:
+    """What a login comes with besides its request, all of it unverified.
+
+    The device, the appid in the Referer header, and the token that the client had until now.
+    """
+
+    device: Device = UNKNOWN_DEVICE
+    referer_appid: str | None = None
+    previous_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class LoggedIn:
-    """The result of a login: the only object with the token in clear text. `replaced` is how many sessions it ended."""
+    """The result of a login: the only object with the token in clear text. `replaced` counts the sessions it ended."""
 
     token: SessionToken
     session: Session
@@ -43,7 +56,8 @@ class LoginUseCase:
     - The session has the unionid of this login, or else the stored one.
     - Each login starts a session with a new random token. Beyond the limit, the oldest sessions end.
     - The session of the token that the client had before ends, if it is this user's.
-    - An error after the code was sent asks for a new code, because WeChat may have accepted this one.
+    - When WeChat or a store fails after the code was sent, the error asks for a new code: this one may be spent.
+    - A block or a merge of the user while they log in counts for the new session, too.
 
     Raises subclasses of WxLoginError only.
     """
@@ -65,35 +79,48 @@ class LoginUseCase:
         self._policy = policy
         self._clock = clock
 
-    async def __call__(
-        self,
-        request: LoginRequest,
-        device: Device = UNKNOWN_DEVICE,
-        hinted_appid: str | None = None,
-        previous_token: str = "",
-    ) -> LoggedIn:
-        """Log in with `request.code`, on `device`, whose token was `previous_token` until now."""
+    async def __call__(self, request: LoginRequest, context: LoginContext = LoginContext()) -> LoggedIn:  # frozen
+        """Log in with `request.code`."""
         code = LoginCode(request.code or "")
-        appid = choose_app(self._apps, request.appid, hinted_appid)
+        appid = choose_app(self._apps, request.appid, context.referer_appid)
         with code_may_be_spent():
-            return await self._log_in(code, appid, device, previous_token)
+            return await self._log_in(code, appid, context)
 
-    async def _log_in(self, code: LoginCode, appid: AppId, device: Device, previous_token: str) -> LoggedIn:
+    async def _log_in(self, code: LoginCode, appid: AppId, context: LoginContext) -> LoggedIn:
         identity, session_key = await self._identities.exchange(code, appid)
         now = self._clock()
+        user, is_new = await self._find_user(identity, now)
+        token = SessionToken.generate()
+        identity = replace(identity, unionid=identity.unionid or user.unionid)
+        session = Session.start(token, user.id, identity, context.device, self._policy, now)
+        previous = await self._previous_session(context.previous_token, user.id, now)
+        replaced = await self._sessions.start(session, session_key, self._policy.per_user, previous)
+        user, session = await self._confirm(session, now)
+        return LoggedIn(token, session, user, is_new, replaced)
+
+    async def _find_user(self, identity: Identity, now: datetime) -> tuple[User, bool]:
         user, is_new = await self._users.find_or_create(identity, now)
         if user.blocked_at:
             raise UserBlocked(user_id=user.id)
-        token = SessionToken.generate()
-        identity = replace(identity, unionid=identity.unionid or user.unionid)
-        session = Session.start(token, user.id, identity, device, self._policy, now)
-        previous = await self._previous_session(previous_token, user.id, now)
-        replaced = await self._sessions.start(session, session_key, self._policy.per_user, previous)
-        return LoggedIn(token, session, user, is_new, replaced)
+        return user, is_new
 
     async def _previous_session(self, token: str, user_id: str, now: datetime) -> Session | None:
         """Return the session of the token if it is live and this user's."""
         if not TOKEN.fullmatch(token):
             return None
-        found = await self._sessions.find(session_id_of(token))
-        return found if isinstance(found, Session) and found.user_id == user_id and found.is_live(now) else None
+        with suppress(StoreUnavailable):  # without it the session expires by itself, and the code is spent already
+            found = await self._sessions.find(session_id_of(token))
+            if isinstance(found, Session) and found.user_id == user_id and found.is_live(now):
+                return found
+        return None
+
+    async def _confirm(self, session: Session, now: datetime) -> tuple[User, Session]:
+        """Find the user again: a block or a merge since the first time has not seen the new session."""
+        try:
+            user, _ = await self._find_user(session.identity, now)
+        except UserBlocked:
+            await self._sessions.end([session], EndReason.ENDED, now)
+            raise
+        if user.id != session.user_id:
+            await self._sessions.move(session.user_id, user.id)
+        return user, replace(session, user_id=user.id)

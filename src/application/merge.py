@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass
 
-from application.block import BlockUsers
 from application.ports.clock import Clock
 from application.ports.session_store import SessionStore
 from application.ports.user_repository import UserRepository
+from application.sessions import Sessions
 from domain.user import UnionIdConflict, User
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The remaining user, how many sessions they got, and how many ended because the user is blocked."""
+    """The remaining user, how many live sessions were moved, and how many ended because the user is blocked."""
 
     user: User
     sessions: int
@@ -30,19 +30,19 @@ class MergeUsers:
     Every method may raise StoreUnavailable.
     """
 
-    def __init__(self, users: UserRepository, sessions: SessionStore, blocking: BlockUsers, *, clock: Clock) -> None:
+    def __init__(self, users: UserRepository, store: SessionStore, sessions: Sessions, *, clock: Clock) -> None:
         self._users = users
+        self._store = store
         self._sessions = sessions
-        self._blocking = blocking
         self._clock = clock
 
     async def __call__(self, from_id: str, into_id: str, discard: frozenset[str] = frozenset()) -> Merged:
         """Merge the user `from_id` into `into_id`. Raises NotFound and RequestInvalid."""
-        open_before = len(await self._sessions.list_for_user(from_id))
+        moved = len(await self._sessions.list_for_user(from_id))
         user = await self._users.merge(from_id, into_id, discard, self._clock())
-        moved = await self._sessions.move(from_id, user.id)  # a database has moved them in the merge itself
-        ended = await self._blocking.log_out(user.id) if user.blocked_at else 0
-        return Merged(user, max(moved, open_before), ended)
+        await self._store.move(from_id, user.id)
+        ended = await self._sessions.end_all(user.id) if user.blocked_at else 0
+        return Merged(user, moved, ended)
 
     async def conflicts(self) -> list[UnionIdConflict]:
         """Return the users that share a unionid, so that an operator has to merge them."""

@@ -183,7 +183,7 @@ class Container(containers.DeclarativeContainer):
     database_sessions = providers.Singleton(Sessions, sql_session_store, policy=settings.provided.policy, clock=clock)
     users = providers.Singleton(Users, user_repository, platform, clock=clock)
     block_users = providers.Singleton(BlockUsers, user_repository, sessions, clock=clock)
-    merge_users = providers.Singleton(MergeUsers, user_repository, session_store, block_users, clock=clock)
+    merge_users = providers.Singleton(MergeUsers, user_repository, session_store, sessions, clock=clock)
     decryptions = providers.Singleton(Quota, rate_limiter, DECRYPTIONS, "Too many decryptions in this session")
     client_data = providers.Singleton(ClientData, key_vault, decryptor, platform, decryptions, clock=clock)
     session_keys = providers.Singleton(SessionKeys, key_vault, platform, clock=clock)

@@ -4,12 +4,11 @@ from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
 
-from application.login import LoggedIn, LoginRequest, LoginUseCase
+from application.login import LoggedIn, LoginContext, LoginRequest, LoginUseCase
 from application.ports.access_token_issuer import AccessTokenIssuer
 from application.ports.rate_limiter import RateLimiter
 from application.sessions import Sessions
 from domain.access_token import AccessToken
-from domain.device import UNKNOWN_DEVICE, Device
 from domain.errors import AppUnknown, WxLoginError
 from domain.identity import AppId, choose_app
 from domain.rate_limit import Allowance, RateLimit
@@ -32,18 +31,12 @@ class InstrumentedLogin:
         self._metrics = metrics
         self._apps = apps
 
-    async def __call__(
-        self,
-        request: LoginRequest,
-        device: Device = UNKNOWN_DEVICE,
-        hinted_appid: str | None = None,
-        previous_token: str = "",
-    ) -> LoggedIn:
+    async def __call__(self, request: LoginRequest, context: LoginContext = LoginContext()) -> LoggedIn:  # noqa: B008  # frozen
         """See LoginUseCase."""
         try:
-            login = await self._login(request, device, hinted_appid, previous_token)
+            login = await self._login(request, context)
         except Exception as error:
-            app = self._app(request, hinted_appid)
+            app = self._app(request, context)
             self._metrics.login_failed(app or NO_APP, code_of(error))
             if isinstance(error, WxLoginError):
                 error.appid = app
@@ -60,9 +53,9 @@ class InstrumentedLogin:
         )
         return login
 
-    def _app(self, request: LoginRequest, hinted_appid: str | None) -> str | None:
+    def _app(self, request: LoginRequest, context: LoginContext) -> str | None:
         with suppress(AppUnknown):
-            return choose_app(self._apps, request.appid, hinted_appid).value
+            return choose_app(self._apps, request.appid, context.referer_appid).value
         return None
 
 

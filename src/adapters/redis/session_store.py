@@ -159,7 +159,7 @@ class RedisSessionStore(SessionStore):
 
         A session is in the sets of both users for a moment, so that an end_all of either finds it.
         """
-        moving = await self.list_for_user(from_id)
+        moving, moved_count = await self.list_for_user(from_id), 0
         await self._vault.copy(from_id, into_id)
         for session in moving:
             moved = replace(session, user_id=into_id)
@@ -174,7 +174,8 @@ class RedisSessionStore(SessionStore):
                 )
                 if not written:  # it ended meanwhile
                     await self._redis.zrem(set_of(into_id), _member(session))
-        return len(moving)
+                moved_count += bool(written)
+        return moved_count
 
     async def purge(self, now: datetime) -> int:  # noqa: ARG002  # Redis drops keys by itself
         """See SessionStore."""

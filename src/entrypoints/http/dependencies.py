@@ -15,6 +15,7 @@ from litestar.exceptions import ClientException
 from litestar.types import Scope
 
 from application.client_data import ClientData
+from application.login import LoginContext
 from application.readiness import Readiness
 from application.session_keys import SessionKeys
 from application.users import Users
@@ -181,10 +182,10 @@ def network_of(scope: Scope) -> str | None:
     return str(ip)
 
 
-def hinted_appid(scope: Scope) -> str | None:
-    """Return the appid in a mini-program's Referer, or None."""
-    match = REFERER.match(header_of(scope, b"referer"))
-    return match[1] if match else None
+def login_context_of(scope: Scope) -> LoginContext:
+    """Return the context of a login. Raises RequestInvalid as `token_of`."""
+    referer = REFERER.match(header_of(scope, b"referer"))
+    return LoginContext(device_of(scope), referer[1] if referer else None, token_of(scope["headers"]))
 
 
 DEPENDENCIES = {

@@ -31,7 +31,7 @@ from domain.errors import (
 )
 from entrypoints.answers import SecretStruct
 from entrypoints.http.contract import RATE_LIMITED, codes_by_status
-from entrypoints.http.dependencies import CallerRequest, device_of, hinted_appid, route_of, take_login_quota, token_of
+from entrypoints.http.dependencies import CallerRequest, device_of, login_context_of, route_of, take_login_quota
 from entrypoints.http.errors import AnyRequest, as_error, headers_of
 from entrypoints.http.raw import NO_STORE
 from entrypoints.instrumented import InstrumentedLogin
@@ -120,7 +120,7 @@ async def log_in(
     that wx.login() must be called again, and 3 for all other errors, which the HTTP status distinguishes.
     """
     scope = request.scope
-    previous_token = token_of(scope["headers"])
+    context = login_context_of(scope)
     headers = await take_login_quota(scope)
-    logged_in = await login(data or LoginRequest(), device_of(scope), hinted_appid(scope), previous_token)
+    logged_in = await login(data or LoginRequest(), context)
     return _answer(ArticleAnswer(0, "ok", ArticleToken(logged_in.token.value)), headers=NO_STORE | headers)

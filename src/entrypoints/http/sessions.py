@@ -9,7 +9,7 @@ from domain.errors import RequestInvalid
 from domain.session import Session
 from entrypoints.answers import LoginAnswer, SessionAnswer, SessionList
 from entrypoints.http.contract import LOGIN_ERRORS, RATE_LIMITED, problems, signed_in
-from entrypoints.http.dependencies import CallerRequest, device_of, hinted_appid, take_login_quota, token_of
+from entrypoints.http.dependencies import CallerRequest, device_of, login_context_of, take_login_quota
 from entrypoints.http.errors import LOGIN_EXCEPTION_HANDLERS
 from entrypoints.instrumented import InstrumentedLogin, InstrumentedSessions
 from entrypoints.log import log_session
@@ -22,9 +22,9 @@ async def log_in(
     login: NamedDependency[InstrumentedLogin],
 ) -> Response[LoginAnswer]:
     """Log in with the code of wx.login(). Store the token: it is returned once."""
-    previous_token = token_of(request.scope["headers"])
+    context = login_context_of(request.scope)
     headers = await take_login_quota(request.scope)
-    logged_in = await login(data, device_of(request.scope), hinted_appid(request.scope), previous_token)
+    logged_in = await login(data, context)
     return Response(LoginAnswer.of(logged_in), headers=headers)
 
 

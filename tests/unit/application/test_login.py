@@ -1,6 +1,6 @@
 """The login use case: each rule of its docstring."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,10 +10,13 @@ from adapters.memory.identity_provider import MemoryIdentityProvider
 from adapters.memory.key_vault import MemoryKeyVault
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
-from application.login import LoggedIn, LoginRequest, LoginUseCase
+from application.block import BlockUsers
+from application.login import LoggedIn, LoginContext, LoginRequest, LoginUseCase
+from application.merge import MergeUsers
 from application.ports.identity_provider import IdentityProvider
 from application.ports.session_store import SessionStore
 from application.ports.user_repository import UserRepository
+from application.sessions import Sessions
 from domain.device import Device
 from domain.errors import (
     AppMisconfigured,
@@ -73,6 +76,27 @@ class DeadSessionStore(MemorySessionStore):
         raise StoreUnavailable
 
 
+class UnreadableSessionStore(MemorySessionStore):
+    """A session store that finds no session: a newer release has written them, or it answers too late."""
+
+    async def find(self, session_id: str) -> Session | EndedSession | None:
+        """See SessionStore."""
+        raise StoreUnavailable
+
+
+class InterruptedSessionStore(MemorySessionStore):
+    """A session store where something happens just before a session starts."""
+
+    interrupt: Callable[[], Awaitable[object]] | None = None
+
+    async def start(self, session: Session, key: SessionKey, limit: int, previous: Session | None = None) -> int:
+        """See SessionStore."""
+        if self.interrupt:
+            interrupt, self.interrupt = self.interrupt, None
+            await interrupt()
+        return await super().start(session, key, limit, previous)
+
+
 class KeyRecordingStore(MemorySessionStore):
     """A session store that shows what came with the last login."""
 
@@ -116,7 +140,7 @@ def service(clock: Clock) -> Service:
 
 async def test_the_app_is_the_one_the_request_names(service: Service) -> None:
     """The appid in the request beats the one in the Referer."""
-    logged_in = await service.log_in(service.request(), hinted_appid=OTHER_APP.value)
+    logged_in = await service.log_in(service.request(), LoginContext(referer_appid=OTHER_APP.value))
 
     assert logged_in.session.identity == ANN
 
@@ -126,7 +150,7 @@ async def test_without_an_appid_the_referer_names_the_app(service: Service) -> N
     in_other_app = replace(ANN, appid=OTHER_APP)
     request = replace(service.request(in_other_app), appid=None)
 
-    logged_in = await service.log_in(request, hinted_appid=OTHER_APP.value)
+    logged_in = await service.log_in(request, LoginContext(referer_appid=OTHER_APP.value))
 
     assert logged_in.session.identity == in_other_app
 
@@ -243,7 +267,7 @@ async def test_a_session_starts_at_the_login(service: Service, clock: Clock) -> 
     """A session begins at the time of its login, lives as the policy says, and remembers the device."""
     phone = Device("MicroMessenger/8.0", "203.0.113.7")
 
-    session = (await service.log_in(service.request(), phone)).session
+    session = (await service.log_in(service.request(), LoginContext(phone))).session
 
     assert session.device == phone
     assert (session.created_at, session.last_seen_at) == (clock.now, clock.now)
@@ -362,7 +386,7 @@ async def end_of(service: Service, login: LoggedIn) -> EndReason | None:
 async def test_a_login_ends_the_session_that_the_client_held(service: Service) -> None:
     """A login with a live token starts a session in place of that one, which says that it was replaced."""
     first = await service.log_in(service.request())
-    second = await service.log_in(service.request(), previous_token=first.token.value)
+    second = await service.log_in(service.request(), LoginContext(previous_token=first.token.value))
 
     assert second.replaced == 1
     assert await end_of(service, first) is EndReason.REPLACED
@@ -372,7 +396,7 @@ async def test_a_login_ends_the_session_that_the_client_held(service: Service) -
 async def test_at_the_limit_the_held_session_alone_gives_way(service: Service) -> None:
     """A user who has as many sessions as allowed and logs in again on one device stays logged in on the others."""
     logins = [await service.log_in(service.request()) for _ in range(POLICY.per_user)]
-    again = await service.log_in(service.request(), previous_token=logins[-1].token.value)
+    again = await service.log_in(service.request(), LoginContext(previous_token=logins[-1].token.value))
 
     assert again.replaced == 1
     assert [await end_of(service, login) for login in logins] == [None, None, EndReason.REPLACED]
@@ -386,7 +410,7 @@ async def test_a_lower_limit_is_kept_when_the_previous_session_is_the_oldest(clo
         logins.append(await before.log_in(before.request()))
         clock.advance(seconds=1)
     after = Service(clock, before.wechat, before.users, before.store)
-    again = await after.log_in(before.request(), previous_token=logins[0].token.value)
+    again = await after.log_in(before.request(), LoginContext(previous_token=logins[0].token.value))
 
     left = {session.id for session in await after.store.list_for_user(again.user.id)}
     assert left == {again.session.id, logins[3].session.id, logins[4].session.id}
@@ -397,7 +421,7 @@ async def test_a_lower_limit_is_kept_when_the_previous_session_is_the_oldest(clo
 async def test_a_token_that_opens_nothing_changes_nothing(service: Service, token: str) -> None:
     """A malformed or unknown token fails no login."""
     first = await service.log_in(service.request())
-    second = await service.log_in(service.request(), previous_token=token)
+    second = await service.log_in(service.request(), LoginContext(previous_token=token))
 
     assert (second.replaced, await end_of(service, first)) == (0, None)
 
@@ -405,7 +429,7 @@ async def test_a_token_that_opens_nothing_changes_nothing(service: Service, toke
 async def test_the_session_of_another_user_stays(service: Service) -> None:
     """Two users on one device: the second one's login does not log the first one out."""
     bob = await service.log_in(service.request(BOB))
-    ann = await service.log_in(service.request(), previous_token=bob.token.value)
+    ann = await service.log_in(service.request(), LoginContext(previous_token=bob.token.value))
 
     assert (ann.replaced, await end_of(service, bob)) == (0, None)
 
@@ -414,6 +438,42 @@ async def test_a_session_that_ended_keeps_its_reason(service: Service, clock: Cl
     """A token whose session was logged out is as good as none."""
     first = await service.log_in(service.request())
     await service.store.end([first.session], EndReason.ENDED, clock())
-    second = await service.log_in(service.request(), previous_token=first.token.value)
+    second = await service.log_in(service.request(), LoginContext(previous_token=first.token.value))
 
     assert (second.replaced, await end_of(service, first)) == (0, EndReason.ENDED)
+
+
+async def test_a_login_stands_though_the_previous_session_cannot_be_read(clock: Clock) -> None:
+    """A login does not fail because the store cannot read the session of the previous token."""
+    service = Service(clock, store=UnreadableSessionStore())
+    first = await service.log_in(service.request())
+    second = await service.log_in(service.request(), LoginContext(previous_token=first.token.value))
+
+    assert len(await service.store.list_for_user(second.user.id)) == 2
+
+
+async def test_a_block_during_a_login_ends_its_session(clock: Clock) -> None:
+    """A login that found its user just before the block is refused, and leaves no live session."""
+    store = InterruptedSessionStore()
+    service = Service(clock, store=store)
+    user = (await service.log_in(service.request())).user
+    block = BlockUsers(service.users, Sessions(store, policy=POLICY, clock=clock), clock=clock)
+    store.interrupt = lambda: block.block(user.id)
+    with pytest.raises(UserBlocked):
+        await service.log_in(service.request())
+
+    assert await store.list_for_user(user.id) == []
+
+
+async def test_a_merge_during_a_login_takes_its_session_along(clock: Clock) -> None:
+    """A login that found its user just before they were merged is one of the user into whom they were merged."""
+    store = InterruptedSessionStore()
+    service = Service(clock, store=store)
+    ann, bob = [(await service.log_in(service.request(identity))).user for identity in (ANN, BOB)]
+    merge = MergeUsers(service.users, store, Sessions(store, policy=POLICY, clock=clock), clock=clock)
+    store.interrupt = lambda: merge(ann.id, bob.id)
+    late = await service.log_in(service.request())
+
+    assert (late.user.id, late.session.user_id) == (bob.id, bob.id)
+    assert await store.list_for_user(ann.id) == []
+    assert late.session in await store.list_for_user(bob.id)

@@ -6,7 +6,6 @@ import pytest
 
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
-from application.block import BlockUsers
 from application.merge import MergeUsers
 from application.sessions import Sessions
 from domain.device import UNKNOWN_DEVICE
@@ -29,8 +28,7 @@ class World:
     def __init__(self, users: MemoryUserRepository, store: MemorySessionStore, clock: Clock) -> None:
         self.users, self.store, self.clock = users, store, clock
         self.sessions = Sessions(store, policy=SessionPolicy(), clock=clock)
-        blocking = BlockUsers(users, self.sessions, clock=clock, patience=0.01)
-        self.merge = MergeUsers(users, store, blocking, clock=clock)
+        self.merge = MergeUsers(users, store, self.sessions, clock=clock)
 
     async def log_in(self, identity: Identity) -> tuple[User, str]:
         """The user, and the token of a new session."""
@@ -147,6 +145,16 @@ async def test_sessions_follow_a_chain_of_merges(world: World) -> None:
     assert {await world.whose(token) for token in (one, two, three)} == {second.id}
     assert len(await world.sessions.list_for_user(second.id)) == 3
     assert {(await world.users.get(user.id)).id for user in (first, second, third)} == {second.id}
+
+
+async def test_an_expired_session_is_not_counted(world: World) -> None:
+    """Sessions that expired unused are not among those that a merge moves."""
+    one, _ = await world.log_in(HERE)
+    world.clock.advance(days=8)
+    await world.log_in(HERE)
+    into, _ = await world.log_in(THERE)
+
+    assert (await world.merge(one.id, into.id)).sessions == 1
 
 
 async def test_a_merge_settles_the_conflict_between_the_two(world: World) -> None:

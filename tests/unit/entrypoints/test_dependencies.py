@@ -10,7 +10,7 @@ from litestar.types import Scope
 
 from domain.device import Device
 from domain.errors import RequestInvalid
-from entrypoints.http.dependencies import device_of, hinted_appid, network_of, token_of
+from entrypoints.http.dependencies import device_of, login_context_of, network_of, token_of
 
 TOKEN = "x" * 43
 
@@ -79,12 +79,12 @@ def test_any_header_bytes_give_a_token_of_text(header: bytes) -> None:
 )
 def test_a_mini_programs_referer_hints_at_its_app(referer: str, appid: str | None) -> None:
     """Exactly WeChat's Referer is a hint."""
-    assert hinted_appid(asked({"referer": referer})) == appid
+    assert login_context_of(asked({"referer": referer})).referer_appid == appid
 
 
 def test_without_a_referer_there_is_no_hint() -> None:
     """A client that is no mini-program sends none."""
-    assert hinted_appid(asked({})) is None
+    assert login_context_of(asked({})).referer_appid is None
 
 
 @pytest.fixture

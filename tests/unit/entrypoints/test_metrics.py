@@ -15,7 +15,7 @@ from adapters.memory.identity_provider import MemoryIdentityProvider
 from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
-from application.login import LoginRequest, LoginUseCase
+from application.login import LoginContext, LoginRequest, LoginUseCase
 from application.ports.access_token_issuer import AccessTokenIssuer
 from application.sessions import Sessions
 from domain.access_token import AccessToken
@@ -113,7 +113,7 @@ async def test_refused_logins_are_counted_by_code(
 ) -> None:
     """A login that fails counts with the error's code for the app it was of, if there is one, which the error knows."""
     with pytest.raises(WxLoginError) as refused:
-        await counted.log_in(request_, hinted_appid=hint)
+        await counted.log_in(request_, LoginContext(referer_appid=hint))
 
     assert (refused.value.appid or NO_APP) == app
     assert counted.scrape().value("wxlogin_logins_total", app=app, outcome=outcome) == 1
