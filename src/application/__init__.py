@@ -1,1 +1,1 @@
-"""What a user can do. Imports domain only."""
+"""The use cases, and the ports that they need. Imports domain only."""

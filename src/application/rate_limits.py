@@ -26,14 +26,14 @@ class Quota:
         self._limit = limit
         self._refusal = refusal
 
-    async def take(self, who: str) -> Allowance | None:
-        """Take one request from the quota of `who`, and return the allowance; None if there is no limit.
+    async def take(self, subject: str) -> Allowance | None:
+        """Take one request from the quota of `subject`, and return the allowance; None if there is no limit.
 
         Raises RateLimited and StoreUnavailable.
         """
         if self._limit is None:
             return None
-        allowance = await self._limiter.take(self._limit, who)
+        allowance = await self._limiter.take(self._limit, subject)
         if not allowance.admitted:
             raise RateLimited(self._refusal, allowance=allowance)
         return allowance
@@ -45,10 +45,10 @@ class LoginQuota(Quota):
     def __init__(self, limiter: RateLimiter, limit: RateLimit | None) -> None:
         super().__init__(limiter, limit, "Too many logins. The code is not spent: send it again after a while")
 
-    async def take(self, who: str) -> Allowance | None:
+    async def take(self, subject: str) -> Allowance | None:
         """See Quota. StoreUnavailable asks for a new code, as in every login."""
         with code_may_be_spent():
-            return await super().take(who)
+            return await super().take(subject)
 
 
 class LimitedIdentityProvider(IdentityProvider):

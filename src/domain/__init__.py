@@ -1,1 +1,1 @@
-"""What the words mean. Standard library only."""
+"""Values, rules and errors. Imports the standard library only."""

@@ -38,8 +38,8 @@ class Device:
     def label(self) -> str | None:
         """Return the device, its system and the app as the User-Agent tells them, separated by " · ".
 
-        A User-Agent in which neither is recognized is its own label. So is a label. Labels are cut to 64 characters.
-        None and "" have the label None.
+        A User-Agent in which neither is recognized is its own label, and the label of a label is the label. Labels are
+        cut to 64 characters. None and "" have the label None.
         """
         if not self.user_agent:
             return None

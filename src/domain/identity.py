@@ -94,9 +94,9 @@ def choose_app(configured: frozenset[AppId], named: str | None, hinted: str | No
     if named is not None:
         if named in wanted:
             return wanted[named]
-        raise AppUnknown("The appid in the request is not configured here; see WXLOGIN_APPID and WXLOGIN_APPS")
+        raise AppUnknown("The appid in the request is not one of the configured apps")
     if hinted in wanted:
         return wanted[hinted]
     if len(configured) == 1:
         return next(iter(configured))
-    raise AppUnknown("Several apps are configured; say which one in `appid`")
+    raise AppUnknown("Several apps are configured; name one in `appid`")

@@ -55,21 +55,20 @@ from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings, SettingsError, Signing
 
 RedisClient = Client
-"""A client of a Redis, or of a cluster."""
-
+"""The type of `Container.redis`, for entrypoints, which import no adapter."""
 
 utc_now: Clock = partial(datetime.now, UTC)
 """The clock of the system."""
 
 
-def session_store_kind(settings: Settings) -> str:
-    """Return where sessions are stored: in Redis if it is configured, else in the database."""
+def shared_store(settings: Settings) -> str:
+    """Return where processes share sessions, tokens and limits: in Redis if it is configured, else in the database."""
     return "redis" if settings.redis_url else "database"
 
 
-def by_app(platforms: Mapping[AppId, str], **providers: IdentityProvider) -> dict[AppId, IdentityProvider]:
+def by_app(platforms: Mapping[AppId, str], **by_platform: IdentityProvider) -> dict[AppId, IdentityProvider]:
     """Return the identity provider of each app: that of its platform."""
-    return {appid: providers[platform] for appid, platform in platforms.items()}
+    return {appid: by_platform[platform] for appid, platform in platforms.items()}
 
 
 def siv_cipher(settings: Settings) -> SivCipher:
@@ -104,7 +103,7 @@ class Container(containers.DeclarativeContainer):
     cipher = providers.Dependency(instance_of=MultiFernet)
     clock = providers.Dependency[Clock]()
 
-    kind = providers.Callable(session_store_kind, settings)
+    shared_store = providers.Callable(shared_store, settings)
     metrics = providers.Singleton(Metrics, settings.provided.platforms)
     wechat = providers.Singleton(
         WeChatApi,
@@ -114,7 +113,7 @@ class Container(containers.DeclarativeContainer):
         metrics.provided.wechat_called,
     )
     rate_limiter = providers.Selector(
-        kind,
+        shared_store,
         redis=providers.Singleton(RedisRateLimiter, redis),
         database=providers.Singleton(MemoryRateLimiter, clock),
     )
@@ -141,17 +140,17 @@ class Container(containers.DeclarativeContainer):
     sql_key_vault = providers.Singleton(SqlKeyVault, database, fernet_cipher)
     sql_session_store = providers.Singleton(SqlSessionStore, database, sql_key_vault)
     key_vault = providers.Selector(
-        kind,
+        shared_store,
         redis=providers.Singleton(RedisKeyVault, redis, providers.Singleton(siv_cipher, settings)),
         database=sql_key_vault,
     )
     session_store = providers.Selector(
-        kind,
+        shared_store,
         redis=providers.Singleton(RedisSessionStore, redis, key_vault),
         database=sql_session_store,
     )
     token_store = providers.Selector(
-        kind,
+        shared_store,
         redis=providers.Singleton(RedisAccessTokenStore, redis, fernet_cipher),
         database=providers.Singleton(SqlAccessTokenStore, database, fernet_cipher),
     )
@@ -161,7 +160,7 @@ class Container(containers.DeclarativeContainer):
     signers = providers.Singleton(open_signers, settings, clock)
     platform = providers.Singleton(WeChatPlatform, wechat, access_tokens, signers, clock)
     probes = providers.Selector(
-        kind,
+        shared_store,
         redis=providers.List(providers.Singleton(SqlProbe, database), providers.Singleton(RedisProbe, redis)),
         database=providers.List(providers.Singleton(SqlProbe, database)),
     )

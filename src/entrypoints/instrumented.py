@@ -108,9 +108,9 @@ class InstrumentedRateLimiter(RateLimiter):
         self._limiter = limiter
         self._metrics = metrics
 
-    async def take(self, limit: RateLimit, who: str) -> Allowance:
+    async def take(self, limit: RateLimit, subject: str) -> Allowance:
         """See RateLimiter."""
-        allowance = await self._limiter.take(limit, who)
+        allowance = await self._limiter.take(limit, subject)
         if not allowance.admitted:
             self._metrics.login_limited(limit.name)
         return allowance

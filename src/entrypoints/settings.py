@@ -141,10 +141,18 @@ class Settings(BaseSettings):
         """Order the sources: environment, secret files, TOML file."""
         return init_settings, env_settings, SecretFiles(settings_cls), TomlFile(settings_cls)
 
+    @field_validator("apps")
+    @classmethod
+    def _check_apps(cls, apps: list[App]) -> list[App]:
+        appids = [app.appid for app in apps]
+        if repeated := sorted({appid for appid in appids if appids.count(appid) > 1}):
+            raise ValueError(f"has {', '.join(repeated)} more than once")
+        return apps
+
     @field_validator("clients")
     @classmethod
     def _check_clients(cls, clients: dict[str, OAuthClient], info: ValidationInfo) -> dict[str, OAuthClient]:
-        """Check what depends on other fields. pydantic leaves a malformed one out of `info.data`: it is said first."""
+        """Check what depends on other fields. pydantic omits a malformed field from `info.data`, and reports it."""
         if info.data.keys() >= {"appid", "apps", "wechat_url"}:
             wrong = [*_short_secrets(clients, info.data), *_unknown_apps(clients, info.data)]
             if wrong:
@@ -162,14 +170,14 @@ class Settings(BaseSettings):
         return {AppId(app.appid): app.secret.get_secret_value() for app in own}
 
     def _all_apps(self) -> list[App]:
-        """Return the app of WXLOGIN_APPID and those of WXLOGIN_APPS, of which the last with an appid counts."""
+        """Return the app of WXLOGIN_APPID and those of WXLOGIN_APPS, which has precedence for an appid in both."""
         single = [App(appid=self.appid, secret=self.app_secret)] if self.appid and self.app_secret else []
         return list({app.appid: app for app in [*single, *self.apps]}.values())
 
     @property
     def signing(self) -> dict[AppId, Signing]:
         """Return the signing keys by appid, of the apps with API security."""
-        return {AppId(app.appid): app.signing for app in self.apps if app.signing}
+        return {AppId(app.appid): app.signing for app in self._all_apps() if app.signing}
 
     @property
     def token_lease(self) -> timedelta:

@@ -64,7 +64,7 @@ async def test_two_containers_share_nothing(tmp_path: Path, clock: Clock) -> Non
         open_container(settings(tmp_path), clock=clock) as one,
         open_container(settings(tmp_path), clock=clock) as two,
     ):
-        shared = [name for name in one.providers if name not in ("redis", "kind", "clock")]
+        shared = [name for name in one.providers if name not in ("redis", "shared_store", "clock")]
 
         assert [name for name in shared if getattr(one, name)() is getattr(two, name)()] == []
 

@@ -16,7 +16,7 @@ from adapters.crypto.ciphers import FernetCipher, SivCipher
 from adapters.redis.client import create_client
 from adapters.redis.connections import Client, run, run_all
 from adapters.redis.key_vault import RedisKeyVault
-from adapters.redis.records import encode_session, millis, second
+from adapters.redis.records import encode_session, millis, seconds
 from adapters.redis.session_store import RedisSessionStore, name_of
 from adapters.sql.database import Database
 from adapters.sql.key_vault import SqlKeyVault
@@ -104,7 +104,7 @@ class OverwritingRedisVault(RedisKeyVault):
         for name, [members] in zip(names, found, strict=True):
             for member in members:
                 await self._redis.zrem(name, member)
-                await self._redis.zadd(name, {self._reencrypted(member)[0]: -second(NEVER)})
+                await self._redis.zadd(name, {self._reencrypted(member)[0]: -seconds(NEVER)})
         return Reencrypted(done=len(names))
 
 

@@ -18,12 +18,12 @@ class MemoryRateLimiter(RateLimiter):
         self._whole_at: dict[tuple[RateLimit, str], datetime] = {}
         self._sweep_beyond = SWEPT
 
-    async def take(self, limit: RateLimit, who: str) -> Allowance:
+    async def take(self, limit: RateLimit, subject: str) -> Allowance:
         """See RateLimiter."""
         now = self._clock()
-        debt = max(self._whole_at.get((limit, who), now) - now, NONE)
+        debt = max(self._whole_at.get((limit, subject), now) - now, NONE)
         allowance = limit.take(debt)
-        self._whole_at[limit, who] = now + allowance.debt
+        self._whole_at[limit, subject] = now + allowance.debt
         if len(self._whole_at) > self._sweep_beyond:
             self._sweep(now)
         return allowance

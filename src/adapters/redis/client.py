@@ -21,7 +21,7 @@ def create_client(url: str) -> Client:
         pool = _checked(BlockingConnectionPool(**limits() | place.servers[0]))
         return Cluster(place.servers) if place.kind == "cluster" else Redis.from_pool(pool)
     except (TypeError, RedisError):
-        raise ValueError("has an option that redis-py does not know, or not so") from None
+        raise ValueError("has an option that redis-py does not know, or a wrong value of one") from None
 
 
 def _checked(pool: ConnectionPool) -> ConnectionPool:

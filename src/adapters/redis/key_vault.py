@@ -13,7 +13,7 @@ from functools import partial
 
 from adapters.crypto.ciphers import SivCipher, open_ring
 from adapters.redis.connections import Client, Command, map_redis_errors, run, run_all
-from adapters.redis.records import KEEP_UNTIL_FUNCTION, from_micros, micros, millis, second, set_of
+from adapters.redis.records import KEEP_UNTIL_FUNCTION, from_micros, micros, millis, seconds, set_of
 from application.ports.key_vault import KeyVault
 from domain.errors import DataUndecryptable
 from domain.identity import Identity
@@ -100,7 +100,7 @@ class RedisKeyVault(KeyVault):
         """Return the command of `replace`, which a login sends with others."""
         account = _account(session.identity)
         encrypted, replaced_at = self._cipher.encrypt(account, key), micros(now).to_bytes(TIME_BYTES, "big")
-        scores = (-second(session.expires_at), -second(now + PREVIOUS_KEY_LIFETIME))
+        scores = (-seconds(session.expires_at), -seconds(now + PREVIOUS_KEY_LIFETIME))
         arguments = (CURRENT + account, PREVIOUS + account, encrypted, replaced_at, *scores, millis(session.expires_at))
         return ("EVAL", REPLACE_SCRIPT, 1, set_of(session.user_id), *arguments)
 

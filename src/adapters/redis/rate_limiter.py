@@ -1,6 +1,6 @@
 """Rate limits in Redis: one key for each quota in use, which expires when the quota is restored.
 
-wxlogin:limit:<name>:<quota>/<seconds>:<who>   when it is restored, in microseconds since 1970 by Redis's clock
+wxlogin:limit:<name>:<quota>/<seconds>:<subject>   when it is restored, in microseconds since 1970 by Redis's clock
 """
 
 from datetime import timedelta
@@ -31,13 +31,13 @@ class RedisRateLimiter(RateLimiter):
     def __init__(self, redis: Client) -> None:
         self._redis = redis
 
-    async def take(self, limit: RateLimit, who: str) -> Allowance:
+    async def take(self, limit: RateLimit, subject: str) -> Allowance:
         """See RateLimiter."""
         interval, capacity = limit.interval // MICROSECOND, limit.capacity // MICROSECOND
         with map_redis_errors():
-            admitted, debt = await self._redis.eval(TAKE_SCRIPT, 1, _key(limit, who), interval, capacity)
+            admitted, debt = await self._redis.eval(TAKE_SCRIPT, 1, _key(limit, subject), interval, capacity)
         return Allowance(limit, bool(admitted), timedelta(microseconds=debt))
 
 
-def _key(limit: RateLimit, who: str) -> str:
-    return f"wxlogin:limit:{limit.name}:{limit.quota}/{limit.window // timedelta(seconds=1)}:{who}"
+def _key(limit: RateLimit, subject: str) -> str:
+    return f"wxlogin:limit:{limit.name}:{limit.quota}/{limit.window // timedelta(seconds=1)}:{subject}"

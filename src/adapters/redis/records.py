@@ -1,9 +1,12 @@
 """The layout of sessions and session_keys in Redis: names of keys, scores, times, and records.
 
-    wx:u:<user id>  a sorted set: the sessions that were not ended, each with the second in which it expires unused
-                    and the session_keys, each with minus the second in which its retention ends
+    wx:u:<user id>  a sorted set with two kinds of members:
+                    sessions that were not ended; score: the second since 1970 in which the session expires unused
+                    session_keys; score: minus the second since 1970 in which the retention of the key ends
 
-So members that are over have scores between minus now and now. The set lives as long as the longest session.
+So one range selects all members that are past their time. At second 1000 this is -1000 to 1000: a session that expired
+at 900 has the score 900, a key retained until 900 has -900. A session that lives until 1100 has 1100, a key retained
+until then -1100: both are outside. The set expires with the session that lives longest.
 
 Records are MessagePack arrays, each with the version of its layout in front. A new layout is a new struct with the next
 version. The ones before stay readable for as long as sessions live, so that an upgrade logs no one out.
@@ -51,7 +54,7 @@ def millis(time: datetime) -> int:
     return micros(time) // 1000
 
 
-def second(time: datetime) -> int:
+def seconds(time: datetime) -> int:
     """Return whole seconds since 1970: as a score they take half the memory of milliseconds."""
     return micros(time) // 1_000_000
 

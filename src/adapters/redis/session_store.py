@@ -10,7 +10,8 @@ six bytes each, and its id. So the members of a set sort by age.
 Two rules keep this right when commands interleave, and when a node of a cluster fails between two commands:
 
 - A touch only overwrites an existing record. So it cannot revive a session that ended, because an end deletes it.
-- The record is written before the member, and deleted before the member. So each live session is in its user's set.
+- A start writes the record before the member, and returns after both. An end deletes the record before the member. So
+  each session whose token a client has is in the set of its user for as long as it lives.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +30,7 @@ from adapters.redis.records import (
     encode_session,
     from_micros,
     millis,
-    second,
+    seconds,
     set_of,
 )
 from application.ports.session_store import SessionStore
@@ -38,13 +39,13 @@ from domain.session import EndedSession, EndReason, Session
 from domain.session_key import SessionKey
 
 ADD_SCRIPT = f"""{KEEP_UNTIL_FUNCTION}
-local set, member, now, idle_expires_at, millis, limit = KEYS[1], unpack(ARGV)
-local second = redis.call('TIME')[1]
-redis.call('ZREMRANGEBYSCORE', set, '(-' .. second, '(' .. second)
+local set, member, host_now, idle_expires_at, expires_at_millis, limit = KEYS[1], unpack(ARGV)
+local redis_now = redis.call('TIME')[1]
+redis.call('ZREMRANGEBYSCORE', set, '(-' .. redis_now, '(' .. redis_now)
 redis.call('ZADD', set, idle_expires_at, member)
-keep_until(set, millis)
-if limit == '0' or redis.call('ZCOUNT', set, now, '+inf') <= tonumber(limit) then return {{}} end
-return redis.call('ZRANGEBYSCORE', set, now, '+inf')
+keep_until(set, expires_at_millis)
+if limit == '0' or redis.call('ZCOUNT', set, host_now, '+inf') <= tonumber(limit) then return {{}} end
+return redis.call('ZRANGEBYSCORE', set, host_now, '+inf')
 """
 """Adds the member of a session, and removes those of sessions and keys that are past their time by Redis's clock.
 Returns the members of all sessions that are live by the host's clock if they exceed the limit, else none."""
@@ -82,7 +83,7 @@ class RedisSessionStore(SessionStore):
     async def start(self, session: Session, key: SessionKey, limit: int, previous: Session | None = None) -> int:
         """See SessionStore."""
         with map_redis_errors():
-            _stored, _replaced, members = await run(
+            _stored, _key_replaced, members = await run(
                 self._redis,
                 [
                     ("SET", name_of(session.id), encode_session(session), "PXAT", millis(session.retain_until)),
@@ -123,7 +124,7 @@ class RedisSessionStore(SessionStore):
                 return previous
             # added again, because another host, whose clock is ahead, may have removed the member as expired
             _added, record = await run(
-                self._redis, [("ZADD", user_set, second(session.idle_expires_at), member), ("GET", name)]
+                self._redis, [("ZADD", user_set, seconds(session.idle_expires_at), member), ("GET", name)]
             )
             current = decode_session(session.id, record) if record else None
             if current is None or current.user_id != session.user_id:  # it ended or moved meanwhile
@@ -206,7 +207,7 @@ def _expires_at(member: bytes) -> datetime:
 
 
 def _add_command(session: Session, now: datetime, limit: int) -> Command:
-    times = (second(now), second(session.idle_expires_at), millis(session.expires_at))
+    times = (seconds(now), seconds(session.idle_expires_at), millis(session.expires_at))
     return ("EVAL", ADD_SCRIPT, 1, set_of(session.user_id), _member(session), *times, limit)
 
 

@@ -24,4 +24,4 @@ class SingleFlight(Generic[Result]):
     def _done(self, task: "asyncio.Task[Result]") -> None:
         self._running = None
         if not task.cancelled():
-            task.exception()  # retrieved, so that asyncio does not log it when no one waits any more
+            task.exception()  # mark it as retrieved: otherwise asyncio logs it if every waiter was cancelled

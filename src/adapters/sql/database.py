@@ -84,7 +84,7 @@ def map_database_errors() -> Iterator[None]:
     try:
         yield
     except (IntegrityError, ConcurrentChange) as error:
-        raise StoreUnavailable("Two requests wrote the same at once; try again") from error
+        raise StoreUnavailable("A concurrent request wrote the same data; try again") from error
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         raise StoreUnavailable(f"The database does not answer as it should ({_kind(error)})") from error
 

@@ -16,9 +16,9 @@ from adapters.sql.connections import CALL_SECONDS, Connections, T, Work
 class SqliteConnections(Connections):
     """One connection for reads, on the event loop, and one for writes, in a thread.
 
-    A row by its key is there in less time than a hop to a thread and back costs, and no writer is ever in its way
-    (https://www.sqlite.org/wal.html). SQLite lets one writer in at a time: a queue in front of one thread is fair,
-    which SQLite's own waiting is not.
+    Reading a row by its key takes less time than switching to a thread and back, and in WAL mode a reader does not wait
+    for writers (https://www.sqlite.org/wal.html). SQLite has one writer at a time. The queue of one thread serves
+    writers in order, which SQLite's own busy handler does not.
     """
 
     reads_at_once = True
@@ -91,11 +91,11 @@ def _sqlite_engine(url: str, **options: Any) -> Engine:
 def _create_private(_dialect: object, _record: object, arguments: Sequence[Any], _options: object) -> None:
     """Create the database file with mode 0600, if it does not exist. The files beside it get the same mode.
 
-    It is not opened for that: to close any descriptor of the file would drop the locks of all of this process's
-    connections to it (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+    Does not open the file, because closing any descriptor of it drops the locks of all connections of this process
+    (https://www.sqlite.org/howtocorrupt.html, section 2.2).
     """
     if arguments[0] != ":memory:":
-        with suppress(OSError):  # it is there already, or SQLite says better what is wrong
+        with suppress(OSError):  # it exists, or SQLite reports the error
             os.mknod(arguments[0], 0o600)
 
 

@@ -27,7 +27,7 @@ Call = Callable[[dict[str, str]], Awaitable[Answer]]
 """A call to WeChat, given the access token."""
 
 LOGIN_CODE_LENGTH = 32
-"""The length of a phone-button code, which distinguishes it from a login code."""
+"""The length of a login code, which distinguishes it from a phone code: that has 64 characters."""
 
 LOGIN_CODE_SENT = (
     "This looks like a code of wx.login(); send the one that the phone button gives in getPhoneNumber's event"
@@ -47,9 +47,9 @@ class WeChatPlatform(Platform):
     clock: Clock
 
     async def phone_number(self, code: PhoneCode, identity: Identity) -> PhoneNumber:
-        """See Platform. Sent the openid, which its page calls optional, WeChat refuses a code of another user:
+        """See Platform. WeChat's page calls the openid optional. With it, WeChat refuses a code of another user.
 
-        https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-info/phone-number/getPhoneNumber.html.
+        https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-info/phone-number/getPhoneNumber.html
         """
         looks_like_login = len(code.value) == LOGIN_CODE_LENGTH
         meanings = {

@@ -8,7 +8,7 @@ from domain.session_key import SessionKey
 
 
 class Decryptor(Protocol):
-    """Decrypts data that WeChat encrypted for the server."""
+    """Decrypts data that the platform encrypted for the server."""
 
     @abstractmethod
     def decrypt(self, data: EncryptedData, key: SessionKey) -> dict[str, Any]:

@@ -17,5 +17,5 @@ class IdentityProvider(Protocol):
         A code works once: implementations send it at most once, whatever fails.
 
         Raises CodeInvalid, CodeUsed, UserBlockedByProvider, AppMisconfigured, RateLimited,
-        IdentityProviderUnavailable and IdentityProviderBadResponse.
+        IdentityProviderUnavailable, IdentityProviderBadResponse and, if logins of an app are limited, StoreUnavailable.
         """

@@ -10,7 +10,7 @@ from domain.user import Payment, PhoneNumber
 
 
 class Platform(Protocol):
-    """The calls of WeChat beyond login.
+    """Calls the platform of an app for more than logins.
 
     Every method may raise AppMisconfigured, RateLimited, IdentityProviderUnavailable,
     IdentityProviderBadResponse and, because access tokens are shared, StoreUnavailable.
@@ -33,11 +33,14 @@ class Platform(Protocol):
 
     @abstractmethod
     async def encrypt_keys(self, identity: Identity, key: SessionKey) -> list[EncryptKey]:
-        """Return the keys of wx.getUserCryptoManager(), newest first. Raises DataUndecryptable as `renew`."""
+        """Return the keys that the platform gives to the user's client, newest first.
+
+        Raises DataUndecryptable as `renew`.
+        """
 
     @abstractmethod
     async def encrypted_at(self, encrypted_data: str, appid: AppId) -> datetime | None:
-        """Return when WeChat made this encryptedData; None if it did not, or more than three days ago."""
+        """Return when the platform made this encrypted data; None if it did not, or more than three days ago."""
 
     @abstractmethod
     async def unionid_of(self, identity: Identity, payment: Payment) -> str:

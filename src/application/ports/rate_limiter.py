@@ -10,8 +10,8 @@ class RateLimiter(Protocol):
     """Counts requests against rate limits."""
 
     @abstractmethod
-    async def take(self, limit: RateLimit, who: str) -> Allowance:
-        """Take one request from the quota of `who`, and return whether it is admitted. A refusal takes nothing.
+    async def take(self, limit: RateLimit, subject: str) -> Allowance:
+        """Take one request from the quota of `subject`, and return whether it is admitted. A refusal takes nothing.
 
         Atomic: concurrent calls are never admitted beyond the limit. Raises StoreUnavailable.
         """

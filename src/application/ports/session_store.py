@@ -18,11 +18,13 @@ class SessionStore(Protocol):
 
     @abstractmethod
     async def start(self, session: Session, key: SessionKey, limit: int, previous: Session | None = None) -> int:
-        """Store a new session, and its session_key in the KeyVault. Then end older sessions with reason REPLACED.
+        """Store a new session, and its session_key in the KeyVault. Then end others, and return how many ended.
 
-        These are `previous`, and the oldest of the user's live sessions beyond `limit` (0: no limit). Return how many
-        ended. StoreUnavailable means that the new session was not stored, or that this is unknown. A failure to end the
-        older ones is no error, because the user is logged in: they expire, and count again at the next login.
+        Ends `previous`, the session that the client had until now, and the oldest of the user's live sessions beyond
+        `limit` (0: no limit), with reason REPLACED. The order is that of `created_at`, so concurrent calls agree on it.
+
+        StoreUnavailable means that the new session was not stored, or that this is unknown. A failure to end others is
+        no error: the user is logged in, and the others expire, and count again at the next login.
         """
 
     @abstractmethod
@@ -46,7 +48,10 @@ class SessionStore(Protocol):
 
     @abstractmethod
     async def move(self, from_id: str, into_id: str) -> int:
-        """Give all sessions and session_keys of one user to another, and return how many sessions."""
+        """Give the sessions of one user to another, and the session_keys if they are stored by user.
+
+        Return how many sessions moved; 0 where UserRepository.merge has moved them.
+        """
 
     @abstractmethod
     async def purge(self, now: datetime) -> int:

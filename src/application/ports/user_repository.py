@@ -46,4 +46,4 @@ class UserRepository(Protocol):
 
     @abstractmethod
     async def conflicts(self) -> list[UnionIdConflict]:
-        """Return the recorded unionid conflicts, which `wxlogin users merge` resolves."""
+        """Return the recorded unionid conflicts, which `merge` resolves."""

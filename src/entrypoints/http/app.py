@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 import msgspec
 from litestar import Litestar
 from litestar.datastructures import ResponseHeader
-from litestar.types import Scope
+from litestar.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from domain.errors import RequestInvalid
@@ -26,7 +26,7 @@ from entrypoints.container import OpenContainer
 from entrypoints.http import auth, docs, login, me, oauth, operations, sessions, wechat
 from entrypoints.http.contract import PROBLEM_JSON
 from entrypoints.http.dependencies import DEPENDENCIES, CallerRequest, Runtime, device_of
-from entrypoints.http.edge import Lifecycle, by_path, with_request_limits
+from entrypoints.http.edge import Lifecycle, LimitExceeded, by_path, with_request_limits
 from entrypoints.http.errors import EXCEPTION_HANDLERS
 from entrypoints.http.middleware import (
     REQUEST_ID_HEADER,
@@ -79,20 +79,30 @@ def create_app(
     )
     if with_docs:
         docs.document_auth(app)
-    routes = with_security_headers(with_response_metrics(app.asgi_handler))
-    if trusted_proxies:
-        routes = ProxyHeadersMiddleware(routes, list(trusted_proxies))  # type: ignore[arg-type, assignment]  # ASGI, typed twice
+
+    def with_client_address(app: ASGIApp) -> ASGIApp:
+        return ProxyHeadersMiddleware(app, list(trusted_proxies)) if trusted_proxies else app  # type: ignore[arg-type, return-value]  # ASGI, typed twice
+
+    routes = with_client_address(with_security_headers(with_response_metrics(app.asgi_handler)))
     routes = by_path(dict.fromkeys(auth.PATHS, auth.forward_auth), with_request_ids(routes))
-    app.asgi_handler = with_request_limits(tracing.requests(routes) if tracing else routes, refuse, lifecycle)
+    routes = tracing.requests(routes) if tracing else routes
+    app.asgi_handler = with_request_limits(routes, lambda error: with_client_address(refuse(error)), lifecycle)
     return app
 
 
-def refuse(scope: Scope, status: int, detail: str) -> RawResponse:
-    """Return the answer to a request that exceeds a limit, in the format of its route."""
-    request_id = request_id_of(scope["headers"])
-    headers = NO_STORE | {REQUEST_ID_HEADER.decode(): request_id}
-    log.info("request_refused", status=status, detail=detail, ip=device_of(scope).ip, request_id=request_id)
-    if scope["path"] in login.PATHS:
-        return RawResponse.json(status, login.MALFORMED, headers)
-    problem = msgspec.structs.replace(Problem.of(RequestInvalid(detail)), status=status)
-    return RawResponse.json(status, problem, headers, PROBLEM_JSON)
+def refuse(error: LimitExceeded) -> ASGIApp:
+    """Return an application that answers a request that exceeds a limit, in the format of its route."""
+
+    async def application(scope: Scope, _receive: Receive, send: Send) -> None:
+        request_id = request_id_of(scope["headers"])
+        headers = NO_STORE | {REQUEST_ID_HEADER.decode(): request_id}
+        detail = str(error)
+        log.info("request_refused", status=error.status, detail=detail, ip=device_of(scope).ip, request_id=request_id)
+        if scope["path"] in login.PATHS:
+            response = RawResponse.json(error.status, login.LIMIT_EXCEEDED, headers)
+        else:
+            problem = msgspec.structs.replace(Problem.of(RequestInvalid(detail)), status=error.status)
+            response = RawResponse.json(error.status, problem, headers, PROBLEM_JSON)
+        await response.send(send)
+
+    return application

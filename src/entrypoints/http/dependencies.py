@@ -127,7 +127,7 @@ def device_of(scope: Scope) -> Device:
 
 
 def address_of(scope: Scope) -> str | None:
-    """Return the client's IP address; None when a proxy names something else, or it came through a UNIX socket."""
+    """Return the client's IP address; None if a proxy names something else, or the client uses a UNIX socket."""
     address = scope["client"][0] if scope["client"] else ""
     try:
         ip_address(address)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from litestar.types import ASGIApp, HTTPRequestEvent, Message, Receive, Scope, Send
 
-from entrypoints.http.raw import RawHeaders, RawResponse
+from entrypoints.http.raw import RawHeaders
 
 HEAD_BYTES = 64 * 1024
 HEAD_FIELDS = 100
@@ -28,9 +28,6 @@ DISCARD_SECONDS = 2.0
 closes loses the answer (RFC 9112 section 9.6)."""
 
 CLOSE = [(b"connection", b"close")]
-
-Refuse = Callable[[Scope, int, str], RawResponse]
-"""Returns the answer to a request that exceeds a limit, given its scope, the status and the reason."""
 
 
 @dataclass
@@ -58,6 +55,10 @@ class LimitExceeded(Exception):
         self.status = status
 
 
+Refuse = Callable[[LimitExceeded], ASGIApp]
+"""Returns an application that answers a request that exceeds a limit."""
+
+
 def with_request_limits(app: ASGIApp, refuse: Refuse, lifecycle: Lifecycle) -> ASGIApp:
     """Return `app` with limits: it receives only requests within the limits, each with its whole body.
 
@@ -71,8 +72,7 @@ def with_request_limits(app: ASGIApp, refuse: Refuse, lifecycle: Lifecycle) -> A
         try:
             receive = await _checked(scope, receive)
         except LimitExceeded as error:
-            answer = refuse(scope, error.status, str(error))
-            await answer.send(send if lifecycle.worker_stopping else with_headers(send, CLOSE))
+            await refuse(error)(scope, receive, send if lifecycle.worker_stopping else with_headers(send, CLOSE))
             if error.status == 413:
                 await _discard(scope, receive)
             return
@@ -98,7 +98,7 @@ async def _checked(scope: Scope, receive: Receive) -> Receive:
     if head.fields > HEAD_FIELDS:
         raise LimitExceeded(431, f"The request has more than {HEAD_FIELDS} header fields")
     if len(head.hosts) != 1 or not head.hosts[0]:
-        _require_old_http(scope, head.hosts)
+        _require_http_1_0(scope, head.hosts)
     return await _body(scope, receive) if head.has_body else NO_BODY
 
 
@@ -114,7 +114,7 @@ def _head_of(headers: RawHeaders) -> Head:
     return Head(size, fields, hosts, has_body)
 
 
-def _require_old_http(scope: Scope, hosts: list[bytes]) -> None:
+def _require_http_1_0(scope: Scope, hosts: list[bytes]) -> None:
     """Raise LimitExceeded unless the request is of HTTP/1.0, where Host may be missing (RFC 9112 section 3.2)."""
     if len(hosts) > 1 or scope["http_version"] not in ("1", "1.0"):
         raise LimitExceeded(400, "The request must have one Host header field")

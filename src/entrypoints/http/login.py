@@ -70,17 +70,17 @@ MESSAGES: dict[type[WxLoginError], str] = {
 """The texts of status 3."""
 
 
-MALFORMED = ArticleAnswer(3, MESSAGES[RequestInvalid])
+LIMIT_EXCEEDED = ArticleAnswer(3, MESSAGES[RequestInvalid])
 """The answer to a request that exceeds a limit of the edge."""
 
 
-REFUSALS = {
+ERROR_RESPONSES = {
     status: ResponseSpec(ArticleAnswer, description=f"status 3: {codes}", generate_examples=False)
     for status, codes in codes_by_status(*MESSAGES).items()
 }
 
 
-def envelope(request: AnyRequest, error: Exception) -> Response[ArticleAnswer]:
+def error_response(request: AnyRequest, error: Exception) -> Response[ArticleAnswer]:
     """Return the answer to an error, in the article's shape."""
     scope = request.scope
     if isinstance(error, HTTPException):
@@ -105,10 +105,10 @@ def _answer(answer: ArticleAnswer, status: int = 200, headers: Mapping[str, str]
 @post(
     ROUTE,
     status_code=200,
-    exception_handlers={WxLoginError: envelope, HTTPException: envelope, Exception: envelope},
+    exception_handlers={WxLoginError: error_response, HTTPException: error_response, Exception: error_response},
     tags=["Login"],
     summary="Log in, in the article's words",
-    responses=REFUSALS,
+    responses=ERROR_RESPONSES,
     response_headers=RATE_LIMITED,
 )
 async def log_in(

@@ -299,6 +299,7 @@ MALFORMED = {
         '[{"appid":"wx1"}]',
         '[{"secret":"s"}]',
         '[{"appid":"wx 1","secret":"s"}]',
+        '[{"appid":"wx1","secret":"s"},{"appid":"wx1","secret":"t"}]',
         '[{"appid":"wx1","secret":""}]',
         '[{"appid":"wx1","secret":"s","name":"shop"}]',
         '[{"appid":1,"secret":2}]',
