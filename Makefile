@@ -7,7 +7,7 @@ FASTIFY := benchmarks/fastify
 NODE_MODULES := node_modules/.package-lock.json
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test coverage check bench install lock clean
+.PHONY: demo test test-image coverage check bench image install lock clean
 
 demo: install
 	@$(BIN)/wxlogin demo $(ARGS)
@@ -34,11 +34,11 @@ bench: $(VENV)/bench $(FASTIFY)/$(NODE_MODULES)
 
 install: $(VENV)/runtime
 
-$(VENV)/runtime: requirements/pip.txt requirements/runtime.txt pyproject.toml sandbox/pyproject.toml
+$(VENV)/runtime: requirements/pip.txt requirements/runtime.txt requirements/build.txt pyproject.toml sandbox/pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) ..." >&2
 	@$(PIP) --require-hashes --requirement requirements/pip.txt
-	@$(PIP) --require-hashes --requirement requirements/runtime.txt
+	@$(PIP) --require-hashes --requirement requirements/runtime.txt --requirement requirements/build.txt
 	@$(PIP) --no-deps --no-build-isolation --editable sandbox --editable .
 	@touch $@
 
@@ -52,14 +52,29 @@ $(FASTIFY)/$(NODE_MODULES): | $(VENV)/bench
 %/$(NODE_MODULES): %/package-lock.json
 	@$(BIN)/npm ci --ignore-scripts --loglevel error --prefix $* >/dev/null
 
+# The container image, by the first builder that works. Its options: `make image ARGS="--build-arg PIP_INDEX_URL=..."`.
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+image:
+	@for builder in docker podman buildah; do \
+	    if $$builder info >/dev/null 2>&1; then break; else builder=; fi; \
+	done; \
+	test -n "$$builder" || { echo "make image needs docker, podman or buildah" >&2; exit 1; }; \
+	test $$builder = docker || format="--format docker"; \
+	set -x; $$builder build $$format --build-arg VERSION=$(VERSION) --tag wxlogin:$(VERSION) $(ARGS) .
+
+# Builds the image on a Debian made by debootstrap, and uses it. Needs root, buildah, podman, runc and debootstrap.
+test-image: $(VENV)/dev
+	$(BIN)/pytest tests/image $(ARGS)
+
 # Rewrites the hash-locked requirements from pyproject.toml and package.json; needs uv.
 LOCK = uv pip compile --quiet --no-emit-package wechat-sandbox --universal --python-version 3.11 --generate-hashes --no-annotate --no-header $(UPGRADE)
 LOCKED = --constraint requirements/pip.txt --constraint requirements/runtime.txt
 lock: | $(VENV)/dev
 	$(LOCK) --group pip --output-file requirements/pip.txt
-	$(LOCK) pyproject.toml --group build --constraint requirements/pip.txt --output-file requirements/runtime.txt
-	$(LOCK) --group dev $(LOCKED) --output-file requirements/dev.txt
-	$(LOCK) --group bench $(LOCKED) --output-file requirements/bench.txt
+	$(LOCK) pyproject.toml --constraint requirements/pip.txt --output-file requirements/runtime.txt
+	$(LOCK) --group build $(LOCKED) --output-file requirements/build.txt
+	$(LOCK) --group dev $(LOCKED) --constraint requirements/build.txt --output-file requirements/dev.txt
+	$(LOCK) --group bench $(LOCKED) --constraint requirements/build.txt --output-file requirements/bench.txt
 	$(BIN)/npm install --package-lock-only --prefix $(SDKS)
 	$(BIN)/npm install --package-lock-only --prefix $(FASTIFY)
 

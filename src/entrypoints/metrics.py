@@ -194,7 +194,7 @@ def shared_directory(workers: int) -> Iterator[None]:
     """Provide the directory in which several workers count together, while the block runs.
 
     It is the operator's, if configured, else a temporary one, which is removed afterwards. Raises SettingsError if the
-    configured one is not a directory.
+    configured one is not a directory, and if no temporary one can be created.
     """
     given = os.environ.get(DIRECTORY)
     if given is not None and not (given and Path(given).is_dir()):
@@ -202,7 +202,14 @@ def shared_directory(workers: int) -> Iterator[None]:
     if given or workers == 1:
         yield
         return
-    with TemporaryDirectory(prefix="wxlogin-metrics-", ignore_cleanup_errors=True) as directory:
+    try:
+        temporary = TemporaryDirectory(prefix="wxlogin-metrics-", ignore_cleanup_errors=True)
+    except OSError:
+        raise SettingsError(
+            "Several workers need a directory for temporary files, and none is writable."
+            f"\n  hint: mount one on /tmp, or name one in TMPDIR or {DIRECTORY}"
+        ) from None
+    with temporary as directory:
         os.environ[DIRECTORY] = directory
         try:
             yield

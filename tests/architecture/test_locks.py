@@ -52,7 +52,7 @@ def test_pip_is_replaced_before_it_installs_anything_else(tmp_path: Path) -> Non
 
     assert [re.findall(r"requirements/\S+|--editable", line) for line in installed] == [
         ["requirements/pip.txt"],
-        ["requirements/runtime.txt"],
+        ["requirements/runtime.txt", "requirements/build.txt"],
         ["--editable", "--editable"],
     ]
     assert all("--require-hashes" in line for line in installed[:-1])

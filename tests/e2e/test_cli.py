@@ -20,6 +20,7 @@ Done = subprocess.CompletedProcess[str]
 COMMANDS = [
     "demo",
     "serve",
+    "healthcheck",
     "migrate",
     "login",
     "sessions",

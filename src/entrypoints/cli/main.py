@@ -7,6 +7,7 @@ import rich_click as click
 MODULES = {
     "demo": "entrypoints.cli.demo",
     "serve": "entrypoints.cli.serve",
+    "healthcheck": "entrypoints.cli.serve",
     "migrate": "entrypoints.cli.operate",
     "login": "entrypoints.cli.login",
     "sessions": "entrypoints.cli.manage",

@@ -1,4 +1,6 @@
-"""`wxlogin serve` and `wxlogin worker`."""
+"""`wxlogin serve`, `wxlogin healthcheck` and `wxlogin worker`."""
+
+import sys
 
 import rich_click as click
 
@@ -17,8 +19,19 @@ def serve(host: str, port: int, workers: int) -> None:
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to tell the metrics.")
-@click.option("--metrics-port", type=click.IntRange(0, 65535), help="Tell them on this port.")
+@click.option("--ready", is_flag=True, help="Check the database and the session store, too.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address of the service.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
+def healthcheck(*, ready: bool, host: str, port: int) -> None:
+    """Exit with 0 if the service answers, else with 4: for probes of containers, without curl."""
+    from entrypoints.healthcheck import check_health
+
+    sys.exit(check_health(host, port, "/readyz" if ready else "/healthz"))
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address of the metrics.")
+@click.option("--metrics-port", type=click.IntRange(0, 65535), help="Serve metrics on this port.")
 def worker(host: str, metrics_port: int | None) -> None:
     """Process jobs from the queue in WXLOGIN_REDIS_URL until SIGTERM or Ctrl-C."""
     from entrypoints.cli.running import exit_statuses
