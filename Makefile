@@ -26,6 +26,7 @@ check: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 	$(BIN)/pip-audit --requirement requirements/pip.txt --requirement requirements/runtime.txt --disable-pip --progress-spinner off
 
 bench: $(VENV)/bench $(FASTIFY)/$(NODE_MODULES)

@@ -27,7 +27,6 @@ from entrypoints.settings import Settings
 from wechat_sandbox.app import create_sandbox
 
 APPID = "wxdemo0123456789ab"
-HOST = "127.0.0.1"
 MAX_CONNECTIONS = 256
 
 
@@ -101,9 +100,9 @@ class Demo:
             yield container
 
 
-def run_demo(port: int, *, once: bool) -> None:
+def run_demo(host: str, port: int, *, once: bool) -> None:
     """Serve, log one user in, print each step, and go on serving unless `once`. Raises SettingsError."""
-    listener = Listener.open(HOST, port)
+    listener = Listener.open(host, port)
     listener.listen()
     with (
         tempfile.TemporaryDirectory(prefix="wxlogin-demo-") as directory,
@@ -116,7 +115,8 @@ async def _run(listener: Listener, settings: Settings, *, once: bool) -> None:
     configure_logging(settings)
     await migrate_database(settings)
     demo = Demo(settings)
-    url = listener.url
+    # The sandbox answers on loopback addresses only.
+    url = listener.url.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")  # noqa: S104  # no address to listen on
     async with demo.service.lifespan():
         engine = Engine(demo, listener, connections=MAX_CONNECTIONS)
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -26,8 +26,10 @@ LANES = {
 CALLS = {
     "identities": ("code2Session", "openid, session_key"),
     "user_repository": ("find or create", "user"),
-    "session_store": ("start", "kept, key encrypted"),
+    "session_store": ("start", "stored, key encrypted"),
 }
+AGAIN = ("find again", "neither blocked nor merged")
+"""The second call to the user repository."""
 WIDTH = 22
 COLUMN = {lane: 6 + index * WIDTH for index, lane in enumerate(LANES)}
 TIME_COLUMN = 6 + len(LANES) * WIDTH - 12
@@ -59,8 +61,9 @@ class Diagram:
 
     def _lines(self) -> list[Text]:
         lines = [_arrow("client", "wxlogin", "POST /login/", self._millis(self._began))]
-        for step in self._steps:
-            asked, answered = CALLS[step.lane]
+        for number, step in enumerate(self._steps):
+            repeated = any(earlier.lane == step.lane for earlier in self._steps[:number])
+            asked, answered = AGAIN if repeated else CALLS[step.lane]
             lines.append(_arrow("wxlogin", step.lane, asked, self._millis(step.began)))
             lines.append(_arrow(step.lane, "wxlogin", answered, self._millis(step.ended)))
         return [*lines, _arrow("wxlogin", "client", "token", self._millis(self._ended))]

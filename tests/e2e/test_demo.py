@@ -96,12 +96,13 @@ def test_the_machines_settings_leave_the_demo_alone(once: Done) -> None:
 
 def test_one_login_is_shown(once: Done) -> None:
     """`--once` shows every step of one login, in order and with its time, and the token."""
-    steps = ["POST /login/", "code2Session", "openid, session_key", "find or create", "user", "start", "token"]
+    calls = ["code2Session", "openid, session_key", "find or create", "user", "start", "find again"]
+    steps = ["POST /login/", *calls, "token"]
     positions = [once.stdout.find(f" {step} ") for step in steps]
 
     assert -1 not in positions
     assert positions == sorted(positions)
-    assert len(re.findall(r"\d+\.\d ms$", once.stdout, re.MULTILINE)) == 8
+    assert len(re.findall(r"\d+\.\d ms$", once.stdout, re.MULTILINE)) == 10
     assert re.search(r"^  [A-Za-z0-9_-]{43}$", once.stdout, re.MULTILINE)
 
 
