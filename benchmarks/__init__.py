@@ -1,1 +1,1 @@
-"""What wxlogin costs, measured beside what a user would take instead, in the same run."""
+"""The cost of wxlogin, measured in the same run as its alternatives."""

@@ -1,4 +1,4 @@
-"""`make bench`: wxlogin beside what a user would take instead, round by round in turn."""
+"""`make bench`: wxlogin and its alternatives, measured in turn, round by round."""
 
 import argparse
 import json
@@ -40,7 +40,7 @@ def options() -> argparse.Namespace:
 
 @contextmanager
 def servers(chosen: argparse.Namespace) -> Iterator[dict[str, Server]]:
-    """By name. All run throughout: a server that is not asked anything costs nothing."""
+    """Start all servers, by name. An idle server costs nothing, so all run during the whole benchmark."""
     names = list(dict.fromkeys(name for scenario in chosen.scenarios for name in scenario.services))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="wxlogin-bench-")))
@@ -76,7 +76,7 @@ def measure(scenario: Scenario, measured: list[Server], chosen: argparse.Namespa
     ]
     results = [report.Result(scenario.name, server.name, []) for server in measured]
     for number in range(chosen.rounds):
-        for load, result in zip(loads, results, strict=True):  # in turn, so that a noisy minute falls on all of them
+        for load, result in zip(loads, results, strict=True):  # in turn, so that other load affects all of them
             played = scenarios.play(load)
             result.rounds.append(played)
             progress = f"{scenario.name} {number + 1}/{chosen.rounds} {result.service}"

@@ -1,4 +1,4 @@
-"""Granian's ceiling: an application that answers /auth at once, and asks no Redis; in the server of wxlogin."""
+"""The ceiling of Granian: an application in wxlogin's server that answers /auth at once, without Redis."""
 
 import asyncio
 import sys

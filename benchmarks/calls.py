@@ -1,4 +1,4 @@
-"""`python -m benchmarks.calls`: one call in this process beside the bare library, round by round in turn."""
+"""`python -m benchmarks.calls`: a call in this process and in the bare library, measured in turn, round by round."""
 
 import asyncio
 import base64
@@ -62,7 +62,7 @@ SIGNATURE = hashlib.sha1((RAW_DATA + SESSION_KEY).encode()).hexdigest()
 
 
 async def bare_decrypt() -> object:
-    """What an SDK does: base64, AES, padding, JSON, and no check of the watermark."""
+    """Decrypt as an SDK does: base64, AES, padding and JSON, without a check of the watermark."""
     decryptor = Cipher(
         algorithms.AES128(base64.b64decode(SESSION_KEY)), modes.CBC(base64.b64decode(IV_TEXT))
     ).decryptor()
@@ -80,7 +80,7 @@ async def nothing() -> object:
 
 
 async def microseconds(call: Call) -> float:
-    """Of the processor, per call."""
+    """Return the processor time of one call."""
     began = time.process_time()
     for _ in range(CALLS):
         await call()
@@ -88,7 +88,7 @@ async def microseconds(call: Call) -> float:
 
 
 async def prepare() -> dict[str, tuple[Call, Call]]:
-    """By what is measured: the bare library, and the use case."""
+    """Return the bare library and the use case, by the name of the measurement."""
     now = datetime.now(UTC)
     vault, platform = MemoryKeyVault(), MemoryPlatform()
     session = Session.start(SessionToken.generate(), "ann", ANN, UNKNOWN_DEVICE, SessionPolicy(), now)

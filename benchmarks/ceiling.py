@@ -1,4 +1,4 @@
-"""A server that reads nothing and answers at once: how fast the load generator can go at all."""
+"""A server that parses nothing and answers at once. It shows the maximum rate of the load generator."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.footprint`: what sessions take in Redis, and how long its commands keep all others waiting."""
+"""`python -m benchmarks.footprint`: the memory of sessions in Redis, and how long its commands block all others."""
 
 import argparse
 import asyncio
@@ -46,21 +46,21 @@ USER_AGENTS = [
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148 "
     "MicroMessenger/8.0.49(0x18003137) NetType/WIFI Language/zh_CN",
 ]
-"""Three Android phones and an iPhone, as their mini-programs send it."""
+"""The User-Agents of three Android phones and an iPhone, as their mini-programs send them."""
 
 PER_USER = (1, 3, 12)
 MANY = 1_000
-"""Sessions of one user, where each command is timed."""
+"""The number of sessions of the user for whom each command is timed."""
 
 TRIES = 100
 REENCRYPTED = 10_000
-"""Sessions while the scan is timed: its steps are as long among millions."""
+"""The number of sessions during the timing of the scan, whose steps take the same time among millions."""
 
 AT_ONCE = 240
 
 
 def sessions(per_user: int, *, unionid: bool) -> Iterator[Session]:
-    """Without end, so many of each user, from one phone."""
+    """Yield sessions without end, so many of each user, from one phone."""
     for user_agent in cycle(USER_AGENTS):
         user_id, now = str(uuid4()), datetime.now(UTC)
         identity = Identity(AppId(APPID), wechat_id(), wechat_id() if unionid else None)
@@ -70,17 +70,17 @@ def sessions(per_user: int, *, unionid: bool) -> Iterator[Session]:
 
 
 def wechat_id() -> str:
-    """28 characters, as WeChat's are."""
+    """Return 28 characters, as WeChat's ids have."""
     return f"o{secrets.token_urlsafe(21)[1:]}"
 
 
 def new_key() -> SessionKey:
-    """A session_key as WeChat's are."""
+    """Return a session_key in the form of WeChat's."""
     return SessionKey(base64.b64encode(secrets.token_bytes(16)).decode())
 
 
 async def fill(store: RedisSessionStore, started: Iterator[Session], number: int) -> None:
-    """Start so many of the sessions. Those of one user that start one behind the other have one session_key."""
+    """Start so many of the sessions. Consecutive sessions of one user have the same session_key."""
     key, user_id = new_key(), ""
     while number > 0:
         starts = []
@@ -93,7 +93,7 @@ async def fill(store: RedisSessionStore, started: Iterator[Session], number: int
 
 
 async def bytes_a_session(url: str, per_user: int, number: int, *, unionid: bool) -> float:
-    """What `used_memory` grew by."""
+    """Return the growth of `used_memory` for each session."""
     with Redis.from_url(url) as redis:
         redis.flushdb()
         before = used_memory(redis)
@@ -105,13 +105,13 @@ async def bytes_a_session(url: str, per_user: int, number: int, *, unionid: bool
 
 
 def used_memory(redis: Redis) -> int:
-    """In bytes, once Redis has freed what it frees behind the commands."""
+    """Return the used memory in bytes, after Redis has freed memory in the background."""
     time.sleep(2)
     return int(redis.info("memory")["used_memory"])
 
 
 class Timed:
-    """Times of commands as Redis's SLOWLOG tells them, by what was done and the command's name, in microseconds."""
+    """The times of commands in Redis's SLOWLOG, by operation and command name, in microseconds."""
 
     def __init__(self, redis: Redis) -> None:
         self.times: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -131,7 +131,7 @@ class Timed:
 
 
 async def time_commands(url: str, others: int) -> Timed:
-    """What a user with many sessions costs among many others, on every path that the service has."""
+    """Time the commands for a user with many sessions among many others, for every operation of the service."""
     with Redis.from_url(url) as redis:
         redis.config_set("slowlog-max-len", 100_000)
         timed = Timed(redis)
@@ -147,7 +147,7 @@ async def time_commands(url: str, others: int) -> Timed:
 
 
 async def walk(timed: Timed, store: RedisSessionStore, vault: RedisKeyVault) -> None:
-    """All that the service does, for a user with many sessions."""
+    """Run all operations of the service for a user with many sessions."""
     mine, into = sessions(10 * MANY, unionid=True), str(uuid4())
     await fill(store, mine, MANY)
     new = list(islice(mine, TRIES))
@@ -174,7 +174,7 @@ def show_memory(grown: dict[tuple[int, bool], float]) -> None:
 
 
 def show_times(timed: Timed) -> None:
-    """Of each thing that is done the command that takes longest."""
+    """Print the longest command of each operation."""
     table = Table(title=f"The longest command of a user with {MANY:,} sessions, µs")
     for column in ("", "command", "number", "median", "99 %", "slowest"):
         table.add_column(column, justify="left" if column in ("", "command") else "right")
@@ -193,7 +193,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=300_000, help="whose memory is measured (300,000)")
     parser.add_argument("--others", type=int, default=1_000_000, help="sessions there while commands are timed")
     chosen = parser.parse_args()
-    pin(SERVER_CORE)  # a Redis of ours has another: SLOWLOG counts the time in which it does not run, too
+    pin(SERVER_CORE)  # a Redis of the benchmark runs on another core, because SLOWLOG also counts waiting time
     grown = {}
     with TemporaryDirectory(prefix="wxlogin-bench-") as folder, redis_urls(Path(folder), 1) as [url]:
         with Redis.from_url(url) as redis:

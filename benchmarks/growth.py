@@ -1,4 +1,4 @@
-"""`python -m benchmarks.growth`: /auth over ever more connections and sessions, in turn, as a picture."""
+"""`python -m benchmarks.growth`: /auth with a growing number of connections and sessions, in turn, as a picture."""
 
 import argparse
 import random
@@ -26,9 +26,9 @@ from benchmarks.stores import redis_urls
 SERVICES = {WXLOGIN: "#07c160", FASTIFY: "#888888"}
 SIZES = (10, 1_000, 100_000, 1_000_000)
 USUAL_CONNECTIONS, USUAL_SESSIONS = 32, 1_000
-NO_WECHAT = "http://127.0.0.1:9"  # nobody logs in
+NO_WECHAT = "http://127.0.0.1:9"  # no test logs in
 ASKED = 50_000
-"""Of all sessions, at random: more than one round can ask for, so that none is asked for twice."""
+"""The number of randomly chosen sessions. It exceeds the requests of one round, so that no session is checked twice."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ Results = dict[tuple[str, Step], Result]
 
 @contextmanager
 def servers() -> Iterator[dict[tuple[str, int], Server]]:
-    """By name and number of sessions; each has a Redis database of its own."""
+    """Start the servers, by name and number of sessions. Each has its own Redis database."""
     wanted = [(name, size) for size in SIZES for name in SERVICES]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="wxlogin-bench-")))
@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--image", type=Path, default=ROOT / "docs/images/growth.png", help="docs/images/growth.png")
     chosen = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a thousand connections, for us and our children
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # for a thousand connections here and in child processes
     pin(OTHER_CORES)
     with servers() as measured:
         results = measure(measured, chosen.rounds, chosen.seconds)

@@ -1,7 +1,7 @@
-"""The load generator, a process of its own: one `Load` as JSON on stdin, one `Round` on stdout.
+"""The load generator, a separate process: it reads one `Load` as JSON from stdin and writes one `Round` to stdout.
 
-Every connection is kept alive and always has one request under way. Requests are bytes made beforehand, or
-by one `%`, and an answer is read only as far as its length: so cheap that it is never what is measured.
+Every connection stays open and always has one open request. Requests are prepared as bytes, or formatted with one `%`,
+and of an answer only the length is read. The generator is therefore so cheap that it does not affect the measurement.
 """
 
 import asyncio
@@ -30,8 +30,10 @@ LOGIN = (
 
 @dataclass(frozen=True)
 class Load:
-    """What to send to whom: `tokens` are checked, or, without any, `users` log in in turn (none: always a new one),
-    `slow` when WeChat is to take its time.
+    """The requests and their server.
+
+    With `tokens` these are checked. Otherwise `users` log in in turn (none: always a new user), and `slow` makes WeChat
+    slow.
     """
 
     port: int
@@ -56,7 +58,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Round:
-    """What one service did in one round. The shares are of one core."""
+    """The results of one service in one round. The shares are of one core."""
 
     requests_per_second: float
     p50_ms: float
@@ -68,7 +70,7 @@ class Round:
 
     @property
     def cpu_us(self) -> float:
-        """What the server paid for one request."""
+        """Return the processor time of the server for one request."""
         return self.server_cpu / self.requests_per_second * 1e6 if self.requests_per_second else 0.0
 
 
@@ -122,7 +124,7 @@ async def measure(load: Load) -> Round:
         loop.create_connection(lambda: Connection(load, requests, tally), HOST, load.port)
         for _ in range(load.concurrency)
     ]
-    # All are open before the first request: a server that is busy accepts them slowly.
+    # All connections are open before the first request, because a busy server accepts them slowly.
     for _, connection in [await each for each in opening]:
         connection.send()
     await asyncio.sleep(WARM_UP_SECONDS)
@@ -147,11 +149,11 @@ def percentile(values: list[float], percent: int) -> float:
 
 
 def cpu_seconds(session: int) -> float:
-    """What the processes of a session have used of the CPU so far; Linux only, 0 elsewhere."""
+    """Return the CPU time of the processes of a session so far, or 0 on systems other than Linux."""
     ticks = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it has just ended
-            fields = stat.read_text().rpartition(")")[2].split()  # proc_pid_stat(5), from the third on
+        with suppress(OSError):  # the process has just ended
+            fields = stat.read_text().rpartition(")")[2].split()  # proc_pid_stat(5), from the third field on
             ticks += int(fields[11]) + int(fields[12]) if int(fields[3]) == session else 0
     return ticks / os.sysconf("SC_CLK_TCK")
 

@@ -1,4 +1,4 @@
-"""The event loop of the load generator and of the servers it needs: uvloop."""
+"""uvloop, the event loop of the load generator and of the servers that it needs."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -15,7 +15,7 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 def serve(protocol: Callable[[], asyncio.Protocol], port: int) -> None:
-    """Serves until the process is ended."""
+    """Serve until the process ends."""
 
     async def forever() -> None:
         server = await asyncio.get_running_loop().create_server(protocol, HOST, port, backlog=1024)

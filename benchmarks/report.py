@@ -1,4 +1,4 @@
-"""The figures of a run, as a table for people and as JSON for programs."""
+"""The results of a run, as a table for people and as JSON for programs."""
 
 import os
 import platform
@@ -31,7 +31,7 @@ class Result:
 
     @property
     def errors(self) -> int:
-        """Unexpected answers; to have got none at all counts as one."""
+        """Return the number of unexpected answers. A round without any answer counts as one."""
         return sum(a_round.errors or not a_round.requests_per_second for a_round in self.rounds)
 
 
@@ -44,9 +44,9 @@ def ceiling_of(result: Result, results: list[Result]) -> Result | None:
 
 
 def ratio(result: Result, to: Result) -> float:
-    """How many times the rate.
+    """Return the ratio of the rates: the median of the ratios of the rounds.
 
-    The median of the rounds' own ratios: two neighbours in time had the same machine, whatever else it did.
+    Two rounds at about the same time ran on the same machine under the same other load.
     """
     pairs = zip(result.rounds, to.rounds, strict=True)
     return median(mine.requests_per_second / (its.requests_per_second or 1) for mine, its in pairs)
@@ -62,7 +62,7 @@ def show(results: list[Result], options: dict[str, Any]) -> None:
         if before and before.scenario != result.scenario:
             table.add_section()
         table.add_row(*cells(result, results))
-    # Not narrower when it goes into a file or a pipe.
+    # The same width in a file or a pipe.
     Console(width=None if Console().is_terminal else 120).print(table)
 
 

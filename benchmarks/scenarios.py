@@ -1,4 +1,4 @@
-"""The questions: what the check of a token costs, and what a login costs, of whom and with what WeChat."""
+"""The scenarios: the check of a token, and logins of different users with a fast or a slow WeChat."""
 
 import http.client
 import json
@@ -17,10 +17,11 @@ from benchmarks.wechat import code_of, openid_of
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is asked, and of whom; the first service is what the others are measured by.
+    """The requests and the services.
 
-    Without `tokens`, `users` log in (none: always a new one), `slow` when WeChat takes 50 ms. `times` as many
-    connections as elsewhere, where a server that waits is to have enough to do.
+    The first service is the reference of the others. Without `tokens`, `users` log in (none: always a new user), and
+    with `slow` WeChat takes 50 ms. `times` multiplies the number of connections, so that a server that waits has enough
+    requests.
     """
 
     name: str
@@ -31,7 +32,7 @@ class Scenario:
     times: int = 1
 
 
-# So many users that hardly a login ends a session, which is what happens to the oldest when there are too many.
+# There are so many users that a login rarely ends a session, as it does beyond the limit of sessions.
 SCENARIOS = (
     Scenario("auth", (FASTIFY, WXLOGIN, GRANIAN, ARTICLE, GENERATOR), tokens=True),
     Scenario("login", (ARTICLE, WXLOGIN, GENERATOR), users=range(1500)),
@@ -41,11 +42,11 @@ SCENARIOS = (
 
 
 class AnswerError(Exception):
-    """A service answered otherwise than the comparison assumes."""
+    """An answer that differs from the assumption of the comparison."""
 
 
 def log_in(server: Server, users: range) -> list[str]:
-    """Makes the users known to a service; a token of each."""
+    """Log the users in to a service, and return a token of each."""
     connection = http.client.HTTPConnection(HOST, server.port, timeout=30)
     headers = {"Content-Type": "application/json"}
     tokens = []
@@ -61,7 +62,7 @@ def log_in(server: Server, users: range) -> list[str]:
 
 
 def prepare(scenario: Scenario, server: Server) -> list[str]:
-    """Makes those who log in returning users; the tokens to check, which are as they should be."""
+    """Log the users of a scenario in once, and return the tokens to check, after a test of their answers."""
     if server.name in (GRANIAN, GENERATOR):
         return [token_of(user) for user in AUTH_USERS]
     if scenario.tokens:
@@ -73,7 +74,7 @@ def prepare(scenario: Scenario, server: Server) -> list[str]:
 
 
 def check_tokens(server: Server, tokens: list[str]) -> None:
-    """A token names its own user, and one that was never given is refused."""
+    """Fail unless a token returns its own user and an unknown token is refused."""
     for token, answer in (
         (tokens[0], (204, openid_of(AUTH_USERS[0]))),
         (tokens[-1], (204, openid_of(AUTH_USERS[-1]))),
@@ -88,7 +89,7 @@ def check_tokens(server: Server, tokens: list[str]) -> None:
 
 
 def play(load: Load) -> Round:
-    """One round of one service, from a process of its own."""
+    """Run one round of one service, from a separate process."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.load"],
         input=json.dumps(asdict(load)),

@@ -1,4 +1,4 @@
-"""Processes: each pinned to its core, awaited until it answers, and gone when its `with` block ends."""
+"""Server processes: each is pinned to its core, awaited until it answers, and ended when its `with` block ends."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ if hasattr(os, "sched_getaffinity"):
     CORES = sorted(os.sched_getaffinity(0))
     SERVER_CORE, OTHER_CORES = {CORES[0]}, set(CORES[1:]) or {CORES[0]}
 else:
-    SERVER_CORE = OTHER_CORES = set()  # no pinning but on Linux
+    SERVER_CORE = OTHER_CORES = set()  # pinning works only on Linux
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,15 @@ def pin(core: set[int]) -> None:
 
 
 def environment(**added: str) -> dict[str, str]:
-    """The least a command needs: no proxies, no settings of a real wxlogin.
+    """Return the minimal environment of a command, without proxies and settings of a real wxlogin.
 
-    requests looks through the whole environment at every call, so a short one favours the article.
+    The article gains from a short environment, because requests searches all of it at every call.
     """
     return {name: os.environ[name] for name in INHERITED if name in os.environ} | added
 
 
 def run(*command: str, env: Mapping[str, str], folder: Path = ROOT) -> str:
-    """Runs a command to its end and returns what it printed; ends the benchmark when it fails."""
+    """Run a command until it ends, and return its output. End the benchmark when it fails."""
     done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed ({done.returncode}):\n{done.stdout}{done.stderr}")
@@ -68,7 +68,7 @@ def serving(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            # A session of its own: Ctrl-C reaches only us, and we end its children with it.
+            # A separate session: Ctrl-C reaches only this process, which then ends the server and its children.
             start_new_session=True,
             preexec_fn=lambda: pin(core),  # before exec, so that threads and children inherit it
         )
@@ -104,7 +104,7 @@ def free_port() -> int:
 
 
 def executable(name: str) -> str:
-    """A command of this virtual environment."""
+    """Return the path of a command in this virtual environment."""
     path = Path(sys.executable).with_name(name)
     if not path.exists():
         raise SystemExit(f"{path} is missing; run `make bench`, which installs it")
@@ -112,13 +112,13 @@ def executable(name: str) -> str:
 
 
 def cpu_ticks() -> list[int]:
-    """What all cores have done since boot, one figure for each kind of work; Linux only, empty elsewhere."""
+    """Return the ticks of all cores since boot, by kind of work, or nothing on systems other than Linux."""
     stat = Path("/proc/stat")
     return [int(field) for field in stat.read_text().splitlines()[0].split()[1:9]] if stat.exists() else []
 
 
 def stolen_since(start: list[int]) -> float:
-    """The share that the hypervisor gave to other machines, the eighth figure of proc_stat(5)."""
+    """Return the share of time that the hypervisor gave to other machines: the eighth field in proc_stat(5)."""
     spent = [after - before for before, after in zip(start, cpu_ticks(), strict=True)]
     return spent[7] / sum(spent) if spent else 0.0
 

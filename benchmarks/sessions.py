@@ -1,4 +1,4 @@
-"""Whose tokens are checked, and their sessions in Redis, any number of them, where no login puts them."""
+"""The tokens of the checks, and their sessions in Redis in any number, without logins."""
 
 import asyncio
 import base64
@@ -24,7 +24,7 @@ from domain.session_key import SessionKey
 
 APPID = "wx0123456789abcdef"
 AUTH_USERS = range(10_000, 10_200)
-"""They do not log in meanwhile: a new login may end an older session."""
+"""The users of the checks. They do not log in during the run, because a new login may end an older session."""
 
 DAY_MS = 86_400_000
 CHUNK = 10_000
@@ -32,12 +32,12 @@ USER_AGENT = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) MicroMessen
 
 
 def token_of(user: int) -> str:
-    """43 URL-safe characters, as wxlogin's are."""
+    """Return 43 URL-safe characters, as wxlogin's tokens have."""
     return base64.urlsafe_b64encode(hashlib.sha256(b"%d" % user).digest()).decode().rstrip("=")
 
 
 def write_fastify_sessions(redis_url: str, users: range) -> None:
-    """As `fastify/serve.js` reads them: JSON by the token's hash, as long-lived as wxlogin's."""
+    """Write the sessions as `fastify/serve.js` reads them: JSON by the hash of the token, with wxlogin's lifetime."""
     now = time.time_ns() // 1_000_000
     with Redis.from_url(redis_url) as redis:
         for first in range(0, len(users), CHUNK):
@@ -59,7 +59,7 @@ def write_fastify_sessions(redis_url: str, users: range) -> None:
 
 
 def write_wxlogin_sessions(redis_url: str, users: range) -> None:
-    """One that wxlogin itself writes, and copies of it that the other tokens open: all are of one user."""
+    """Write one session with wxlogin, and copy it for the other tokens. All sessions belong to one user."""
     written = asyncio.run(write_wxlogin_session(redis_url, users[0]))
     with Redis.from_url(redis_url) as redis:
         for first in range(1, len(users), CHUNK):
@@ -70,7 +70,7 @@ def write_wxlogin_sessions(redis_url: str, users: range) -> None:
 
 
 async def write_wxlogin_session(redis_url: str, user: int) -> str:
-    """The session's id. It begins in an hour, so that no check is the first for a minute, which would write."""
+    """Write a session and return its id. It starts in one hour, so that no check is due to store a touch."""
     begins = datetime.now(UTC) + timedelta(hours=1)
     identity, device = Identity(AppId(APPID), openid_of(user)), Device(USER_AGENT, "203.0.113.7")
     session = Session.start(SessionToken(token_of(user)), str(uuid4()), identity, device, SessionPolicy(), begins)
@@ -80,6 +80,6 @@ async def write_wxlogin_session(redis_url: str, user: int) -> str:
 
 
 def open_store(redis: RedisClient) -> tuple[RedisSessionStore, RedisKeyVault]:
-    """As the service does, with an encryption key of its own."""
+    """Open a store as the service does, with a new encryption key."""
     vault = RedisKeyVault(redis, SivCipher([Fernet.generate_key().decode()]))
     return RedisSessionStore(redis, vault), vault

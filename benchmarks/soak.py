@@ -1,6 +1,6 @@
-"""`python -m benchmarks.soak`: the fault matrix under load, again and again, and what it leaves behind.
+"""`python -m benchmarks.soak`: the fault matrix under load, repeatedly, and the growth of the processes.
 
-Needs the servers of the tests as well: `make .venv/dev`.
+It also needs the servers of the tests: `make .venv/dev`.
 """
 
 import argparse
@@ -28,16 +28,19 @@ from support.servers import postgres_server, redis_server, wait_until
 
 CLIENTS = 6
 MORE_DESCRIPTORS = 10
-"""A pool fills as it is needed: the database's alone has 20 places. A leak of one a fault is more within minutes."""
+"""A pool grows when it is needed: that of the database has 20 places.
+
+A leak of one for each fault exceeds this soon.
+"""
 MORE_MIB = 24
-"""What a process may grow by after the first round: 20,000 sessions are remembered, of about a KiB each."""
+"""The allowed growth of a process after the first round. It stores 20,000 sessions of about one KiB each."""
 MIB = 1024 * 1024
 WORKERS_END = {f"worker {name}": number for name, number in (("SIGTERM", signal.SIGTERM), ("SIGKILL", signal.SIGKILL))}
 
 
 @dataclass
 class Row:
-    """What one case saw, all rounds together."""
+    """The results of one case in all rounds."""
 
     requests: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -60,14 +63,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Size:
-    """What one process holds."""
+    """The descriptors and the memory of one process."""
 
     descriptors: int
     mib: float
 
 
 def sizes(installed: Installation) -> dict[str, Size]:
-    """By role: the worker that was there from the beginning keeps its name."""
+    """Return the sizes of all processes, by role. A worker that is not replaced has the same name all the time."""
     supervisor = installed.service.process.process.pid
     processes = {"supervisor": supervisor} | {f"worker {pid}": pid for pid in sorted(installed.workers())}
     found = {name: psutil.Process(pid) for name, pid in processes.items()}
@@ -85,14 +88,14 @@ def installed() -> Iterator[Installation]:
 
 
 def replace_worker(installed: Installation, how: signal.Signals) -> None:
-    """End the youngest: the oldest is to be measured to the end."""
+    """End the youngest worker, because the oldest is measured until the end."""
     victim = max(installed.workers(), key=lambda pid: psutil.Process(pid).create_time())
     os.kill(victim, how)
     wait_until(lambda: len(set(installed.workers()) - {victim}) == 2, "another process")
 
 
 def under_load(installed: Installation, fail: Callable[[Load], None]) -> Load:
-    """Fail in the middle of load, and check every token afterwards."""
+    """Cause a failure under load, and check every token afterwards."""
     with load(installed.service.url, installed.sandbox, CLIENTS) as working:
         began = time.monotonic()
         wait_until(lambda: working.tally.all_good_since(began), "load")
@@ -156,7 +159,7 @@ def show(rows: dict[str, Row], held: list[dict[str, Size]]) -> None:
 
 
 def growth(held: list[dict[str, Size]]) -> list[str]:
-    """What grew by more than the tolerance between the end of the first round and the end of the last."""
+    """Return the growth beyond the tolerance between the ends of the first and the last round."""
     first, last = held[1], held[-1]
     return [
         f"{name} grew from {first[name]} to {last[name]}"

@@ -1,4 +1,4 @@
-"""Redis and the database for one run: our own or a given one, left as they were found."""
+"""Redis and the database for one run: started or given, and restored at the end."""
 
 import os
 import re
@@ -18,7 +18,7 @@ POSTGRES_URL = "postgresql://postgres@127.0.0.1:5432/postgres"
 
 @contextmanager
 def redis_urls(folder: Path, count: int) -> Iterator[list[str]]:
-    """`count` empty Redis databases, from the last down: the first is where people keep things."""
+    """Yield `count` empty Redis databases, from the last one down, because the first one often has data."""
     with redis_server(folder) as server:
         databases = (urlsplit(server)._replace(path=f"/{n}").geturl() for n in reversed(range(16)))
         urls = [url for url in databases if is_empty(url)][:count]
@@ -50,7 +50,7 @@ def redis_server(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def database_urls(engine: str, folder: Path, count: int) -> Iterator[list[str]]:
-    """`count` empty databases, as `sqlite:///…` or `postgresql://…`."""
+    """Yield `count` empty databases, as `sqlite:///…` or `postgresql://…`."""
     if engine == "sqlite":
         yield [f"sqlite:///{folder / str(n)}.db" for n in range(count)]
         return

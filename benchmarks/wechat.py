@@ -1,6 +1,7 @@
-"""The cheapest WeChat there can be: any code is a login, `u17-…` always of the same user 17, `s17-…` slowly so.
+"""A minimal WeChat: any code is a login.
 
-The sandbox of the product checks what WeChat checks. This one only must never be what is measured.
+`u17-…` is always user 17, and `s17-…` is the same with a slow answer. The sandbox of the product checks what WeChat
+checks. This one must only be so fast that it does not affect the measurement.
 """
 
 import asyncio
@@ -18,12 +19,12 @@ NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
 
 def code_of(user: int, unique: int, *, slow: bool = False) -> str:
-    """32 characters, as WeChat's are."""
+    """Return 32 characters, as WeChat's codes have."""
     return f"{'s' if slow else 'u'}{user}-{unique}".ljust(32, "0")
 
 
 def answer(user: int) -> bytes:
-    """What WeChat says of this user, the same at every login; `text/plain`, as WeChat does."""
+    """Return WeChat's answer for this user, the same at every login. It is `text/plain`, as WeChat's is."""
     openid = openid_of(user)
     session_key = base64.b64encode(hashlib.md5(openid.encode()).digest()).decode()
     body = f'{{"session_key":"{session_key}","openid":"{openid}"}}'
@@ -31,12 +32,12 @@ def answer(user: int) -> bytes:
 
 
 def openid_of(user: int) -> str:
-    """28 characters, as WeChat's are."""
+    """Return 28 characters, as WeChat's openids have."""
     return f"oBench{user:022d}"
 
 
 class WeChat(asyncio.Protocol):
-    """One keep-alive connection. Requests are GETs without a body, so a blank line ends each."""
+    """One connection that stays open. Requests are GETs without a body, so that a blank line ends each."""
 
     def __init__(self) -> None:
         self.unread = b""

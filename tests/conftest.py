@@ -1,4 +1,4 @@
-"""Servers that tests share: one of each kind a test process, started when the first test asks for it."""
+"""Servers that tests share: one of each kind in each test process, started when the first test needs it."""
 
 import gc
 import os
@@ -17,7 +17,7 @@ settings.load_profile("patient")  # a busy machine fails no test
 
 
 def pytest_report_header() -> list[str]:
-    """Say which databases, gateways and browser are tested, so that two are not taken for three."""
+    """Report the tested databases, gateways and browser, and which of them are missing."""
     missing = [name for name in gateways.COMMANDS if name not in gateways.FOUND]
     return [
         f"databases: {', '.join(DATABASES)}" + ("" if "mariadb" in DATABASES else " (no MariaDB given or found)"),
@@ -27,25 +27,25 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_collection_finish() -> None:
-    """Search thousands of collected tests for garbage no more: it took a tenth of the time."""
+    """Exclude the collected tests from garbage collection, which otherwise takes a tenth of the time."""
     gc.freeze()
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """The service runs on asyncio."""
+    """Select asyncio, on which the service runs."""
     return "asyncio"
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """Time that the test moves."""
+    """A clock that the test moves."""
     return Clock()
 
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """A Redis: TEST_REDIS_URL, else one of its wheel."""
+    """The URL of a Redis: TEST_REDIS_URL, or else a server that the tests start."""
     if given := os.environ.get("TEST_REDIS_URL"):
         yield given
         return
@@ -55,21 +55,21 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def redis_cluster_url() -> Iterator[str]:
-    """A Redis Cluster of three masters."""
+    """The URL of a Redis Cluster of three masters."""
     with topologies.redis_cluster() as cluster:
         yield cluster.url
 
 
 @pytest.fixture(scope="session")
 def redis_sentinel_url() -> Iterator[str]:
-    """A Redis with a replica, and the sentinels of both."""
+    """The URL of a Redis with a replica and its sentinels."""
     with topologies.redis_sentinel() as sentinel:
         yield sentinel.url
 
 
 @pytest.fixture(scope="module")
 def own_redis_url() -> Iterator[str]:
-    """A Redis whose queue no other module reads."""
+    """The URL of a Redis whose queue no other module reads."""
     with servers.redis_server() as server:
         yield f"redis://127.0.0.1:{server.port}/0"
 
@@ -114,6 +114,6 @@ def sqlite_url(tmp_path: Path) -> str:
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[processes.Sandbox]:
-    """A WeChat sandbox in a process of its own."""
+    """A WeChat sandbox in its own process."""
     with processes.sandbox() as running:
         yield running

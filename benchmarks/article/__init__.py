@@ -1,1 +1,1 @@
-"""The baseline: the login service as a well-known article builds it, with Django, DRF and django-redis."""
+"""The baseline: the login service of a well-known article, with Django, DRF and django-redis."""

@@ -2,7 +2,7 @@ from django.db import models
 
 
 class Wxuser(models.Model):
-    # The article has no index here. With one, the number of users does not decide the comparison.
+    # The article has no index here. With an index, the number of users does not decide the comparison.
     openid = models.CharField(max_length=255, db_index=True)
     name = models.CharField(max_length=50)
     avatar = models.CharField(max_length=200)

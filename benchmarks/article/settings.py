@@ -1,10 +1,10 @@
-"""What the article sets, less all that would only slow it down here: no middleware, no authentication."""
+"""The settings of the article, without those that would only slow it down: no middleware, no authentication."""
 
 import os
 from urllib.parse import unquote, urlsplit
 
 DEBUG = False
-SECRET_KEY = "benchmark"  # signs nothing: no session, no form
+SECRET_KEY = "benchmark"  # signs nothing, because there is no session and no form
 ALLOWED_HOSTS = ["127.0.0.1"]
 ROOT_URLCONF = "benchmarks.article.urls"
 INSTALLED_APPS = ["rest_framework", "benchmarks.article"]

@@ -29,7 +29,7 @@ class Login(APIView):
 
 
 class Auth(APIView):
-    """Not in the article, whose other views would each begin with these lines."""
+    """A view that the article does not have. Its other views would each begin with these lines."""
 
     def get(self, request):
         session = cache.get(request.headers.get("Authorization", "").removeprefix("Bearer "))

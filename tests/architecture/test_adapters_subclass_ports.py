@@ -1,4 +1,4 @@
-"""Ports speak the application's words, and adapters say which port they are."""
+"""Ports use the terms of the application, and adapters subclass their port."""
 
 import ast
 import importlib
@@ -29,7 +29,7 @@ VENDOR_WORDS = (
 
 
 def adapter_classes() -> list[type]:
-    """Every public class that an adapter module defines."""
+    """Return every public class that an adapter module defines."""
     loaded = [importlib.import_module(name) for name in MODULES]
     return [
         kind
@@ -40,7 +40,7 @@ def adapter_classes() -> list[type]:
 
 
 def methods_of(port: type) -> set[str]:
-    """The methods that a port asks for."""
+    """Return the abstract methods of a port."""
     return set(getattr(port, "__abstractmethods__", ()))
 
 
@@ -53,7 +53,7 @@ adapters_of_ports = pytest.mark.parametrize(
 
 @pytest.mark.parametrize("kind", adapter_classes(), ids=lambda kind: kind.__name__)
 def test_adapters_inherit_from_their_port(kind: type) -> None:
-    """A class that could be passed for a port is a subclass of it, so that mypy and a reader know."""
+    """A class with the methods of a port is a subclass of the port."""
     looks_like = {name for name, port in PORTS.items() if all(_offers(kind, port, each) for each in methods_of(port))}
 
     assert {name for name in looks_like if PORTS[name] not in kind.__mro__} == set()
@@ -67,15 +67,15 @@ def _offers(kind: type, port: type, method: str) -> bool:
 
 @pytest.mark.parametrize("port", PORTS)
 def test_every_port_has_an_adapter(port: str) -> None:
-    """No port is there for a technology that is not."""
+    """Every port has an adapter."""
     assert [kind for kind in adapter_classes() if PORTS[port] in kind.__bases__]
 
 
 @pytest.mark.parametrize(
     "port", [name for name in PORTS if name not in ("Probe", "Decryptor")]
-)  # nothing to stand in for
+)  # they need no substitute
 def test_every_port_has_an_adapter_in_memory(port: str) -> None:
-    """Use cases can be tested, and embedded, without a server."""
+    """Every port has an adapter in memory, so that use cases can run without a server."""
     assert any(
         kind.__module__.startswith("adapters.memory.") for kind in adapter_classes() if PORTS[port] in kind.__bases__
     )
@@ -92,8 +92,8 @@ def test_an_adapter_is_named_for_its_port_and_technology(adapter: type) -> None:
 
 
 @adapters_of_ports
-def test_an_adapter_leaves_nothing_abstract(adapter: type) -> None:
-    """Every method of the port is there, with the port's parameters."""
+def test_an_adapter_implements_every_method(adapter: type) -> None:
+    """An adapter has every method of its port, with the port's parameters."""
     (port,) = (kind for kind in PORTS.values() if kind in adapter.__bases__)
 
     assert not inspect.isabstract(adapter)
@@ -104,21 +104,21 @@ def test_an_adapter_leaves_nothing_abstract(adapter: type) -> None:
 
 @pytest.mark.parametrize("port", PORTS)
 def test_a_port_is_a_protocol_of_abstract_methods(port: str) -> None:
-    """Nobody inherits behaviour from a port, and nobody forgets a method of one."""
+    """Every public method of a port is abstract."""
     public = {name for name, value in vars(PORTS[port]).items() if inspect.isfunction(value) and name != "__init__"}
 
     assert {name for name in public if not name.startswith("_")} == methods_of(PORTS[port])
 
 
-def test_a_port_has_a_file_of_its_name() -> None:
-    """`application/ports/<port>.py` has the port, and nothing else that an adapter subclasses."""
+def test_a_port_has_its_own_file() -> None:
+    """`application/ports/<port>.py` has the port, and no other port."""
     assert {name: port.__module__ for name, port in PORTS.items()} == {
         name: "application.ports." + re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() for name in PORTS
     }
 
 
 def test_no_port_names_a_vendor() -> None:
-    """No name, annotation or import of the ports is the word of a vendor, a database or a protocol."""
+    """No name, annotation or import of the ports is a word of a vendor, a database or a protocol."""
     names = set().union(*map(_names, (ROOT / "src/application/ports").glob("*.py")))
 
     assert {name for name in names if re.search(rf"(?:^|_)(?:{VENDOR_WORDS})s?(?:_|$)", _snake(name))} == set()
@@ -126,7 +126,7 @@ def test_no_port_names_a_vendor() -> None:
 
 
 def _names(path: Path) -> set[str]:
-    """Every identifier of a file."""
+    """Return every identifier of a file."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         match node:

@@ -1,4 +1,4 @@
-"""The documentation is what the code is."""
+"""The documentation agrees with the code."""
 
 import ast
 import json
@@ -35,14 +35,14 @@ ERRCODE_PAGE = (ROOT / "docs/wechat-errors.md").read_text(encoding="utf-8")
 
 @pytest.fixture(autouse=True)
 def no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of this machine's own."""
+    """An environment without settings of this machine."""
     for name in [name for name in os.environ if name.startswith("WXLOGIN_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv(SECRETS_VARIABLE, str(tmp_path))
 
 
 def default_of(name: str) -> str:
-    """A setting's default, as the documentation writes it."""
+    """Return the default of a setting, in the format of the documentation."""
     default = Settings.model_fields[name].default
     value = default.get_secret_value() if isinstance(default, SecretStr) else default
     value = str(value).lower() if isinstance(value, bool) else value
@@ -50,14 +50,14 @@ def default_of(name: str) -> str:
 
 
 def test_the_settings_page_names_every_setting_with_its_default() -> None:
-    """All settings are there in the code's order, and no other."""
+    """The page has all settings with their defaults, in the order of the code, and no others."""
     documented = [(row[0], row[1]) for row in table(SETTINGS, "variable")]
 
     assert documented == [(f"`WXLOGIN_{name.upper()}`", default_of(name)) for name in Settings.model_fields]
 
 
 def test_the_settings_page_has_the_examples_of_the_error_texts() -> None:
-    """The example of a setting is the same wherever one sees it."""
+    """The examples of the settings page are those of the error messages."""
     documented = {
         row[0].strip("`").removeprefix("WXLOGIN_").lower(): row[3].strip("`") for row in table(SETTINGS, "variable")
     }
@@ -68,15 +68,15 @@ def test_the_settings_page_has_the_examples_of_the_error_texts() -> None:
     assert documented == examples
 
 
-def test_the_settings_page_names_no_variable_that_is_not_there() -> None:
-    """Every WXLOGIN_ name in the text is one that the service reads."""
+def test_the_settings_page_names_only_existing_variables() -> None:
+    """Every WXLOGIN_ name on the page is a variable that the service reads."""
     known = {f"WXLOGIN_{name.upper()}" for name in Settings.model_fields} | {CONFIG_VARIABLE, SECRETS_VARIABLE}
 
     assert set(re.findall(r"WXLOGIN_[A-Z_]+[A-Z]", SETTINGS)) == known
 
 
 def test_the_toml_example_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever copies the example has a configuration that loads."""
+    """The TOML example of the page loads as a configuration."""
     (example,) = blocks(section(SETTINGS, "Where settings come from"), "toml")
     (tmp_path / ".wxlogin.toml").write_text(example, encoding="utf-8")
     monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / ".wxlogin.toml"))
@@ -87,7 +87,7 @@ def test_the_toml_example_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_signing_example_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With PEMs in the place of the dots, the example is an app that signs."""
+    """With PEMs in place of the dots, the example is an app with signing keys."""
     (example,) = blocks(section(SETTINGS, "API security"), "toml")
     private_key = rsa.generate_private_key(65537, 2048)
     pems = [
@@ -107,14 +107,14 @@ def test_the_signing_example_works(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_settings_page_names_every_key_of_signing() -> None:
-    """Whoever sets up API security finds what goes where."""
+    """The page has every key of `signing`."""
     documented = [row[0] for row in table(section(SETTINGS, "API security"), "key of `signing`")]
 
     assert documented == [f"`{name}`" for name in Signing.model_fields]
 
 
 def test_the_settings_pages_error_is_a_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message of the page is what the command prints."""
+    """The error message on the page is the output of the command."""
     monkeypatch.setenv("WXLOGIN_LOG_LEVEL", "loud")
     ran = CliRunner().invoke(main, ["migrate"])
 
@@ -123,12 +123,12 @@ def test_the_settings_pages_error_is_a_real_one(monkeypatch: pytest.MonkeyPatch)
 
 
 def retry_of(kind: type[WxLoginError]) -> str:
-    """What a client may do, as the documentation writes it: what is unavailable depends on whether a code was sent."""
+    """Return the retry advice in the format of the documentation. An unavailable error has both kinds."""
     return f"`{Retry.NEW_CODE}` or `{Retry.LATER}`" if issubclass(kind, Unavailable) else f"`{kind.retry}`"
 
 
 def test_the_errors_page_has_every_error() -> None:
-    """Code, HTTP status, exit status and retry of every error are there, and of no other."""
+    """The page has the code, HTTP status, exit status and retry advice of every error, and of no others."""
     documented = [tuple(row[:4]) for row in table(ERRORS, "`code` | HTTP | exit status")]
 
     assert documented == [
@@ -138,7 +138,7 @@ def test_the_errors_page_has_every_error() -> None:
 
 
 def test_the_errors_page_has_every_errcode() -> None:
-    """Each of WeChat's codes stands at the error that it means, or a link to the page that has the rest."""
+    """Each errcode of WeChat is in the row of its error, or the row links to the page with all errcodes."""
     unknown = error_of(99999).code
     for code, _, _, _, errcodes, _ in table(ERRORS, "`code` | HTTP | exit status"):
         documented = set(map(int, re.findall(r"-?\d+", errcodes)))
@@ -150,13 +150,13 @@ def test_the_errors_page_has_every_errcode() -> None:
 
 
 def explained(number: int) -> dict[str, str]:
-    """What `wxlogin explain` prints, by its first column."""
+    """Return the output of `wxlogin explain`, by its first column."""
     printed = CliRunner().invoke(explain, [str(number)]).output
     return dict(re.findall(r"^(\w+) +(.*)$", printed, re.MULTILINE))
 
 
 def test_the_errcode_page_has_every_errcode_as_the_command_explains_it() -> None:
-    """The table is what `wxlogin explain` says of each code, in the order of the numbers."""
+    """The table has the output of `wxlogin explain` for each errcode, in ascending order."""
     told = [explained(number) for number in ERRCODES]
 
     assert table(ERRCODE_PAGE, "errcode") == [
@@ -165,15 +165,15 @@ def test_the_errcode_page_has_every_errcode_as_the_command_explains_it() -> None
     assert list(ERRCODES) == sorted(ERRCODES)
 
 
-def test_the_errcode_page_names_no_code_that_is_not_there() -> None:
-    """Every number in the text is one of WeChat's codes that the table has."""
+def test_the_errcode_page_names_only_existing_codes() -> None:
+    """Every errcode in the text of the page is in the table."""
     prose = section(ERRCODE_PAGE, "Recognising them")
 
     assert set(map(int, re.findall(r"\b[1-9]\d{4}\b", prose))) <= set(ERRCODES)
 
 
-def test_the_errors_page_says_what_to_do_in_one_sentence() -> None:
-    """Every error has its advice."""
+def test_the_advice_on_the_errors_page_is_one_sentence() -> None:
+    """The advice for every error is one sentence."""
     for *_, advice in table(ERRORS, "`code` | HTTP | exit status"):
         assert advice[0].isupper()
         assert advice.endswith(".")
@@ -181,7 +181,7 @@ def test_the_errors_page_says_what_to_do_in_one_sentence() -> None:
 
 
 def test_the_example_problem_is_a_real_one() -> None:
-    """The page's problem is what the service answers, member for member and in the same order."""
+    """The example problem has the members of a real one, in the same order."""
     (example,) = blocks(ERRORS, "http")
     body = json.loads(example.partition("\n\n")[2])
     problem = msgspec.to_builtins(Problem.of(error_of(40163, "code been used, rid: 6374a1b2-0c3d4e5f-12ab34cd")))
@@ -190,7 +190,7 @@ def test_the_example_problem_is_a_real_one() -> None:
 
 
 def test_the_errors_page_has_the_articles_texts() -> None:
-    """Every msg of status 3 is there with its HTTP status, beside the three everyday outcomes and a defect."""
+    """The page has the Chinese text and the HTTP status of every error of the article's route."""
     article = section(ERRORS, "The article's route")
     *documented, defect = table(article, "`code`")
 
@@ -208,8 +208,8 @@ def _strings(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", [ERRORS, ERRCODE_PAGE], ids=["errors", "wechat-errors"])
-def test_a_page_explains_as_the_command_does(page: str) -> None:
-    """A block that shows `wxlogin explain` is the command and exactly what it prints."""
+def test_a_page_has_the_output_of_the_explain_command(page: str) -> None:
+    """A block with `wxlogin explain` has the exact output of the command."""
     shown = [block for block in blocks(page, "") if block.startswith("$ wxlogin explain ")]
     for block in shown:
         command, _, output = block.partition("\n")
@@ -219,8 +219,8 @@ def test_a_page_explains_as_the_command_does(page: str) -> None:
     assert shown
 
 
-def test_the_error_tree_in_the_docstring_is_the_tree() -> None:
-    """The drawing at the head of domain/errors.py has every class at its place."""
+def test_the_docstring_of_errors_has_the_class_tree() -> None:
+    """The tree in the docstring of domain/errors.py has every class in its place."""
     import domain.errors
 
     drawn = re.findall(r"^    ([│ ]*)[├└]── (\w+)", domain.errors.__doc__ or "", re.MULTILINE)
@@ -242,15 +242,15 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *so
 
 
 def anchors(path: Path) -> set[str]:
-    """The names that GitHub gives to the headings of a page."""
+    """Return the anchors that GitHub creates for the headings of a page."""
     text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", [path.relative_to(ROOT).as_posix() for path in PAGES])
-def test_the_links_of_a_page_lead_somewhere(page: str) -> None:
-    """A link to another page of the project, or to a heading, is to one that is there."""
+def test_the_links_of_a_page_have_targets(page: str) -> None:
+    """Every link to another page of the project or to a heading has an existing target."""
     path = ROOT / page
     text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
     links = [link.partition("#") for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]

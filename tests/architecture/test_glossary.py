@@ -1,4 +1,4 @@
-"""One word for one thing: the glossary's names are those of the code."""
+"""The names in the glossary are names in the code."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ REPLACED = {
     "Genuineness", "SoonClosed", "Unsent", "PatientRetry", "Recent", "made_up", "zygote", "wire", "together", "judge",
     "PlainAnswer", "Enveloped", "resets_told", "tallies", "held_directory", "Door", "hang_up",
 }  # fmt: skip
-"""Names that had a word of the house where the field has one."""
+"""Names that were replaced by terms of the field."""
 
 KEPT = {"forget_at": "the column of a released schema"}
 
@@ -40,6 +40,6 @@ def test_terms_of_the_glossary_are_in_the_code() -> None:
     assert len(named) > 25
 
 
-def test_no_replaced_name_comes_back() -> None:
-    """A name that gave way to a term of the field is not used again."""
+def test_no_replaced_name_is_used() -> None:
+    """No name that was replaced by a term of the field is used again."""
     assert (identifiers() & REPLACED) - set(KEPT) == set()

@@ -1,4 +1,4 @@
-"""The page on a mini-program's calls is what the code is."""
+"""The page on the calls of a mini-program agrees with the code."""
 
 import json
 import re
@@ -20,20 +20,20 @@ from support.pages import ROOT, Operation, blocks
 GUIDES = {
     name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("mini-program.md", "mini-program.zh-CN.md")
 }
-"""The page on a mini-program's calls, in both languages."""
+"""The page on the calls of a mini-program, in both languages."""
 
 each_guide = pytest.mark.parametrize("guide", GUIDES.values(), ids=GUIDES)
 
 
 @pytest.fixture(scope="module")
 def app() -> Litestar:
-    """The application, which nobody starts."""
+    """The application, not started."""
     return create_app(lambda: open_container(load_settings()))
 
 
 @pytest.fixture(scope="module")
 def operations(app: Litestar) -> dict[Operation, dict[str, Any]]:
-    """What a client or its gateway calls, as the schema describes it."""
+    """The operations for clients and gateways, as the schema describes them."""
     described = {
         (method.upper(), anonymous(path)): operation
         for path, item in app.openapi_schema.to_schema()["paths"].items()
@@ -43,23 +43,23 @@ def operations(app: Litestar) -> dict[Operation, dict[str, Any]]:
 
 
 def anonymous(path: str) -> str:
-    """The path without a slash at its end and without the names of its parameters."""
+    """Return the path without a trailing slash and without the names of its parameters."""
     return re.sub(r"\$?\{[\w.]+\}", "{}", path.rstrip("/"))
 
 
 def operations_in(text: str) -> set[Operation]:
-    """Every call that the text names, in an example or in a sentence."""
+    """Return every call in the examples and sentences of the text."""
     found = re.findall(r"\b(GET|POST|PUT|PATCH|DELETE) (/(?:v1|login|auth)[\w/{}-]*)", text)
     return {(method, anonymous(path)) for method, path in found}
 
 
 def codes_in(text: str) -> list[tuple[str, str, str]]:
-    """The rows of the text's tables of errors: code, HTTP status, retry."""
+    """Return the rows of the error tables in the text: code, HTTP status, retry."""
     return re.findall(r"^\| `(\w+)` \| (\d{3}) \| `(\w+)` \|", text, re.MULTILINE)
 
 
 def refusals_of(operation: dict[str, Any]) -> set[str]:
-    """The codes that the schema declares."""
+    """Return the error codes that the schema declares for the operation."""
     texts = [response["description"] for status, response in operation["responses"].items() if status >= "400"]
     return {code for text in texts for code in text.removeprefix("status 3: ").split(", ")}
 
@@ -73,7 +73,7 @@ class Message(NamedTuple):
 
 
 def messages(text: str) -> list[Message]:
-    """The blocks of HTTP, whose JSON is JSON."""
+    """Return the blocks of HTTP, with their JSON parsed."""
     found = []
     for block in blocks(text, "http"):
         head, _, body = block.partition("\n\n")
@@ -83,7 +83,7 @@ def messages(text: str) -> list[Message]:
 
 
 def types_of(app: Litestar, operation: Operation) -> tuple[Any, Any]:
-    """What the operation is sent and what it answers."""
+    """Return the types of the operation's request and answer."""
     (handler,) = [
         route.route_handler_map[operation[0]][0]  # type: ignore[index]
         for route in app.routes
@@ -95,20 +95,20 @@ def types_of(app: Litestar, operation: Operation) -> tuple[Any, Any]:
 
 
 def read_as(kind: Any, body: Any) -> Any:
-    """The body, read and written again as the code does; what is left out of it may be null."""
+    """Return the body, decoded and encoded as the code does. Fields that it omits may be null."""
     written = msgspec.to_builtins(msgspec.convert(body, kind))
     return {name: value for name, value in written.items() if name in body or value is not None}
 
 
 @each_guide
 def test_the_guide_has_every_call(guide: str, operations: dict[Operation, Any]) -> None:
-    """Every call that a client makes is there, and no other."""
+    """The guide has every call for clients, and no others."""
     assert operations_in(guide) == set(operations)
 
 
 @each_guide
-def test_the_guides_examples_are_what_the_code_reads_and_writes(guide: str, app: Litestar) -> None:
-    """A request has no field that the code does not know; an answer has the fields of the code's, in their order."""
+def test_the_guides_examples_have_the_fields_of_the_code(guide: str, app: Litestar) -> None:
+    """The example requests have only known fields. The example answers have the fields of the code in their order."""
     operation = ("", "")
     for start, headers, body in messages(guide):
         if start[-1] == "HTTP/1.1":
@@ -126,16 +126,16 @@ def test_the_guides_examples_are_what_the_code_reads_and_writes(guide: str, app:
 
 
 @each_guide
-def test_the_guides_gateway_gets_the_headers_that_there_are(guide: str, operations: dict[Operation, Any]) -> None:
-    """The answer of /auth has the headers of the schema."""
+def test_the_guides_gateway_gets_the_headers_of_the_schema(guide: str, operations: dict[Operation, Any]) -> None:
+    """The example answer of /auth has the headers of the schema."""
     (answer,) = [headers for start, headers, _ in messages(guide) if "X-User-Id" in headers]
 
     assert list(answer) == list(operations["GET", "/auth"]["responses"]["204"]["headers"])
 
 
 @each_guide
-def test_the_guides_examples_bring_a_token_where_one_is_needed(guide: str, operations: dict[Operation, Any]) -> None:
-    """A request has the Authorization header exactly where the schema asks for it."""
+def test_the_guides_examples_have_a_token_where_it_is_required(guide: str, operations: dict[Operation, Any]) -> None:
+    """An example request has the Authorization header exactly when the schema requires it."""
     for start, headers, _ in messages(guide):
         if start[-1] == "HTTP/1.1":
             needed = bool(operations[start[0], anonymous(start[1])].get("security"))
@@ -143,8 +143,8 @@ def test_the_guides_examples_bring_a_token_where_one_is_needed(guide: str, opera
 
 
 @each_guide
-def test_the_guides_javascript_calls_what_there_is(guide: str, operations: dict[Operation, Any]) -> None:
-    """Every address in the code is one of the service's or of the reader's own, with a method that wx.request has."""
+def test_the_guides_javascript_calls_existing_operations(guide: str, operations: dict[Operation, Any]) -> None:
+    """Every address in the JavaScript exists, with a method that wx.request supports."""
     code = "".join(blocks(guide, "js"))
     calls = re.findall(r"url: ['`](?:https://[^/]+)?(/[^'`]+)['`](?:,\s*method: '(\w+)')?", code)
     ours = {(method or "GET", anonymous(path)) for path, method in calls if path.startswith(("/v1", "/login"))}
@@ -156,7 +156,10 @@ def test_the_guides_javascript_calls_what_there_is(guide: str, operations: dict[
 
 @each_guide
 def test_the_guides_errors_are_those_of_the_calls(guide: str, operations: dict[Operation, Any]) -> None:
-    """A call's section names what only this call can answer, the last table what all can; nothing is left out."""
+    """The section of a call has the errors of this call only, and the last table has those of all calls.
+
+    None is missing.
+    """
     of_all = {kind.code for kind in OUTCOMES if kind in (*SESSION_ERRORS, *PLATFORM_ERRORS)}
     for text in guide.split("\n## "):
         named = {code for code, _, _ in codes_in(text)}
@@ -170,8 +173,8 @@ def test_the_guides_errors_are_those_of_the_calls(guide: str, operations: dict[O
 
 
 @each_guide
-def test_the_guides_errors_are_as_the_code_has_them(guide: str) -> None:
-    """HTTP status and retry are those of the code."""
+def test_the_guides_errors_have_the_status_of_the_code(guide: str) -> None:
+    """The HTTP status and the retry advice in the tables are those of the code."""
     for code, status, retry in codes_in(guide):
         kind = error_named(code)
         assert int(status) == OUTCOMES[kind].http
@@ -179,7 +182,7 @@ def test_the_guides_errors_are_as_the_code_has_them(guide: str) -> None:
 
 
 def test_the_guide_is_the_same_in_both_languages() -> None:
-    """Examples, code but for its comments, and errors are one and the same."""
+    """The examples, the code without comments and the errors are the same in both languages."""
 
     def essence(guide: str) -> list[Any]:
         code = [re.sub(r" // .*", "", block) for block in blocks(guide, "js")]

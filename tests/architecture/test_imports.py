@@ -1,4 +1,4 @@
-"""Arrows point inwards: the import contracts of pyproject.toml hold, and each of them would notice."""
+"""The import contracts of pyproject.toml hold, and each contract detects a violation."""
 
 import os
 import re
@@ -56,7 +56,7 @@ def lint(directory: Path) -> subprocess.CompletedProcess[str]:
 
 
 def verdicts(output: str) -> dict[str, str]:
-    """KEPT or BROKEN for each contract."""
+    """Return KEPT or BROKEN for each contract."""
     return {
         name: verdict for name in CONTRACTS for verdict in re.findall(rf"^{name} (KEPT|BROKEN)", output, re.MULTILINE)
     }
@@ -64,7 +64,7 @@ def verdicts(output: str) -> dict[str, str]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The project's sources, to spoil."""
+    """A copy of the project's sources, which a test changes."""
     for sources in ("src", "sandbox/src"):
         shutil.copytree(ROOT / sources, tmp_path / sources, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
@@ -72,7 +72,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_the_contracts_hold() -> None:
-    """No import of the sources breaks a contract, and every contract was looked at."""
+    """No import of the sources breaks a contract, and every contract is checked."""
     ran = lint(ROOT)
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -80,13 +80,13 @@ def test_the_contracts_hold() -> None:
 
 
 def test_every_contract_is_tested_with_a_violation() -> None:
-    """A new contract gets an import that it has to notice."""
+    """Every contract has a violation in this file."""
     assert {violation[0] for violation in VIOLATIONS} == set(CONTRACTS)
 
 
 @pytest.mark.parametrize(("contract", "path", "line"), VIOLATIONS)
 def test_a_violation_is_caught(contract: str, path: str, line: str, copy: Path) -> None:
-    """An import that points outwards breaks the contract that is about it, and the report names the module."""
+    """An outward import breaks its contract, and the report names the module."""
     file = copy / ("sandbox/src" if path.startswith("wechat_sandbox/") else "src") / path
     file.write_text(f"{file.read_text(encoding='utf-8')}\n{line}\n", encoding="utf-8")
     ran = lint(copy)
@@ -105,7 +105,7 @@ def test_a_violation_is_caught(contract: str, path: str, line: str, copy: Path) 
     ],
 )
 def test_a_new_package_is_checked(package: str, line: str, contract: str, copy: Path) -> None:
-    """Contracts hold for each package that is added, at any depth, without a registration."""
+    """Contracts apply to each new package at any depth, without a registration."""
     folder = copy / "src" / package
     folder.mkdir()
     (folder / "__init__.py").touch()
@@ -116,8 +116,8 @@ def test_a_new_package_is_checked(package: str, line: str, contract: str, copy: 
     assert f"{package.replace('/', '.')}.new" in ran.stdout
 
 
-def test_the_domain_needs_nothing_but_python() -> None:
-    """Domain and application import the standard library, each other inwards, and nothing else."""
+def test_domain_and_application_need_only_python() -> None:
+    """Domain and application import only the standard library and each other."""
     script = (
         "import sys, pkgutil, importlib, domain, application\n"
         "for package in (domain, application):\n"

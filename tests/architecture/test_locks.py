@@ -1,4 +1,4 @@
-"""What is installed is locked by its hash, what installs it too."""
+"""Every installed package is locked by its hash, the installers included."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ PINNED = re.compile(
 
 
 def pins(lock: str) -> dict[str, str]:
-    """The versions of a lock, by package."""
+    """Return the versions of a lock, by package."""
     text = (ROOT / "requirements" / lock).read_text(encoding="utf-8")
     found = dict(PINNED.findall(text))
     assert PINNED.sub("", text).strip() == ""
@@ -25,17 +25,17 @@ def pins(lock: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_every_package_is_locked_by_its_hash(lock: str) -> None:
-    """A lock has versions and hashes, and nothing else: no address of a registry, for one."""
+    """A lock has only versions and hashes, and no address of a registry."""
     assert pins(lock)
 
 
 def test_the_installers_are_those_of_the_lock() -> None:
-    """pip and setuptools are in this environment as they are locked, and not as Python brought them."""
+    """The installed versions of pip and setuptools are those of the lock."""
     assert {name: metadata.version(name) for name in ("pip", "setuptools")} == pins("pip.txt")
 
 
 def test_the_locks_agree() -> None:
-    """A package has one version, whichever lock it is in."""
+    """A package has the same version in all locks."""
     versions: dict[str, set[str]] = {}
     for lock in LOCKS:
         for name, version in pins(lock).items():
@@ -45,7 +45,7 @@ def test_the_locks_agree() -> None:
 
 
 def test_pip_is_replaced_before_it_installs_anything_else(tmp_path: Path) -> None:
-    """`make install` first lets the pip that Python brought install the locked one, then that one all the rest."""
+    """`make install` first installs the locked pip, and then all other packages with it."""
     command = ["make", "--dry-run", "install", f"VENV={tmp_path}/venv"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
     installed = [line.split("pip install ")[1] for line in done.stdout.splitlines() if "pip install " in line]

@@ -1,4 +1,4 @@
-"""How many of our files a reader of one request meets: few, and no more than there are today."""
+"""The number of source files that run for one request does not grow."""
 
 import json
 import sys
@@ -47,11 +47,11 @@ async def app(sandbox: Sandbox, redis_url: str, sqlite_url: str) -> AsyncIterato
 
 
 Run = tuple[int, bytes, dict[str, set[str]]]
-"""The status and body of an answer, and the functions of each of our files that ran for it."""
+"""The status and body of an answer, and the functions that ran for it, by file of the project."""
 
 
 def fewest(runs: Sequence[Run]) -> dict[str, set[str]]:
-    """Return the files of the run with the fewest: the others had work of the background beside them."""
+    """Return the files of the run with the fewest files, because other runs may include background work."""
     return min((ran for _, _, ran in runs), key=len)
 
 
@@ -106,8 +106,8 @@ def _receiving(body: bytes) -> Receive:
     return receive  # type: ignore[return-value]  # a dict is a message
 
 
-async def test_a_login_passes_few_files(app: Litestar, sandbox: Sandbox) -> None:
-    """POST /login/ of a known user, WeChat, database and Redis included."""
+async def test_a_login_runs_few_files(app: Litestar, sandbox: Sandbox) -> None:
+    """POST /login/ of a known user executes few source files, with WeChat, the database and Redis included."""
     runs = [
         await request(app, "POST", "/login/", content={"code": sandbox.code(openid="oKnown")}) for _ in range(REPEATS)
     ]
@@ -118,8 +118,8 @@ async def test_a_login_passes_few_files(app: Litestar, sandbox: Sandbox) -> None
     assert len(ran) <= LOGIN_FILES, sorted(ran)
 
 
-async def test_a_check_passes_few_files(app: Litestar, sandbox: Sandbox) -> None:
-    """GET /auth with a live token."""
+async def test_a_check_runs_few_files(app: Litestar, sandbox: Sandbox) -> None:
+    """GET /auth with a live token executes few source files."""
     _, body, _ = await request(app, "POST", "/login/", content={"code": sandbox.code()})
     token = json.loads(body)["data"]["token"]
     runs = [await request(app, "GET", "/auth", token) for _ in range(REPEATS)]

@@ -1,4 +1,4 @@
-"""The recipes in CONTRIBUTING.md lead to an adapter that every suite runs, without lists that they do not name."""
+"""The recipes in CONTRIBUTING.md name every list to which an adapter must be added."""
 
 import re
 
@@ -8,10 +8,10 @@ from support.pages import ROOT, table
 from support.places import SESSION_PLACES
 
 RECIPES = {"Add an identity provider": 6, "Add a session store": 5}
-"""The sections, each with the most files that it may take."""
+"""The sections, each with the maximum number of files."""
 
 NOT_REGISTRATIONS = {"tests/support/twin.py", "tests/architecture/test_recipes.py", "tests/architecture/test_wiring.py"}
-"""The twin itself, and tests about it."""
+"""The twin itself, and tests of it."""
 
 
 def files_of(recipe: str) -> list[str]:
@@ -23,15 +23,15 @@ def files_of(recipe: str) -> list[str]:
 
 @pytest.mark.parametrize(("recipe", "most"), RECIPES.items(), ids=RECIPES)
 def test_a_recipe_is_short_and_its_files_exist(recipe: str, most: int) -> None:
-    """A newcomer touches few files, and finds those that are there already."""
+    """A recipe has few files, and its existing files exist."""
     files = files_of(recipe)
 
     assert 0 < len(files) <= most
     assert [file for file in files if "<" not in file and not (ROOT / file).is_file()] == []
 
 
-def test_no_list_is_hidden() -> None:
-    """The twin that the tests register by the recipes is named in the recipes' files only."""
+def test_the_recipes_name_every_list() -> None:
+    """The names of the twin occur only in the files of the recipes."""
     registered = {
         str(path.relative_to(ROOT))
         for folder in ("src", "tests")

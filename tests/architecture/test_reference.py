@@ -1,4 +1,4 @@
-"""The public interface and the decisions are documented completely."""
+"""The documents of the public interface and of the decisions are complete."""
 
 import re
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ DECISIONS = ROOT / "docs/decisions"
 
 @asynccontextmanager
 async def no_container() -> AsyncIterator[Container]:
-    """Open no container: the routes are described without one."""
+    """Raise an error, because the routes are described without a container."""
     raise NotImplementedError
     yield
 
@@ -67,7 +67,7 @@ def test_the_interface_has_every_job() -> None:
 
 
 def test_every_decision_has_a_status_and_is_in_the_index() -> None:
-    """A decision says when it was made and whether it stands, and the index has its title."""
+    """Every decision has a status, and the index has its title."""
     index = (DECISIONS / "README.md").read_text(encoding="utf-8")
     for page in sorted(DECISIONS.glob("0*.md")):
         title, _, status, *_ = page.read_text(encoding="utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""The WeChat stand-in is for demos and tests, and no part of what is served."""
+"""The sandbox is for demos and tests, and not part of the served application."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ print("\\n".join(name for name in sys.modules if name.startswith("entrypoints"))
 
 
 def loaded_by(command: str, directory: Path) -> set[str]:
-    """The modules of ours that a command imports, until it stops for want of settings."""
+    """Return the modules of the project that a command imports, until it stops because of missing settings."""
     env = clean_environment() | {"WXLOGIN_SECRETS_DIR": str(directory)}
     script = SCRIPT.format(command=command)
     ran = subprocess.run(
@@ -49,8 +49,8 @@ def test_serve_and_worker_import_no_sandbox(command: str, module: str, tmp_path:
     assert "entrypoints.cli.demo" not in loaded
 
 
-def test_help_is_instant() -> None:
-    """Listing the commands imports none of what they run."""
+def test_help_imports_no_libraries() -> None:
+    """`wxlogin --help` imports none of the libraries that the commands need."""
     script = "import sys\nfrom entrypoints.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
     script += (
         "print(sorted({'litestar', 'sqlalchemy', 'redis', 'httpx2', 'pydantic'} & set(sys.modules)), file=sys.stderr)"

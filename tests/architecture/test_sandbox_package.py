@@ -1,4 +1,4 @@
-"""wechat-sandbox stands alone: it needs what its pyproject.toml says, and nothing else."""
+"""wechat-sandbox is independent: it needs only the dependencies in its pyproject.toml."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ PROJECT = tomllib.loads((ROOT / "sandbox/pyproject.toml").read_text(encoding="ut
 
 
 def imported() -> set[str]:
-    """The packages that the sandbox imports, without the standard library and its own."""
+    """Return the packages that the sandbox imports, without the standard library and its own."""
     names: set[str] = set()
     for path in (ROOT / "sandbox/src").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -28,21 +28,21 @@ def imported() -> set[str]:
 
 
 def test_it_declares_what_it_imports() -> None:
-    """`pip install wechat-sandbox` brings all that it needs, and nothing that it does not."""
+    """The dependencies of wechat-sandbox are exactly the packages that it imports."""
     declared = {re.split(r"[<>=\[ ]", each)[0].replace("-", "_") for each in PROJECT["dependencies"]}
 
     assert imported() == declared
 
 
 def test_both_packages_have_one_version() -> None:
-    """They are released together, so a version of one names that of the other."""
+    """Both packages have the same version, because they are released together."""
     wxlogin = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
     assert PROJECT["version"] == wxlogin["version"]
 
 
 def test_its_command_runs_without_wxlogin(tmp_path: Path) -> None:
-    """`wechat-sandbox` answers, in a directory and an environment that know nothing of wxlogin."""
+    """`wechat-sandbox` works in a directory and an environment without wxlogin's settings."""
     port = free_port()
     command = [str(Path(sys.executable).parent / "wechat-sandbox"), "--port", str(port)]
     with subprocess.Popen(command, cwd=tmp_path, env={}, stderr=subprocess.PIPE, text=True) as process:

@@ -1,4 +1,4 @@
-"""The page on the sandbox is what the sandbox is."""
+"""The page on the sandbox agrees with the sandbox."""
 
 import re
 import shlex
@@ -40,12 +40,12 @@ FIRST_COLUMNS = {
     "calls": ("path", "路径"),
     "signing": ("key of `signing`", "`signing` 的字段"),
 }
-"""What the tables of the two pages start with."""
+"""The first column heads of the tables, in both languages."""
 
 
 @cache
 def key_pair() -> tuple[str, str]:
-    """A private key and its public half, both PEM."""
+    """Return a private key and its public key, both in PEM."""
     key = rsa.generate_private_key(65537, 2048)
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -55,29 +55,29 @@ def key_pair() -> tuple[str, str]:
 
 
 def in_process() -> httpx2.AsyncClient:
-    """A client of a sandbox of its own, without a network."""
-    transport = httpx2.ASGITransport(create_sandbox())  # type: ignore[arg-type]  # the same protocol, typed twice
+    """Return a client of a new sandbox, without a network."""
+    transport = httpx2.ASGITransport(create_sandbox())  # type: ignore[arg-type]  # the same protocol with another type
     return httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1")
 
 
 def sandbox_table(page: str, name: str) -> list[list[str]]:
-    """The rows of a table of the page, in whichever language."""
+    """Return the rows of a table of the page, in either language."""
     (column,) = [column for column in FIRST_COLUMNS[name] if f"\n| {column} |" in page]
     return table(page, column)
 
 
 def fields_in(cell: str) -> list[str]:
-    """The fields of `{"a", "b"?}`, with the question mark of those that may be left out."""
+    """Return the fields of `{"a", "b"?}`, with the question mark of optional fields."""
     return [name + optional for name, optional in re.findall(r'"(\w+)"(\??)', cell)]
 
 
 def fields_of(kind: type[msgspec.Struct]) -> list[str]:
-    """The same of what the code reads."""
+    """Return the fields of a type in the same format."""
     return [field.encode_name + "?" * (not field.required) for field in msgspec.structs.fields(kind)]
 
 
 def curls_in(page: str) -> dict[Operation, str | None]:
-    """What is sent by the block that has every control, with a key in the place of the shell's work."""
+    """Return the requests of the block with every control, with a key in place of the shell's command."""
     (block,) = [block for block in blocks(page, "sh") if "/sandbox/clock" in block]
     sent: dict[Operation, str | None] = {}
     for line in block.splitlines():
@@ -91,7 +91,7 @@ def curls_in(page: str) -> dict[Operation, str | None]:
 
 @each_sandbox_page
 def test_the_sandbox_page_has_every_control(page: str) -> None:
-    """All controls are there and no other, each with the fields that it takes and the status that it answers."""
+    """The page has all controls and no others, each with its fields and its status."""
     routes = [route for route in create_sandbox().routes if isinstance(route, HTTPRoute)]
     handlers: dict[tuple[str, ...], HTTPRouteHandler] = {
         (method, route.path): route.route_handler_map[method][0]
@@ -110,7 +110,7 @@ def test_the_sandbox_page_has_every_control(page: str) -> None:
 @pytest.mark.anyio
 @each_sandbox_page
 async def test_the_sandbox_pages_commands_work(page: str) -> None:
-    """There is one for each control, which answers the fields that the table has."""
+    """The page has one command for each control, whose answer has the fields in the table."""
     sent = curls_in(page)
     async with in_process() as client:
         for name, _, told, *_ in sandbox_table(page, "controls"):
@@ -125,7 +125,7 @@ async def test_the_sandbox_pages_commands_work(page: str) -> None:
 
 @each_sandbox_page
 def test_the_sandbox_page_has_the_fields_of_a_fault(page: str) -> None:
-    """All of them, in the code's order."""
+    """The page has the fields of a fault in the order of the code."""
     documented = [row[0].strip("`") for row in sandbox_table(page, "faults")]
 
     assert documented == [field.name for field in msgspec.structs.fields(Fault)]
@@ -133,7 +133,7 @@ def test_the_sandbox_page_has_the_fields_of_a_fault(page: str) -> None:
 
 @each_sandbox_page
 def test_the_sandbox_page_has_wechats_calls(page: str) -> None:
-    """Path, methods and whether a call may be signed are those of the code."""
+    """The page has the path, the methods and the signing support of each call."""
     documented = [
         (path.strip("`"), tuple(re.findall("[A-Z]+", methods)), signable in ("yes", "是"))
         for path, methods, signable in sandbox_table(page, "calls")
@@ -144,10 +144,10 @@ def test_the_sandbox_page_has_wechats_calls(page: str) -> None:
 
 @pytest.mark.anyio
 @each_sandbox_page
-async def test_the_sandbox_pages_signing_script_makes_an_app_that_signs(
+async def test_the_sandbox_pages_signing_script_creates_valid_settings(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sandbox's answer goes through the script into settings that load, as the table has it."""
+    """The script on the page converts the sandbox's answer into settings that load, as in the table."""
     (script,) = re.findall(r"^python3 - > wxlogin.toml <<'END'\n(.*?)^END$", page, re.MULTILINE | re.DOTALL)
     files = tmp_path / "files"
     files.mkdir()
@@ -169,7 +169,7 @@ async def test_the_sandbox_pages_signing_script_makes_an_app_that_signs(
 
 
 def test_the_sandbox_page_is_the_same_in_both_languages() -> None:
-    """Commands but for their comments, controls and faults are one and the same."""
+    """The commands without comments, the controls and the faults are the same in both languages."""
 
     def essence(page: str) -> list[Any]:
         controls = [[row[0], fields_in(row[1]), fields_in(row[2])] for row in sandbox_table(page, "controls")]

@@ -1,4 +1,4 @@
-"""The container: every provider resolves, and nothing is opened before it is needed."""
+"""The container: every provider resolves, and nothing opens before it is needed."""
 
 import gc
 import inspect
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.anyio
 
 
 def settings(directory: Path, **more: str) -> Settings:
-    """A configuration on a SQLite file that is not there yet."""
+    """Return settings with a SQLite file that does not exist yet."""
     given = {"appid": APPID, "app_secret": SECRET, "encryption_keys": KEY}
     database_url = f"sqlite+aiosqlite:///{directory / 'wxlogin.db'}"
     return Settings.model_validate({**given, "database_url": database_url, **more})
@@ -46,7 +46,7 @@ with_and_without_redis = pytest.mark.parametrize(
 async def test_every_provider_resolves(
     more: dict[str, str], store: type[SessionStore], probes: int, tmp_path: Path, clock: Clock
 ) -> None:
-    """Everything in the container can be had and is what it says, without a server that answers."""
+    """Every provider of the container returns an object of the correct type, without a running server."""
     async with open_container(settings(tmp_path, **more), clock=clock) as container:
         skipped = set() if more else {"redis"}
         given = {name: getattr(container, name)() for name in container.providers if name not in skipped}
@@ -59,7 +59,7 @@ async def test_every_provider_resolves(
 
 
 async def test_two_containers_share_nothing(tmp_path: Path, clock: Clock) -> None:
-    """A second service in one process has pools of its own."""
+    """Two containers in one process have separate objects."""
     async with (
         open_container(settings(tmp_path), clock=clock) as one,
         open_container(settings(tmp_path), clock=clock) as two,
@@ -69,15 +69,15 @@ async def test_two_containers_share_nothing(tmp_path: Path, clock: Clock) -> Non
         assert [name for name in shared if getattr(one, name)() is getattr(two, name)()] == []
 
 
-async def test_a_container_without_keys_does_not_open(tmp_path: Path) -> None:
-    """Without an encryption key no pool is opened, and the setting is named."""
+async def test_a_container_without_encryption_keys_does_not_open(tmp_path: Path) -> None:
+    """Without an encryption key no container opens, and the error names the setting."""
     with pytest.raises(SettingsError, match="WXLOGIN_ENCRYPTION_KEYS"):
         async with open_container(settings(tmp_path, encryption_keys="")):
             raise AssertionError
 
 
-async def test_another_transport_leads_to_another_wechat(tmp_path: Path) -> None:
-    """The demo's and a test's transport is the one that WeChat is reached through."""
+async def test_a_given_transport_is_used_for_wechat(tmp_path: Path) -> None:
+    """A given transport is the one for all calls to WeChat."""
     seen = []
 
     def wechat(request: httpx2.Request) -> httpx2.Response:
@@ -91,10 +91,10 @@ async def test_another_transport_leads_to_another_wechat(tmp_path: Path) -> None
     assert seen == ["/sns/jscode2session"]
 
 
-async def test_a_secret_reaches_the_adapters_of_its_platform_alone(
+async def test_a_secret_is_only_in_the_adapters_of_its_platform(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No object of WeChat's adapters holds the secret of another platform's app, and that app is not theirs."""
+    """No object of WeChat's adapters has the secret of another platform's app, and they do not accept that app."""
     monkeypatch.setattr(setting_types, "PLATFORMS", ["wechat", "twin"])
     apps = [{"platform": "twin", "appid": "tt0123456789abcdef", "secret": "another platform's"}]
     async with open_container(settings(tmp_path, apps=json.dumps(apps))) as container:
@@ -108,7 +108,7 @@ async def test_a_secret_reaches_the_adapters_of_its_platform_alone(
 
 
 def held_by(parts: Sequence[object]) -> set[str]:
-    """Return all texts that objects refer to, to any depth."""
+    """Return all strings that objects refer to, at any depth."""
     met: dict[int, object] = {}
     todo = list(parts)
     while todo:
@@ -120,7 +120,10 @@ def held_by(parts: Sequence[object]) -> set[str]:
 
 
 def test_login_takes_exactly_three_ports() -> None:
-    """The login use case needs identities, users and sessions from the outside; the rest is plain values."""
+    """The login use case takes an identity provider, a user repository and a session store.
+
+    All other parameters are values.
+    """
     signature = inspect.signature(LoginUseCase)
     positional = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.KEYWORD_ONLY]
 
@@ -129,7 +132,7 @@ def test_login_takes_exactly_three_ports() -> None:
 
 
 def test_the_container_builds_objects_on_demand() -> None:
-    """The container is a plan: declaring it opens nothing, and what it depends on has to be given."""
+    """The declaration of the container opens nothing, and its dependencies must be given."""
     dependencies = {
         name for name, provider in Container.providers.items() if isinstance(provider, providers.Dependency)
     }

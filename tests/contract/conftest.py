@@ -1,4 +1,4 @@
-"""Databases that contract tests share, one of each kind: they tell their users and sessions apart by name."""
+"""Databases that contract tests share, one of each kind. Unique names keep the users and sessions of tests apart."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,19 +16,19 @@ from support.sessions import World
 
 @pytest.fixture(scope="session", params=USER_PLACES)
 def user_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Where users are kept: `memory`, or the URL of a migrated database."""
+    """The place of users: `memory`, or the URL of a migrated database."""
     return TECHNOLOGIES[request.param].find(request, tmp_path_factory.mktemp("contract"))
 
 
 @pytest.fixture(scope="session", params=SESSION_PLACES)
 def session_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Where sessions are kept: `memory`, or the URL of a Redis of whichever kind, or of a migrated database."""
+    """The place of sessions: `memory`, or the URL of any kind of Redis, or of a migrated database."""
     return TECHNOLOGIES[request.param].find(request, tmp_path_factory.mktemp("contract"))
 
 
 @pytest.fixture(params=[name for name, each in TECHNOLOGIES.items() if each.nowhere])
 def unreachable_place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a server that is not there."""
+    """The URL of a server that does not exist."""
     nowhere = TECHNOLOGIES[request.param].nowhere
     assert nowhere
     return nowhere(tmp_path)
@@ -46,6 +46,6 @@ async def users(user_place: str) -> AsyncIterator[UserRepository]:
 
 @pytest.fixture
 async def world(session_place: str, clock: Clock) -> AsyncIterator[World]:
-    """A session store under test."""
+    """The session store under test."""
     async with open_home(session_place) as home:
         yield World(home, clock)

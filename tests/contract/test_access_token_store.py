@@ -40,26 +40,26 @@ Open = Callable[[MultiFernet], AccessTokenStore]
 
 
 class World:
-    """A token store, and what rests there."""
+    """A token store, with access to its stored bytes."""
 
     def __init__(self, open_store: Open, at_rest: Callable[[AppId], Awaitable[bytes]], clock: Clock) -> None:
         self.open, self.at_rest, self.clock = open_store, at_rest, clock
         self.store = open_store(MultiFernet([OLD]))
 
     def app(self) -> AppId:
-        """An app that no other test has."""
+        """Return an app that no other test uses."""
         return AppId(f"wx{secrets.token_hex(8)}")
 
     def token(self) -> AccessToken:
-        """A new token."""
+        """Return a new token."""
         return AccessToken(secrets.token_urlsafe(96), self.clock.now + timedelta(hours=2))
 
     async def acquire_lease(self, appid: AppId, holder: str = "me", lease: timedelta = LEASE) -> bool:
-        """Try to get the lease now."""
+        """Try to acquire the lease now."""
         return await self.store.acquire_lease(appid, holder, self.clock.now, lease)
 
     async def keep(self, appid: AppId, state: AccessTokenState, holder: str = "me") -> None:
-        """Find this out as `holder`."""
+        """Store a state as `holder`."""
         assert await self.acquire_lease(appid, holder)
         await self.store.save_and_release(appid, holder, state)
 
@@ -70,7 +70,7 @@ async def _nothing(_appid: AppId) -> bytes:
 
 @asynccontextmanager
 async def open_world(place: str, clock: Clock) -> AsyncIterator[World]:
-    """The store at a place."""
+    """Open the store at a place."""
     if place == "memory":
         store = MemoryAccessTokenStore()
         yield World(lambda _: store, _nothing, clock)
@@ -94,7 +94,7 @@ async def open_world(place: str, clock: Clock) -> AsyncIterator[World]:
 
 @pytest.fixture(scope="session", params=PLACES)
 def session_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Where access tokens are kept: not every technology that stores sessions stores them, too."""
+    """The place of access tokens. Not every technology that stores sessions also stores access tokens."""
     return TECHNOLOGIES[request.param].find(request, tmp_path_factory.mktemp("contract"))
 
 
@@ -106,12 +106,12 @@ async def world(session_place: str, clock: Clock) -> AsyncIterator[World]:
 
 
 async def test_a_new_app_has_an_empty_state(world: World) -> None:
-    """Of an app that nobody asked about there is neither a token nor a refusal."""
+    """An app without a stored state has neither a token nor a refusal."""
     assert await world.store.load(world.app()) == AccessTokenState()
 
 
 async def test_a_saved_token_is_loaded_unchanged(world: World) -> None:
-    """A token comes back as it went in, with its end to the microsecond, in UTC."""
+    """The store returns a token unchanged, with its expiry in UTC and to the microsecond."""
     appid, token = world.app(), world.token()
     await world.keep(appid, AccessTokenState(token))
     found = await world.store.load(appid)
@@ -131,16 +131,16 @@ async def test_a_saved_token_is_loaded_unchanged(world: World) -> None:
     ids=["with WeChat's words", "without"],
 )
 @pytest.mark.parametrize("has_token", [True, False], ids=["beside a token", "alone"])
-async def test_a_refusal_is_known_as_it_was_kept(world: World, refusal: Refusal, has_token: bool) -> None:
-    """Why there is no new token comes back whole, and leaves the token that there is."""
+async def test_a_refusal_is_loaded_unchanged(world: World, refusal: Refusal, has_token: bool) -> None:
+    """The store returns a refusal unchanged, and does not change the token beside it."""
     appid, state = world.app(), AccessTokenState(world.token() if has_token else None, refusal)
     await world.keep(appid, state)
 
     assert await world.store.load(appid) == state
 
 
-async def test_the_longest_token_is_kept(world: World) -> None:
-    """A token of 2048 characters beside a long refusal is kept whole."""
+async def test_the_longest_token_is_stored(world: World) -> None:
+    """The store returns a token of 2048 characters and a long refusal unchanged."""
     appid, token = world.app(), AccessToken("t" * 2048, world.clock.now)
     state = AccessTokenState(token, Refusal("wechat_unavailable", "d" * 300, world.clock.now, 2**63, "r" * 26))
     await world.keep(appid, state)
@@ -149,7 +149,7 @@ async def test_the_longest_token_is_kept(world: World) -> None:
 
 
 async def test_a_newer_state_replaces_the_whole_older_one(world: World) -> None:
-    """The last holder's word is the one that counts, all of it."""
+    """A new state replaces the old one completely, with its token and its refusal."""
     appid, token = world.app(), world.token()
     await world.keep(appid, AccessTokenState(world.token(), Refusal("rate_limited", "slower", world.clock.now)))
     await world.keep(appid, AccessTokenState(token))
@@ -157,8 +157,8 @@ async def test_a_newer_state_replaces_the_whole_older_one(world: World) -> None:
     assert await world.store.load(appid) == AccessTokenState(token)
 
 
-async def test_apps_are_told_apart(world: World) -> None:
-    """Tokens and leases are of one app, to the letter."""
+async def test_apps_have_separate_states_and_leases(world: World) -> None:
+    """Tokens and leases belong to one app. Appids that differ only in case are different apps."""
     one = world.app()
     other = AppId(one.value.upper())
     await world.keep(one, AccessTokenState(world.token()))
@@ -172,7 +172,10 @@ async def test_apps_are_told_apart(world: World) -> None:
 
 
 async def test_a_lease_excludes_all_others(world: World) -> None:
-    """While one process fetches, no other may, whatever it is called, and what is known stays known."""
+    """While one process holds the lease, no call acquires it again, under any name.
+
+    The stored state does not change.
+    """
     appid, state = world.app(), AccessTokenState(world.token())
     await world.keep(appid, state)
 
@@ -182,8 +185,8 @@ async def test_a_lease_excludes_all_others(world: World) -> None:
     assert await world.store.load(appid) == state
 
 
-async def test_a_lease_is_free_after_its_release(world: World) -> None:
-    """As soon as the holder is done, the next one may fetch."""
+async def test_a_released_lease_can_be_acquired(world: World) -> None:
+    """After the holder releases the lease, the next process can acquire it."""
     appid = world.app()
     for holder in ("one", "another", "one"):
         await world.keep(appid, AccessTokenState(world.token()), holder)
@@ -192,8 +195,8 @@ async def test_a_lease_is_free_after_its_release(world: World) -> None:
 
 
 @by_the_hosts_clock
-async def test_a_dead_holders_lease_ends_by_itself(world: World) -> None:
-    """A holder that never comes back keeps the others waiting for its lease, to the microsecond, and no longer."""
+async def test_a_dead_holders_lease_expires(world: World) -> None:
+    """The lease of a dead holder expires after its time, to the microsecond. One other process can then acquire it."""
     appid = world.app()
     await world.acquire_lease(appid, "a process that died")
     world.clock.advance(seconds=LEASE.total_seconds() - 0.000001)
@@ -206,7 +209,7 @@ async def test_a_dead_holders_lease_ends_by_itself(world: World) -> None:
 
 
 async def test_a_lost_answer_holds_the_lease_no_longer_than_its_time(redis_url: str, clock: Clock) -> None:
-    """When Redis has given the lease and its answer is lost, others wait until the lease expires, and then fetch."""
+    """When the answer to a granted lease is lost, other processes can acquire the lease after it expires."""
     server, appid, lease = urlsplit(redis_url), AppId(f"wx{secrets.token_hex(8)}"), timedelta(seconds=1)
     with proxy((str(server.hostname), server.port or 6379)) as between:
         async with open_world(f"redis://127.0.0.1:{between.port}{server.path}", clock) as cut_off:
@@ -223,8 +226,8 @@ async def test_a_lost_answer_holds_the_lease_no_longer_than_its_time(redis_url: 
 
 
 @in_redis
-async def test_redis_ends_a_dead_holders_lease_by_itself(world: World) -> None:
-    """In Redis a lease is gone after its time, whatever the clocks of the processes say."""
+async def test_redis_expires_a_dead_holders_lease(world: World) -> None:
+    """In Redis a lease expires after its time, independent of the clocks of the processes."""
     appid = world.app()
     await world.acquire_lease(appid, "a process that died", timedelta(milliseconds=300))
     early = await world.acquire_lease(appid, "another")
@@ -234,7 +237,7 @@ async def test_redis_ends_a_dead_holders_lease_by_itself(world: World) -> None:
 
 
 async def becomes_free(world: World, appid: AppId) -> bool:
-    """Whether the lease can be had within a few seconds."""
+    """Return whether the lease can be acquired within a few seconds."""
     for _ in range(250):
         if await world.acquire_lease(appid, "another"):
             return True
@@ -243,8 +246,8 @@ async def becomes_free(world: World, appid: AppId) -> bool:
 
 
 @pytest.mark.parametrize("is_held", [True, False], ids=["held by another", "free"])
-async def test_a_stranger_releases_nothing(world: World, is_held: bool) -> None:
-    """Who does not hold the lease changes neither what is known nor who may fetch."""
+async def test_a_process_without_the_lease_releases_nothing(world: World, is_held: bool) -> None:
+    """A process that does not hold the lease changes neither the stored state nor the lease."""
     appid, state = world.app(), AccessTokenState(world.token())
     await world.keep(appid, state)
     if is_held:
@@ -257,7 +260,7 @@ async def test_a_stranger_releases_nothing(world: World, is_held: bool) -> None:
 
 @by_the_hosts_clock
 async def test_a_holder_that_was_too_slow_releases_nothing(world: World) -> None:
-    """Whoever took over the lease decides: the late answer of the one before is dropped."""
+    """A process whose lease has passed to another cannot store its late result."""
     appid, state = world.app(), AccessTokenState(world.token())
     await world.acquire_lease(appid, "slow")
     world.clock.advance(seconds=LEASE.total_seconds())
@@ -272,7 +275,7 @@ async def test_a_holder_that_was_too_slow_releases_nothing(world: World) -> None
 
 @pytest.mark.parametrize("is_known", [True, False], ids=["a known app", "a new app"])
 async def test_one_of_many_at_once_gets_the_lease(world: World, is_known: bool) -> None:
-    """Of twenty processes that want to fetch at once exactly one may, the first time too, and none fails."""
+    """Of twenty processes that acquire the lease at once, exactly one succeeds, and no call fails."""
     appid = world.app()
     if is_known:
         await world.keep(appid, AccessTokenState(world.token()))
@@ -283,7 +286,7 @@ async def test_one_of_many_at_once_gets_the_lease(world: World, is_known: bool) 
 
 @durable
 async def test_tokens_survive_a_restart(world: World) -> None:
-    """Another store on the same server knows the same, and respects the leases."""
+    """Another store on the same server has the same state and respects the leases."""
     appid, state = world.app(), AccessTokenState(world.token(), Refusal("rate_limited", "slower", world.clock.now))
     await world.keep(appid, state)
     await world.acquire_lease(appid, "before")
@@ -294,8 +297,8 @@ async def test_tokens_survive_a_restart(world: World) -> None:
 
 
 @durable
-async def test_no_token_rests_in_the_clear(world: World) -> None:
-    """Neither the token nor why there is none can be read from what the store keeps."""
+async def test_tokens_are_stored_encrypted(world: World) -> None:
+    """The stored bytes contain neither the token nor the refusal in readable form."""
     appid, token = world.app(), world.token()
     await world.keep(appid, AccessTokenState(token, Refusal("rate_limited", "5l0wer", world.clock.now)))
     kept = await world.at_rest(appid)
@@ -308,7 +311,7 @@ async def test_no_token_rests_in_the_clear(world: World) -> None:
 
 @durable
 async def test_encryption_keys_rotate(world: World) -> None:
-    """With a new encryption key before the old one, all that was kept is still known."""
+    """With a new encryption key before the old one, the store still reads the old state."""
     appid, state = world.app(), AccessTokenState(world.token())
     await world.keep(appid, state)
 
@@ -316,8 +319,8 @@ async def test_encryption_keys_rotate(world: World) -> None:
 
 
 @durable
-async def test_with_the_encryption_key_gone_nothing_is_known(world: World) -> None:
-    """A token that nobody can read any more is none, and the next one takes its place."""
+async def test_without_the_encryption_key_the_state_is_empty(world: World) -> None:
+    """Without the encryption key the store returns an empty state, and the next token replaces the unreadable one."""
     appid, state = world.app(), AccessTokenState(world.token())
     await world.keep(appid, AccessTokenState(world.token()))
     rotated_out = world.open(MultiFernet([NEW]))
@@ -332,7 +335,7 @@ async def test_with_the_encryption_key_gone_nothing_is_known(world: World) -> No
 
 @pytest.fixture
 async def unreachable(unreachable_place: str, clock: Clock) -> AsyncIterator[AccessTokenStore]:
-    """A store whose server is not there."""
+    """A store whose server does not exist."""
     async with open_world(unreachable_place, clock) as world:
         yield world.store
 
@@ -345,10 +348,10 @@ async def unreachable(unreachable_place: str, clock: Clock) -> AsyncIterator[Acc
         pytest.param(lambda store, app, _: store.save_and_release(app, "me", AccessTokenState()), id="release"),
     ],
 )
-async def test_a_server_that_is_not_there_is_unavailable(
+async def test_a_missing_server_raises_store_unavailable(
     unreachable: AccessTokenStore, clock: Clock, call: Callable[[AccessTokenStore, AppId, datetime], Awaitable[object]]
 ) -> None:
-    """Whatever is asked of a store whose server does not answer, it is StoreUnavailable, which says to try later."""
+    """Each operation on a store whose server does not answer raises StoreUnavailable, with the hint to try later."""
     with pytest.raises(StoreUnavailable) as failed:
         await call(unreachable, AppId("wx0000000000000001"), clock.now)
 

@@ -1,4 +1,4 @@
-"""How long a call to a database may take, whatever the server does, and what is left of one that took too long."""
+"""The time limit of database calls, and the state after a call that exceeds it."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from support.servers import create_database, find_mariadb, sqlite_url
 pytestmark = pytest.mark.anyio
 
 SLACK_SECONDS = 0.8
-"""For a machine that is busy with other tests."""
+"""Allowance for a machine that is busy with other tests."""
 
 SERVERS = ["postgres", *(["mariadb"] if find_mariadb() else [])]
 
@@ -29,24 +29,24 @@ WAITING = {
     "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
     "mysql": "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
 }
-"""How many statements wait for a lock."""
+"""A query of the number of statements that wait for a lock."""
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> tuple[str, dict[str, bool]]:
-    """The service runs on uvloop, which fails in ways of its own."""
+    """Select uvloop, on which the service runs and which has its own failures."""
     return "asyncio", {"use_uvloop": True}
 
 
 @pytest.fixture(params=SERVERS)
 def url(request: pytest.FixtureRequest) -> str:
-    """A new database on each kind of server."""
+    """The URL of a new database on each kind of server."""
     return create_database(request.getfixturevalue(request.param))
 
 
 @pytest.fixture(params=["sqlite", *SERVERS])
 def any_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A new database of each kind, without a server too."""
+    """The URL of a new database of each kind, SQLite included."""
     if request.param == "sqlite":
         return sqlite_url(tmp_path)
     return create_database(request.getfixturevalue(request.param))
@@ -54,7 +54,7 @@ def any_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 async def proxied(url: str) -> AsyncIterator[tuple[Database, Proxy]]:
-    """A database, and what stands between."""
+    """A database, and the proxy before it."""
     with proxy(address_of_database(url)) as between:
         way = make_url(url).set(host="127.0.0.1", port=between.port).difference_update_query(["host"])
         async with Database(way.render_as_string(hide_password=False)) as database:
@@ -62,12 +62,12 @@ async def proxied(url: str) -> AsyncIterator[tuple[Database, Proxy]]:
 
 
 def ping(connection: Connection) -> None:
-    """The least to ask for."""
+    """Run a minimal statement."""
     connection.execute(text("SELECT 1"))
 
 
 async def fail(call: Awaitable[None]) -> float:
-    """How long it takes, in seconds, until a call is given up."""
+    """Return how many seconds a call takes until it raises StoreUnavailable."""
     began = time.monotonic()
     with pytest.raises(StoreUnavailable):
         await call
@@ -75,8 +75,8 @@ async def fail(call: Awaitable[None]) -> float:
 
 
 @pytest.mark.parametrize("how", [How.REFUSING, How.RESETTING, How.CUT])
-async def test_a_database_that_fails_is_unavailable_and_heals(proxied: tuple[Database, Proxy], how: How) -> None:
-    """Whatever becomes of connections in use, a call says StoreUnavailable and no more, and the next ones succeed."""
+async def test_a_failing_database_is_unavailable_until_it_recovers(proxied: tuple[Database, Proxy], how: How) -> None:
+    """When connections in use fail, a call raises only StoreUnavailable, and later calls succeed."""
     database, between = proxied
     calls = [database.read, database.write] * (MAX_CONNECTIONS // 2)
     await asyncio.gather(*(call(ping) for call in calls))
@@ -88,8 +88,8 @@ async def test_a_database_that_fails_is_unavailable_and_heals(proxied: tuple[Dat
 
 
 @pytest.mark.parametrize("known", [0, 1, MAX_CONNECTIONS])
-async def test_a_silent_database_is_given_up_in_time(proxied: tuple[Database, Proxy], known: int) -> None:
-    """Nobody waits longer than CALL_SECONDS, whether there are connections already, or are to be made."""
+async def test_a_call_to_a_silent_database_times_out(proxied: tuple[Database, Proxy], known: int) -> None:
+    """No call waits longer than CALL_SECONDS, with open connections or with new ones."""
     database, between = proxied
     await asyncio.gather(*(database.read(ping) for _ in range(known)))
     between.become(How.SILENT)
@@ -99,35 +99,35 @@ async def test_a_silent_database_is_given_up_in_time(proxied: tuple[Database, Pr
 
 
 def write_things(connection: Connection, numbers: Sequence[int]) -> None:
-    """One row each; none may be there twice."""
+    """Insert one row for each number. A duplicate number fails."""
     for number in numbers:
         connection.execute(text("INSERT INTO things VALUES (:number)"), {"number": number})
 
 
 async def things(database: Database) -> set[int]:
-    """What has been written."""
+    """Return the inserted numbers."""
     return set(await database.read(lambda connection: connection.execute(text("SELECT id FROM things")).scalars()))
 
 
 @pytest.fixture
 async def database(any_url: str) -> AsyncIterator[Database]:
-    """With a table of things."""
+    """A database with a table of things."""
     async with Database(any_url) as database:
         create = text("CREATE TABLE things (id INTEGER PRIMARY KEY)")
         await database.write(lambda connection: connection.execute(create) and None)
         yield database
 
 
-async def test_a_write_that_fails_leaves_nothing(database: Database) -> None:
-    """Of a write that breaks off half-way nothing stays, and of one that ends all."""
+async def test_a_failed_write_stores_nothing(database: Database) -> None:
+    """A write that fails halfway stores nothing. A write that succeeds stores everything."""
     await fail(database.write(lambda connection: write_things(connection, [1, 2, 1])))
     await database.write(lambda connection: write_things(connection, [3, 4]))
 
     assert await things(database) == {3, 4}
 
 
-async def test_writes_at_once_fail_each_for_itself(database: Database) -> None:
-    """Of many writes at once each is there as a whole or its caller knows that it is not, however they are grouped."""
+async def test_concurrent_writes_fail_independently(database: Database) -> None:
+    """Of many concurrent writes, each is stored completely or raises an error to its caller."""
     writes = [(number, 100 + number, *([number] if number % 7 == 3 else [])) for number in range(50)]
     told = await asyncio.gather(
         *(database.write(partial(write_things, numbers=numbers)) for numbers in writes), return_exceptions=True
@@ -138,8 +138,8 @@ async def test_writes_at_once_fail_each_for_itself(database: Database) -> None:
     assert await things(database) == {number for numbers in writes if numbers not in failed for number in numbers}
 
 
-async def test_a_call_that_is_given_up_is_not_left_waiting(url: str) -> None:
-    """The server does not go on with a statement that waits for a lock when nobody waits for the statement."""
+async def test_a_timed_out_statement_does_not_stay_on_the_server(url: str) -> None:
+    """After a caller stops waiting, the server also stops the statement that waits for a lock."""
     locked = text("SELECT id FROM things FOR UPDATE")
     engine = create_async_engine(url)
     async with Database(url) as database, engine.connect() as other:
@@ -151,6 +151,6 @@ async def test_a_call_that_is_given_up_is_not_left_waiting(url: str) -> None:
             await database.write(lambda connection: connection.execute(locked))
         waiting = text(WAITING[engine.dialect.name])
         async with asyncio.timeout(CALL_SECONDS):
-            while await other.scalar(waiting):  # noqa: ASYNC110  # a server tells nobody
-                await asyncio.sleep(0.2)  # MariaDB looks anew only after a tenth of a second without a question
+            while await other.scalar(waiting):  # noqa: ASYNC110  # a server sends no notification
+                await asyncio.sleep(0.2)  # MariaDB refreshes its answer only after 0.1 seconds without a query
     await engine.dispose()

@@ -30,7 +30,7 @@ BOB = Identity(APP, "oVBkZ0aYgDMDIywRdgPW8-joxXc5")
 
 
 class Phone:
-    """What issues codes, and what takes them."""
+    """A provider, with the function that issues its codes."""
 
     def __init__(self, identities: IdentityProvider, wx_login: Callable[[Identity], Awaitable[LoginCode]]) -> None:
         self.identities = identities
@@ -39,7 +39,7 @@ class Phone:
 
 @asynccontextmanager
 async def memory(kind: type[MemoryIdentityProvider] = MemoryIdentityProvider) -> AsyncIterator[Phone]:
-    """Codes of this process."""
+    """Open a provider that issues its codes in this process."""
     identities = kind()
 
     async def wx_login(identity: Identity) -> LoginCode:
@@ -50,7 +50,7 @@ async def memory(kind: type[MemoryIdentityProvider] = MemoryIdentityProvider) ->
 
 @asynccontextmanager
 async def wechat() -> AsyncIterator[Phone]:
-    """Codes of the sandbox, with the secrets that WeChat knows."""
+    """Open a provider on the sandbox, with the correct AppSecrets."""
     sandbox = create_sandbox({appid.value: secret for appid, secret in SECRETS.items()})
     transport = transport_to(sandbox)
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
@@ -71,15 +71,15 @@ async def phone(request: pytest.FixtureRequest) -> AsyncIterator[Phone]:
 
 
 @pytest.mark.parametrize("identity", [ANN, BOB], ids=["with a unionid", "without a unionid"])
-async def test_a_code_says_who_the_user_is(phone: Phone, identity: Identity) -> None:
-    """A code is worth the identity that it was issued for, with the unionid if there is one."""
+async def test_a_code_returns_the_identity(phone: Phone, identity: Identity) -> None:
+    """A code returns the identity that it was issued for, with the unionid if there is one."""
     code = await phone.wx_login(identity)
 
     assert (await phone.identities.exchange(code, APP))[0] == identity
 
 
-async def test_a_code_is_worth_a_session_key(phone: Phone) -> None:
-    """With the identity comes a session_key: 16 bytes as base64, others for every login."""
+async def test_an_exchange_returns_a_session_key(phone: Phone) -> None:
+    """An exchange also returns a session_key: 16 bytes as base64, different for every login."""
     keys = [(await phone.identities.exchange(await phone.wx_login(ANN), APP))[1] for _ in range(3)]
 
     assert {type(key) for key in keys} == {SessionKey}
@@ -88,7 +88,7 @@ async def test_a_code_is_worth_a_session_key(phone: Phone) -> None:
 
 
 async def test_a_code_works_once(phone: Phone) -> None:
-    """A code that was exchanged is CodeUsed, however often it is tried again."""
+    """A code that was exchanged raises CodeUsed at every further exchange."""
     code = await phone.wx_login(ANN)
     await phone.identities.exchange(code, APP)
     for _ in range(2):
@@ -97,7 +97,7 @@ async def test_a_code_works_once(phone: Phone) -> None:
 
 
 async def test_a_code_exchanged_many_times_at_once_works_once(phone: Phone) -> None:
-    """Of ten exchanges of one code at once, one succeeds and nine are CodeUsed."""
+    """Of ten concurrent exchanges of one code, one succeeds and nine raise CodeUsed."""
     code = await phone.wx_login(ANN)
 
     exchanges = (phone.identities.exchange(code, APP) for _ in range(10))
@@ -108,13 +108,13 @@ async def test_a_code_exchanged_many_times_at_once_works_once(phone: Phone) -> N
 
 @pytest.mark.parametrize("code", ["0unknown", "x" * 512, "a&js_code=b", "%00"])
 async def test_an_unknown_code_is_invalid(phone: Phone, code: str) -> None:
-    """A code that was never issued, whatever it looks like, is CodeInvalid."""
+    """A code in any form that was never issued raises CodeInvalid."""
     with pytest.raises(CodeInvalid):
         await phone.identities.exchange(LoginCode(code), APP)
 
 
-async def test_another_apps_code_is_invalid_and_not_spent(phone: Phone) -> None:
-    """A code that was issued for another app is CodeInvalid, and still works for its own."""
+async def test_another_apps_code_is_invalid_and_not_used_up(phone: Phone) -> None:
+    """A code of another app raises CodeInvalid, and still works for its own app."""
     code = await phone.wx_login(ANN)
     with pytest.raises(CodeInvalid):
         await phone.identities.exchange(code, OTHER_APP)
@@ -130,8 +130,8 @@ async def test_apps_have_their_own_users(phone: Phone) -> None:
     assert (await phone.identities.exchange(code, OTHER_APP))[0] == elsewhere
 
 
-async def test_codes_of_users_are_told_apart(phone: Phone) -> None:
-    """Codes issued at the same time are each worth the identity of their own user, in any order."""
+async def test_codes_of_two_users_return_their_own_identities(phone: Phone) -> None:
+    """Two codes issued at the same time return the identities of their own users, in any order of exchange."""
     anns, bobs = await phone.wx_login(ANN), await phone.wx_login(BOB)
 
     assert (await phone.identities.exchange(bobs, APP))[0] == BOB

@@ -1,6 +1,6 @@
-"""The promises of IdentityProvider while its platform fails, on every adapter that has one.
+"""The promises of IdentityProvider while its platform fails, on every adapter that has a platform.
 
-Each promise also runs on providers with a planted bug, and has to catch it: a test that cannot fail promises nothing.
+Each promise also runs on providers with a planted bug and must catch the bug.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class Failing:
 
 
 Build = Callable[[httpx2.AsyncBaseTransport, str], IdentityProvider]
-"""Returns a provider on the platform at a URL."""
+"""A function that returns a provider on the platform at a URL."""
 
 
 def build_wechat(transport: httpx2.AsyncBaseTransport, url: str, timeout: float = TIMEOUT_SECONDS) -> IdentityProvider:
@@ -73,13 +73,13 @@ async def failing(build: Build, platform: Sandbox, how: How) -> AsyncIterator[Fa
 
 
 async def raises_an_error_of_the_domain(failing: Failing) -> None:
-    """An outage is an error that every entrypoint knows, and no exception of a library."""
+    """An outage raises an error of the domain, and no exception of a library."""
     with pytest.raises((IdentityProviderUnavailable, IdentityProviderBadResponse)):
         await failing.provider.exchange(failing.code, APP)
 
 
 async def sends_the_code_once(failing: Failing) -> None:
-    """A code reaches the platform once at most: the second time it would be refused as used."""
+    """The provider sends a code to the platform at most once: a second exchange would be refused as used."""
     with suppress(WxLoginError):
         await failing.provider.exchange(failing.code, APP)
 
@@ -87,7 +87,7 @@ async def sends_the_code_once(failing: Failing) -> None:
 
 
 async def ends_in_time(failing: Failing) -> None:
-    """A platform that does not answer keeps no one waiting for more than the time limit."""
+    """An exchange with a platform that does not answer ends within the time limit."""
     async with asyncio.timeout(4 * TIMEOUT_SECONDS):
         with suppress(WxLoginError):
             await failing.provider.exchange(failing.code, APP)
@@ -111,16 +111,16 @@ PROMISES: list[Promise] = [raises_an_error_of_the_domain, sends_the_code_once, e
 @pytest.mark.parametrize("how", FAULTS)
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
 @pytest.mark.parametrize("build", PROVIDERS.values(), ids=PROVIDERS)
-async def test_a_promise_holds_while_the_platform_fails(
+async def test_the_provider_satisfies_each_promise_during_a_fault(
     build: Build, promise: Promise, how: How, platform: Sandbox
 ) -> None:
-    """Whatever the fault is, the provider keeps each promise."""
+    """The provider satisfies each promise during each fault."""
     async with failing(build, platform, how) as each:
         await promise(each)
 
 
 class Planted(IdentityProvider):
-    """The provider on WeChat with a bug."""
+    """The provider on WeChat, with a bug."""
 
     def __init__(self, transport: httpx2.AsyncBaseTransport, url: str) -> None:
         self.provider = build_wechat(transport, url)
@@ -133,28 +133,28 @@ class Planted(IdentityProvider):
             return await self.after(error, code, appid)
 
     async def after(self, error: WxLoginError, code: LoginCode, appid: AppId) -> tuple[Identity, SessionKey]:
-        """Do the wrong thing."""
+        """Behave wrongly."""
         raise NotImplementedError
 
 
 class SendsTwice(Planted):
-    """Tries again after an outage."""
+    """A provider that tries again after an outage."""
 
     async def after(self, error: WxLoginError, code: LoginCode, appid: AppId) -> tuple[Identity, SessionKey]:
-        """Send the code once more."""
+        """Send the code again."""
         return await self.provider.exchange(code, appid)
 
 
 class LetsALibraryEscape(Planted):
-    """Does not translate the exceptions of its HTTP client."""
+    """A provider that does not translate the exceptions of its HTTP client."""
 
     async def after(self, error: WxLoginError, code: LoginCode, appid: AppId) -> tuple[Identity, SessionKey]:
-        """Raise what the library raised."""
+        """Raise the exception of the library."""
         raise error.__cause__ or httpx2.ReadError("broken")
 
 
 class TellsTheSecret(Planted):
-    """Puts the URL of the call into its error."""
+    """A provider that puts the URL of the call into its error."""
 
     async def after(self, error: WxLoginError, code: LoginCode, appid: AppId) -> tuple[Identity, SessionKey]:
         """Raise an error with the AppSecret."""
@@ -162,7 +162,7 @@ class TellsTheSecret(Planted):
 
 
 class TellsTheCodeInACause(Planted):
-    """Leaves the URL of the call in the cause of its error."""
+    """A provider that leaves the URL of the call in the cause of its error."""
 
     async def after(self, error: WxLoginError, code: LoginCode, appid: AppId) -> tuple[Identity, SessionKey]:
         """Raise an error whose cause has the code."""
@@ -185,7 +185,7 @@ PLANTED: list[tuple[Build, Promise, How]] = [
 
 @pytest.mark.parametrize(("build", "promise", "how"), PLANTED)
 async def test_a_planted_bug_is_caught(build: Build, promise: Promise, how: How, platform: Sandbox) -> None:
-    """A provider with the bug that a promise is about does not pass it."""
+    """A provider with a planted bug fails the promise that the bug breaks."""
     async with failing(build, platform, how) as each:
         with pytest.raises((AssertionError, TimeoutError, httpx2.TransportError, OSError)):
             await promise(each)

@@ -28,26 +28,26 @@ A, B, C = SessionKey("a" * 22 + "=="), SessionKey("b" * 22 + "=="), SessionKey("
 
 
 class World:
-    """A vault, and sessions of accounts that nobody else has."""
+    """A vault, and sessions of accounts that no other test uses."""
 
     def __init__(self, home: Home, clock: Clock) -> None:
         self.home, self.clock = home, clock
         self.store, self.vault = home.open([OLD])
 
     def session(self, user_id: str = "", *, max_age: timedelta = timedelta(days=30)) -> Session:
-        """A session of a new account, and of a new user unless one is given."""
+        """Return a session of a new account, and of a new user unless a user is given."""
         identity = Identity(APP, f"o{secrets.token_hex(13)}")
         return session_of(user_id or str(uuid4()), identity, self.clock.now, max_age)
 
     async def keep(self, session: Session, *keys: SessionKey, vault: KeyVault | None = None) -> None:
-        """Let the session's account have these keys, one after the other, a second apart."""
+        """Store these keys for the session's account, one after the other, a second apart."""
         for key in keys:
             await (vault or self.vault).replace(session, key, self.clock.now)
             self.clock.advance(seconds=1)
 
 
 def session_of(user_id: str, identity: Identity, now: datetime, max_age: timedelta) -> Session:
-    """One that begins now."""
+    """Return a session that starts now."""
     policy = SessionPolicy(idle=max_age, max_age=max_age)
     return Session.start(SessionToken.generate(), user_id, identity, UNKNOWN_DEVICE, policy, now)
 
@@ -60,16 +60,16 @@ async def world(session_place: str, clock: Clock) -> AsyncIterator[World]:
         yield World(home, clock)
 
 
-async def test_a_key_is_found_as_it_was_kept(world: World) -> None:
-    """An account's first key is its newest, and replaced none."""
+async def test_a_stored_key_is_found(world: World) -> None:
+    """The first key of an account is its current key, and there is no previous key."""
     session = world.session()
     await world.keep(session, A)
 
     assert await world.vault.find(session) == KeyRing(A)
 
 
-async def test_a_login_keeps_the_key(world: World) -> None:
-    """The key that a session starts with is its account's newest."""
+async def test_a_login_stores_the_key(world: World) -> None:
+    """The key that a session starts with becomes the current key of its account."""
     session = world.session()
     user, _ = await world.home.users.find_or_create(session.identity, world.clock.now)
     session = replace(session, user_id=user.id)
@@ -78,8 +78,8 @@ async def test_a_login_keeps_the_key(world: World) -> None:
     assert await world.vault.find(session) == KeyRing(A)
 
 
-async def test_the_key_before_is_known_beside_the_newest(world: World) -> None:
-    """A key that is replaced stays known with the time of its replacement; the one before it does not."""
+async def test_the_previous_key_is_found_beside_the_current_one(world: World) -> None:
+    """A replaced key stays available with the time of its replacement. The key before it does not."""
     session = world.session()
     await world.keep(session, A, B)
     replaced_at = world.clock.now
@@ -89,7 +89,7 @@ async def test_the_key_before_is_known_beside_the_newest(world: World) -> None:
 
 
 async def test_the_same_key_again_replaces_nothing(world: World) -> None:
-    """WeChat often gives the same key again: the one before it, and when it was replaced, stay as they are."""
+    """When WeChat returns the same key again, the previous key and the time of its replacement do not change."""
     session = world.session()
     await world.keep(session, A)
     replaced_at = world.clock.now
@@ -99,7 +99,7 @@ async def test_the_same_key_again_replaces_nothing(world: World) -> None:
 
 
 async def test_an_account_has_no_other_accounts_key(world: World) -> None:
-    """Keys are told apart by app and openid, both to the letter, though one user has all."""
+    """Keys belong to one app and openid, both case-sensitive, even when one user has all accounts."""
     one = world.session()
     in_other_app = replace(one, identity=Identity(OTHER_APP, one.identity.openid))
     other = replace(one, identity=Identity(APP, one.identity.openid.upper()))
@@ -112,15 +112,15 @@ async def test_an_account_has_no_other_accounts_key(world: World) -> None:
 
 @pytest.mark.parametrize("openid", ["nobody", "*", "}:{", "a|b"])
 async def test_an_unknown_account_has_to_log_in(world: World, openid: str) -> None:
-    """Without a key nothing can be decrypted, and only a new login helps."""
+    """Without a stored key the vault raises DataUndecryptable, with the hint to log in again."""
     with pytest.raises(DataUndecryptable) as refused:
         await world.vault.find(replace(world.session(), identity=Identity(APP, openid)))
 
     assert refused.value.retry is Retry.NEW_CODE
 
 
-async def test_logins_at_once_leave_two_of_their_keys(world: World) -> None:
-    """However many logins of one account fall together, it has a newest key and the one before, both of theirs."""
+async def test_concurrent_logins_leave_two_of_their_keys(world: World) -> None:
+    """After concurrent logins an account has a current and a previous key, both from those logins."""
     session = world.session()
     keys = [SessionKey(f"key {number}") for number in range(20)]
     await world.keep(session, keys[0])
@@ -143,7 +143,7 @@ async def test_keys_survive_a_restart(world: World) -> None:
 
 @durable
 async def test_encryption_keys_rotate(world: World) -> None:
-    """With a new encryption key before the old one all is read, and after a re-encryption the old one can go."""
+    """A new encryption key before the old one reads all data. After a re-encryption the old key is not needed."""
     session = world.session()
     await world.keep(session, A, B)
     _, rotated = world.home.open([NEW, OLD])
@@ -159,8 +159,8 @@ async def test_encryption_keys_rotate(world: World) -> None:
 
 
 @durable
-async def test_reencryption_counts_what_is_lost_and_leaves_it(world: World) -> None:
-    """What no encryption key opens is counted and left alone, should the key turn up again."""
+async def test_reencryption_counts_undecryptable_keys_and_does_not_change_them(world: World) -> None:
+    """Re-encryption counts a session_key that no encryption key decrypts, and does not change it."""
     session = world.session()
     await world.keep(session, A)
     _, rotated_out = world.home.open([NEW])
@@ -171,7 +171,7 @@ async def test_reencryption_counts_what_is_lost_and_leaves_it(world: World) -> N
 
 @durable
 async def test_reencryption_overwrites_no_login(world: World) -> None:
-    """A key that a login stores while all keys are encrypted again is the newest afterwards."""
+    """A key that a login stores during a re-encryption is the current key afterwards."""
     sessions = [world.session() for _ in range(40)]
     _, rotated = world.home.open([NEW, OLD])
     for session in sessions:
@@ -188,8 +188,8 @@ async def test_reencryption_overwrites_no_login(world: World) -> None:
 
 
 @in_redis
-async def test_reencryption_gives_a_key_no_time(world: World) -> None:
-    """A key that was encrypted anew goes when it would have gone."""
+async def test_reencryption_does_not_extend_a_keys_life(world: World) -> None:
+    """A re-encrypted key expires when it would have expired before."""
     session = world.session(max_age=timedelta(seconds=1))
     await world.keep(session, A)
     _, rotated = world.home.open([NEW, OLD])
@@ -203,8 +203,11 @@ async def test_reencryption_gives_a_key_no_time(world: World) -> None:
 
 
 @durable
-async def test_a_lost_encryption_key_is_healed_by_a_login(world: World) -> None:
-    """With the encryption key gone, the old key is DataUndecryptable, which says so; the next login's key is read."""
+async def test_a_login_replaces_a_key_without_its_encryption_key(world: World) -> None:
+    """Without the encryption key, the old session_key raises DataUndecryptable.
+
+    The key of the next login is readable.
+    """
     session = world.session()
     await world.keep(session, A)
     _, rotated_out = world.home.open([NEW])
@@ -216,8 +219,11 @@ async def test_a_lost_encryption_key_is_healed_by_a_login(world: World) -> None:
     assert await rotated_out.find(session) == KeyRing(B)
 
 
-async def test_a_key_is_kept_as_long_as_the_longest_session(world: World, session_place: str) -> None:
-    """A key outlives no session, and the shorter life of a later one takes nothing away."""
+async def test_a_key_is_retained_as_long_as_the_longest_session(world: World, session_place: str) -> None:
+    """A key is retained as long as the longest session of its account.
+
+    A later, shorter session does not shorten this.
+    """
     session, short = world.session(), world.session(max_age=timedelta(milliseconds=1))
     shorter = session_of(session.user_id, session.identity, world.clock.now, timedelta(seconds=1))
     for each in (session, shorter, short):
@@ -231,8 +237,8 @@ async def test_a_key_is_kept_as_long_as_the_longest_session(world: World, sessio
             await world.vault.find(short)
 
 
-async def test_a_new_key_is_kept_as_long_as_the_one_it_replaced(world: World) -> None:
-    """A login for a short time does not take the key from a session that lives on."""
+async def test_a_new_key_is_retained_as_long_as_the_one_it_replaced(world: World) -> None:
+    """A login with a short session does not remove the key of a longer session."""
     session = world.session()
     shorter = session_of(session.user_id, session.identity, world.clock.now, timedelta(milliseconds=1))
     await world.vault.replace(session, A, world.clock.now)
@@ -246,7 +252,7 @@ async def test_a_new_key_is_kept_as_long_as_the_one_it_replaced(world: World) ->
 
 @pytest.fixture
 async def unreachable(unreachable_place: str) -> AsyncIterator[KeyVault]:
-    """A vault whose server is not there."""
+    """A vault whose server does not exist."""
     async with open_home(unreachable_place) as home:
         yield home.open([OLD])[1]
 
@@ -259,10 +265,10 @@ async def unreachable(unreachable_place: str) -> AsyncIterator[KeyVault]:
         pytest.param(lambda vault, *_: vault.reencrypt(), id="reencrypt"),
     ],
 )
-async def test_a_server_that_is_not_there_is_unavailable(
+async def test_a_missing_server_raises_store_unavailable(
     unreachable: KeyVault, clock: Clock, call: Callable[[KeyVault, Session, datetime], Awaitable[object]]
 ) -> None:
-    """Whatever is asked of a vault whose server does not answer, it is StoreUnavailable, which says to try later."""
+    """Each operation on a vault whose server does not answer raises StoreUnavailable, with the hint to try later."""
     session = session_of("ann", Identity(APP, "oAnn"), clock.now, timedelta(days=1))
     with pytest.raises(StoreUnavailable) as failed:
         await call(unreachable, session, clock.now)

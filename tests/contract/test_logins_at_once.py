@@ -1,4 +1,4 @@
-"""Logins of one account at once, on every database: none is undone, and none waits for another."""
+"""Concurrent logins of one account, on every database: no login is rolled back or waits for another."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ on_servers = pytest.mark.parametrize("user_place", DATABASES[1:], indirect=True)
 
 
 class CountingDatabase(Database):
-    """A Database that counts how often a transaction ran, and how often one was undone."""
+    """A Database that counts its transactions and the rollbacks among them."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -58,10 +58,10 @@ async def database(user_place: str) -> AsyncIterator[CountingDatabase]:
 
 @durable_users
 @pytest.mark.parametrize("unionid", [None, "u"], ids=["without a unionid", "with a unionid"])
-async def test_no_first_login_is_undone_because_another_was_faster(
+async def test_no_concurrent_first_login_is_rolled_back(
     database: CountingDatabase, clock: Clock, unionid: str | None
 ) -> None:
-    """Of 40 first logins of one account at once, each needs one transaction at most, and none of them fails."""
+    """40 concurrent first logins of one account need at most one transaction each, and none is rolled back."""
     users, identity = SqlUserRepository(database), somebody(unionid=unionid and unique(unionid))
     await asyncio.gather(*(users.find_or_create(identity, clock.now) for _ in range(40)))
 
@@ -71,7 +71,7 @@ async def test_no_first_login_is_undone_because_another_was_faster(
 
 @durable_users
 async def test_a_lost_race_leaves_no_user_without_an_account(database: CountingDatabase, clock: Clock) -> None:
-    """What a login prepared before it saw that another was faster is gone."""
+    """A login that loses a race leaves no user without an account in the database."""
     users = SqlUserRepository(database)
     identities = [somebody(), somebody(unionid=unique("u")), somebody(OTHER_APP, unique("u"))]
     await asyncio.gather(*(users.find_or_create(identity, clock.now) for identity in identities * 10))
@@ -84,14 +84,14 @@ async def test_a_lost_race_leaves_no_user_without_an_account(database: CountingD
 async def test_a_login_does_not_wait_for_another_of_the_same_user(
     database: CountingDatabase, user_place: str, clock: Clock
 ) -> None:
-    """While one login's session is being written, another login of the user starts one and ends the oldest."""
+    """While one login's transaction is open, another login of the user starts a session and ends the oldest one."""
     user = await made(SqlUserRepository(database), clock)
     store, _ = open_sql(database, KEYS)
     oldest, newest = [start(user, clock.advance(seconds=1)) for _ in range(2)]
     await store.start(oldest, SessionKey("a key"), 1)
     engine = create_async_engine(user_place)
     async with engine.connect() as other:
-        await other.execute(insert(sessions), row_of(start(user, clock.now)))  # a login that has not come to its end
+        await other.execute(insert(sessions), row_of(start(user, clock.now)))  # not committed
         replaced = await store.start(newest, SessionKey("a key"), 1)
     await engine.dispose()
 
@@ -100,5 +100,5 @@ async def test_a_login_does_not_wait_for_another_of_the_same_user(
 
 
 def start(user: User, now: datetime) -> Session:
-    """A new session of the user."""
+    """Return a new session of the user."""
     return Session.start(SessionToken.generate(), user.id, user.accounts[0], UNKNOWN_DEVICE, SessionPolicy(), now)

@@ -1,4 +1,4 @@
-"""Logins of users who are blocked or merged at the same time, on every SessionStore."""
+"""Logins of users during a block or a merge of these users, on every SessionStore."""
 
 import asyncio
 import secrets
@@ -19,7 +19,7 @@ from support.sessions import APP, POLICY, World, after
 pytestmark = [pytest.mark.anyio, each_place(ONCE)]
 
 TURNS = range(0, 60, 4)
-"""How many turns of the event loop a change waits: it meets the logins at every stage."""
+"""The numbers of event loop turns that a change waits, so that it meets the logins at every stage."""
 
 
 class Service:
@@ -59,15 +59,15 @@ def service(world: World) -> Service:
     return Service(world)
 
 
-def somebody() -> Identity:
-    """A user of WeChat who has not logged in before."""
+def new_identity() -> Identity:
+    """Return a WeChat user who has not logged in before."""
     return Identity(APP, f"o{secrets.token_hex(13)}")
 
 
 @pytest.mark.parametrize("turns", TURNS)
 async def test_no_session_survives_a_block(service: Service, turns: int) -> None:
-    """Logins at the time of a block are refused, or their sessions end."""
-    identity = somebody()
+    """A login during a block is refused, or its session ends."""
+    identity = new_identity()
     user = (await service.log_in(identity)).user
     await service.log_in_during([identity], service.block.block(user.id), turns)
 
@@ -76,8 +76,8 @@ async def test_no_session_survives_a_block(service: Service, turns: int) -> None
 
 @pytest.mark.parametrize("turns", TURNS)
 async def test_every_session_belongs_to_the_remaining_user(service: Service, turns: int) -> None:
-    """Logins of either user at the time of a merge are sessions of the remaining one, and in that one's list."""
-    identities = [somebody(), somebody()]
+    """Sessions of both users that start during a merge belong to the remaining user, and are in that user's list."""
+    identities = [new_identity(), new_identity()]
     merged, into = [(await service.log_in(each)).user for each in identities]
     logins = await service.log_in_during(identities, service.merge(merged.id, into.id), turns)
     owners = {(await service.sessions.authenticate(each.token.value)).user_id for each in logins}

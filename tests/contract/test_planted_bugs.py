@@ -1,4 +1,4 @@
-"""The contract suites of SessionStore and KeyVault tell right from wrong: each catches the bug that is planted here."""
+"""The contract suites of SessionStore and KeyVault fail on an adapter with a bug: each bug planted here is caught."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -38,14 +38,14 @@ pytestmark = pytest.mark.anyio
 NEVER = datetime(2100, 1, 1, tzinfo=UTC)
 
 Plant = Callable[[Any, Sequence[str]], tuple[SessionStore, KeyVault]]
-"""Returns a store and a vault, of which one has a bug, on a Redis client or a database."""
+"""A function that returns a store and a vault, one of them with a bug, on a Redis client or a database."""
 
 Promise = Callable[[Any], Awaitable[None]]
 """A test of a contract suite."""
 
 
 class ClearSivCipher(SivCipher):
-    """Does not encrypt."""
+    """A SivCipher that does not encrypt."""
 
     def encrypt(self, account: bytes, key: SessionKey) -> bytes:
         """See SivCipher."""
@@ -57,7 +57,7 @@ class ClearSivCipher(SivCipher):
 
 
 class ClearFernetCipher(FernetCipher):
-    """Does not encrypt."""
+    """A FernetCipher that does not encrypt."""
 
     def encrypt(self, secret: str) -> str:
         """See FernetCipher."""
@@ -69,7 +69,7 @@ class ClearFernetCipher(FernetCipher):
 
 
 class RevivingRedisStore(RedisSessionStore):
-    """Writes a touched session without a look at what is there."""
+    """A store whose touch overwrites a session without a comparison."""
 
     async def touch(self, session: Session) -> None:
         """See SessionStore."""
@@ -78,7 +78,7 @@ class RevivingRedisStore(RedisSessionStore):
 
 
 class LeakyRedisStore(RedisSessionStore):
-    """Deletes an ended session and leaves its member in the user's set."""
+    """A store that deletes an ended session and leaves its member in the user's set."""
 
     async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:
         """See SessionStore."""
@@ -87,7 +87,7 @@ class LeakyRedisStore(RedisSessionStore):
 
 
 class UntranslatedRedisStore(RedisSessionStore):
-    """Lets the exceptions of redis-py out."""
+    """A store that does not translate the exceptions of redis-py."""
 
     async def find(self, session_id: str) -> None:
         """See SessionStore."""
@@ -95,7 +95,7 @@ class UntranslatedRedisStore(RedisSessionStore):
 
 
 class OverwritingRedisVault(RedisKeyVault):
-    """Encrypts what it has read some time ago."""
+    """A vault whose re-encryption overwrites newer keys."""
 
     async def reencrypt(self) -> Reencrypted:
         """See KeyVault."""
@@ -109,7 +109,7 @@ class OverwritingRedisVault(RedisKeyVault):
 
 
 class RevivingSqlStore(SqlSessionStore):
-    """Writes a touched session without a look at what is there."""
+    """A store whose touch overwrites a session without a comparison."""
 
     async def touch(self, session: Session) -> None:
         """See SessionStore."""
@@ -126,7 +126,7 @@ def in_redis(
     vault: type[RedisKeyVault] = RedisKeyVault,
     cipher: type[SivCipher] = SivCipher,
 ) -> Plant:
-    """Plant a bug in one of the classes on Redis."""
+    """Return a function that plants a bug in one of the classes on Redis."""
 
     def plant(redis: Client, keys: Sequence[str]) -> tuple[SessionStore, KeyVault]:
         planted = vault(redis, cipher(keys))
@@ -136,7 +136,7 @@ def in_redis(
 
 
 def in_sql(store: type[SqlSessionStore] = SqlSessionStore, cipher: type[FernetCipher] = FernetCipher) -> Plant:
-    """Plant a bug in one of the classes on SQL."""
+    """Return a function that plants a bug in one of the classes on SQL."""
 
     def plant(database: Database, keys: Sequence[str]) -> tuple[SessionStore, KeyVault]:
         planted = SqlKeyVault(database, cipher(MultiFernet([Fernet(key) for key in keys])))
@@ -157,8 +157,8 @@ async def planted_home(place: str, plant: Plant) -> AsyncIterator[Home]:
                 yield replace(home, open=partial(plant, database))
 
 
-touches = test_session_ends.test_a_touch_that_races_an_end_revives_nothing
-no_secret = test_session_store.test_no_secret_rests
+touches = test_session_ends.test_a_touch_during_an_end_does_not_restart_the_session
+no_secret = test_session_store.test_no_secret_is_stored_unencrypted
 reencryption = test_key_vault.test_reencryption_overwrites_no_login
 
 
@@ -175,7 +175,7 @@ reencryption = test_key_vault.test_reencryption_overwrites_no_login
 async def test_the_suite_of_session_stores_catches(
     session_place: str, plant: Plant, promise: Promise, clock: Clock
 ) -> None:
-    """A store with the bug does not pass the promise that it breaks."""
+    """A store with a planted bug fails the test of the promise that the bug breaks."""
     async with planted_home(session_place, plant) as home:
         with pytest.raises(AssertionError):
             await promise(World(home, clock))
@@ -183,25 +183,25 @@ async def test_the_suite_of_session_stores_catches(
 
 @pytest.mark.parametrize("session_place", ["redis"], indirect=True)
 async def test_an_index_that_leaks_is_caught(session_place: str, clock: Clock) -> None:
-    """A store that leaves an ended session in its user's set does not pass."""
+    """A store that leaves an ended session in its user's set fails the test."""
     async with planted_home(session_place, in_redis(LeakyRedisStore)) as home:
         with pytest.raises(AssertionError):
-            await test_session_ends.test_an_ended_session_leaves_its_users_set(World(home, clock), session_place)
+            await test_session_ends.test_an_ended_session_is_not_in_its_users_set(World(home, clock), session_place)
 
 
 async def test_an_error_of_a_library_is_caught(clock: Clock) -> None:
-    """A store that raises what its library raises does not pass."""
+    """A store that raises the exception of its library fails the test."""
     async with planted_home(f"redis://127.0.0.1:{free_port()}", in_redis(UntranslatedRedisStore)) as home:
         store, _ = home.open(KEYS)
         with pytest.raises(RedisError):
-            await test_session_store.test_a_server_that_is_not_there_is_unavailable(
+            await test_session_store.test_a_missing_server_raises_store_unavailable(
                 store, clock, lambda store, session: store.find(session.id)
             )
 
 
 @pytest.mark.parametrize("session_place", ["redis"], indirect=True)
 async def test_a_reencryption_that_overwrites_logins_is_caught(session_place: str, clock: Clock) -> None:
-    """A vault that writes what it read before a login does not pass."""
+    """A vault whose re-encryption overwrites a login's key fails the test."""
     async with planted_home(session_place, in_redis(vault=OverwritingRedisVault)) as home:
         with pytest.raises(AssertionError):
             await reencryption(test_key_vault.World(home, clock))

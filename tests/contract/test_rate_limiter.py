@@ -30,14 +30,14 @@ LIMIT = RateLimit("login", 3, timedelta(hours=1))
 
 @pytest.fixture(params=["memory", "redis", "redis-cluster"])
 def place(request: pytest.FixtureRequest) -> str:
-    """Where it is counted: `memory`, or the URL of a Redis or of a Redis Cluster."""
+    """The place of the counters: `memory`, or the URL of a Redis or of a Redis Cluster."""
     kind: str = request.param
     return kind if kind == "memory" else str(request.getfixturevalue(f"{kind.replace('-', '_')}_url"))
 
 
 @asynccontextmanager
 async def open_limiter(place: str) -> AsyncIterator[RateLimiter]:
-    """The limiter at a place. Redis has a clock of its own, which no test can move: so nobody's is moved here."""
+    """Open the limiter at a place, on the real clock: a test cannot move the clock of Redis."""
     if place == "memory":
         yield MemoryRateLimiter(lambda: datetime.now(UTC))
     else:
@@ -54,12 +54,12 @@ async def limiter(place: str) -> AsyncIterator[RateLimiter]:
 
 @pytest.fixture
 def who() -> str:
-    """Somebody whom no other test knows."""
+    """A client that no other test uses."""
     return f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::/64"
 
 
-async def test_a_quota_is_admitted_and_no_more(limiter: RateLimiter, who: str) -> None:
-    """Each one taken leaves one less, and where nothing is left nobody is admitted."""
+async def test_exactly_the_quota_is_admitted(limiter: RateLimiter, who: str) -> None:
+    """Each admitted call reduces the remaining quota by one. At zero, calls are refused."""
     taken = [await limiter.take(LIMIT, who) for _ in range(5)]
 
     assert [allowance.admitted for allowance in taken] == [True, True, True, False, False]
@@ -67,16 +67,19 @@ async def test_a_quota_is_admitted_and_no_more(limiter: RateLimiter, who: str) -
     assert {allowance.limit for allowance in taken} == {LIMIT}
 
 
-async def test_a_refusal_says_how_long_to_wait(limiter: RateLimiter, who: str) -> None:
-    """Whoever is refused has to wait, at most as long as one takes to come back; nobody else has to."""
+async def test_a_refusal_has_a_wait(limiter: RateLimiter, who: str) -> None:
+    """Refused clients, and those at the end of their quota, have to wait at most one interval.
+
+    Clients with quota left do not wait.
+    """
     *admitted, last, refused = [await limiter.take(LIMIT, who) for _ in range(4)]
 
     assert [allowance.wait for allowance in admitted] == [NONE, NONE]
     assert NONE < refused.wait <= last.wait <= LIMIT.interval
 
 
-async def test_a_refusal_takes_nothing(limiter: RateLimiter, who: str) -> None:
-    """Whoever keeps trying in vain has to wait no longer for it."""
+async def test_a_refusal_does_not_use_quota(limiter: RateLimiter, who: str) -> None:
+    """Refused calls do not increase the wait."""
     *_, last, first_refused = [await limiter.take(LIMIT, who) for _ in range(4)]
     refused = [await limiter.take(LIMIT, who) for _ in range(20)]
 
@@ -85,7 +88,7 @@ async def test_a_refusal_takes_nothing(limiter: RateLimiter, who: str) -> None:
 
 
 async def test_a_quota_is_restored_one_by_one(limiter: RateLimiter, who: str) -> None:
-    """After a wait there is one again, and one only."""
+    """After one interval the client can make one call, and only one."""
     limit = RateLimit("login", 2, timedelta(seconds=1))
     while (await limiter.take(limit, who)).admitted:
         pass
@@ -95,8 +98,8 @@ async def test_a_quota_is_restored_one_by_one(limiter: RateLimiter, who: str) ->
     assert back.remaining == 0
 
 
-async def test_each_has_a_quota_of_their_own(limiter: RateLimiter, who: str) -> None:
-    """What one took, nobody else lacks."""
+async def test_each_client_has_its_own_quota(limiter: RateLimiter, who: str) -> None:
+    """A client's calls do not reduce the quota of another client."""
     for _ in range(3):
         await limiter.take(LIMIT, who)
 
@@ -109,16 +112,16 @@ async def test_each_has_a_quota_of_their_own(limiter: RateLimiter, who: str) -> 
     [replace(LIMIT, name="app-login"), replace(LIMIT, quota=4), replace(LIMIT, window=timedelta(minutes=1))],
     ids=str,
 )
-async def test_each_limit_counts_for_itself(limiter: RateLimiter, who: str, other: RateLimit) -> None:
-    """Another limit starts with a whole quota: so does the same one when it is set anew."""
+async def test_each_limit_has_its_own_counter(limiter: RateLimiter, who: str, other: RateLimit) -> None:
+    """Each limit has its own quota. A limit with changed settings starts with a full quota."""
     for _ in range(4):
         await limiter.take(LIMIT, who)
 
     assert (await limiter.take(other, who)).remaining == other.quota - 1
 
 
-async def test_a_rush_gets_the_quota_and_no_more(limiter: RateLimiter, who: str) -> None:
-    """Of a hundred at the same moment exactly the quota is admitted."""
+async def test_concurrent_calls_get_exactly_the_quota(limiter: RateLimiter, who: str) -> None:
+    """Of a hundred concurrent calls, exactly the quota is admitted."""
     limit = RateLimit("login", 20, timedelta(days=1))
     taken = await asyncio.gather(*(limiter.take(limit, who) for _ in range(100)))
 
@@ -127,8 +130,8 @@ async def test_a_rush_gets_the_quota_and_no_more(limiter: RateLimiter, who: str)
 
 
 @on_redis
-async def test_all_who_share_a_redis_count_together(limiter: RateLimiter, place: str, who: str) -> None:
-    """What one process admitted, another knows of."""
+async def test_processes_on_one_redis_share_a_counter(limiter: RateLimiter, place: str, who: str) -> None:
+    """Processes on the same Redis share one counter."""
     async with open_limiter(place) as other:
         taken = [await one.take(LIMIT, who) for one in (limiter, other, limiter, other)]
 
@@ -137,8 +140,8 @@ async def test_all_who_share_a_redis_count_together(limiter: RateLimiter, place:
 
 
 @on_redis
-async def test_redis_forgets_whose_quota_is_whole(limiter: RateLimiter, place: str, who: str) -> None:
-    """A key lives as long as somebody's debt: nothing is kept of those who took nothing lately."""
+async def test_redis_deletes_a_counter_when_its_quota_is_full(limiter: RateLimiter, place: str, who: str) -> None:
+    """A Redis key expires when the client's quota is full again."""
     debt = (await limiter.take(LIMIT, who)).debt
     async with create_client(place) as redis:
         (key,) = await _keys(redis, who)
@@ -151,8 +154,8 @@ async def _keys(redis: Client, who: str) -> list[bytes]:
     return [key async for key in redis.scan_iter("wxlogin:limit:*") if who.encode() in key]
 
 
-async def test_memory_forgets_whose_quota_is_whole(clock: Clock) -> None:
-    """A process keeps no more than twice as many as lately took something, however many there were before."""
+async def test_memory_deletes_counters_when_their_quota_is_full(clock: Clock) -> None:
+    """The memory limiter retains at most twice as many clients as recently made a call."""
     limiter = MemoryRateLimiter(clock)
     for number in range(3 * SWEPT):
         await limiter.take(LIMIT, f"early {number}")
@@ -166,15 +169,15 @@ async def test_memory_forgets_whose_quota_is_whole(clock: Clock) -> None:
     assert {allowance.remaining for allowance in taken} == {1}
 
 
-async def test_a_redis_that_is_away_is_unavailable(who: str) -> None:
-    """Nobody is admitted by a store that does not answer."""
+async def test_a_missing_redis_raises_store_unavailable(who: str) -> None:
+    """When Redis does not answer, a call raises StoreUnavailable and is not admitted."""
     async with create_client(f"redis://127.0.0.1:{free_port()}/0") as redis:
         with pytest.raises(StoreUnavailable):
             await RedisRateLimiter(redis).take(LIMIT, who)
 
 
-async def test_a_lost_answer_takes_one_and_no_more(redis_url: str, who: str) -> None:
-    """When Redis has taken one and its answer is lost, the caller gets an error, and the command is not sent again."""
+async def test_a_lost_answer_uses_one_call_of_the_quota(redis_url: str, who: str) -> None:
+    """When the answer of Redis is lost, the caller gets an error, and the command is not sent again."""
     server = urlsplit(redis_url)
     async with create_client(redis_url) as redis:
         limiter = RedisRateLimiter(redis)

@@ -1,4 +1,4 @@
-"""What a Redis client of ours promises, whichever kind of Redis its URL names."""
+"""The promises of the Redis client, for each kind of Redis that its URL names."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -32,13 +32,13 @@ return answer
 
 @pytest.fixture(params=["redis", "redis_cluster", "redis_sentinel"])
 def url(request: pytest.FixtureRequest) -> str:
-    """Each kind of Redis."""
+    """The URL of each kind of Redis."""
     return str(request.getfixturevalue(f"{request.param}_url"))
 
 
 @pytest.fixture(autouse=True)
 def clean() -> Iterator[None]:
-    """No test hears of what another left to the garbage collector."""
+    """Hide warnings about objects that an earlier test left to the garbage collector."""
     with quiet_garbage():
         yield
 
@@ -57,16 +57,16 @@ def cluster() -> Iterator[Topology]:
         yield started
 
 
-async def test_the_first_commands_may_come_at_once(client: Client) -> None:
-    """Hundreds of requests that find a client just opened are all answered."""
+async def test_concurrent_first_commands_are_all_answered(client: Client) -> None:
+    """Hundreds of concurrent requests on a new client all get an answer."""
     names = [unique_name() for _ in range(300)]
     await asyncio.gather(*(client.set(name, name, px=60_000) for name in names))
 
     assert await asyncio.gather(*(client.get(name) for name in names)) == [name.encode() for name in names]
 
 
-async def test_commands_that_travel_together_are_answered_in_their_order(client: Client) -> None:
-    """Each command of a pipeline has its own answer, wherever its key is."""
+async def test_a_pipeline_returns_its_answers_in_order(client: Client) -> None:
+    """Each command of a pipeline gets its own answer, on any server that has its key."""
     pipeline = client.pipeline(transaction=False)
     names = [unique_name() for _ in range(30)]
     for name in names:
@@ -76,8 +76,8 @@ async def test_commands_that_travel_together_are_answered_in_their_order(client:
     assert (await pipeline.execute())[1::2] == [name.encode() for name in names]
 
 
-async def test_one_of_them_that_is_refused_is_raised(client: Client) -> None:
-    """A pipeline with a command that Redis refuses fails, as a single command does."""
+async def test_a_refused_command_of_a_pipeline_raises(client: Client) -> None:
+    """A pipeline with a command that Redis refuses raises an error, as a single command does."""
     name = unique_name()
     await client.set(name, "text", px=60_000)
 
@@ -91,7 +91,7 @@ UVLOOP, ASYNCIO = ("asyncio", {"use_uvloop": True}), ("asyncio", {"use_uvloop": 
 
 
 async def test_a_cancelled_command_leaves_no_answer_on_its_connection(client: Client) -> None:
-    """A request that is cancelled, however far it got, leaves no connection on which the next one reads its answer."""
+    """A cancelled request, at any stage, leaves no connection on which the next request reads its answer."""
     names = [unique_name() for _ in range(100)]
     await asyncio.gather(*(client.set(name, name, px=60_000) for name in names))
     for turns in range(30):
@@ -106,8 +106,8 @@ async def test_a_cancelled_command_leaves_no_answer_on_its_connection(client: Cl
 
 
 @pytest.mark.parametrize("anyio_backend", [UVLOOP, ASYNCIO], ids=["uvloop", "asyncio"])
-async def test_a_redis_that_resets_every_connection_is_an_error_of_redis_py() -> None:
-    """Whenever a connection is reset, even between its opening and the first word, a RedisError says so."""
+async def test_a_redis_that_resets_every_connection_raises_redis_error() -> None:
+    """A connection that is reset at any moment raises RedisError, even between its opening and the first command."""
     with proxy(("127.0.0.1", 1)) as resetting:
         resetting.become(How.RESETTING)
         async with create_client(f"redis://127.0.0.1:{resetting.port}") as client:
@@ -134,7 +134,7 @@ async def test_idle_connections_that_were_reset_fail_no_command(redis_url: str, 
 
 
 @pytest.mark.parametrize("anyio_backend", [ASYNCIO], ids=["asyncio"])
-async def test_on_the_loop_of_asyncio_a_reset_idle_connection_is_an_error_of_redis_py(redis_url: str) -> None:
+async def test_on_the_asyncio_loop_a_reset_idle_connection_raises_only_redis_error(redis_url: str) -> None:
     """A command on a connection that was reset succeeds or raises RedisError; the next one succeeds."""
     server = urlsplit(redis_url)
     with proxy((str(server.hostname), server.port or 6379)) as between:
@@ -179,8 +179,8 @@ async def test_a_scan_sees_every_key_once(client: Client) -> None:
     assert sorted([key async for key in client.scan_iter(f"{prefix}:*")]) == sorted(names)
 
 
-async def test_no_code_uses_the_command_keys(redis_cluster_url: str) -> None:
-    """The servers that all tests run on have no KEYS, which stops a Redis for as long as it looks."""
+async def test_the_servers_of_all_tests_have_no_command_keys(redis_cluster_url: str) -> None:
+    """The servers of all tests have no KEYS command, because KEYS blocks a Redis while it searches."""
     async with create_client(redis_cluster_url) as client:
         with pytest.raises(ResponseError, match="unknown command"):
             await client.keys("*")
@@ -192,12 +192,12 @@ def execute(server: Server, *command: object) -> Any:
 
 
 def _of_first_shard() -> str:
-    """Return a key of the first master's."""
+    """Return a key of the first master."""
     return next(f"{{{number}}}" for number in count() if key_slot(f"{{{number}}}".encode()) < 5000)
 
 
-async def test_a_slot_that_moves_is_followed(cluster: Topology) -> None:
-    """While a slot moves to another master, and afterwards, no command fails."""
+async def test_commands_succeed_while_a_slot_moves(cluster: Topology) -> None:
+    """During and after the move of a slot to another master, no command fails."""
     source, target = (Server(port=cluster.shards[shard][0].port) for shard in (0, 1))
     ids = [execute(server, "CLUSTER MYID").decode() for server in (source, target)]
     name = _of_first_shard()
@@ -222,7 +222,7 @@ async def test_a_slot_that_moves_is_followed(cluster: Topology) -> None:
 
 @pytest.mark.parametrize("pipelined", [False, True])
 async def test_a_command_with_a_lost_answer_is_not_sent_again(url: str, pipelined: bool) -> None:
-    """A command whose answer got lost fails, and is not sent a second time: it could undo what came between."""
+    """A command whose answer is lost raises an error and is not sent again, because it could undo a newer change."""
     name = unique_name()
     async with create_client(f"{url}?socket_timeout=0.2") as client:
         counting = run(client, [("EVAL", COUNT_SLOWLY, 1, name)]) if pipelined else client.eval(COUNT_SLOWLY, 1, name)
@@ -234,8 +234,8 @@ async def test_a_command_with_a_lost_answer_is_not_sent_again(url: str, pipeline
     assert counted == b"1"
 
 
-async def test_no_sentinel_is_forgotten(redis_sentinel_url: str) -> None:
-    """However many connections are made at once, every sentinel can still be asked."""
+async def test_the_client_retains_every_sentinel(redis_sentinel_url: str) -> None:
+    """After many concurrent connections, the client still knows every sentinel."""
     async with create_client(redis_sentinel_url) as client:
         await asyncio.gather(*(client.echo("") for _ in range(50)))
         assert isinstance(client, Redis)
@@ -245,8 +245,8 @@ async def test_no_sentinel_is_forgotten(redis_sentinel_url: str) -> None:
         assert len(set(map(id, pool.sentinel_manager.sentinels))) == 3
 
 
-async def test_sentinels_lead_to_a_numbered_database(redis_sentinel_url: str) -> None:
-    """The number behind the master's name chooses the database."""
+async def test_a_sentinel_url_selects_a_numbered_database(redis_sentinel_url: str) -> None:
+    """The number after the master's name selects the database."""
     name = unique_name()
     async with create_client(redis_sentinel_url) as first, create_client(f"{redis_sentinel_url}/1") as second:
         await first.set(name, "", px=60_000)
@@ -258,7 +258,7 @@ async def test_sentinels_lead_to_a_numbered_database(redis_sentinel_url: str) ->
 @pytest.mark.parametrize("option", ["no_such=1", "max_connections=many", "ssl_cert_reqs=perhaps"])
 @pytest.mark.parametrize("start", ["rediss://", "rediss+cluster://", "rediss+sentinel://"])
 def test_a_wrong_option_is_refused_before_it_is_used(start: str, option: str) -> None:
-    """An option that the client does not know stops the start, and not every request; the password stays untold."""
+    """An unknown or wrong option fails when the client is created. The error does not contain the password."""
     with pytest.raises(ValueError, match=r"option|connection URL") as refused:
         create_client(f"{start}user:5ecret@host/master?{option}")
 

@@ -1,4 +1,4 @@
-"""Reads of Redis that concurrent requests share: each gets its own value, as fresh as if it had asked alone."""
+"""Reads of Redis that concurrent requests share: each gets its own value, as fresh as from its own command."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def between(redis_url: str) -> Iterator[Proxy]:
-    """What stands between us and Redis."""
+    """A proxy before Redis."""
     parts = urlsplit(redis_url)
     with proxy((str(parts.hostname), parts.port or 6379)) as started:
         yield started
@@ -27,20 +27,20 @@ def between(redis_url: str) -> Iterator[Proxy]:
 
 @pytest.fixture
 async def redis(between: Proxy) -> AsyncIterator[Client]:
-    """A client of the Redis behind it."""
+    """A client of Redis through the proxy."""
     async with create_client(f"redis://127.0.0.1:{between.port}/0") as client:
         yield client
 
 
 @pytest.fixture
 async def other(redis_url: str) -> AsyncIterator[Client]:
-    """A client of another process, which nothing comes between."""
+    """A client of another process, without the proxy."""
     async with create_client(redis_url) as client:
         yield client
 
 
 async def written(redis: Client, count: int) -> list[str]:
-    """Return the names of so many values, each of which is its own name."""
+    """Store so many values, each equal to its own name, and return the names."""
     names = [unique_name() for _ in range(count)]
     await asyncio.gather(*(redis.set(name, name, px=60_000) for name in names))
     return names
@@ -53,15 +53,15 @@ async def commands(redis: Client, name: str) -> int:
 
 
 async def test_each_reader_gets_its_own_value(redis: Client, other: Client) -> None:
-    """Hundreds who ask at once, some of them for the same value or for none, get what each asked for."""
+    """Hundreds of concurrent readers each get their own value, also for a shared or a missing key."""
     reader, names = create_reader(redis), await written(other, 250)
     asked = [*names, names[0], unique_name(), names[-1]]
 
     assert await reader.get_many(asked) == [name.encode() if name in names else None for name in asked]
 
 
-async def test_those_who_ask_in_one_turn_share_a_command(redis: Client, other: Client) -> None:
-    """Two hundred reads of one turn of the event loop are two commands, and none is a GET."""
+async def test_reads_in_one_turn_share_a_command(redis: Client, other: Client) -> None:
+    """Two hundred reads in one turn of the event loop become two MGET commands, and no GET."""
     with redis_server() as server:
         async with create_client(f"redis://127.0.0.1:{server.port}/0") as alone:
             reader = create_reader(alone)
@@ -70,8 +70,8 @@ async def test_those_who_ask_in_one_turn_share_a_command(redis: Client, other: C
             assert (await commands(alone, "mget"), await commands(alone, "get")) == (2, 0)
 
 
-async def test_no_reader_is_behind_a_busy_writer(redis: Client, other: Client) -> None:
-    """Under many reads and writes at once, no one reads what was overwritten before they asked."""
+async def test_no_reader_gets_an_overwritten_value(redis: Client, other: Client) -> None:
+    """With many concurrent reads and writes, no reader gets a value that was overwritten before its read."""
     reader, names = create_reader(redis), [unique_name() for _ in range(20)]
     acknowledged = dict.fromkeys(names, 0)
     for name in names:
@@ -94,8 +94,8 @@ async def test_no_reader_is_behind_a_busy_writer(redis: Client, other: Client) -
     assert set(acknowledged.values()) == {49}
 
 
-async def test_a_connection_that_was_reset_is_replaced_unnoticed(between: Proxy, redis: Client, other: Client) -> None:
-    """Those who read while a connection is reset are all answered, each with their own value."""
+async def test_a_reset_connection_is_replaced_without_an_error(between: Proxy, redis: Client, other: Client) -> None:
+    """When a connection is reset during reads, every reader gets its own value."""
     reader, names = create_reader(redis), await written(other, 50)
     for _ in range(5):
         asked = asyncio.gather(*map(reader.get, names))
@@ -106,8 +106,8 @@ async def test_a_connection_that_was_reset_is_replaced_unnoticed(between: Proxy,
         assert await asked == [name.encode() for name in names]
 
 
-async def test_a_late_answer_is_no_ones(between: Proxy, redis: Client, other: Client) -> None:
-    """What Redis answers after it was given up is taken for no other answer."""
+async def test_a_late_answer_is_discarded(between: Proxy, redis: Client, other: Client) -> None:
+    """A late answer of Redis to a timed-out read is not returned for another read."""
     reader, names = create_reader(redis), await written(other, 50)
     await reader.get_many(names)
     between.become(How.SILENT)
@@ -118,7 +118,7 @@ async def test_a_late_answer_is_no_ones(between: Proxy, redis: Client, other: Cl
     assert await reader.get_many(names[::-1]) == [name.encode() for name in names[::-1]]
 
 
-async def test_a_crowd_waits_no_longer_than_one_reader(between: Proxy, redis: Client) -> None:
+async def test_many_readers_wait_no_longer_than_one(between: Proxy, redis: Client) -> None:
     """While Redis does not answer, a thousand concurrent reads fail after two round trips, not in turn."""
     reader = create_reader(redis)
     await reader.get(unique_name())
@@ -133,7 +133,7 @@ async def test_a_crowd_waits_no_longer_than_one_reader(between: Proxy, redis: Cl
 
 
 async def test_a_cancelled_read_does_not_disturb_its_batch(redis: Client, other: Client) -> None:
-    """Of those who share a command some are cancelled, at whatever moment: the others get their values."""
+    """When some readers of a shared command are cancelled at any moment, the others get their values."""
     reader, names = create_reader(redis), await written(other, 20)
     for turns in range(20):
         asked = [asyncio.create_task(reader.get(name)) for name in names]

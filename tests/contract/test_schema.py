@@ -31,7 +31,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def slow_commits() -> Iterator[None]:
-    """A network that takes a while to bring a COMMIT to the database."""
+    """A network that delays each COMMIT."""
 
     def wait(_connection: Connection) -> None:
         time.sleep(0.2)
@@ -42,7 +42,7 @@ def slow_commits() -> Iterator[None]:
 
 
 async def execute(database: Database, statement: str) -> None:
-    """Run a statement that has no rows."""
+    """Run a statement that returns no rows."""
 
     def work(connection: Connection) -> None:
         connection.execute(text(statement))
@@ -51,25 +51,25 @@ async def execute(database: Database, statement: str) -> None:
 
 
 async def revisions(database: Database) -> list[Any]:
-    """What the database says its revision is: one, or it is broken."""
+    """Return the revisions that the database has. A correct database has exactly one."""
     return list(await database.read(lambda connection: connection.scalars(text("SELECT * FROM alembic_version")).all()))
 
 
 async def migrate_once(url: str) -> None:
-    """What `wxlogin migrate` does on one host."""
+    """Migrate as `wxlogin migrate` does on one host."""
     async with Database(url) as database:
         await migrate(database)
 
 
 async def migrate_on_many_hosts(url: str) -> None:
-    """Migrate at once from threads with an event loop and a pool of their own each, as processes have."""
+    """Migrate concurrently from threads that each have their own event loop and pool, as processes have."""
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(HOSTS) as hosts:
         await asyncio.gather(*(loop.run_in_executor(hosts, asyncio.run, migrate_once(url)) for _ in range(HOSTS)))
 
 
 async def assert_newest(url: str) -> None:
-    """Fail unless the database has the newest schema, once."""
+    """Fail unless the database has the newest schema and one revision."""
     async with Database(url) as database:
         assert await database.read(differences) == []
         assert await is_migrated(database)
@@ -77,14 +77,14 @@ async def assert_newest(url: str) -> None:
 
 
 async def test_an_empty_database_is_migrated(empty_database_url: str) -> None:
-    """Migrating an empty database gives it exactly the tables that the code has."""
+    """A migration creates exactly the tables of the code in an empty database."""
     await migrate_once(empty_database_url)
 
     await assert_newest(empty_database_url)
 
 
-async def test_migrating_twice_is_migrating_once(empty_database_url: str) -> None:
-    """A second migration changes nothing and fails at nothing, and what was stored stays."""
+async def test_a_second_migration_changes_nothing(empty_database_url: str) -> None:
+    """A second migration succeeds, changes nothing and deletes no data."""
     async with Database(empty_database_url) as database:
         await migrate(database)
         await execute(database, INSERT_USER)
@@ -96,7 +96,7 @@ async def test_migrating_twice_is_migrating_once(empty_database_url: str) -> Non
 
 
 async def test_many_hosts_migrate_at_once(empty_database_url: str) -> None:
-    """Four hosts that migrate an empty database at once all succeed."""
+    """Four hosts that migrate an empty database at the same time all succeed."""
     await migrate_on_many_hosts(empty_database_url)
 
     await assert_newest(empty_database_url)
@@ -104,14 +104,14 @@ async def test_many_hosts_migrate_at_once(empty_database_url: str) -> None:
 
 @pytest.mark.usefixtures("slow_commits")
 async def test_many_hosts_migrate_at_once_over_a_slow_network(empty_database_url: str) -> None:
-    """No host begins before the one in front of it has committed."""
+    """Each host waits until the host before it has committed."""
     await migrate_on_many_hosts(empty_database_url)
 
     await assert_newest(empty_database_url)
 
 
 async def test_an_empty_database_is_not_migrated(empty_database_url: str) -> None:
-    """A database is migrated after its migration, and not before."""
+    """A database counts as migrated after its migration, and not before."""
     async with Database(empty_database_url) as database:
         before = await is_migrated(database)
         await migrate(database)
@@ -121,7 +121,7 @@ async def test_an_empty_database_is_not_migrated(empty_database_url: str) -> Non
 
 
 async def test_a_newer_schema_counts_as_migrated(database_url: str) -> None:
-    """A database that a newer version migrated is fine for this one, which goes on until it is replaced."""
+    """A schema of a newer version counts as migrated, so that this version continues until it is replaced."""
     async with Database(database_url) as database:
         await execute(database, "UPDATE alembic_version SET version_num = '9999'")
 
@@ -129,15 +129,15 @@ async def test_a_newer_schema_counts_as_migrated(database_url: str) -> None:
 
 
 async def test_a_database_without_a_revision_is_not_migrated(database_url: str) -> None:
-    """A database whose revision was lost is not taken for migrated."""
+    """A database whose revision is missing does not count as migrated."""
     async with Database(database_url) as database:
         await execute(database, "DELETE FROM alembic_version")
 
         assert not await is_migrated(database)
 
 
-async def test_all_that_an_empty_database_lacks_is_a_difference(empty_database_url: str) -> None:
-    """The comparison of tables sees every table and index that is missing."""
+async def test_every_missing_table_and_index_is_a_difference(empty_database_url: str) -> None:
+    """The comparison of tables finds every missing table and index."""
     async with Database(empty_database_url) as database:
         found = await database.read(differences)
     missing = {change[0]: {c[1].name for c in found if c[0] == change[0]} for change in found}
@@ -155,15 +155,15 @@ async def test_all_that_an_empty_database_lacks_is_a_difference(empty_database_u
     ],
 )
 async def test_a_changed_table_is_a_difference(database_url: str, statement: str, kind: str) -> None:
-    """The comparison of tables sees a column that is missing, and a column or an index too many."""
+    """The comparison of tables finds a missing column, and an extra column or index."""
     async with Database(database_url) as database:
         await execute(database, statement)
 
         assert [change[0] for change in await database.read(differences)] == [kind]
 
 
-async def test_the_newest_key_of_an_account_outlives_the_move(empty_database_url: str) -> None:
-    """A migration from the first schema keeps each account's newest session_key, and its sessions."""
+async def test_a_migration_retains_the_newest_key_of_an_account(empty_database_url: str) -> None:
+    """A migration from the first schema retains each account's newest session_key and its sessions."""
     async with Database(empty_database_url) as database:
         await migrate(database, to="0001")
         await execute(database, INSERT_USER)

@@ -1,4 +1,4 @@
-"""How sessions are used and end, on every SessionStore: what has ended stays ended."""
+"""The use and the end of sessions, on every SessionStore: an ended session stays ended."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.anyio
 on_redis = pytest.mark.parametrize("session_place", ["redis"], indirect=True)
 
 
-async def test_a_touch_is_kept(world: World) -> None:
-    """A touch writes when the session was seen and when it idles out, and changes nothing else."""
+async def test_a_touch_is_stored(world: World) -> None:
+    """A touch stores the time of use and the new idle expiry, and changes nothing else."""
     session = await world.start()
     touched = session.touch(POLICY, world.clock.advance(days=3))
     await world.store.touch(touched)
@@ -30,7 +30,7 @@ async def test_a_touch_is_kept(world: World) -> None:
 
 
 @pytest.mark.parametrize("reason", EndReason)
-async def test_a_touch_revives_nothing(world: World, reason: EndReason) -> None:
+async def test_a_touch_does_not_restart_an_ended_session(world: World, reason: EndReason) -> None:
     """A touch of an ended session changes nothing."""
     session = await world.start()
     await world.store.end([session], reason, world.clock.now)
@@ -41,8 +41,8 @@ async def test_a_touch_revives_nothing(world: World, reason: EndReason) -> None:
     assert await world.store.list_for_user(session.user_id) == []
 
 
-async def test_a_touch_of_what_never_started_is_nothing(world: World) -> None:
-    """A touch of a session that the store does not know makes no session."""
+async def test_a_touch_of_an_unknown_session_creates_nothing(world: World) -> None:
+    """A touch of an unknown session does not create a session."""
     session = world.new(await world.user())
     await world.store.touch(session)
 
@@ -50,8 +50,8 @@ async def test_a_touch_of_what_never_started_is_nothing(world: World) -> None:
     assert await world.store.list_for_user(session.user_id) == []
 
 
-async def test_a_touch_that_races_an_end_revives_nothing(world: World) -> None:
-    """However a touch and the end of a session fall together, it has ended afterwards, with the reason given."""
+async def test_a_touch_during_an_end_does_not_restart_the_session(world: World) -> None:
+    """After a concurrent touch and end, in any order, the session has ended with the given reason."""
     user_id = await world.user()
     sessions = [await world.start(user_id) for _ in range(30)]
     now = world.clock.advance(seconds=90)
@@ -67,8 +67,8 @@ async def test_a_touch_that_races_an_end_revives_nothing(world: World) -> None:
 
 
 @in_redis
-async def test_an_ended_session_leaves_its_users_set(world: World, session_place: str) -> None:
-    """The set of a user in Redis does not grow with the sessions that ended."""
+async def test_an_ended_session_is_not_in_its_users_set(world: World, session_place: str) -> None:
+    """The set of a user in Redis does not retain ended sessions."""
     ended, kept = [await world.start(user_id) for user_id in [await world.user()] for _ in range(2)]
     await world.store.end([ended], EndReason.ENDED, world.clock.now)
     async with create_client(session_place) as redis:
@@ -79,10 +79,10 @@ async def test_an_ended_session_leaves_its_users_set(world: World, session_place
 
 @pytest.mark.parametrize("days", [0, 5, 29])
 @pytest.mark.parametrize("reason", EndReason)
-async def test_an_end_keeps_its_reason_as_long_as_the_session_would_have_lived(
+async def test_an_end_reason_is_retained_until_the_session_would_expire(
     world: World, reason: EndReason, days: int
 ) -> None:
-    """What is left of a session is its reason, until its greatest age or for seven days, to the microsecond."""
+    """An ended session retains its reason until its maximum age or for seven days, whichever is shorter."""
     session = await world.start(policy=SessionPolicy(idle=timedelta(days=30)))
     now = world.clock.advance(days=days)
     await world.store.end([session], reason, now)
@@ -91,7 +91,7 @@ async def test_an_end_keeps_its_reason_as_long_as_the_session_would_have_lived(
 
 
 async def test_many_sessions_end_at_once(world: World) -> None:
-    """Ending several sessions ends those and no other, and ending none is nothing."""
+    """The end of several sessions ends these and no others. The end of no sessions does nothing."""
     user_id = await world.user()
     first, second, third = [await world.start(user_id) for _ in range(3)]
     await world.store.end([first, second], EndReason.ENDED, world.clock.now)
@@ -105,7 +105,7 @@ async def test_many_sessions_end_at_once(world: World) -> None:
     ("first", "second"), [(EndReason.ENDED, EndReason.REPLACED), (EndReason.REPLACED, EndReason.ENDED)]
 )
 async def test_a_session_ends_once(world: World, first: EndReason, second: EndReason) -> None:
-    """A session that is ended twice keeps the first reason and its time."""
+    """A session that is ended twice retains the first reason and its time."""
     session = await world.start()
     await world.store.end([session], first, world.clock.now)
     left = await world.store.find(session.id)
@@ -117,7 +117,7 @@ async def test_a_session_ends_once(world: World, first: EndReason, second: EndRe
 
 @pytest.fixture
 def just_before_forgotten(clock: Clock) -> Callable[[timedelta], None]:
-    """Moves the clock back, so that what is kept for that long is forgotten after a second of real time."""
+    """Return a function that sets the clock so that data with the given retention expires after one real second."""
 
     def move(kept: timedelta) -> None:
         clock.now = datetime.now(UTC) + timedelta(seconds=1) - kept
@@ -126,32 +126,32 @@ def just_before_forgotten(clock: Clock) -> Callable[[timedelta], None]:
 
 
 @on_redis
-async def test_redis_drops_an_expired_session_by_itself(
+async def test_redis_deletes_an_expired_session_after_its_retention(
     world: World, just_before_forgotten: Callable[[timedelta], None]
 ) -> None:
-    """Redis keeps an expired session until it is forgotten, and no longer, and the user's list of sessions too."""
+    """Redis retains an expired session, and its place in the user's list, until the retention is over."""
     just_before_forgotten(timedelta(days=14))
     session = await world.start(policy=SessionPolicy(idle=timedelta(days=7), max_age=timedelta(days=7)))
 
     assert await world.store.find(session.id) == session
-    assert await is_gone_soon(world, session)
+    assert await is_deleted_soon(world, session)
 
 
 @on_redis
-async def test_redis_drops_an_ended_session_by_itself(
+async def test_redis_deletes_an_ended_session_after_its_retention(
     world: World, just_before_forgotten: Callable[[timedelta], None]
 ) -> None:
-    """Redis keeps the reason of an ended session until it is forgotten, and no longer."""
+    """Redis retains the reason of an ended session until the retention is over."""
     just_before_forgotten(timedelta(days=7))
     session = await world.start()
     await world.store.end([session], EndReason.ENDED, world.clock.now)
 
     assert await world.reason(session) is EndReason.ENDED
-    assert await is_gone_soon(world, session)
+    assert await is_deleted_soon(world, session)
 
 
-async def is_gone_soon(world: World, session: Session) -> bool:
-    """Whether nothing is left of the session within a few seconds."""
+async def is_deleted_soon(world: World, session: Session) -> bool:
+    """Return whether Redis deletes all data of the session within a few seconds."""
     names = (session.id.encode(), bytes.fromhex(session.id))
     for _ in range(250):
         rest = await world.home.at_rest(session)

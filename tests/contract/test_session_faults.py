@@ -1,4 +1,7 @@
-"""Sessions in a Redis whose servers fail, and on hosts whose clocks differ: none lives that its user's list lacks."""
+"""Sessions in a Redis whose servers fail, and on hosts whose clocks differ.
+
+Every live session is in its user's list.
+"""
 
 import asyncio
 import secrets
@@ -35,7 +38,7 @@ def topology() -> Iterator[Topology]:
 
 @pytest.fixture
 async def on_cluster(topology: Topology, clock: Clock) -> AsyncIterator[World]:
-    """A session store there."""
+    """A session store on the cluster."""
     async with open_home(topology.url) as home:
         yield World(home, clock)
 
@@ -64,7 +67,10 @@ async def until_it_works(call: Callable[[], Awaitable[object]]) -> int:
 
 
 async def test_a_log_out_everywhere_that_fails_halfway_can_be_repeated(on_cluster: World, topology: Topology) -> None:
-    """While one master dies, a log-out everywhere fails; repeated until it says so, it has ended every session."""
+    """When one master dies, a log-out everywhere raises StoreUnavailable.
+
+    Repeated until it succeeds, it ends every session.
+    """
     world, master = on_cluster, topology.shards[0][0]
     user_id = await world.user()
     started = [await world.start(user_id) for _ in range(30)]
@@ -84,8 +90,8 @@ async def test_a_log_out_everywhere_that_fails_halfway_can_be_repeated(on_cluste
     assert await world.store.list_for_user(user_id) == []
 
 
-async def test_a_session_is_listed_for_as_long_as_it_lives(on_cluster: World, topology: Topology) -> None:
-    """Whichever of its keys cannot be reached, a session that a failed end has left alive is in its user's list."""
+async def test_every_live_session_is_in_its_users_list(on_cluster: World, topology: Topology) -> None:
+    """When the end of sessions fails because one master stops, every session that stays live is in its user's list."""
     world, master = on_cluster, topology.shards[1][0]
     users = [await world.user() for _ in range(6)]
     started = [await world.start(user_id) for user_id in users for _ in range(6)]
@@ -100,8 +106,8 @@ async def test_a_session_is_listed_for_as_long_as_it_lives(on_cluster: World, to
 
 
 @on_every_redis
-async def test_a_start_stands_though_redis_cannot_end_the_previous_session(world: World, session_place: str) -> None:
-    """When Redis fails after the new session was stored, the login stands."""
+async def test_a_start_succeeds_when_redis_cannot_end_the_previous_session(world: World, session_place: str) -> None:
+    """When Redis fails after the new session is stored, the login succeeds."""
     previous = await world.start()
     async with create_client(session_place) as redis:
         await redis.delete(name_of(previous.id))
@@ -114,10 +120,13 @@ async def test_a_start_stands_though_redis_cannot_end_the_previous_session(world
 
 
 @each_place(["sqlite"])
-async def test_a_start_stands_though_the_database_cannot_end_the_previous_session(
+async def test_a_start_succeeds_when_the_database_cannot_end_the_previous_session(
     world: World, session_place: str
 ) -> None:
-    """When the database fails after the new session was stored, the login stands; the next one ends both."""
+    """When the database fails after the new session is stored, the login succeeds.
+
+    The next login ends both sessions.
+    """
     previous = await world.start()
     session, later = world.new(previous.user_id), world.new(previous.user_id)
     async with Database(session_place) as database:
@@ -130,8 +139,8 @@ async def test_a_start_stands_though_the_database_cannot_end_the_previous_sessio
 
 
 @on_every_redis
-async def test_a_host_whose_clock_is_ahead_hides_no_session(world: World) -> None:
-    """A login on a host that is ahead drops no session that lives by the store's clock."""
+async def test_a_host_whose_clock_is_ahead_removes_no_live_session(world: World) -> None:
+    """A login on a host whose clock is ahead deletes no session that is live by the store's clock."""
     user_id = await world.user()
     short = SessionPolicy(idle=timedelta(minutes=1))
     session = await world.start(user_id, policy=short)
@@ -145,7 +154,7 @@ async def test_a_host_whose_clock_is_ahead_hides_no_session(world: World) -> Non
 
 @on_every_redis
 async def test_a_touch_lists_a_session_again(world: World, session_place: str) -> None:
-    """When the user's list has lost a session that lives, the session's next touch brings it back."""
+    """When the user's list has lost a live session, the session's next touch adds it again."""
     user_id = await world.user()
     session = await world.start(user_id)
     async with create_client(session_place) as redis:
@@ -156,8 +165,8 @@ async def test_a_touch_lists_a_session_again(world: World, session_place: str) -
     assert (before, await world.ids_of(user_id)) == (set(), {session.id})
 
 
-async def test_strangers_leave_nothing_in_redis() -> None:
-    """Two hundred thousand random tokens, each asked for once, take no memory of Redis, buffers of clients aside."""
+async def test_lookups_of_unknown_sessions_store_nothing_in_redis() -> None:
+    """Two hundred thousand lookups of random ids take no memory in Redis, except for client buffers."""
     with redis_server() as server:
         async with (
             open_home(f"redis://127.0.0.1:{server.port}/0") as home,

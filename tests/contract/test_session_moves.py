@@ -1,4 +1,4 @@
-"""Sessions that become another user's, on every SessionStore."""
+"""Moves of sessions from one user to another, on every SessionStore."""
 
 import asyncio
 from dataclasses import replace
@@ -14,8 +14,8 @@ from support.sessions import POLICY, World, after, start_some
 pytestmark = pytest.mark.anyio
 
 
-async def test_sessions_follow_their_user(world: World) -> None:
-    """The open sessions of one user become another's, as they were, beside those that the other has."""
+async def test_a_move_gives_sessions_to_the_other_user(world: World) -> None:
+    """A move gives the open sessions of one user to another, unchanged, in addition to that user's own sessions."""
     one, into = await world.user(), await world.user()
     moving = await start_some(world, one, 3, 0)
     own = await world.start(into)
@@ -30,8 +30,8 @@ async def test_sessions_follow_their_user(world: World) -> None:
     assert await world.store.find(bystander.id) == bystander
 
 
-async def test_session_keys_follow_their_sessions(world: World) -> None:
-    """Who was logged in as one user and is the other now has the session_key that they had."""
+async def test_a_moved_session_retains_its_session_key(world: World) -> None:
+    """After a move, a moved session still has its session_key."""
     one, into = await world.user(), await world.user()
     session = await world.start(one)
     await world.store.move(one, into)
@@ -42,7 +42,7 @@ async def test_session_keys_follow_their_sessions(world: World) -> None:
 
 
 async def test_a_move_replaces_no_newer_key(world: World) -> None:
-    """The session_key of a login that came before its user's other sessions did stays the newest."""
+    """A move does not replace a newer session_key of the same account."""
     one, into = await world.user(), await world.user()
     session = await world.start(one)
     newer = replace(world.new(into), identity=session.identity)
@@ -53,8 +53,8 @@ async def test_a_move_replaces_no_newer_key(world: World) -> None:
 
 
 @pytest.mark.parametrize("session_place", ["redis", "redis-cluster"], indirect=True)
-async def test_a_move_shortens_no_life(world: World) -> None:
-    """A user's sessions stay theirs, however soon those end that come to them."""
+async def test_a_move_does_not_shorten_other_sessions(world: World) -> None:
+    """A move of sessions that expire soon does not shorten the list of the other user."""
     world.clock.now = datetime.now(UTC)
     one, into = await world.user(), await world.user()
     await world.start(one, policy=SessionPolicy(max_age=timedelta(seconds=1)))
@@ -66,8 +66,8 @@ async def test_a_move_shortens_no_life(world: World) -> None:
 
 
 @pytest.mark.parametrize("reason", EndReason)
-async def test_a_move_revives_no_ended_session(world: World, reason: EndReason) -> None:
-    """A session that was over before its user moved keeps its reason and is nobody's open session."""
+async def test_a_move_does_not_restart_an_ended_session(world: World, reason: EndReason) -> None:
+    """A session that ended before the move retains its reason and is not an open session of the other user."""
     one, into = await world.user(), await world.user()
     ended, _ = await start_some(world, one, 2, 0)
     await world.store.end([ended], reason, world.clock.now)
@@ -78,8 +78,8 @@ async def test_a_move_revives_no_ended_session(world: World, reason: EndReason) 
     assert ended.id not in await world.ids_of(into)
 
 
-async def test_moving_twice_is_moving_once(world: World) -> None:
-    """A second move finds nothing to do, and so does one of a user without sessions."""
+async def test_a_second_move_moves_nothing(world: World) -> None:
+    """A second move of a user, and a move of a user without sessions, move nothing."""
     one, into, nobody = [await world.user() for _ in range(3)]
     session = await world.start(one)
 
@@ -88,8 +88,8 @@ async def test_moving_twice_is_moving_once(world: World) -> None:
     assert await world.ids_of(into) == {session.id}
 
 
-async def test_a_moved_session_goes_on(world: World) -> None:
-    """A session that moved is touched and ended as any other."""
+async def test_a_moved_session_can_be_touched_and_ended(world: World) -> None:
+    """A moved session can be touched and ended as any other."""
     one, into = await world.user(), await world.user()
     first, second = await start_some(world, one, 2, 0)
     await world.store.move(one, into)
@@ -102,8 +102,8 @@ async def test_a_moved_session_goes_on(world: World) -> None:
     assert await world.reason(second) is EndReason.ENDED
 
 
-async def test_a_session_that_its_holder_knew_before_the_move_ends_after_it(world: World) -> None:
-    """Who looked a session up under the former user and ends it after the move has ended it."""
+async def test_a_session_read_before_the_move_can_be_ended_after_it(world: World) -> None:
+    """A caller that read a session before the move can end it after the move."""
     one, into = await world.user(), await world.user()
     session = await world.start(one)
     await world.store.move(one, into)
@@ -114,7 +114,7 @@ async def test_a_session_that_its_holder_knew_before_the_move_ends_after_it(worl
 
 
 async def test_a_touch_does_not_move_a_session_back(world: World) -> None:
-    """Who looked a session up under the former user and touches it after the move leaves it with the other."""
+    """A caller that read a session before the move and touches it afterwards does not change its new user."""
     one, into = await world.user(), await world.user()
     session = await world.start(one)
     await world.store.move(one, into)
@@ -126,8 +126,8 @@ async def test_a_touch_does_not_move_a_session_back(world: World) -> None:
     assert await world.store.list_for_user(one) == []
 
 
-async def test_a_touch_that_is_given_up_does_not_move_a_session_back(world: World) -> None:
-    """Whenever a touch under the former user is cancelled, the session is the other's."""
+async def test_a_cancelled_touch_does_not_move_a_session_back(world: World) -> None:
+    """A touch under the former user that is cancelled at any moment does not change the session's new user."""
     one, into = await world.user(), await world.user()
     session = await world.start(one)
     await world.store.move(one, into)
@@ -144,8 +144,8 @@ async def test_a_touch_that_is_given_up_does_not_move_a_session_back(world: Worl
         assert found.user_id == into
 
 
-async def test_moved_sessions_count(world: World) -> None:
-    """Sessions that moved are as old as they were, and the oldest of all give way to the next login."""
+async def test_moved_sessions_count_for_the_limit(world: World) -> None:
+    """Moved sessions retain their age and count for the limit. The next login replaces the oldest of all sessions."""
     one, into = await world.user(), await world.user()
     oldest = await start_some(world, one, 2, 0)
     newer = await start_some(world, into, 2, 0)
@@ -156,8 +156,8 @@ async def test_moved_sessions_count(world: World) -> None:
     assert await world.ids_of(into) == {session.id for session in (*newer, newest)}
 
 
-async def test_a_moved_session_expires_as_it_would_have(world: World) -> None:
-    """A move takes no time from a session and gives it none."""
+async def test_a_move_does_not_change_the_expiry(world: World) -> None:
+    """A move does not change the expiry of a session."""
     one, into = await world.user(), await world.user()
     session = await world.start(one)
     world.clock.advance(days=3)
@@ -170,8 +170,8 @@ async def test_a_moved_session_expires_as_it_would_have(world: World) -> None:
         found.require_live(session.idle_expires_at)
 
 
-async def test_an_end_that_races_a_move_ends_the_session(world: World) -> None:
-    """However an end and a move fall together, what was ended has ended, and the rest are the other's."""
+async def test_an_end_during_a_move_ends_the_session(world: World) -> None:
+    """After a concurrent end and move, each ended session has ended, and the others belong to the other user."""
     one, into = await world.user(), await world.user()
     sessions = [await world.start(one) for _ in range(10)]
     ending = sessions[::2]

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.anyio
     [PHONE, Device(), Device("", "203.0.113.7"), Device("🀄" * 512, "f" * 45)],
     ids=["phone", "none", "", "long"],
 )
-async def test_a_session_is_found_as_it_started(world: World, device: Device) -> None:
-    """All of a session comes back as it went in, its times to the microsecond; of its device at least the label."""
+async def test_a_session_is_found_unchanged(world: World, device: Device) -> None:
+    """The store returns a session unchanged, with times to the microsecond and at least the label of its device."""
     session = await world.start(device=device)
     labelled = replace(session, device=replace(device, user_agent=device.label))
 
@@ -40,7 +40,7 @@ async def test_a_session_is_found_as_it_started(world: World, device: Device) ->
 
 
 async def test_a_session_without_a_unionid_is_found_without_one(world: World) -> None:
-    """A unionid that WeChat did not show stays unknown."""
+    """A session without a unionid is returned without one."""
     session = world.new(await world.user())
     session = replace(session, identity=replace(session.identity, unionid=None))
     await world.store.start(session, SessionKey("a key"), 0)
@@ -50,14 +50,14 @@ async def test_a_session_without_a_unionid_is_found_without_one(world: World) ->
 
 @pytest.mark.parametrize("session_id", ["", "0" * 32, "x" * 60, "会话", "\x00", "*", "' OR ''='"], ids=ascii)
 async def test_an_unknown_id_finds_no_session(world: World, session_id: str) -> None:
-    """An id that no session has, whatever it looks like, finds nothing."""
+    """A lookup of an unknown id in any form returns nothing."""
     await world.start()
 
     assert await world.store.find(session_id) is None
 
 
-async def test_an_expired_session_is_found_until_it_is_forgotten(world: World) -> None:
-    """For a week after its end an expired session says that it expired, then its token is just invalid."""
+async def test_an_expired_session_is_found_until_its_retention_is_over(world: World) -> None:
+    """For seven days after its expiry a session raises SessionExpired, and then TokenInvalid."""
     session = await world.start()
     now = world.clock.advance(days=7)
     found = await world.store.find(session.id)
@@ -69,8 +69,8 @@ async def test_an_expired_session_is_found_until_it_is_forgotten(world: World) -
         found.require_live(now + timedelta(days=7))
 
 
-async def test_a_users_sessions_are_those_not_ended(world: World) -> None:
-    """A user has the sessions that started and have not ended, and no other user's."""
+async def test_the_list_of_a_user_has_the_sessions_that_have_not_ended(world: World) -> None:
+    """The list of a user has the user's sessions that have not ended, and no session of another user."""
     user_id, other = await world.user(), await world.user()
     ended, *kept = [await world.start(user_id) for _ in range(4)]
     await world.start(other)
@@ -83,13 +83,13 @@ async def test_a_users_sessions_are_those_not_ended(world: World) -> None:
 
 @pytest.mark.parametrize("user_id", ["", "nobody", "用户", "\x00"], ids=ascii)
 async def test_an_unknown_user_has_no_sessions(world: World, user_id: str) -> None:
-    """A user who is not there, whatever the id looks like, has no sessions."""
+    """An unknown user id in any form has no sessions."""
 
     assert await world.store.list_for_user(user_id) == []
 
 
-async def test_a_purge_drops_what_is_forgotten(world: World, session_place: str) -> None:
-    """A purge drops sessions at the moment they are forgotten, says how many, and leaves all others."""
+async def test_a_purge_deletes_sessions_whose_retention_is_over(world: World, session_place: str) -> None:
+    """A purge deletes sessions as soon as their retention is over, returns their number, and leaves all others."""
     await world.store.purge(world.clock.now + timedelta(days=365))
     ended, expired = await world.start(), await world.start()
     await world.store.end([ended], EndReason.ENDED, world.clock.now)
@@ -107,7 +107,7 @@ async def test_a_purge_drops_what_is_forgotten(world: World, session_place: str)
 
 @durable
 async def test_sessions_survive_a_restart(world: World) -> None:
-    """Another store on the same server has the sessions and their ends."""
+    """Another store on the same server has the same sessions and end reasons."""
     live, ended = await world.start(), await world.start()
     await world.store.end([ended], EndReason.ENDED, world.clock.now)
 
@@ -119,8 +119,8 @@ async def test_sessions_survive_a_restart(world: World) -> None:
 
 
 @durable
-async def test_no_secret_rests(world: World) -> None:
-    """Neither the session_key nor the token is in what the store keeps, as text or as bytes."""
+async def test_no_secret_is_stored_unencrypted(world: World) -> None:
+    """The stored bytes contain neither the session_key nor the token, as text or as bytes."""
     token, key = SessionToken.generate(), base64.b64encode(secrets.token_bytes(16)).decode()
     session = replace(world.new(await world.user()), id=token.session_id)
     await world.store.start(session, SessionKey(key), 0)
@@ -141,7 +141,7 @@ async def test_no_secret_rests(world: World) -> None:
 
 @pytest.fixture
 async def unreachable(unreachable_place: str) -> AsyncIterator[SessionStore]:
-    """A store whose server is not there."""
+    """A store whose server does not exist."""
     async with open_home(unreachable_place) as home:
         yield home.open(KEYS)[0]
 
@@ -157,10 +157,10 @@ async def unreachable(unreachable_place: str) -> AsyncIterator[SessionStore]:
         pytest.param(lambda store, session: store.move(session.user_id, "bob"), id="move"),
     ],
 )
-async def test_a_server_that_is_not_there_is_unavailable(
+async def test_a_missing_server_raises_store_unavailable(
     unreachable: SessionStore, clock: Clock, call: Callable[[SessionStore, Session], Awaitable[object]]
 ) -> None:
-    """Whatever is asked of a store whose server does not answer, it is StoreUnavailable, which says to try later."""
+    """Each operation on a store whose server does not answer raises StoreUnavailable, with the hint to try later."""
     identity = Identity(APP, "oAnn")
     session = Session.start(SessionToken.generate(), "ann", identity, Device(), POLICY, clock.now)
     with pytest.raises(StoreUnavailable) as failed:

@@ -24,8 +24,8 @@ NOTHING: frozenset[str] = frozenset()
 FAMILY = "👩\N{ZERO WIDTH JOINER}👩\N{ZERO WIDTH JOINER}👧"
 
 
-async def test_all_of_the_one_goes_to_the_other(users: UserRepository, clock: Clock) -> None:
-    """After a merge one user has the accounts, the profile, the phone number and the unionid of both."""
+async def test_a_merge_moves_all_data_to_the_other_user(users: UserRepository, clock: Clock) -> None:
+    """After a merge one user has the accounts, profile, phone number and unionid of both."""
     one = await made(users, clock, somebody(APP, unique("u")))
     into = await made(users, clock, somebody(OTHER_APP))
     await users.change_profile(one.id, ProfileChange(name="李雷", avatar=FAMILY), clock.now)
@@ -43,8 +43,8 @@ async def test_all_of_the_one_goes_to_the_other(users: UserRepository, clock: Cl
     assert await users.get(into.id) == merged
 
 
-async def test_both_accounts_log_the_one_user_in(users: UserRepository, clock: Clock) -> None:
-    """After a merge, logins of either account, and new accounts of the unionid, find the user that is left."""
+async def test_logins_of_both_accounts_find_the_remaining_user(users: UserRepository, clock: Clock) -> None:
+    """After a merge, logins of both accounts and of new accounts with the unionid return the remaining user."""
     here, there = somebody(APP, unique("u")), somebody(OTHER_APP)
     one, into = await made(users, clock, here), await made(users, clock, there)
     await users.merge(one.id, into.id, NOTHING, clock.now)
@@ -55,8 +55,8 @@ async def test_both_accounts_log_the_one_user_in(users: UserRepository, clock: C
     assert await conflicts_of(users, into) == []
 
 
-async def test_the_old_id_finds_the_new_user(users: UserRepository, clock: Clock) -> None:
-    """Whoever still has the id of the merged user gets and changes the user they are now."""
+async def test_the_old_id_finds_the_remaining_user(users: UserRepository, clock: Clock) -> None:
+    """The id of a merged user reads and changes the remaining user."""
     one, into = await made(users, clock), await made(users, clock)
     merged = await users.merge(one.id, into.id, NOTHING, clock.now)
     found = await users.get(one.id)
@@ -70,8 +70,8 @@ async def test_the_old_id_finds_the_new_user(users: UserRepository, clock: Clock
     assert await users.get(one.id) == await users.get(into.id) == bound
 
 
-async def test_a_merge_chains(users: UserRepository, clock: Clock) -> None:
-    """Of users merged one into the next, every former id finds the last one, who has all accounts."""
+async def test_merges_can_be_chained(users: UserRepository, clock: Clock) -> None:
+    """After a chain of merges, every former id returns the last user, who has all accounts."""
     made_users = [await made(users, clock) for _ in range(4)]
     for one, into in pairwise(made_users):
         await users.merge(one.id, into.id, NOTHING, clock.now)
@@ -81,8 +81,8 @@ async def test_a_merge_chains(users: UserRepository, clock: Clock) -> None:
     assert set(accounts_of(last)) == {account for user in made_users for account in accounts_of(user)}
 
 
-async def test_a_merge_twice_is_a_merge_once(users: UserRepository, clock: Clock) -> None:
-    """The same merge again, at once or after a chain, gives the user that is left and changes nothing."""
+async def test_a_repeated_merge_changes_nothing(users: UserRepository, clock: Clock) -> None:
+    """A repeated merge, at once or after a chain, returns the remaining user and changes nothing."""
     one, into, last = [await made(users, clock) for _ in range(3)]
     first = await users.merge(one.id, into.id, NOTHING, clock.now)
     again = await users.merge(one.id, into.id, NOTHING, clock.advance(days=1))
@@ -93,8 +93,8 @@ async def test_a_merge_twice_is_a_merge_once(users: UserRepository, clock: Clock
     assert await users.get(last.id) == chained
 
 
-async def test_a_merge_of_one_user_is_refused(users: UserRepository, clock: Clock) -> None:
-    """Nobody is merged into themselves, nor back into whom they came from."""
+async def test_a_merge_of_a_user_into_itself_is_refused(users: UserRepository, clock: Clock) -> None:
+    """A merge of a user into itself, or back into a user that was merged into it, raises RequestInvalid."""
     one, into = await made(users, clock), await made(users, clock)
     with pytest.raises(RequestInvalid):
         await users.merge(one.id, one.id, NOTHING, clock.now)
@@ -107,7 +107,7 @@ async def test_a_merge_of_one_user_is_refused(users: UserRepository, clock: Cloc
 
 @pytest.mark.parametrize("user_id", ["", "nobody", str(uuid.UUID(int=7)), "用户", "\x00"], ids=ascii)
 async def test_an_unknown_user_cannot_be_merged(users: UserRepository, clock: Clock, user_id: str) -> None:
-    """An id that no user has is NotFound on either side, and the other user stays as they are."""
+    """An unknown id raises NotFound on either side, and the other user does not change."""
     user = await made(users, clock)
     with pytest.raises(NotFound):
         await users.merge(user_id, user.id, NOTHING, clock.now)
@@ -118,7 +118,7 @@ async def test_an_unknown_user_cannot_be_merged(users: UserRepository, clock: Cl
 
 
 async def test_a_refused_merge_changes_nothing(users: UserRepository, clock: Clock) -> None:
-    """Two users who differ stay two, with all that they have, until somebody says what may be lost."""
+    """A merge of users with different values changes nothing, until the caller names the values to discard."""
     identities = [somebody(APP, unique("u")), somebody(OTHER_APP, unique("u"))]
     one, into = [await made(users, clock, identity) for identity in identities]
     for user, name, number in ((one, "Ann", NUMBER), (into, "Anne", OTHER_NUMBER)):
@@ -136,10 +136,10 @@ async def test_a_refused_merge_changes_nothing(users: UserRepository, clock: Clo
 
 
 @pytest.mark.parametrize("direction", ["into the owner", "into the other"])
-async def test_a_merge_settles_the_conflict_between_the_two(
+async def test_a_merge_removes_the_conflict_between_the_two(
     users: UserRepository, clock: Clock, direction: str
 ) -> None:
-    """Whichever way round, the conflict is over, and the next login that shows the unionid is no new one."""
+    """A merge in either direction removes the conflict of the two users. The next login finds the remaining user."""
     unionid, identity = unique("u"), somebody()
     owner, user = await made(users, clock, somebody(OTHER_APP, unionid)), await made(users, clock, identity)
     await users.find_or_create(replace(identity, unionid=unionid), clock.now)
@@ -154,8 +154,8 @@ async def test_a_merge_settles_the_conflict_between_the_two(
     assert [conflict for conflict in await users.conflicts() if conflict.unionid == unionid] == []
 
 
-async def test_a_merge_settles_a_conflict_that_had_no_owner_yet(users: UserRepository, clock: Clock) -> None:
-    """A unionid that was nobody's when it was shown is no conflict any more once it is the merged user's own."""
+async def test_a_merge_removes_a_conflict_that_had_no_owner_yet(users: UserRepository, clock: Clock) -> None:
+    """A merge also removes a conflict that had no owner when it was recorded."""
     changed, identity = unique("u"), somebody(unionid=unique("u"))
     user = await made(users, clock, identity)
     await users.find_or_create(replace(identity, unionid=changed), clock.now)
@@ -165,8 +165,8 @@ async def test_a_merge_settles_a_conflict_that_had_no_owner_yet(users: UserRepos
     assert await conflicts_of(users, owner) == []
 
 
-async def test_conflicts_with_others_go_along(users: UserRepository, clock: Clock) -> None:
-    """What the merged user disputes with a third stays recorded, for the user that is left, once."""
+async def test_conflicts_with_third_users_move_to_the_remaining_user(users: UserRepository, clock: Clock) -> None:
+    """A conflict of the merged user with a third user is recorded for the remaining user, once."""
     unionids, identities = [unique("u"), unique("u")], [somebody(), somebody(OTHER_APP)]
     third = await made(users, clock, somebody(AppId("wx0000000000000003"), unionids[0]))
     fourth = await made(users, clock, somebody(AppId("wx0000000000000003"), unionids[1]))
@@ -183,8 +183,8 @@ async def test_conflicts_with_others_go_along(users: UserRepository, clock: Cloc
     ]
 
 
-async def test_conflicts_of_others_name_the_user_that_is_left(users: UserRepository, clock: Clock) -> None:
-    """A third user who disputes a unionid with the merged one disputes it with the user that is left."""
+async def test_conflicts_of_third_users_name_the_remaining_user(users: UserRepository, clock: Clock) -> None:
+    """A third user's conflict with the merged user becomes a conflict with the remaining user."""
     unionid, identity = unique("u"), somebody()
     owner, third = await made(users, clock, somebody(OTHER_APP, unionid)), await made(users, clock, identity)
     await users.find_or_create(replace(identity, unionid=unionid), clock.now)
@@ -195,8 +195,8 @@ async def test_conflicts_of_others_name_the_user_that_is_left(users: UserReposit
 
 
 @durable_users
-async def test_a_merge_keeps_a_record_of_the_merged_user(users: UserRepository, clock: Clock, user_place: str) -> None:
-    """A merge leaves a row with who was merged, into whom and when, and all that they were, discarded or not."""
+async def test_a_merge_stores_a_record_of_the_merged_user(users: UserRepository, clock: Clock, user_place: str) -> None:
+    """A merge stores who was merged, into which user, and all data of the merged user, discarded or not."""
     one = await made(users, clock, somebody(APP, unique("u")))
     into = await made(users, clock)
     await users.change_profile(one.id, ProfileChange(name="李雷"), clock.now)
@@ -217,7 +217,7 @@ async def test_a_merge_keeps_a_record_of_the_merged_user(users: UserRepository, 
 
 
 async def test_logins_during_a_merge_leave_one_user(users: UserRepository, clock: Clock) -> None:
-    """However logins of both accounts and the merge fall together, all accounts are one user's afterwards."""
+    """After logins of both accounts during a merge, all accounts belong to one user."""
     for _ in range(3):
         unionid = unique("u")
         here, there = somebody(), somebody(OTHER_APP, unionid)
@@ -239,7 +239,7 @@ async def test_logins_during_a_merge_leave_one_user(users: UserRepository, clock
 
 
 async def test_changes_during_a_merge_are_not_lost(users: UserRepository, clock: Clock) -> None:
-    """However a change and the merge fall together, what the user set is what the user that is left has."""
+    """A change during a merge is not lost: the remaining user has it."""
     for _ in range(5):
         one, into = await made(users, clock), await made(users, clock)
         await asyncio.gather(
@@ -252,8 +252,8 @@ async def test_changes_during_a_merge_are_not_lost(users: UserRepository, clock:
         assert (left.profile.name, left.phone) == ("Ann", NUMBER.value)
 
 
-async def test_the_same_merge_many_times_at_once_is_one(users: UserRepository, clock: Clock) -> None:
-    """When an operator is impatient, all merges of the same two succeed, with the same user."""
+async def test_concurrent_calls_of_the_same_merge_succeed(users: UserRepository, clock: Clock) -> None:
+    """Concurrent calls of the same merge all succeed and return the same user."""
     one, into = await made(users, clock), await made(users, clock)
     answers = await asyncio.gather(*(users.merge(one.id, into.id, NOTHING, clock.now) for _ in range(5)))
 

@@ -1,4 +1,4 @@
-"""What is kept of a user, on every UserRepository."""
+"""The stored data of a user, on every UserRepository."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ FAMILY = "👩\N{ZERO WIDTH JOINER}👩\N{ZERO WIDTH JOINER}👧"
 
 
 async def test_a_profile_is_changed_field_by_field(users: UserRepository, clock: Clock) -> None:
-    """A change sets the fields it names, empties those it names with empty text, and keeps the others."""
+    """A change sets the fields that it names and clears those with empty text. It does not change the others."""
     user, _ = await users.find_or_create(somebody(), clock.now)
     await users.change_profile(user.id, ProfileChange(name="李雷", city="上海", country="中国"), clock.now)
     now = clock.advance(hours=1)
@@ -28,8 +28,8 @@ async def test_a_profile_is_changed_field_by_field(users: UserRepository, clock:
     assert await users.get(user.id) == changed
 
 
-async def test_a_profile_is_of_one_user(users: UserRepository, clock: Clock) -> None:
-    """Changing one user's profile leaves the others as they are."""
+async def test_a_profile_change_affects_one_user(users: UserRepository, clock: Clock) -> None:
+    """A change of one user's profile does not change another user."""
     ann, _ = await users.find_or_create(somebody(), clock.now)
     bob, _ = await users.find_or_create(somebody(), clock.now)
     before = await users.get(bob.id)
@@ -39,7 +39,7 @@ async def test_a_profile_is_of_one_user(users: UserRepository, clock: Clock) -> 
 
 
 async def test_a_profile_survives_the_next_login(users: UserRepository, clock: Clock) -> None:
-    """A login answers with the profile that the user set."""
+    """A login returns the profile that the user set."""
     identity = somebody()
     user, _ = await users.find_or_create(identity, clock.now)
     await users.change_profile(user.id, ProfileChange(name=FAMILY), clock.now)
@@ -50,16 +50,16 @@ async def test_a_profile_survives_the_next_login(users: UserRepository, clock: C
 @pytest.mark.parametrize(
     "text", [FAMILY, "🇨🇳", "𠮷野家", "O'Brien; DROP", "e\N{COMBINING ACUTE ACCENT} ", " x "], ids=ascii
 )
-async def test_text_of_people_is_kept_as_it_is(users: UserRepository, clock: Clock, text: str) -> None:
-    """Emoji, rare characters, quotes, combining marks and spaces at the ends come back unchanged."""
+async def test_profile_text_is_stored_unchanged(users: UserRepository, clock: Clock, text: str) -> None:
+    """The store returns emoji, rare characters, quotes, combining marks and spaces at the ends unchanged."""
     user, _ = await users.find_or_create(somebody(), clock.now)
     await users.change_profile(user.id, ProfileChange(**dict.fromkeys(PROFILE_LIMITS, text)), clock.now)
 
     assert (await users.get(user.id)).profile == Profile(**dict.fromkeys(PROFILE_LIMITS, text))
 
 
-async def test_text_as_long_as_the_limit_is_kept(users: UserRepository, clock: Clock) -> None:
-    """Every profile field takes as many emoji as its limit says."""
+async def test_text_as_long_as_the_limit_is_stored(users: UserRepository, clock: Clock) -> None:
+    """Every profile field stores as many emoji as its limit."""
     longest = {name: "🀄" * limit for name, limit in PROFILE_LIMITS.items()}
     user, _ = await users.find_or_create(somebody(), clock.now)
     await users.change_profile(user.id, ProfileChange(**longest), clock.now)
@@ -67,8 +67,8 @@ async def test_text_as_long_as_the_limit_is_kept(users: UserRepository, clock: C
     assert (await users.get(user.id)).profile == Profile(**longest)
 
 
-async def test_a_phone_number_is_bound_in_place_of_any_before(users: UserRepository, clock: Clock) -> None:
-    """The last number is the user's, changed now, beside all that was known before."""
+async def test_a_phone_number_replaces_the_previous_one(users: UserRepository, clock: Clock) -> None:
+    """A new phone number replaces the previous one, and changes only the number and the time of the change."""
     user = await made(users, clock)
     await users.change_profile(user.id, ProfileChange(name="Ann"), clock.now)
     await users.bind_phone(user.id, OTHER_NUMBER, clock.now)
@@ -80,8 +80,8 @@ async def test_a_phone_number_is_bound_in_place_of_any_before(users: UserReposit
     assert await users.get(user.id) == bound
 
 
-async def test_a_phone_number_may_be_two_users(users: UserRepository, clock: Clock) -> None:
-    """A number belongs to whoever shows it: a family may share one, and nobody loses theirs."""
+async def test_two_users_may_have_one_phone_number(users: UserRepository, clock: Clock) -> None:
+    """Two users can have the same phone number, and neither loses it."""
     ann, bob = await made(users, clock), await made(users, clock)
     for user in (ann, bob):
         await users.bind_phone(user.id, NUMBER, clock.now)
@@ -89,8 +89,8 @@ async def test_a_phone_number_may_be_two_users(users: UserRepository, clock: Clo
     assert [(await users.get(user.id)).phone for user in (ann, bob)] == [NUMBER.value] * 2
 
 
-async def test_a_block_is_kept_until_it_is_lifted(users: UserRepository, clock: Clock) -> None:
-    """Since when a user is blocked is told by every look at them, by their login too; a profile change leaves it."""
+async def test_a_block_is_stored_until_it_is_lifted(users: UserRepository, clock: Clock) -> None:
+    """Reads, logins and profile changes return the time since which a user is blocked, until the block is lifted."""
     identity = somebody()
     user, _ = await users.find_or_create(identity, clock.now)
     blocked = await users.block(user.id, clock.now)

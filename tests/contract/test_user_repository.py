@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_the_first_login_creates_a_user(users: UserRepository, clock: Clock) -> None:
-    """Whoever was never seen is a new user with an empty profile and this one account."""
+    """The first login of an account creates a user with an empty profile and this one account."""
     identity = somebody()
 
     user, is_new = await users.find_or_create(identity, clock.now)
@@ -32,7 +32,7 @@ async def test_the_first_login_creates_a_user(users: UserRepository, clock: Cloc
 
 
 async def test_later_logins_find_the_user(users: UserRepository, clock: Clock) -> None:
-    """Whoever was seen before is the same user, not new and not changed."""
+    """A later login returns the same user, not new and not changed."""
     identity = somebody(unionid=unique("u"))
     user, _ = await users.find_or_create(identity, clock.now)
     before = await users.get(user.id)
@@ -43,8 +43,8 @@ async def test_later_logins_find_the_user(users: UserRepository, clock: Clock) -
     assert await users.get(user.id) == before
 
 
-async def test_many_first_logins_at_once_make_one_user(users: UserRepository, clock: Clock) -> None:
-    """Of 40 first logins of one account at once, all get the same user and exactly one is told that it is new."""
+async def test_concurrent_first_logins_create_one_user(users: UserRepository, clock: Clock) -> None:
+    """Of 40 concurrent first logins of one account, all return the same user, and exactly one returns it as new."""
     identity = somebody()
 
     answers = await asyncio.gather(*(users.find_or_create(identity, clock.now) for _ in range(40)))
@@ -56,7 +56,7 @@ async def test_many_first_logins_at_once_make_one_user(users: UserRepository, cl
 
 
 async def test_first_logins_of_many_users_at_once(users: UserRepository, clock: Clock) -> None:
-    """Twenty accounts that log in for the first time at once are twenty new users."""
+    """Concurrent first logins of twenty accounts create twenty new users."""
     answers = await asyncio.gather(*(users.find_or_create(somebody(), clock.now) for _ in range(20)))
 
     assert len({user.id for user, _ in answers}) == 20
@@ -64,8 +64,8 @@ async def test_first_logins_of_many_users_at_once(users: UserRepository, clock: 
 
 
 @pytest.mark.parametrize("field", ["openid", "unionid"])
-async def test_case_matters(users: UserRepository, clock: Clock, field: str) -> None:
-    """Openids and unionids that differ in their case alone belong to two users."""
+async def test_ids_are_case_sensitive(users: UserRepository, clock: Clock, field: str) -> None:
+    """Openids and unionids that differ only in case belong to two users."""
     name = uuid.uuid4().hex
     fields: list[dict[str, Any]] = [{field: f"oa{name}"}, {field: f"oA{name}"}]
     lower, upper = (replace(somebody(unionid=unique("u")), **each) for each in fields)
@@ -78,7 +78,7 @@ async def test_case_matters(users: UserRepository, clock: Clock, field: str) -> 
 
 
 async def test_an_openid_belongs_to_its_app(users: UserRepository, clock: Clock) -> None:
-    """The same openid in two apps, without a unionid, is two users."""
+    """The same openid in two apps, without a unionid, belongs to two users."""
     identity = somebody()
     first, _ = await users.find_or_create(identity, clock.now)
     second, is_new = await users.find_or_create(replace(identity, appid=OTHER_APP), clock.now)
@@ -87,8 +87,8 @@ async def test_an_openid_belongs_to_its_app(users: UserRepository, clock: Clock)
     assert second.id != first.id
 
 
-async def test_the_longest_names_are_kept(users: UserRepository, clock: Clock) -> None:
-    """An appid of 64 characters, and an openid and a unionid of 128, are kept whole."""
+async def test_the_longest_ids_are_stored(users: UserRepository, clock: Clock) -> None:
+    """The store returns an appid of 64 characters, and an openid and a unionid of 128, completely."""
     longest = Identity(AppId("x" * 64), unique().ljust(128, "o"), unique("u").ljust(128, "u"))
     user, _ = await users.find_or_create(longest, clock.now)
     almost = replace(longest, openid=longest.openid[:-1] + "p", unionid=None)
@@ -99,7 +99,7 @@ async def test_the_longest_names_are_kept(users: UserRepository, clock: Clock) -
 
 
 async def test_times_are_utc_to_the_microsecond(users: UserRepository, clock: Clock) -> None:
-    """The times of a user come back as they went in, with their microseconds, in UTC."""
+    """The store returns the times of a user in UTC, to the microsecond."""
     created, updated = clock.now, clock.advance(microseconds=1)
     user, _ = await users.find_or_create(somebody(), created)
     await users.change_profile(user.id, ProfileChange(name="Ann"), updated)
@@ -114,7 +114,7 @@ async def test_times_are_utc_to_the_microsecond(users: UserRepository, clock: Cl
     "user_id", ["", "nobody", str(uuid.UUID(int=7)), "x" * 60, "用户", "\x00", "' OR ''='"], ids=ascii
 )
 async def test_an_unknown_user_is_not_found(users: UserRepository, clock: Clock, user_id: str) -> None:
-    """An id that no user has, whatever it looks like, is NotFound, to see and to change."""
+    """An unknown id in any form raises NotFound for reads and changes."""
     with pytest.raises(NotFound):
         await users.get(user_id)
     with pytest.raises(NotFound):

@@ -1,4 +1,4 @@
-"""Unionids, early, late and in conflict, on every UserRepository."""
+"""Early, late and conflicting unionids, on every UserRepository."""
 
 import asyncio
 from dataclasses import replace
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_unionid_is_one_user_in_all_apps(users: UserRepository, clock: Clock) -> None:
-    """Accounts of two apps that show the same unionid are one user with both accounts."""
+    """Accounts of two apps with the same unionid belong to one user."""
     here = somebody(APP, unique("u"))
     there = somebody(OTHER_APP, here.unionid)
     first, _ = await users.find_or_create(here, clock.now)
@@ -28,7 +28,7 @@ async def test_a_unionid_is_one_user_in_all_apps(users: UserRepository, clock: C
 
 
 async def test_a_unionid_is_one_user_when_its_accounts_log_in_at_once(users: UserRepository, clock: Clock) -> None:
-    """First logins at once in two apps with the same unionid make one user, new to exactly one of them."""
+    """Concurrent first logins in two apps with the same unionid create one user, who is new in exactly one login."""
     here = somebody(APP, unique("u"))
     there = somebody(OTHER_APP, here.unionid)
 
@@ -41,7 +41,7 @@ async def test_a_unionid_is_one_user_when_its_accounts_log_in_at_once(users: Use
 
 
 async def test_a_late_unionid_is_added(users: UserRepository, clock: Clock) -> None:
-    """A unionid that an account shows only later becomes the user's, and brings the accounts of other apps along."""
+    """A unionid that WeChat returns only later is added to the user, and finds the same user in other apps."""
     identity, unionid = somebody(), unique("u")
     user, _ = await users.find_or_create(identity, clock.now)
     now = clock.advance(days=1)
@@ -58,7 +58,7 @@ async def test_a_late_unionid_is_added(users: UserRepository, clock: Clock) -> N
 
 
 async def test_a_late_unionid_of_many_logins_at_once_is_added_once(users: UserRepository, clock: Clock) -> None:
-    """When many logins of an account show its late unionid at once, all succeed and it is no conflict."""
+    """When concurrent logins of an account have the same late unionid, all succeed and there is no conflict."""
     identity = somebody()
     user, _ = await users.find_or_create(identity, clock.now)
     late = replace(identity, unionid=unique("u"))
@@ -70,7 +70,7 @@ async def test_a_late_unionid_of_many_logins_at_once_is_added_once(users: UserRe
 
 
 async def test_a_unionid_stays_when_wechat_shows_none(users: UserRepository, clock: Clock) -> None:
-    """A login without a unionid takes none away."""
+    """A login without a unionid does not remove the user's unionid."""
     identity = somebody(unionid=unique("u"))
     user, _ = await users.find_or_create(identity, clock.now)
     again, _ = await users.find_or_create(replace(identity, unionid=None), clock.now)
@@ -79,8 +79,8 @@ async def test_a_unionid_stays_when_wechat_shows_none(users: UserRepository, clo
     assert (await users.get(user.id)).unionid == identity.unionid
 
 
-async def test_a_late_unionid_of_another_user_changes_nobody(users: UserRepository, clock: Clock) -> None:
-    """A late unionid that another user has lets the login succeed, changes neither, and is recorded once."""
+async def test_a_late_unionid_of_another_user_changes_neither_user(users: UserRepository, clock: Clock) -> None:
+    """With a late unionid of another user the login succeeds, changes neither user, and records one conflict."""
     unionid, identity = unique("u"), somebody()
     owner, _ = await users.find_or_create(somebody(OTHER_APP, unionid), clock.now)
     user, _ = await users.find_or_create(identity, clock.now)
@@ -97,7 +97,7 @@ async def test_a_late_unionid_of_another_user_changes_nobody(users: UserReposito
 
 
 async def test_a_conflict_seen_by_many_at_once_is_recorded_once(users: UserRepository, clock: Clock) -> None:
-    """When the first logins to show a conflict run at once, all succeed and one conflict is recorded."""
+    """When concurrent first logins have the same conflict, all succeed and one conflict is recorded."""
     unionid, identity = unique("u"), somebody()
     owner, _ = await users.find_or_create(somebody(OTHER_APP, unionid), clock.now)
     user, _ = await users.find_or_create(identity, clock.now)
@@ -109,8 +109,8 @@ async def test_a_conflict_seen_by_many_at_once_is_recorded_once(users: UserRepos
     assert await conflicts_of(users, user) == [UnionIdConflict(user.id, unionid, owner.id)]
 
 
-async def test_a_late_unionid_that_two_users_show_at_once_is_one_users(users: UserRepository, clock: Clock) -> None:
-    """When two users show the same late unionid at once, one gets it, the other's conflict is recorded."""
+async def test_a_late_unionid_of_two_users_at_once_is_added_to_one(users: UserRepository, clock: Clock) -> None:
+    """When logins of two users have the same late unionid at once, one user gets it. A conflict records the other."""
     unionid, identities = unique("u"), [somebody(APP), somebody(OTHER_APP)]
     made = [(await users.find_or_create(identity, clock.now))[0] for identity in identities]
     late = [replace(identity, unionid=unionid) for identity in identities]
@@ -125,8 +125,8 @@ async def test_a_late_unionid_that_two_users_show_at_once_is_one_users(users: Us
 
 
 @pytest.mark.parametrize("is_anothers", [False, True], ids=["nobody's", "another user's"])
-async def test_a_changed_unionid_changes_nobody(users: UserRepository, clock: Clock, is_anothers: bool) -> None:
-    """An account that shows another unionid than before logs in, keeps the first, and is recorded once."""
+async def test_a_changed_unionid_changes_no_user(users: UserRepository, clock: Clock, is_anothers: bool) -> None:
+    """When an account's unionid changes, the login succeeds, the first unionid stays, and one conflict is recorded."""
     changed, identity = unique("u"), somebody(unionid=unique("u"))
     user, _ = await users.find_or_create(identity, clock.now)
     owner = (await users.find_or_create(somebody(OTHER_APP, changed), clock.now))[0] if is_anothers else None
@@ -140,10 +140,8 @@ async def test_a_changed_unionid_changes_nobody(users: UserRepository, clock: Cl
     assert await conflicts_of(users, user) == [UnionIdConflict(user.id, changed, owner.id if owner else None)]
 
 
-async def test_a_conflict_is_recorded_once_though_its_unionid_finds_an_owner(
-    users: UserRepository, clock: Clock
-) -> None:
-    """A changed unionid that was nobody's stays one conflict when it becomes another user's."""
+async def test_a_conflict_is_recorded_once_when_its_unionid_gets_an_owner(users: UserRepository, clock: Clock) -> None:
+    """A conflict whose unionid later becomes another user's is still recorded once."""
     changed, identity = unique("u"), somebody(unionid=unique("u"))
     user, _ = await users.find_or_create(identity, clock.now)
     await users.find_or_create(replace(identity, unionid=changed), clock.now)
@@ -154,8 +152,10 @@ async def test_a_conflict_is_recorded_once_though_its_unionid_finds_an_owner(
 
 
 @pytest.mark.parametrize("has_own", [False, True], ids=["no unionid yet", "another unionid"])
-async def test_a_unionid_of_a_blocked_user_blocks(users: UserRepository, clock: Clock, has_own: bool) -> None:
-    """A login that shows a blocked user's unionid is of a blocked user; the account's own user is not changed."""
+async def test_a_login_with_a_blocked_users_unionid_is_blocked(
+    users: UserRepository, clock: Clock, has_own: bool
+) -> None:
+    """A login with a blocked user's unionid returns a blocked user, but the account's own user is not blocked."""
     blocked, _ = await users.find_or_create(somebody(APP, unique("u")), clock.now)
     other = somebody(OTHER_APP, unique("v") if has_own else None)
     user, _ = await users.find_or_create(other, clock.now)
@@ -168,8 +168,8 @@ async def test_a_unionid_of_a_blocked_user_blocks(users: UserRepository, clock: 
     assert await conflicts_of(users, user) == [UnionIdConflict(user.id, str(blocked.unionid), blocked.id)]
 
 
-async def test_a_unionid_of_an_admitted_user_blocks_no_one(users: UserRepository, clock: Clock) -> None:
-    """A conflict with a user who is not blocked, or not any more, keeps no one out."""
+async def test_a_unionid_of_an_unblocked_user_does_not_block(users: UserRepository, clock: Clock) -> None:
+    """A conflict with a user who is not blocked any more does not block a login."""
     first, _ = await users.find_or_create(somebody(APP, unique("u")), clock.now)
     other = somebody(OTHER_APP)
     await users.find_or_create(other, clock.now)

@@ -1,4 +1,4 @@
-"""One service a session store, a test process, shared by the tests that need no settings of their own."""
+"""One service for each session store and test process, shared by the tests that need no special settings."""
 
 import json
 import re
@@ -28,7 +28,7 @@ Open = Callable[..., AbstractContextManager[Service]]
 
 @pytest.fixture(scope="session")
 def open_service(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Open:
-    """Starts a service with SQLite, the sandbox and the given settings, for as long as a block lasts."""
+    """Return a function that runs a service with SQLite, the sandbox and the given settings until a block ends."""
 
     @contextmanager
     def open_one(**settings: str) -> Iterator[Service]:
@@ -70,19 +70,19 @@ def either_service(request: pytest.FixtureRequest) -> Service:
 
 @pytest.fixture
 def login(service: Service, sandbox: Sandbox) -> dict[str, Any]:
-    """A new user's login."""
+    """The login of a new user."""
     return service.log_in(sandbox.code())
 
 
 @pytest.fixture
 def bearer(login: dict[str, Any]) -> dict[str, str]:
-    """The header that authenticates a new user."""
+    """The Authorization header of a new user."""
     return {"Authorization": f"Bearer {login['token']}"}
 
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the commands run."""
+    """The directory in which the commands run."""
     return tmp_path_factory.mktemp("cli")
 
 
@@ -102,7 +102,7 @@ def empty(sandbox: Sandbox, tmp_path: Path) -> Environment:
 
 @pytest.fixture
 def log_in(either_service: Service, sandbox: Sandbox) -> LogIn:
-    """Logs a device in: of the user with that openid, or of a new one."""
+    """Return a function that logs in a device of the user with that openid, or of a new user."""
 
     def log_in(openid: str = "", **headers: str) -> Device:
         return Device(either_service, sandbox.code(**({"openid": openid} if openid else {})), **headers)
@@ -112,7 +112,7 @@ def log_in(either_service: Service, sandbox: Sandbox) -> LogIn:
 
 @pytest.fixture
 def user(request: pytest.FixtureRequest) -> str:
-    """The openid of a user of this test's own."""
+    """The openid of a user that no other test uses."""
     return re.sub(r"[^A-Za-z0-9]", "-", request.node.name)[:100]
 
 

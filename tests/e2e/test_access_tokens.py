@@ -1,4 +1,4 @@
-"""The token broker as users meet it: many processes, a WeChat that fails, a night."""
+"""The access tokens of an app, with many processes, with failures of WeChat, and over 24 hours."""
 
 import asyncio
 import json
@@ -29,8 +29,8 @@ CHECK_PATH = "/wxa/checksession"
 CALLS, PROCESSES = 40, 4
 
 
-def ask(service: Service, token: str) -> int:
-    """The status of a call that needs an access token, on a connection of its own."""
+def status_of_call(service: Service, token: str) -> int:
+    """Return the status of a call that needs an access token, on its own connection."""
     headers = {"Authorization": f"Bearer {token}"}
     return plain_http.ask(f"{service.url}/v1/wechat/session-key", headers=headers).status_code
 
@@ -43,7 +43,7 @@ def wechat() -> Iterator[Sandbox]:
 
 
 class App:
-    """An app that has no access token yet."""
+    """An app without an access token."""
 
     def __init__(self, wechat: Sandbox, database_url: str) -> None:
         self.appid = f"wx{secrets.token_hex(8)}"
@@ -51,18 +51,18 @@ class App:
         self._wechat = wechat
 
     def log_in(self, running: Service) -> str:
-        """A new user's token."""
+        """Log a new user in, and return the token."""
         return str(running.log_in(self._wechat.code(self.appid))["token"])
 
     @property
     def fetches(self) -> int:
-        """How often WeChat was asked for its access token."""
+        """Return how often WeChat was asked for the app's access token."""
         return len([call for call in self._wechat.calls_of(TOKEN_PATH) if call["body"]["appid"] == self.appid])
 
 
 @pytest.fixture
 def app(wechat: Sandbox, sqlite_url: str) -> App:
-    """An app of the test's own, in a database of the test's own."""
+    """A new app in a new database."""
     return App(wechat, sqlite_url)
 
 
@@ -70,20 +70,20 @@ def app(wechat: Sandbox, sqlite_url: str) -> App:
 def test_forty_calls_on_four_processes_fetch_one_token(
     app: App, wechat: Sandbox, store: str, own_redis_url: str
 ) -> None:
-    """However many calls need the first access token at once, on however many processes, WeChat is asked once."""
+    """When many calls in many processes need the first access token at once, WeChat is asked once."""
     env = app.env | ({"WXLOGIN_REDIS_URL": own_redis_url} if store == "redis" else {})
     wechat.fail(path=TOKEN_PATH, delay_seconds=0.5)
     with ExitStack() as stack, ThreadPoolExecutor(CALLS) as threads:
         services = [stack.enter_context(service(env=env)) for _ in range(PROCESSES)]
         tokens = [app.log_in(services[0]) for _ in range(CALLS)]
-        statuses = list(threads.map(ask, cycle(services), tokens))
+        statuses = list(threads.map(status_of_call, cycle(services), tokens))
 
     assert statuses == [200] * CALLS
     assert app.fetches == 1
 
 
 def test_login_works_while_the_token_endpoint_is_down(app: App, wechat: Sandbox) -> None:
-    """Login needs no access token: with that endpoint down users log in, and only what needs a token waits."""
+    """A login needs no access token. While the token endpoint is down, only calls that need a token fail."""
     with service(env=app.env) as running:
         wechat.fail(path=TOKEN_PATH, drop=True)
         token = app.log_in(running)
@@ -95,7 +95,7 @@ def test_login_works_while_the_token_endpoint_is_down(app: App, wechat: Sandbox)
 
 
 def test_a_login_fetches_no_token(app: App) -> None:
-    """Who only logs users in never asks for an access token."""
+    """A login does not fetch an access token."""
     with service(env=app.env) as running:
         app.log_in(running)
 
@@ -103,16 +103,19 @@ def test_a_login_fetches_no_token(app: App) -> None:
 
 
 def test_a_refused_token_is_replaced_once(app: App, wechat: Sandbox) -> None:
-    """A call whose token WeChat refuses is repeated once with another; the client notices nothing, unless both are."""
+    """A call whose token WeChat refuses is repeated once with a new token.
+
+    The client sees an error only when both fail.
+    """
     with service(env=app.env) as running:
         token = app.log_in(running)
-        first = ask(running, token)
+        first = status_of_call(running, token)
         wechat.advance(7200)
-        replaced = ask(running, token), app.fetches
+        replaced = status_of_call(running, token), app.fetches
         for errcode in (40001, 40014, 42001):
             wechat.advance(7200)
             wechat.fail(path=CHECK_PATH, errcode=errcode, times=2)
-            refused = ask(running, token), ask(running, token)
+            refused = status_of_call(running, token), status_of_call(running, token)
 
             assert refused == (503, 200)
 
@@ -120,19 +123,21 @@ def test_a_refused_token_is_replaced_once(app: App, wechat: Sandbox) -> None:
     assert app.fetches == 5
 
 
-def test_a_quota_is_not_hammered(app: App, wechat: Sandbox) -> None:
-    """When WeChat says that the quota of tokens is used up, it is asked once, whatever the number of calls."""
+def test_wechat_is_not_asked_again_after_its_quota_is_used_up(app: App, wechat: Sandbox) -> None:
+    """When WeChat reports that the quota of tokens is used up, it is asked only once for many calls."""
     with service(env=app.env) as running:
         token = app.log_in(running)
         wechat.fail(path=TOKEN_PATH, errcode=45009)
-        statuses = [ask(running, token) for _ in range(20)]
+        statuses = [status_of_call(running, token) for _ in range(20)]
 
     assert statuses == [429] * 20
     assert app.fetches == 1
 
 
-def test_a_killed_fetcher_blocks_nobody_for_long(app: App, wechat: Sandbox, own_redis_url: str) -> None:
-    """When the process that fetches is killed in the middle, its lease ends by itself and another one fetches."""
+def test_another_process_fetches_after_the_fetching_process_is_killed(
+    app: App, wechat: Sandbox, own_redis_url: str
+) -> None:
+    """When the process that fetches is killed, its lease expires and another process fetches."""
     env = app.env | {"WXLOGIN_REDIS_URL": own_redis_url}
     with service(env=env) as victim, service(env=env) as survivor, ThreadPoolExecutor(1) as threads:
         token = app.log_in(survivor)
@@ -142,24 +147,24 @@ def test_a_killed_fetcher_blocks_nobody_for_long(app: App, wechat: Sandbox, own_
         os.kill(victim.process.process.pid, signal.SIGKILL)
         fetching.result()
 
-        assert ask(survivor, token) == 200
+        assert status_of_call(survivor, token) == 200
         assert app.fetches == 2
 
 
 def _try(service: Service, token: str) -> None:
     with suppress(httpx2.TransportError):
-        ask(service, token)
+        status_of_call(service, token)
 
 
 class Recorder(httpx2.AsyncBaseTransport):
-    """WeChat, which outlives the service, and what it was asked and answered."""
+    """A transport to WeChat that records the paths and errcodes of the calls."""
 
     def __init__(self, wechat: httpx2.AsyncBaseTransport) -> None:
         self.answers: list[tuple[str, int]] = []
         self._wechat = wechat
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Hand it on, and note the errcode."""
+        """Forward the request, and record the errcode."""
         response = await self._wechat.handle_async_request(request)
         answer = json.loads(await response.aread())
         self.answers.append((request.url.path, answer.get("errcode", 0)))
@@ -168,8 +173,8 @@ class Recorder(httpx2.AsyncBaseTransport):
         )
 
 
-def night_settings(database_url: str, redis_url: str) -> Settings:
-    """A service of one app, whose stores outlive it."""
+def settings_of_one_app(database_url: str, redis_url: str) -> Settings:
+    """Return the settings of a service of one app, whose stores are external."""
     return DemoSettings(
         appid=APPID,
         app_secret=SecretStr(SECRET),
@@ -180,11 +185,14 @@ def night_settings(database_url: str, redis_url: str) -> Settings:
 
 
 @pytest.mark.anyio
-async def test_a_night_without_a_dead_token(sqlite_url: str, own_redis_url: str, clock: Clock) -> None:
-    """In 24 hours of a call a minute, with a restart every 96 minutes, 13 tokens do, and no call carries a dead one."""
-    wechat = httpx2.ASGITransport(create_sandbox())  # type: ignore[arg-type]  # the same protocol, typed twice
+async def test_no_call_uses_an_expired_token_in_24_hours(sqlite_url: str, own_redis_url: str, clock: Clock) -> None:
+    """In 24 hours with a call every minute and a restart every 96 minutes, 13 tokens are fetched.
+
+    Every call succeeds.
+    """
+    wechat = httpx2.ASGITransport(create_sandbox())  # type: ignore[arg-type]  # the same protocol with another type
     recorder = Recorder(wechat)
-    settings = night_settings(sqlite_url, own_redis_url)
+    settings = settings_of_one_app(sqlite_url, own_redis_url)
     async with httpx2.AsyncClient(transport=wechat, base_url="http://127.0.0.1/sandbox") as controls:
         code = (await controls.post("/codes", json={"appid": APPID})).json()["code"]
         async with open_container(settings, transport=recorder, clock=clock) as container:
@@ -194,7 +202,7 @@ async def test_a_night_without_a_dead_token(sqlite_url: str, own_redis_url: str,
             async with open_container(settings, transport=recorder, clock=clock) as container:
                 for _ in range(96):
                     answered.append(await container.session_keys().is_current(session))
-                    while container.access_tokens()._fetching:  # noqa: ASYNC110  # a renewal takes no minute
+                    while container.access_tokens()._fetching:  # noqa: ASYNC110  # a renewal takes less than a minute
                         await asyncio.sleep(0)
                     clock.advance(seconds=60)
                     await controls.post("/clock", json={"advance_seconds": 60})

@@ -9,7 +9,7 @@ import pytest
 from support.processes import APPID, Sandbox, Service
 
 PATHS = ["/login/", "/login", "/login//"]
-"""The last one goes the long way, through the framework's router."""
+"""The last path uses the framework's router."""
 OTHER_APPID = "wxfedcba9876543210"
 
 CODE_MISSING = {"status": 1, "msg": "缺少参数"}
@@ -33,18 +33,18 @@ FAULTS = [
 
 
 def referer(appid: str) -> dict[str, str]:
-    """What WeChat sends along with a mini-program's request."""
+    """Return the Referer that WeChat sends with a mini-program's request."""
     return {"Referer": f"https://servicewechat.com/{appid}/12/page-frame.html"}
 
 
 def appid_of(service: Service, answer: httpx2.Response) -> str:
-    """The app that a login was for."""
+    """Return the appid of a login."""
     return service.auth(answer.json()["data"]["token"]).headers["x-wx-appid"]
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_code_becomes_a_token_that_authenticates(either_service: Service, sandbox: Sandbox, path: str) -> None:
-    """A good code is answered with status 0 and a token, nothing else, and the token opens a session."""
+    """A valid code is answered with status 0 and a token only, and the token authenticates."""
     answer = either_service.http.post(path, json={"code": sandbox.code()})
     token = answer.json()["data"]["token"]
 
@@ -54,8 +54,8 @@ def test_a_code_becomes_a_token_that_authenticates(either_service: Service, sand
     assert either_service.auth(token).status_code == 204
 
 
-def test_the_answer_is_json_that_nobody_caches(service: Service, sandbox: Sandbox) -> None:
-    """An answer with a token says that it is JSON and that no cache may keep it."""
+def test_the_answer_is_json_that_is_not_cached(service: Service, sandbox: Sandbox) -> None:
+    """An answer with a token has the content type of JSON, and forbids caches to store it."""
     answer = service.http.post("/login/", json={"code": sandbox.code()})
 
     assert answer.headers["content-type"] == "application/json"
@@ -65,14 +65,14 @@ def test_the_answer_is_json_that_nobody_caches(service: Service, sandbox: Sandbo
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("body", [b'{"code":""}', b'{"code":null}', b"{}", b"null", b"", b'{"appid":"wx"}'])
 def test_a_missing_code_is_status_1(service: Service, path: str, body: bytes) -> None:
-    """A code that is missing, empty or null, or no body at all, is status 1 at HTTP 200."""
+    """A missing, empty or null code, or a missing body, is status 1 at HTTP 200."""
     answer = service.http.post(path, content=body, headers={"Content-Type": "application/json"})
 
     assert (answer.status_code, answer.json()) == (200, CODE_MISSING)
 
 
 def test_a_request_without_body_and_content_type_is_status_1(service: Service) -> None:
-    """A request without anything is status 1 at HTTP 200."""
+    """A request without a body and a content type is status 1 at HTTP 200."""
     answer = service.http.post("/login/")
 
     assert (answer.status_code, answer.json()) == (200, CODE_MISSING)
@@ -80,14 +80,14 @@ def test_a_request_without_body_and_content_type_is_status_1(service: Service) -
 
 @pytest.mark.parametrize("path", PATHS)
 def test_an_unknown_code_is_status_2(service: Service, path: str) -> None:
-    """A code that WeChat does not know is status 2 at HTTP 200."""
+    """An unknown code is status 2 at HTTP 200."""
     answer = service.http.post(path, json={"code": "never-issued"})
 
     assert (answer.status_code, answer.json()) == (200, CODE_REFUSED)
 
 
 def test_a_used_code_is_status_2(service: Service, sandbox: Sandbox) -> None:
-    """A code works once; its second use is status 2 at HTTP 200."""
+    """The second use of a code is status 2 at HTTP 200."""
     code = sandbox.code()
     first, second = (service.http.post("/login/", json={"code": code}) for _ in range(2))
 
@@ -96,7 +96,7 @@ def test_a_used_code_is_status_2(service: Service, sandbox: Sandbox) -> None:
 
 
 def test_an_expired_code_is_status_2(service: Service, sandbox: Sandbox) -> None:
-    """A code older than five minutes is status 2 at HTTP 200."""
+    """A code that is older than five minutes is status 2 at HTTP 200."""
     code = sandbox.code()
     sandbox.advance(301)
     answer = service.http.post("/login/", json={"code": code})
@@ -105,7 +105,7 @@ def test_an_expired_code_is_status_2(service: Service, sandbox: Sandbox) -> None
 
 
 def test_a_code_of_another_app_is_status_2(service: Service, sandbox: Sandbox) -> None:
-    """A code that another mini-program got is status 2 at HTTP 200."""
+    """A code of another mini-program is status 2 at HTTP 200."""
     answer = service.http.post("/login/", json={"code": sandbox.code(OTHER_APPID)})
 
     assert (answer.status_code, answer.json()) == (200, CODE_REFUSED)
@@ -125,7 +125,7 @@ def test_wrong_types_are_status_3(service: Service, body: Any) -> None:
 
 @pytest.mark.parametrize("appid", ["wx-unknown", OTHER_APPID, "", "../..", "x" * 1000])
 def test_an_unknown_appid_is_status_3(service: Service, sandbox: Sandbox, appid: str) -> None:
-    """An appid that is not configured is status 3 at HTTP 400, and spends no code."""
+    """An appid that is not configured is status 3 at HTTP 400, and does not use the code."""
     code = sandbox.code()
     answer = service.http.post("/login/", json={"code": code, "appid": appid})
 
@@ -138,7 +138,7 @@ def test_an_unknown_appid_is_status_3(service: Service, sandbox: Sandbox, appid:
 def test_errors_of_wechat_are_status_3(
     service: Service, sandbox: Sandbox, path: str, fault: dict[str, Any], status: int, msg: str
 ) -> None:
-    """Whatever goes wrong at WeChat is status 3, a Chinese text, and the HTTP status of its kind."""
+    """An error of WeChat is status 3 with a Chinese text and the HTTP status of its kind."""
     sandbox.fail(**fault)
     answer = service.http.post(path, json={"code": sandbox.code()})
 
@@ -147,15 +147,15 @@ def test_errors_of_wechat_are_status_3(
 
 @pytest.mark.parametrize("fault", [fault for fault, _, _ in FAULTS], ids=str)
 def test_the_login_after_a_failure_works(service: Service, sandbox: Sandbox, fault: dict[str, Any]) -> None:
-    """However WeChat failed, the next login succeeds."""
+    """After an error of WeChat, the next login succeeds."""
     sandbox.fail(**fault)
     service.http.post("/login/", json={"code": sandbox.code()})
 
     assert service.http.post("/login/", json={"code": sandbox.code()}).json()["status"] == 0
 
 
-def test_a_quota_says_when_to_come_back(service: Service, sandbox: Sandbox) -> None:
-    """Where trying later helps, Retry-After says when."""
+def test_a_rate_limit_has_a_retry_after(service: Service, sandbox: Sandbox) -> None:
+    """When a later try can succeed, Retry-After says how long to wait."""
     sandbox.fail(errcode=45011)
     answer = service.http.post("/login/", json={"code": sandbox.code()})
 
@@ -163,7 +163,7 @@ def test_a_quota_says_when_to_come_back(service: Service, sandbox: Sandbox) -> N
 
 
 def test_a_code_is_sent_to_wechat_once(service: Service, sandbox: Sandbox) -> None:
-    """When WeChat hangs up on a used connection, the code is not sent a second time: it may be spent."""
+    """When WeChat closes the connection, the code is not sent again, because it may be used."""
     service.log_in(sandbox.code())
     before = sandbox.call_count()
     sandbox.fail(drop=True)
@@ -175,7 +175,7 @@ def test_a_code_is_sent_to_wechat_once(service: Service, sandbox: Sandbox) -> No
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("appid", [APPID, OTHER_APPID])
 def test_the_appid_in_the_body_chooses_the_app(two_apps: Service, sandbox: Sandbox, path: str, appid: str) -> None:
-    """Of several apps, the one named in the body is logged in to, whatever the Referer says."""
+    """With several apps, the appid in the body selects the app, even when the Referer names another app."""
     body = {"code": sandbox.code(appid), "appid": appid}
     other = next(iter({APPID, OTHER_APPID} - {appid}))
     answer = two_apps.http.post(path, json=body, headers=referer(other))
@@ -185,7 +185,7 @@ def test_the_appid_in_the_body_chooses_the_app(two_apps: Service, sandbox: Sandb
 
 @pytest.mark.parametrize("appid", [APPID, OTHER_APPID])
 def test_the_referer_chooses_the_app(two_apps: Service, sandbox: Sandbox, appid: str) -> None:
-    """Of several apps, the one that WeChat's Referer names is logged in to."""
+    """With several apps, the appid in WeChat's Referer selects the app."""
     answer = two_apps.http.post("/login/", json={"code": sandbox.code(appid)}, headers=referer(appid))
 
     assert appid_of(two_apps, answer) == appid
@@ -203,8 +203,10 @@ def test_the_referer_chooses_the_app(two_apps: Service, sandbox: Sandbox, appid:
     ],
     ids=str,
 )
-def test_of_several_apps_none_is_guessed(two_apps: Service, sandbox: Sandbox, headers: dict[str, str]) -> None:
-    """With several apps and no usable hint the login is refused with status 3, and spends no code."""
+def test_with_several_apps_and_no_hint_a_login_is_refused(
+    two_apps: Service, sandbox: Sandbox, headers: dict[str, str]
+) -> None:
+    """With several apps and no valid hint, the login is status 3 and does not use the code."""
     code = sandbox.code()
     answer = two_apps.http.post("/login/", json={"code": code}, headers=headers)
 
@@ -213,15 +215,15 @@ def test_of_several_apps_none_is_guessed(two_apps: Service, sandbox: Sandbox, he
 
 
 @pytest.mark.parametrize("headers", [{}, referer(OTHER_APPID), referer(APPID)], ids=str)
-def test_the_only_app_needs_no_name(service: Service, sandbox: Sandbox, headers: dict[str, str]) -> None:
-    """The only app is logged in to without being named, whatever app a Referer hints at."""
+def test_the_only_app_needs_no_appid(service: Service, sandbox: Sandbox, headers: dict[str, str]) -> None:
+    """With one app, a login needs no appid, and the Referer has no effect."""
     answer = service.http.post("/login/", json={"code": sandbox.code()}, headers=headers)
 
     assert appid_of(service, answer) == APPID
 
 
-def test_an_app_that_is_named_is_not_corrected(two_apps: Service, sandbox: Sandbox) -> None:
-    """An unknown appid in the body is refused even when the Referer names a known one."""
+def test_an_unknown_appid_in_the_body_is_refused(two_apps: Service, sandbox: Sandbox) -> None:
+    """An unknown appid in the body is refused, even when the Referer names a known app."""
     answer = two_apps.http.post("/login/", json={"code": sandbox.code(), "appid": "wx-unknown"}, headers=referer(APPID))
 
     assert (answer.status_code, answer.json()) == (400, APP_UNKNOWN)

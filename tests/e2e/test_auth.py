@@ -1,4 +1,4 @@
-"""/auth: what a gateway gets to hear, and to copy."""
+"""/auth: the answers to a gateway, and the headers that it copies."""
 
 from typing import Any
 
@@ -22,23 +22,23 @@ FORGED = {
 
 
 def identity_of(answer: httpx2.Response) -> dict[str, str]:
-    """The headers that say who is calling."""
+    """Return the headers with the caller's identity."""
     return {name: value for name, value in answer.headers.items() if name.startswith(("x-user", "x-session", "x-wx"))}
 
 
 def challenge(reason: str) -> str:
-    """The WWW-Authenticate of a 401."""
+    """Return the WWW-Authenticate header of a 401."""
     return f'Bearer error="invalid_token", error_description="{reason}"'
 
 
 def ask(service: Service, *authorizations: str | bytes) -> httpx2.Response:
-    """GET /auth with these Authorization headers."""
+    """Send GET /auth with these Authorization headers."""
     headers = [(b"Authorization", value if isinstance(value, bytes) else value.encode()) for value in authorizations]
     return service.http.get("/auth", headers=headers)
 
 
 def refusal(answer: httpx2.Response) -> tuple[int, str, str]:
-    """Status, reason and challenge of a refusal, which shows nobody's identity."""
+    """Return the status, reason and challenge of a refusal. It must not contain an identity."""
     assert identity_of(answer) == {}
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == answer.status_code
@@ -47,7 +47,7 @@ def refusal(answer: httpx2.Response) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_any_method_is_answered(either_service: Service, sandbox: Sandbox, method: str) -> None:
-    """A live session is 204 without a body and with exactly the caller's identity, whatever method is asked with."""
+    """For a live session every method is 204 without a body, with exactly the caller's identity."""
     login = either_service.log_in(sandbox.code(openid="o-of-any-method"))
     answer = either_service.http.request(method, "/auth", headers={"Authorization": f"Bearer {login['token']}"})
 
@@ -63,15 +63,15 @@ def test_any_method_is_answered(either_service: Service, sandbox: Sandbox, metho
 
 @pytest.mark.parametrize("method", METHODS)
 def test_any_method_is_refused(service: Service, method: str) -> None:
-    """Without a token every method is 401."""
+    """For a request without a token every method is 401."""
     answer = service.http.request(method, "/auth")
 
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
     assert identity_of(answer) == {}
 
 
-def test_a_body_is_of_no_interest(service: Service, login: dict[str, Any]) -> None:
-    """A gateway may pass a body on, as long as it is no larger than any request's may be."""
+def test_a_body_is_ignored(service: Service, login: dict[str, Any]) -> None:
+    """A gateway may send a body of up to 64 KiB with the request."""
     answer = service.http.post(
         "/auth", content=b"\xff" * 64 * 1024, headers={"Authorization": f"Bearer {login['token']}"}
     )
@@ -79,16 +79,16 @@ def test_a_body_is_of_no_interest(service: Service, login: dict[str, Any]) -> No
     assert answer.status_code == 204
 
 
-def test_a_known_unionid_is_told(either_service: Service, sandbox: Sandbox) -> None:
-    """X-WX-UNIONID is there when WeChat told the unionid."""
+def test_a_known_unionid_is_in_the_answer(either_service: Service, sandbox: Sandbox) -> None:
+    """X-WX-UNIONID is present when the unionid is known."""
     token = either_service.log_in(sandbox.code(unionid="union-of-auth"))["token"]
     answer = either_service.auth(token)
 
     assert answer.headers["x-wx-unionid"] == "union-of-auth"
 
 
-def test_the_headers_that_a_client_sends_do_not_come_back(service: Service, login: dict[str, Any]) -> None:
-    """Forged identity headers are neither echoed nor mixed with the real ones."""
+def test_identity_headers_of_a_client_are_not_in_the_answer(service: Service, login: dict[str, Any]) -> None:
+    """The answer contains no identity headers from the request."""
     answer = service.http.get("/auth", headers={"Authorization": f"Bearer {login['token']}", **FORGED})
 
     assert identity_of(answer) == identity_of(service.auth(login["token"]))
@@ -96,26 +96,26 @@ def test_the_headers_that_a_client_sends_do_not_come_back(service: Service, logi
     assert "admin" not in str(answer.headers.multi_items())
 
 
-def test_forged_headers_open_nothing(service: Service) -> None:
-    """Identity headers are no credentials."""
+def test_forged_headers_do_not_authenticate(service: Service) -> None:
+    """Identity headers in a request do not authenticate."""
     assert refusal(service.http.get("/auth", headers=FORGED)) == (401, "token_missing", "Bearer")
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
 def test_the_scheme_may_be_in_any_case(service: Service, login: dict[str, Any], scheme: str) -> None:
-    """RFC 9110 says that a scheme's case is of no meaning."""
+    """The scheme of Authorization is not case-sensitive (RFC 9110)."""
     assert ask(service, f"{scheme} {login['token']}").status_code == 204
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer", "Basic dXNlcjpwYXNz", WELL_FORMED, "Token " + WELL_FORMED])
 def test_other_authorization_schemes_are_token_missing(service: Service, authorization: str) -> None:
-    """No scheme, another scheme or no token after it is token_missing, without an `error` in the challenge."""
+    """A missing scheme, another scheme or a missing token is token_missing, without `error` in the challenge."""
     assert refusal(ask(service, authorization)) == (401, "token_missing", "Bearer")
 
 
 @pytest.mark.parametrize("blank", [b" ", b"\t", b"Bearer ", b"Bearer \t  "])
-def test_blanks_are_a_missing_token(service: Service, blank: bytes) -> None:
-    """A header of blanks, or blanks after the scheme, is token_missing."""
+def test_a_blank_authorization_is_token_missing(service: Service, blank: bytes) -> None:
+    """An Authorization header of blanks, or with blanks after the scheme, is token_missing."""
     asked = request("/auth", "Connection: close", f"Authorization: {blank.decode()}")
     answered = exchange(service.url, asked)
 
@@ -144,15 +144,15 @@ def test_blanks_are_a_missing_token(service: Service, blank: bytes) -> None:
     ],
     ids=lambda token: repr(token)[:30],
 )
-def test_a_strange_token_is_an_invalid_one(either_service: Service, token: str | bytes) -> None:
-    """Whatever is no token of ours is token_invalid: bytes, too long, too short, of other characters."""
+def test_a_malformed_token_is_token_invalid(either_service: Service, token: str | bytes) -> None:
+    """A token with another length, other characters or other bytes is token_invalid."""
     raw = token if isinstance(token, bytes) else token.encode()
 
     assert refusal(ask(either_service, b"Bearer " + raw)) == (401, "token_invalid", challenge("token_invalid"))
 
 
-def test_a_token_is_taken_whole(service: Service, login: dict[str, Any]) -> None:
-    """A live token with a character more, less or in another case opens nothing."""
+def test_a_token_must_match_exactly(service: Service, login: dict[str, Any]) -> None:
+    """A live token with one character more, one less, or in another case is token_invalid."""
     token = login["token"]
 
     for wrong in (token + "A", token[:-1], token.swapcase(), f'"{token}"', token + " x"):
@@ -161,7 +161,7 @@ def test_a_token_is_taken_whole(service: Service, login: dict[str, Any]) -> None
 
 @pytest.mark.parametrize("second", ["Bearer " + WELL_FORMED, "Basic dXNlcjpwYXNz", "", None], ids=repr)
 def test_several_authorizations_are_refused(service: Service, login: dict[str, Any], second: str | None) -> None:
-    """Of several Authorization headers none is chosen, even when they are the same."""
+    """Several Authorization headers are refused, even when they are equal."""
     live = f"Bearer {login['token']}"
     answers = [
         ask(service, live, live if second is None else second),
@@ -173,19 +173,19 @@ def test_several_authorizations_are_refused(service: Service, login: dict[str, A
 
 
 @pytest.mark.parametrize("place", ["?token={}", "?access_token={}", "/{}"])
-def test_a_token_in_the_url_opens_nothing(service: Service, login: dict[str, Any], place: str) -> None:
-    """A token belongs into the header: URLs end up in logs."""
+def test_a_token_in_the_url_does_not_authenticate(service: Service, login: dict[str, Any], place: str) -> None:
+    """A token in the URL does not authenticate, because URLs are written to logs."""
     assert not service.http.get("/auth" + place.format(login["token"])).is_success
 
 
-def test_a_token_in_a_cookie_opens_nothing(service: Service, login: dict[str, Any]) -> None:
-    """A token in a cookie is no token: no site can make a browser send one."""
+def test_a_token_in_a_cookie_does_not_authenticate(service: Service, login: dict[str, Any]) -> None:
+    """A token in a cookie does not authenticate, because any site can make a browser send its cookies."""
     answer = service.http.get("/auth", headers={"Cookie": f"token={login['token']}; Authorization={login['token']}"})
 
     assert refusal(answer) == (401, "token_missing", "Bearer")
 
 
-def test_an_ended_session_says_so(either_service: Service, sandbox: Sandbox) -> None:
+def test_an_ended_session_is_session_ended(either_service: Service, sandbox: Sandbox) -> None:
     """The token of a session that was logged out is 401 session_ended."""
     token = either_service.log_in(sandbox.code())["token"]
     either_service.http.delete("/v1/sessions/current", headers={"Authorization": f"Bearer {token}"})
@@ -193,14 +193,14 @@ def test_an_ended_session_says_so(either_service: Service, sandbox: Sandbox) -> 
     assert refusal(either_service.auth(token)) == (401, "session_ended", challenge("session_ended"))
 
 
-def test_a_replaced_session_says_so(either_service: Service, sandbox: Sandbox) -> None:
-    """The token of a session that gave way to a newer login is 401 session_replaced."""
+def test_a_replaced_session_is_session_replaced(either_service: Service, sandbox: Sandbox) -> None:
+    """The token of a session that a newer login replaced is 401 session_replaced."""
     tokens = [either_service.log_in(sandbox.code(openid="o-of-thirteen"))["token"] for _ in range(13)]
 
     assert refusal(either_service.auth(tokens[0])) == (401, "session_replaced", challenge("session_replaced"))
 
 
-def test_an_expired_session_says_so(open_service: Any, sandbox: Sandbox) -> None:
+def test_an_expired_session_is_session_expired(open_service: Any, sandbox: Sandbox) -> None:
     """The token of a session that was unused for too long is 401 session_expired."""
     with open_service(session_idle_seconds="0.001") as service:
         token = service.log_in(sandbox.code())["token"]
@@ -208,8 +208,10 @@ def test_an_expired_session_says_so(open_service: Any, sandbox: Sandbox) -> None
         assert refusal(service.auth(token)) == (401, "session_expired", challenge("session_expired"))
 
 
-def test_a_token_of_another_service_opens_nothing(service: Service, redis_service: Service, sandbox: Sandbox) -> None:
-    """A session lives in its own store and in no other."""
+def test_a_token_of_another_service_does_not_authenticate(
+    service: Service, redis_service: Service, sandbox: Sandbox
+) -> None:
+    """A session is live only in its own store."""
     token = redis_service.log_in(sandbox.code())["token"]
 
     assert refusal(service.auth(token)) == (401, "token_invalid", challenge("token_invalid"))
@@ -226,8 +228,10 @@ def test_a_token_of_another_service_opens_nothing(service: Service, redis_servic
     ],
     ids=["a NUL in a header", "a header of 200 kB", "a blank before the colon", "no version", "TLS"],
 )
-def test_a_broken_request_opens_nothing(service: Service, login: dict[str, Any], request_head: bytes) -> None:
-    """What is no HTTP is refused or cut off, and the service lives on."""
+def test_a_malformed_request_does_not_authenticate(
+    service: Service, login: dict[str, Any], request_head: bytes
+) -> None:
+    """A malformed HTTP request is refused or its connection is closed, and later requests succeed."""
     answered = exchange(service.url, request_head)
 
     assert b" 204 " not in answered.partition(b"\r\n")[0]

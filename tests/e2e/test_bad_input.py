@@ -1,4 +1,4 @@
-"""Whatever is sent instead of a request: refused as the caller's fault, and the next login works."""
+"""Malformed requests: each is refused as an error of the caller, and the next login succeeds."""
 
 import json
 from collections.abc import Iterator
@@ -93,14 +93,14 @@ CONTENT_TYPES = [
 
 
 def send(service: Service, route: str, token: str | None = None, **request: Any) -> httpx2.Response:
-    """A request with a body, of a user who is logged in."""
+    """Send a request with a body, as a user who is logged in."""
     method, path = {**ROUTES, **AFTER_LOGIN}[route]
     headers = {"Authorization": token and f"Bearer {token}", "Content-Type": JSON, **request.pop("headers", {})}
     return service.http.request(method, path, headers={k: v for k, v in headers.items() if v is not None}, **request)
 
 
 def is_refused(answer: httpx2.Response, route: str, body: bytes = b"") -> bool:
-    """Whether the answer says that the request is malformed or too large, in the words of its route."""
+    """Return whether the answer says, in the format of its route, that the request is malformed or too large."""
     status = 413 if len(body) > BODY_BYTES else 400
     if route == "article":
         return (answer.status_code, answer.json()) == (status, {"status": 3, "msg": "请求格式错误"})
@@ -114,7 +114,7 @@ def is_refused(answer: httpx2.Response, route: str, body: bytes = b"") -> bool:
 
 
 def chunks(body: bytes, size: int = 1000) -> Iterator[bytes]:
-    """The body, piece by piece: httpx2 sends it chunked."""
+    """Return the body in parts, which httpx2 sends chunked."""
     return (body[start : start + size] for start in range(0, len(body), size))
 
 
@@ -123,7 +123,7 @@ def chunks(body: bytes, size: int = 1000) -> Iterator[bytes]:
 def test_a_malformed_body_is_the_callers_fault(
     service: Service, sandbox: Sandbox, login: dict[str, Any], route: str, body: bytes
 ) -> None:
-    """A body that cannot be meant is a 400 or, when it is too large, a 413, never a 500, and the next login works."""
+    """A malformed body is 400, and a body that is too large is 413. The next login succeeds."""
     answer = send(service, route, login["token"], content=body)
 
     assert is_refused(answer, route, body), answer.text
@@ -132,10 +132,10 @@ def test_a_malformed_body_is_the_callers_fault(
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_a_malformed_body_in_pieces_is_the_callers_fault(
+def test_a_malformed_chunked_body_is_the_callers_fault(
     service: Service, sandbox: Sandbox, login: dict[str, Any], route: str, body: bytes
 ) -> None:
-    """The same holds for a body that comes chunked, whose length nobody told."""
+    """A malformed body that is sent in chunks, without a length, is refused in the same way."""
     answer = send(service, route, login["token"], content=chunks(body))
 
     assert is_refused(answer, route, body), answer.text
@@ -146,7 +146,7 @@ def test_a_malformed_body_in_pieces_is_the_callers_fault(
 def test_a_malformed_body_after_login_is_the_callers_fault(
     service: Service, sandbox: Sandbox, login: dict[str, Any], body: bytes
 ) -> None:
-    """The same holds for every route that needs WeChat after login, whole or in pieces, and WeChat is not asked."""
+    """Each route that uses WeChat after login refuses a malformed body, whole or in chunks. It does not call WeChat."""
     before = sandbox.call_count()
     whole = {route: send(service, route, login["token"], content=body) for route in AFTER_LOGIN}
     pieces = {route: send(service, route, login["token"], content=chunks(body)) for route in AFTER_LOGIN}
@@ -162,7 +162,7 @@ def test_a_malformed_body_after_login_is_the_callers_fault(
 )
 @pytest.mark.parametrize("route", ["article", "login"])
 def test_a_malformed_code_is_not_sent_to_wechat(service: Service, sandbox: Sandbox, route: str, code: str) -> None:
-    """A code that wx.login() never gives is refused without asking WeChat."""
+    """A malformed code is refused without a call to WeChat."""
     before = sandbox.call_count()
     answer = send(service, route, json={"code": code})
 
@@ -172,16 +172,16 @@ def test_a_malformed_code_is_not_sent_to_wechat(service: Service, sandbox: Sandb
 
 @pytest.mark.parametrize("code", ["a&appid=other", "a%26b", "a#b", "a?b", "../a", "a+b", "${jndi:x}", '"', "'"])
 def test_a_code_is_one_parameter_of_the_call(service: Service, code: str) -> None:
-    """Whatever characters a code has, it reaches WeChat as one code that is unknown there."""
+    """A code with special characters reaches WeChat as one parameter, and is unknown there."""
     assert send(service, "article", json={"code": code}).json()["status"] == 2
 
 
 @pytest.mark.parametrize("content_type", [None, *CONTENT_TYPES])
 @pytest.mark.parametrize("route", ["article", "login"])
-def test_json_is_read_whatever_it_is_called(
+def test_json_is_accepted_with_any_content_type(
     service: Service, sandbox: Sandbox, route: str, content_type: str | None
 ) -> None:
-    """A wrong or missing Content-Type keeps nobody out whose body is JSON."""
+    """A JSON body is accepted with a wrong or missing Content-Type."""
     body = json.dumps({"code": sandbox.code()}).encode()
     answer = send(service, route, content=body, headers={"Content-Type": content_type})
 
@@ -193,15 +193,15 @@ def test_json_is_read_whatever_it_is_called(
 def test_a_body_that_is_not_json_is_refused_with_any_content_type(
     service: Service, login: dict[str, Any], route: str, content_type: str | None
 ) -> None:
-    """No Content-Type makes anything but JSON acceptable."""
+    """A body that is not JSON is refused with any Content-Type."""
     answer = send(service, route, login["token"], content=b"code=0123", headers={"Content-Type": content_type})
 
     assert is_refused(answer, route), answer.text
 
 
 @pytest.mark.parametrize("route", ["article", "login"])
-def test_a_login_in_pieces_works(service: Service, sandbox: Sandbox, route: str) -> None:
-    """A chunked body is as good as any."""
+def test_a_chunked_login_succeeds(service: Service, sandbox: Sandbox, route: str) -> None:
+    """A login with a chunked body succeeds."""
     body = json.dumps({"code": sandbox.code()}).encode()
 
     assert send(service, route, content=chunks(body, size=1)).is_success
@@ -209,7 +209,7 @@ def test_a_login_in_pieces_works(service: Service, sandbox: Sandbox, route: str)
 
 @pytest.mark.parametrize("appid", ["wx-unknown", "", "x" * 10_000, "\x00", "令牌", "../.."], ids=lambda a: repr(a)[:20])
 def test_an_unknown_appid_is_the_callers_fault(service: Service, sandbox: Sandbox, appid: str) -> None:
-    """An appid that is not configured is app_unknown, whatever it looks like, and spends no code."""
+    """An appid that is not configured is app_unknown, and does not use the code."""
     code = sandbox.code()
     answer = send(service, "login", json={"code": code, "appid": appid})
 
@@ -220,15 +220,15 @@ def test_an_unknown_appid_is_the_callers_fault(service: Service, sandbox: Sandbo
 @pytest.mark.parametrize("route", ["login", "patch", "put"])
 @pytest.mark.parametrize("body", [b"", b"null"])
 def test_a_missing_body_is_a_400(service: Service, login: dict[str, Any], route: str, body: bytes) -> None:
-    """A request that needs a body and has none is a 400."""
+    """A request without its required body is 400."""
     answer = send(service, route, login["token"], content=body)
 
     assert is_refused(answer, route), answer.text
 
 
 @pytest.mark.parametrize("name", ["%00", "%ff", "%F0%9F%98%80", "x" * 5000, "'%20or%201=1", "%0d%0aX:%20y", "{}", "*"])
-def test_a_strange_session_id_is_an_unknown_one(either_service: Service, sandbox: Sandbox, name: str) -> None:
-    """A session id that cannot be one is 404, like any that is unknown."""
+def test_a_malformed_session_id_is_not_found(either_service: Service, sandbox: Sandbox, name: str) -> None:
+    """A malformed session id is 404, as an unknown one is."""
     token = either_service.log_in(sandbox.code())["token"]
     answer = either_service.http.delete(f"/v1/sessions/{name}", headers={"Authorization": f"Bearer {token}"})
 
@@ -252,8 +252,10 @@ def test_a_strange_session_id_is_an_unknown_one(either_service: Service, sandbox
     ids=lambda head: head.strip().replace("\r\n", ", "),
 )
 @pytest.mark.parametrize("path", ["/login/", "/v1/sessions"])
-def test_a_lie_about_the_length_harms_nobody(service: Service, sandbox: Sandbox, path: str, head: str) -> None:
-    """A body that is not as long as announced is refused or not answered, and the next login works."""
+def test_a_wrong_content_length_does_not_disturb_later_requests(
+    service: Service, sandbox: Sandbox, path: str, head: str
+) -> None:
+    """A body with a wrong length is refused or not answered, and the next login succeeds."""
     body = b'{"code":"0123"}'
     request = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nConnection: close\r\n{head}\r\n".encode()
     with connect(service.url) as wire:
@@ -267,7 +269,7 @@ def test_a_lie_about_the_length_harms_nobody(service: Service, sandbox: Sandbox,
 
 
 def test_errors_of_callers_are_not_logged_as_defects(service: Service, login: dict[str, Any]) -> None:
-    """What callers do wrong is not logged as a defect, and leaves no traceback."""
+    """Errors of callers are not logged as defects, and have no traceback in the log."""
     for route in ROUTES:
         for body in BODIES.values():
             send(service, route, login["token"], content=body)

@@ -1,4 +1,4 @@
-"""`wxlogin users block` and `unblock`, as an operator uses them."""
+"""`wxlogin users block` and `unblock`, as an operator runs them."""
 
 import json
 import secrets
@@ -17,8 +17,8 @@ def two_apps_env(sandbox: Sandbox, sqlite_url: str) -> Environment:
     return environment(database_url=sqlite_url, wechat_url=sandbox.url, apps=apps)
 
 
-def test_a_blocked_user_is_out_until_unblocked(sandbox: Sandbox, redis_url: str, sqlite_url: str) -> None:
-    """A block ends all sessions at once and refuses every way to log in, and an unblock undoes it."""
+def test_a_blocked_user_is_refused_until_unblocked(sandbox: Sandbox, redis_url: str, sqlite_url: str) -> None:
+    """A block ends all sessions and refuses every kind of login. An unblock removes the block."""
     openid = f"o{secrets.token_hex(13)}"
     env = environment(database_url=sqlite_url, wechat_url=sandbox.url, redis_url=redis_url)
     with service(env=env) as running:
@@ -44,15 +44,17 @@ def test_a_blocked_user_is_out_until_unblocked(sandbox: Sandbox, redis_url: str,
 
 
 def test_an_unknown_user_cannot_be_blocked(sandbox: Sandbox, sqlite_url: str) -> None:
-    """An unknown user is status 3."""
+    """The commands for an unknown user end with status 3."""
     env = environment(database_url=sqlite_url, wechat_url=sandbox.url)
     run("migrate", env=env)
 
     assert [run("users", command, "nobody", env=env).returncode for command in ("block", "unblock")] == [3, 3]
 
 
-def test_a_merge_with_a_blocked_user_logs_everyone_out(sandbox: Sandbox, redis_url: str, sqlite_url: str) -> None:
-    """Whichever of two merged users is blocked, all sessions of both end, and neither logs in again."""
+def test_a_merge_with_a_blocked_user_ends_all_sessions_of_both(
+    sandbox: Sandbox, redis_url: str, sqlite_url: str
+) -> None:
+    """When either of two merged users is blocked, all sessions of both end and neither can log in again."""
     for store in ({}, {"redis_url": redis_url}):
         env = environment(database_url=sqlite_url, wechat_url=sandbox.url, **store)
         with service(env=env) as running:
@@ -74,7 +76,7 @@ def test_a_merge_with_a_blocked_user_logs_everyone_out(sandbox: Sandbox, redis_u
 
 
 def test_a_unionid_of_a_blocked_user_is_refused(sandbox: Sandbox, two_apps_env: Environment) -> None:
-    """In another app the same person is refused by their unionid, also where their account is another user's."""
+    """A blocked user is refused in another app by the unionid, even when the account there belongs to another user."""
     env, unionid = two_apps_env, f"u{secrets.token_hex(13)}"
     with service(env=env) as running:
         first = running.http.post("/v1/sessions", json={"code": sandbox.code(unionid=unionid), "appid": APPID})

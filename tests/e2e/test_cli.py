@@ -1,4 +1,4 @@
-"""`wxlogin`, command by command: results on stdout, all else on stderr, and an exit status that means something."""
+"""The commands of `wxlogin`: results on stdout, other output on stderr, and a defined exit status."""
 
 import json
 import re
@@ -52,21 +52,21 @@ def logins(env: Environment, sandbox: Sandbox) -> list[dict[str, Any]]:
 
 
 def result(done: Done) -> Any:
-    """What a command that succeeded gave: JSON on stdout, and on stderr nothing but lines of the log."""
+    """Return the JSON on stdout of a successful command. Its stderr may contain only log lines."""
     assert done.returncode == 0
     assert {json.loads(line)["level"] for line in done.stderr.splitlines()} <= {"info"}
     return json.loads(done.stdout)
 
 
 def refused(done: Done) -> tuple[int, str]:
-    """How a command failed: its status and message. Nothing is on stdout, and nothing is a traceback."""
+    """Return the status and the message of a failed command. It must print nothing on stdout, and no traceback."""
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr
 
 
-def test_the_version_is_told() -> None:
-    """--version names the version that is installed."""
+def test_the_version_is_printed() -> None:
+    """--version prints the installed version."""
     done = run("--version", env=clean_environment())
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -75,7 +75,7 @@ def test_the_version_is_told() -> None:
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_help_lists_every_command(flag: str) -> None:
-    """--help names the commands, in the order of the documentation."""
+    """--help lists the commands in the order of the documentation."""
     done = run(flag, env=clean_environment())
     listed = re.findall(r"^│ ([a-z]+) ", done.stdout, re.MULTILINE)
 
@@ -84,8 +84,8 @@ def test_help_lists_every_command(flag: str) -> None:
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *SUBCOMMANDS])
-def test_every_command_explains_itself(command: str) -> None:
-    """--help of every command is a usage line and more, and needs no settings."""
+def test_every_command_has_a_help_text(command: str) -> None:
+    """--help of every command prints its usage and a description, and needs no settings."""
     done = run(*command.split(), "--help", env={**clean_environment(), "WXLOGIN_NO_SUCH_SETTING": "x"})
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -111,30 +111,30 @@ def test_every_command_explains_itself(command: str) -> None:
     ids=" ".join,
 )
 def test_wrong_usage_is_status_2(arguments: list[str]) -> None:
-    """What cannot be meant is status 2, and is explained on stderr."""
+    """Wrong usage ends with status 2 and an explanation on stderr."""
     status, message = refused(run(*arguments, env=clean_environment()))
 
     assert status == 2
     assert "Usage: wxlogin" in message
 
 
-def test_a_key_is_new_each_time_and_fits() -> None:
-    """`keygen` prints one key that the cipher takes, another one each time."""
+def test_keygen_prints_a_new_valid_key() -> None:
+    """`keygen` prints one key that the cipher accepts, and a different one each time."""
     keys = [run("keygen", env=clean_environment()).stdout for _ in range(2)]
 
     assert keys[0] != keys[1]
     assert all(key.count("\n") == 1 and Fernet(key.strip()) for key in keys)
 
 
-def test_migrating_twice_is_harmless(env: Environment) -> None:
-    """`migrate` on a database that is migrated succeeds, with nothing on stdout."""
+def test_a_repeated_migrate_succeeds(env: Environment) -> None:
+    """`migrate` on a migrated database succeeds, and prints nothing on stdout."""
     done = run("migrate", env=env)
 
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_migrating_three_times_at_once_is_harmless(empty: Environment) -> None:
-    """Three hosts may migrate at the same moment, and the database is ready then."""
+def test_three_concurrent_migrates_succeed(empty: Environment) -> None:
+    """Three concurrent `migrate` commands all succeed, and the database is migrated."""
     with ThreadPoolExecutor(3) as hosts:
         done = list(hosts.map(lambda _: run("migrate", env=empty), range(3)))
     doctor = run("doctor", env=empty)
@@ -144,7 +144,7 @@ def test_migrating_three_times_at_once_is_harmless(empty: Environment) -> None:
 
 
 def test_a_login_prints_what_http_answers(logins: list[dict[str, Any]]) -> None:
-    """`login` prints the answer of POST /v1/sessions, of a session without a device."""
+    """`login` prints the answer of POST /v1/sessions, for a session without a device."""
     first, second = logins
 
     assert set(first) == {"token", "token_type", "session", "user"}
@@ -153,7 +153,7 @@ def test_a_login_prints_what_http_answers(logins: list[dict[str, Any]]) -> None:
     assert (first["session"]["ip"], first["session"]["user_agent"]) == (None, None)
 
 
-def test_a_login_takes_the_app_by_name(env: Environment, sandbox: Sandbox) -> None:
+def test_a_login_accepts_the_appid(env: Environment, sandbox: Sandbox) -> None:
     """`login --appid` logs in to that app."""
     assert result(run("login", sandbox.code(), "--appid", APPID, env=env))["user"]["is_new"]
 
@@ -167,7 +167,7 @@ def test_a_users_sessions_are_listed(env: Environment, logins: list[dict[str, An
 
 
 def test_a_user_is_shown(env: Environment, logins: list[dict[str, Any]]) -> None:
-    """`users show` prints profile, WeChat accounts and open sessions."""
+    """`users show` prints the profile, the accounts and the open sessions."""
     shown = result(run("users", "show", logins[0]["user"]["id"], env=env))
 
     assert set(shown) == {"user", "sessions"}
@@ -176,7 +176,7 @@ def test_a_user_is_shown(env: Environment, logins: list[dict[str, Any]]) -> None
 
 
 def test_one_session_is_ended(env: Environment, sandbox: Sandbox) -> None:
-    """`sessions end` ends that session, once: the second time there is none."""
+    """`sessions end` ends one session. The second call for it fails."""
     login = result(run("login", sandbox.code(), env=env))
     first, second = (run("sessions", "end", login["session"]["id"], env=env) for _ in range(2))
 
@@ -185,7 +185,7 @@ def test_one_session_is_ended(env: Environment, sandbox: Sandbox) -> None:
 
 
 def test_all_sessions_are_ended(env: Environment, sandbox: Sandbox) -> None:
-    """`sessions end-all` ends every session of the user and says how many."""
+    """`sessions end-all` ends every session of the user and prints their number."""
     login = result(run("login", sandbox.code(), env=env))
     ended = [result(run("sessions", "end-all", login["user"]["id"], env=env)) for _ in range(2)]
 
@@ -204,7 +204,7 @@ def test_all_sessions_are_ended(env: Environment, sandbox: Sandbox) -> None:
     ids=str,
 )
 def test_a_refusal_has_its_status(env: Environment, arguments: list[str], status: int, code: str) -> None:
-    """What is refused ends with the status of the table, and names its code in one line."""
+    """A refused command ends with the documented status, and prints the error code in one line."""
     exit_status, message = refused(run(*arguments, env=env))
 
     assert exit_status == status
@@ -213,7 +213,7 @@ def test_a_refusal_has_its_status(env: Environment, arguments: list[str], status
 
 
 def test_a_used_code_is_refused(env: Environment, sandbox: Sandbox) -> None:
-    """A code works once in the shell too, and WeChat's errcode and rid are told."""
+    """A used code is refused in the shell too, and the message has WeChat's errcode and rid."""
     code = sandbox.code()
     result(run("login", code, env=env))
     status, message = refused(run("login", code, env=env))
@@ -234,7 +234,7 @@ def test_a_used_code_is_refused(env: Environment, sandbox: Sandbox) -> None:
 def test_a_failure_of_wechat_has_its_status(
     env: Environment, sandbox: Sandbox, fault: dict[str, Any], status: int, code: str
 ) -> None:
-    """Whatever goes wrong at WeChat ends a login with the status of the table."""
+    """A login that fails at WeChat ends with the documented status."""
     sandbox.fail(**fault)
     exit_status, message = refused(run("login", sandbox.code(), env=env))
 
@@ -251,8 +251,8 @@ def test_a_failure_of_wechat_has_its_status(
     ],
     ids=ascii,
 )
-def test_an_argument_that_is_no_text_is_no_defect(env: Environment, arguments: list[str]) -> None:
-    """Bytes that are not UTF-8 name nothing here: the command says so, and shows no traceback."""
+def test_an_argument_that_is_not_utf_8_causes_no_traceback(env: Environment, arguments: list[str]) -> None:
+    """An argument that is not UTF-8 ends without a traceback."""
     done = run(*arguments, env=env)
 
     assert done.returncode in (0, 2, 3)
@@ -272,7 +272,7 @@ def test_an_argument_that_is_no_text_is_no_defect(env: Environment, arguments: l
 def test_a_wrong_setting_is_named(
     env: Environment, command: str, variables: Environment, missing: str, mend: str
 ) -> None:
-    """A setting that is missing, unknown or malformed ends a command with 5, its name and what mends it."""
+    """A missing, unknown or malformed setting ends a command with status 5, and the message has its name and a hint."""
     status, message = refused(run(command, env={**env, **variables}))
 
     assert status == 5
@@ -281,8 +281,8 @@ def test_a_wrong_setting_is_named(
 
 
 @pytest.mark.parametrize("arguments", [["serve"], ["login", "x"]], ids=" ".join)
-def test_a_database_that_is_not_migrated_is_told(empty: Environment, arguments: list[str]) -> None:
-    """Nothing starts on a database that is not migrated, and the command that mends it is named."""
+def test_a_database_that_is_not_migrated_is_reported(empty: Environment, arguments: list[str]) -> None:
+    """A command on a database that is not migrated ends with status 5, and the message names `wxlogin migrate`."""
     status, message = refused(run(*arguments, env=empty))
 
     assert status == 5
@@ -292,7 +292,10 @@ def test_a_database_that_is_not_migrated_is_told(empty: Environment, arguments: 
 
 @pytest.mark.parametrize("arguments", [["serve"], ["migrate"], ["login", "x"]], ids=" ".join)
 def test_a_database_that_is_down_is_status_4(env: Environment, arguments: list[str]) -> None:
-    """Without its database every command says so, without the password, and that later may help."""
+    """A command without its database ends with status 4 and store_unavailable.
+
+    The message does not show the password.
+    """
     status, message = refused(run(*arguments, env={**env, "WXLOGIN_DATABASE_URL": NOWHERE}))
 
     assert status == 4
@@ -302,14 +305,14 @@ def test_a_database_that_is_down_is_status_4(env: Environment, arguments: list[s
 
 @pytest.fixture(scope="module")
 def taken(directory: Path) -> Iterator[str]:
-    """A port that somebody listens on."""
+    """A port on which another process listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield str(listener.getsockname()[1])
 
 
 @pytest.mark.parametrize("command", ["serve", "sandbox"])
-def test_a_port_in_use_is_told(env: Environment, taken: str, command: str) -> None:
-    """A port that is taken is status 5, and the message names it and the way out."""
+def test_a_port_in_use_is_reported(env: Environment, taken: str, command: str) -> None:
+    """A port in use ends a command with status 5, and the message names the port and the option."""
     status, message = refused(run(command, "--port", taken, env=env))
 
     assert status == 5
@@ -326,7 +329,7 @@ def test_a_port_in_use_is_told(env: Environment, taken: str, command: str) -> No
     ],
 )
 def test_an_error_code_is_explained(number: str, code: str, retry: str) -> None:
-    """`explain` tells meaning, cause, mend, and what a login that fails so says of a retry; of negative codes too."""
+    """`explain` prints the meaning, the cause, the hint and the retry advice of an errcode, also of a negative one."""
     done = run("explain", number, env=clean_environment())
     lines = dict(line.split(None, 1) for line in done.stdout.splitlines())
 
@@ -336,8 +339,8 @@ def test_an_error_code_is_explained(number: str, code: str, retry: str) -> None:
     assert retry in lines["retry"]
 
 
-def test_an_error_code_that_nobody_knows_is_refused() -> None:
-    """`explain` of an unknown code is status 3, and names the known ones."""
+def test_an_unknown_error_code_is_refused() -> None:
+    """`explain` of an unknown errcode ends with status 3, and lists the known ones."""
     status, message = refused(run("explain", "12345", env=clean_environment()))
 
     assert status == 3

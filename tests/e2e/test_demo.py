@@ -1,4 +1,4 @@
-"""`wxlogin demo`: what a newcomer sees first, tried as it is printed."""
+"""`wxlogin demo`: the printed commands, run as they are printed."""
 
 import json
 import os
@@ -32,7 +32,7 @@ FOREIGN_SETTINGS = {
 
 
 class Demo:
-    """A running demo, and what it printed."""
+    """A running demo, and its output."""
 
     def __init__(self, process: Running) -> None:
         self.process = process
@@ -45,7 +45,7 @@ class Demo:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """A demo that runs, in an empty directory."""
+    """A running demo in an empty directory."""
     directory = tmp_path_factory.mktemp("demo")
     with running("demo", "--port", "0", env=clean_environment(), cwd=directory) as process:
         yield Demo(process)
@@ -53,13 +53,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 
 
 def by_shell(demo: Demo, purpose: str) -> str:
-    """What the printed command prints, run as a person would who pastes it."""
+    """Run a printed command in a shell, and return its output."""
     done = subprocess.run(["sh", "-c", demo.commands[purpose]], capture_output=True, text=True, timeout=30, check=True)
     return done.stdout
 
 
 def by_httpx(demo: Demo, purpose: str) -> str:
-    """What the printed request is answered, for machines without curl."""
+    """Send the request of a printed command, for machines without curl, and return the answer."""
     command = demo.commands[purpose]
     url = re.search(r"curl (?:-\S+ )*(?:DELETE )?(http://\S+)", command)[1]  # type: ignore[index]
     bearer = dict(re.findall(r"-H '(Authorization): ([^']+)'", command))
@@ -78,24 +78,24 @@ ways = pytest.mark.parametrize("attempt", [by_httpx, *([by_shell] if CURL else [
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where `once` runs and has its temporary files."""
+    """The directory in which `once` runs and stores its temporary files."""
     return tmp_path_factory.mktemp("once")
 
 
 @pytest.fixture(scope="module")
 def once(directory: Path) -> Done:
-    """A demo that ended by itself, on a machine whose settings are all wrong."""
+    """A demo with `--once`, on a machine with wrong settings."""
     environment = {**clean_environment(), **FOREIGN_SETTINGS, "TMPDIR": str(directory)}
     return run("demo", "--once", "--port", "0", env=environment, cwd=directory)
 
 
-def test_the_machines_settings_leave_the_demo_alone(once: Done) -> None:
-    """`--once` ends with 0 whatever WXLOGIN_ variables are set, wrong ones too."""
+def test_the_demo_ignores_the_machines_settings(once: Done) -> None:
+    """`--once` ends with status 0 with any WXLOGIN_ variables, wrong ones included."""
     assert (once.returncode, once.stderr) == (0, "")
 
 
 def test_one_login_is_shown(once: Done) -> None:
-    """`--once` shows every step of one login, in order and with its time, and the token."""
+    """`--once` prints every step of one login, in order and with its time, and the token."""
     calls = ["code2Session", "openid, session_key", "find or create", "user", "start", "find again"]
     steps = ["POST /login/", *calls, "token"]
     positions = [once.stdout.find(f" {step} ") for step in steps]
@@ -106,14 +106,14 @@ def test_one_login_is_shown(once: Done) -> None:
     assert re.search(r"^  [A-Za-z0-9_-]{43}$", once.stdout, re.MULTILINE)
 
 
-def test_the_demo_that_ends_offers_nothing_to_try(once: Done, directory: Path) -> None:
-    """`--once` prints no command that nobody would answer, and leaves no file behind."""
+def test_once_prints_no_commands_to_try(once: Done, directory: Path) -> None:
+    """`--once` prints no curl commands, and leaves no file."""
     assert "curl" not in once.stdout
     assert list(directory.iterdir()) == []
 
 
 def test_the_demo_shows_no_secret(demo: Demo) -> None:
-    """Of all secrets only the token is shown, and only where it says so and in the commands that use it."""
+    """The demo prints no secret except the token, which is only where it is announced and in the commands."""
     lines = [line.strip() for line in demo.process.output if demo.token in line]
     elsewhere = [line for line in lines if line != demo.token and not line.startswith("curl ")]
 
@@ -121,8 +121,8 @@ def test_the_demo_shows_no_secret(demo: Demo) -> None:
     assert "0123456789abcdef0123456789abcdef" not in demo.process.text()
 
 
-def test_the_demo_offers_five_things_to_try(demo: Demo) -> None:
-    """There is a command for who is calling, the user, their devices, another login and logging out."""
+def test_the_demo_prints_five_commands_to_try(demo: Demo) -> None:
+    """The demo prints a command for /auth, for the user, for the devices, for another login and for a log-out."""
     assert list(demo.commands)[:5] == [
         "who is calling, as a gateway asks",
         "the user",
@@ -134,7 +134,7 @@ def test_the_demo_offers_five_things_to_try(demo: Demo) -> None:
 
 @ways
 def test_the_gateways_command_works(demo: Demo, attempt: Any) -> None:
-    """The printed /auth is 204 with the caller's identity."""
+    """The printed /auth command returns 204 with the caller's identity."""
     answered = attempt(demo, "who is calling, as a gateway asks").lower()
 
     assert answered.startswith("http/1.1 204")
@@ -143,7 +143,7 @@ def test_the_gateways_command_works(demo: Demo, attempt: Any) -> None:
 
 @ways
 def test_the_users_command_works(demo: Demo, attempt: Any) -> None:
-    """The printed /v1/me shows the user who was logged in."""
+    """The printed /v1/me command returns the user."""
     me = json.loads(attempt(demo, "the user"))
 
     assert me["accounts"][0]["openid"]
@@ -151,15 +151,15 @@ def test_the_users_command_works(demo: Demo, attempt: Any) -> None:
 
 @ways
 def test_the_devices_command_works(demo: Demo, attempt: Any) -> None:
-    """The printed /v1/sessions shows the session that asks."""
+    """The printed /v1/sessions command returns the session of the request."""
     sessions = json.loads(attempt(demo, "where they are logged in"))["sessions"]
 
     assert [session["current"] for session in sessions] == [True]
 
 
 @ways
-def test_the_login_command_works_again_and_again(demo: Demo, attempt: Any) -> None:
-    """The printed login gets a code of its own each time, and a new token for it."""
+def test_the_login_command_works_repeatedly(demo: Demo, attempt: Any) -> None:
+    """The printed login gets a new code and a new token each time."""
     answers = [json.loads(attempt(demo, "log in again, with a new code of the sandbox")) for _ in range(2)]
 
     assert [answer["status"] for answer in answers] == [0, 0]
@@ -168,7 +168,7 @@ def test_the_login_command_works_again_and_again(demo: Demo, attempt: Any) -> No
 
 @ways
 def test_the_log_out_command_works(demo: Demo, attempt: Any) -> None:
-    """The printed log-out is 204, and its token opens nothing afterwards."""
+    """The printed log-out returns 204, and its token is refused afterwards."""
     token = json.loads(attempt(demo, "log in again, with a new code of the sandbox"))["data"]["token"]
     demo.commands["log out of it"] = demo.commands["log out"].replace(demo.token, token)
     first, second = (attempt(demo, "log out of it").lower() for _ in range(2))
@@ -179,13 +179,13 @@ def test_the_log_out_command_works(demo: Demo, attempt: Any) -> None:
 
 
 def test_the_address_of_the_api_works(demo: Demo) -> None:
-    """The printed address shows the API."""
+    """The printed address shows the documentation of the API."""
     assert ask(f"{demo.url}/docs").status_code == 200
 
 
 @pytest.mark.parametrize(("signal_number", "statuses"), [(signal.SIGINT, {0, 130}), (signal.SIGTERM, {0, 143})])
-def test_the_demo_ends_when_told_to(tmp_path: Path, signal_number: int, statuses: set[int]) -> None:
-    """Ctrl-C and SIGTERM end the demo as they should, without a traceback and without a file left behind."""
+def test_the_demo_ends_on_a_signal(tmp_path: Path, signal_number: int, statuses: set[int]) -> None:
+    """Ctrl-C and SIGTERM end the demo with their exit status, without a traceback and without a file."""
     environment = {**clean_environment(), "TMPDIR": str(tmp_path)}
     with running("demo", "--port", "0", env=environment, cwd=tmp_path) as process:
         Demo(process)
@@ -196,8 +196,8 @@ def test_the_demo_ends_when_told_to(tmp_path: Path, signal_number: int, statuses
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_port_in_use_is_told(demo: Demo, tmp_path: Path) -> None:
-    """A port that is taken ends the demo with status 5, and the message names it and the way out."""
+def test_a_port_in_use_is_reported(demo: Demo, tmp_path: Path) -> None:
+    """A port in use ends the demo with status 5, and the message names the port and the option."""
     port = demo.url.rpartition(":")[2]
     done = run("demo", "--port", port, env=clean_environment(), cwd=tmp_path)
 
@@ -211,7 +211,7 @@ if NODES:
 
     @pytest.mark.parametrize("node", sorted(NODES))
     def test_the_example_mini_program_works(demo: Demo, node: str) -> None:
-        """The example mini-program's own tests pass against the demo."""
+        """The tests of the example mini-program pass against the demo."""
         done = subprocess.run(
             [node, "--test", str(MINI_PROGRAM_TESTS)],
             env={**clean_environment(), "WXLOGIN_URL": demo.url},

@@ -8,7 +8,7 @@ from support.processes import Service
 
 
 def test_a_browser_shows_every_call(service: Service, tmp_path: Path) -> None:
-    """In a browser that obeys the policy every call is shown, and the console has nothing to complain of."""
+    """A browser that applies the page's policy shows every call, without an error in its console."""
     shown = browser.show(f"{service.url}/docs", tmp_path)
     paths = service.http.get("/docs/openapi.json").json()["paths"]
 

@@ -1,4 +1,4 @@
-"""/docs: the API, browsable with no access to the internet."""
+"""/docs: the documentation of the API, which needs no internet access."""
 
 import re
 from base64 import b64encode
@@ -14,7 +14,7 @@ TYPES = {".js": "text/javascript", ".css": "text/css"}
 
 
 class Links(HTMLParser):
-    """Everything that a page makes a browser fetch."""
+    """The addresses that a page makes a browser fetch."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -22,29 +22,29 @@ class Links(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # HTMLParser's signature
-        """Note each address."""
+        """Record each address."""
         self.found.extend(value or "" for name, value in attrs if name in ("src", "href", "srcset", "action"))
 
 
 @pytest.fixture
 def page(service: Service) -> httpx2.Response:
-    """The page."""
+    """The answer of /docs."""
     return service.http.get("/docs")
 
 
 def assets_of(page: httpx2.Response) -> list[str]:
-    """The page's own files; a data: URL is no file."""
+    """Return the page's own files, without data: URLs."""
     return [link for link in Links(page.text).found if not link.startswith("data:")]
 
 
 def test_the_page_is_html(page: httpx2.Response) -> None:
-    """/docs answers 200 with a page."""
+    """/docs answers 200 with an HTML page."""
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
 
 
 def test_the_page_needs_no_internet(page: httpx2.Response) -> None:
-    """Whatever the page loads comes from the service itself: no other host is named, not even without a scheme."""
+    """The page loads files from the service only, and names no other host."""
     links = assets_of(page)
 
     assert links
@@ -53,8 +53,8 @@ def test_the_page_needs_no_internet(page: httpx2.Response) -> None:
     assert "https://" not in page.text
 
 
-def test_every_asset_is_there(service: Service, page: httpx2.Response) -> None:
-    """Each file of the page answers 200, with its type, and is no stub."""
+def test_every_asset_is_served(service: Service, page: httpx2.Response) -> None:
+    """Each file of the page answers 200, with its content type and real content."""
     for link in assets_of(page):
         asset = service.http.get(link)
 
@@ -64,7 +64,7 @@ def test_every_asset_is_there(service: Service, page: httpx2.Response) -> None:
 
 
 def test_no_stylesheet_loads_from_elsewhere(service: Service, page: httpx2.Response) -> None:
-    """The style needs neither another host's fonts nor its images."""
+    """The stylesheets load no fonts and images from other hosts."""
     styles = [service.http.get(link).text for link in assets_of(page) if link.endswith(".css")]
 
     assert styles
@@ -72,7 +72,7 @@ def test_no_stylesheet_loads_from_elsewhere(service: Service, page: httpx2.Respo
 
 
 def test_the_page_has_script_and_style(page: httpx2.Response) -> None:
-    """The page has something to show the API with."""
+    """The page loads a script and a stylesheet."""
     assert {link.rpartition(".")[2] for link in assets_of(page)} == {"js", "css"}
 
 
@@ -80,14 +80,14 @@ def test_the_page_has_script_and_style(page: httpx2.Response) -> None:
     "name", ["no-such.js", "swagger_bundle.js.map", "__init__.py", "..%2f__init__.py", "..%2f..%2fetc%2fpasswd", "%00"]
 )
 def test_an_unknown_asset_is_404(service: Service, name: str) -> None:
-    """Only the page's own files are served."""
+    """An unknown file of the page is 404."""
     answer = service.http.get(f"/docs/assets/{name}")
 
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
-def test_the_schema_is_a_file_of_its_own(service: Service) -> None:
-    """/docs/openapi.json is the API in OpenAPI 3.1, of this version."""
+def test_the_schema_is_served_as_a_file(service: Service) -> None:
+    """/docs/openapi.json is the API in OpenAPI 3.1."""
     answer = service.http.get("/docs/openapi.json")
 
     assert answer.status_code == 200
@@ -96,7 +96,7 @@ def test_the_schema_is_a_file_of_its_own(service: Service) -> None:
 
 
 def test_the_page_shows_every_route(service: Service, page: httpx2.Response) -> None:
-    """Each path of the schema is on the page."""
+    """The page has each path of the schema."""
     paths = service.http.get("/docs/openapi.json").json()["paths"]
 
     assert paths
@@ -104,13 +104,13 @@ def test_the_page_shows_every_route(service: Service, page: httpx2.Response) -> 
 
 
 def policy_of(page: httpx2.Response) -> dict[str, list[str]]:
-    """The directives of the page's Content-Security-Policy."""
+    """Return the directives of the page's Content-Security-Policy."""
     directives = [each.split() for each in page.headers["content-security-policy"].split(";")]
     return {name: sources for name, *sources in directives}
 
 
-def test_the_page_allows_nothing_but_its_own(page: httpx2.Response) -> None:
-    """Scripts and styles are this service's files and, by their hash, those in the page; no other host, no eval."""
+def test_the_policy_allows_only_the_pages_own_files(page: httpx2.Response) -> None:
+    """The policy allows only this service's files, and inline scripts and styles by their hash."""
     inline = re.findall(r"<(script|style)\b[^>]*>([^<].*?)</\1>", page.text, re.DOTALL)
     hashes = {f"{tag}-src": f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for tag, text in inline}
 
@@ -129,7 +129,7 @@ def test_the_page_allows_nothing_but_its_own(page: httpx2.Response) -> None:
 
 @pytest.mark.parametrize("path", ["/docs/swagger", "/docs/no-such-page", "/docs/oauth2-redirect.html"])
 def test_every_page_has_a_policy(service: Service, path: str) -> None:
-    """Whatever is HTML under /docs runs no script of anybody else's, and no page waits for tokens there."""
+    """Every HTML page under /docs has a policy, and none receives tokens from another page."""
     answer = service.http.get(path)
 
     assert answer.headers["content-type"].startswith("text/html")

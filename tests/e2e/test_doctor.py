@@ -1,4 +1,4 @@
-"""`wxlogin doctor`: each check, with the mend."""
+"""`wxlogin doctor`: each check, with its hint."""
 
 import re
 import subprocess
@@ -15,15 +15,15 @@ NOWHERE = "postgresql+asyncpg://wxlogin:pa55word@127.0.0.1:1/wxlogin"
 
 
 def checks(done: Done) -> dict[str, str]:
-    """What `doctor` says of each check: ok or FAIL."""
+    """Return the result of each check: ok or FAIL."""
     assert done.stderr == ""
     assert "Traceback" not in done.stdout
     found = re.findall(r"^(ok|FAIL) +(settings|schema|database|session store|WeChat) ", done.stdout, re.MULTILINE)
     return {check: verdict for verdict, check in found}
 
 
-def test_the_doctor_finds_nothing(env: Environment, redis_url: str) -> None:
-    """A sound installation is ok in every check, status 0, and the diagnosis shows no secret."""
+def test_a_correct_installation_passes_every_check(env: Environment, redis_url: str) -> None:
+    """A correct installation passes every check with status 0, and the output shows no secret."""
     done = run("doctor", env={**env, "WXLOGIN_REDIS_URL": redis_url})
 
     assert done.returncode == 0
@@ -33,8 +33,11 @@ def test_the_doctor_finds_nothing(env: Environment, redis_url: str) -> None:
     assert SECRET not in done.stdout
 
 
-def test_the_doctor_warns_of_what_is_exposed(empty: Environment, tmp_path: Path) -> None:
-    """What crosses the network in the clear, or anyone can read, is a line with a hint, and changes no status."""
+def test_the_doctor_warns_of_exposed_secrets(empty: Environment, tmp_path: Path) -> None:
+    """Secrets that are sent unencrypted or that any user can read cause a warning with a hint.
+
+    The status does not change.
+    """
     config = tmp_path / "wxlogin.toml"
     config.write_text('app_secret = "s"', encoding="utf-8")
     config.chmod(0o604)
@@ -74,10 +77,10 @@ def test_the_doctor_warns_of_what_is_exposed(empty: Environment, tmp_path: Path)
     ],
     ids=["no app", "no database", "no Redis"],
 )
-def test_the_doctor_finds_what_is_wrong(
+def test_the_doctor_finds_each_error(
     env: Environment, variables: Environment, status: int, verdicts: dict[str, str], mend: str
 ) -> None:
-    """Each thing that is wrong fails its own check, with what mends it, and decides the status."""
+    """Each error fails its own check, with a hint, and determines the exit status."""
     done = run("doctor", env={**env, **variables})
 
     assert checks(done) == verdicts
@@ -87,7 +90,7 @@ def test_the_doctor_finds_what_is_wrong(
 
 
 def test_the_doctor_finds_a_database_that_is_not_migrated(empty: Environment) -> None:
-    """A database without tables fails the schema check, with the command that mends it: it does answer."""
+    """A database without tables fails the schema check with the command for it, and not the database check."""
     done = run("doctor", env=empty)
 
     assert checks(done)["schema"] == "FAIL"
@@ -97,7 +100,7 @@ def test_the_doctor_finds_a_database_that_is_not_migrated(empty: Environment) ->
 
 
 def test_the_doctor_proves_the_credentials(env: Environment) -> None:
-    """With --wechat an access token from WeChat proves each app's credentials, and no token is shown."""
+    """With --wechat, an access token from WeChat proves each app's credentials. No secret is printed."""
     done = run("doctor", "--wechat", env=env)
 
     assert done.returncode == 0
@@ -105,8 +108,8 @@ def test_the_doctor_proves_the_credentials(env: Environment) -> None:
     assert SECRET not in done.stdout
 
 
-def test_the_doctor_asks_wechat_only_when_told(env: Environment, sandbox: Sandbox) -> None:
-    """Without --wechat nobody asks WeChat for a token."""
+def test_the_doctor_calls_wechat_only_with_the_option(env: Environment, sandbox: Sandbox) -> None:
+    """Without --wechat the doctor does not call WeChat."""
     before = sandbox.call_count()
 
     assert "WeChat" not in checks(run("doctor", env=env))
@@ -124,10 +127,10 @@ def test_the_doctor_asks_wechat_only_when_told(env: Environment, sandbox: Sandbo
     ],
     ids=str,
 )
-def test_the_doctor_says_what_wechat_answers(
+def test_the_doctor_reports_a_refusal_of_wechat(
     env: Environment, sandbox: Sandbox, fault: dict[str, Any], status: int, told: str
 ) -> None:
-    """What WeChat rejects is a failed check, with the errcode, what it means and what mends it."""
+    """A refusal of WeChat fails the check, with the errcode, the rid and a hint."""
     sandbox.fail(path="/cgi-bin/stable_token", **fault)
     done = run("doctor", "--wechat", env=env)
 

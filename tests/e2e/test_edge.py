@@ -1,4 +1,4 @@
-"""The edge under attack: no request is mistaken for another, and no client takes the service away from the others."""
+"""Attacks on the HTTP server: no request is taken for another, and no client blocks the service for others."""
 
 import random
 import resource
@@ -21,7 +21,7 @@ from support.raw_http import Response, Wire, connect, exchange, parse, request, 
 from support.servers import free_port, migrate_database, sqlite_url, wait_until
 
 APART_SECONDS = 0.3
-"""The time between two segments, so that the server has read the first one when the second comes."""
+"""The time between two segments, so that the server has read the first one before the second arrives."""
 
 FORGED = "203.0.113.66"
 LAST = request("/healthz", "Connection: close")
@@ -50,12 +50,12 @@ UPGRADES = {
 
 
 def bearer(login: dict[str, Any]) -> str:
-    """Return the header line that authenticates a user."""
+    """Return the Authorization header line of a user."""
     return f"Authorization: Bearer {login['token']}"
 
 
 def apart(wire: Wire, *segments: bytes) -> list[Response]:
-    """Send the segments with a pause before each but the first, and return all responses."""
+    """Send the segments with a pause before each except the first, and return all responses."""
     wire.send(segments[0])
     for segment in segments[1:]:
         sleep(APART_SECONDS)
@@ -64,7 +64,7 @@ def apart(wire: Wire, *segments: bytes) -> list[Response]:
 
 
 def identities(responses: list[Response]) -> list[str]:
-    """Return whom the responses name."""
+    """Return the user ids in the responses."""
     return [response.headers["x-user-id"] for response in responses if "x-user-id" in response.headers]
 
 
@@ -75,16 +75,16 @@ def memory_of(service: Service) -> int:
 
 @pytest.fixture
 def victim(service: Service, sandbox: Sandbox) -> dict[str, Any]:
-    """Another user, whose token an attacker would like to use without having it."""
+    """Another user, whose token an attacker tries to use."""
     return service.log_in(sandbox.code())
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("upgrade", UPGRADES)
-def test_a_body_is_never_a_request(
+def test_a_body_is_not_read_as_a_request(
     service: Service, login: dict[str, Any], victim: dict[str, Any], path: str, upgrade: str
 ) -> None:
-    """Whatever upgrade is asked for, a body is a body, though it comes later and looks like a request."""
+    """With any requested upgrade, a body that looks like a request and arrives later is still read as a body."""
     hidden = request("/auth", bearer(victim))
     head = request(path, bearer(login), *UPGRADES[upgrade], f"Content-Length: {len(hidden)}", method="POST")
     with connect(service.url) as wire:
@@ -98,7 +98,7 @@ def test_a_body_is_never_a_request(
 @pytest.mark.parametrize("upgrade", UPGRADES)
 @pytest.mark.parametrize("path", ["/login/", "/v1/sessions"])
 def test_a_login_that_offers_an_upgrade_logs_in(service: Service, sandbox: Sandbox, path: str, upgrade: str) -> None:
-    """Java's HttpClient sends `Upgrade: h2c` with every POST: it is served over HTTP/1.1, with its body."""
+    """A login with `Upgrade: h2c`, which Java's HttpClient sends, is answered over HTTP/1.1."""
     body = f'{{"code":"{sandbox.code()}"}}'.encode()
     head = request(path, *UPGRADES[upgrade], f"Content-Length: {len(body)}", method="POST")
     with connect(service.url) as wire:
@@ -109,10 +109,10 @@ def test_a_login_that_offers_an_upgrade_logs_in(service: Service, sandbox: Sandb
 
 
 @pytest.mark.parametrize("coding", ["chunked", "Chunked"])
-def test_a_chunked_body_is_never_a_request(
+def test_a_chunked_body_is_not_read_as_a_request(
     service: Service, login: dict[str, Any], victim: dict[str, Any], coding: str
 ) -> None:
-    """The same holds for a body in chunks, whose length is not known beforehand."""
+    """A chunked body that looks like a request is read as a body."""
     hidden = request("/auth", bearer(victim))
     head = request("/auth", bearer(login), "Upgrade: x", "Connection: Upgrade", f"Transfer-Encoding: {coding}")
     with connect(service.url) as wire:
@@ -143,10 +143,10 @@ def test_a_chunked_body_is_never_a_request(
     ],
     ids=repr,
 )
-def test_a_request_that_can_be_read_in_two_ways_is_refused(
+def test_an_ambiguous_request_is_refused(
     service: Service, login: dict[str, Any], victim: dict[str, Any], lines: list[str]
 ) -> None:
-    """What a gateway may have split otherwise is 400, and nothing that follows it on the connection is answered."""
+    """An ambiguous request is 400, and no later request on its connection is answered."""
     ambiguous = request("/auth", bearer(login), *lines, method="POST")
     answers = exchange(service.url, ambiguous, b"0\r\n\r\n" + request("/auth", bearer(victim)) + LAST)
 
@@ -154,10 +154,10 @@ def test_a_request_that_can_be_read_in_two_ways_is_refused(
     assert identities(parse(answers)) == []
 
 
-def test_a_length_beside_chunks_ends_the_connection(
+def test_a_content_length_with_chunks_closes_the_connection(
     service: Service, login: dict[str, Any], victim: dict[str, Any]
 ) -> None:
-    """Of Content-Length and Transfer-Encoding the second counts, and the connection closes (RFC 9112 section 6.3)."""
+    """Of Content-Length and Transfer-Encoding the latter applies, and the connection closes (RFC 9112 section 6.3)."""
     head = request("/auth", bearer(login), "Content-Length: 3", "Transfer-Encoding: chunked", method="POST")
     responses = parse(exchange(service.url, head, b"0\r\n\r\n" + request("/auth", bearer(victim)) + LAST))
 
@@ -167,7 +167,7 @@ def test_a_length_beside_chunks_ends_the_connection(
 
 @pytest.mark.parametrize("name", ["X-Forwarded-For", "Authorization", "Host", "Content-Length", "Content-Type"])
 def test_trailers_are_ignored(open_service: Any, sandbox: Sandbox, name: str) -> None:
-    """What follows a chunked body is no header: it forges no address, and authenticates no one."""
+    """The trailers of a chunked body are ignored: they set no client address and do not authenticate."""
     with open_service(trusted_proxies="127.0.0.1") as service:
         user = service.log_in(sandbox.code())
         values = {"Authorization": f"Bearer {user['token']}", "X-Forwarded-For": FORGED}
@@ -189,7 +189,10 @@ def test_trailers_are_ignored(open_service: Any, sandbox: Sandbox, name: str) ->
 
 @pytest.mark.parametrize("path", ["/auth", "/healthz"])
 def test_a_pipeline_is_read_only_as_fast_as_it_is_answered(open_service: Any, path: str) -> None:
-    """A client that sends 30 MB of requests and reads no answer is not read any more, and costs no memory."""
+    """When a client sends 30 MB of requests and reads no answers, the service stops reading.
+
+    Its memory stays bounded.
+    """
     with open_service() as service:
         service.http.get(path)
         before = memory_of(service)
@@ -216,8 +219,8 @@ def test_a_pipeline_is_read_only_as_fast_as_it_is_answered(open_service: Any, pa
     ],
     ids=["100 fields", "102 fields", "100,000 fields", "65 kB", "66 kB", "10 MB", "a target of 66 kB", "a login"],
 )
-def test_a_head_has_bounds(service: Service, head: bytes, status: int) -> None:
-    """A head of more than 64 KiB or 100 fields is 431 at the most, and its connection closes."""
+def test_the_size_of_a_head_is_limited(service: Service, head: bytes, status: int) -> None:
+    """A head of more than 64 KiB or 100 fields is 431, and its connection closes."""
     with connect(service.url) as wire:
         wire.send(head)
         answers = wire.rest()
@@ -229,8 +232,10 @@ def test_a_head_has_bounds(service: Service, head: bytes, status: int) -> None:
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("path", ["/auth", "/login/", "/v1/sessions", "/oauth2/introspect", "/no"])
 @pytest.mark.parametrize(("size", "status"), [(BODY_BYTES, None), (BODY_BYTES + 1, 413), (3_000_000, 413)])
-def test_a_body_has_bounds(service: Service, path: str, size: int, status: int | None, chunked: bool) -> None:
-    """A body of more than 64 KiB is 413, however it is sent; the client reads that, and its connection closes."""
+def test_the_size_of_a_body_is_limited(
+    service: Service, path: str, size: int, status: int | None, chunked: bool
+) -> None:
+    """A body of more than 64 KiB is 413 with any transfer encoding, and its connection closes."""
     body = b" " * size
     if chunked:
         head = request(path, "Transfer-Encoding: chunked", "Connection: close", method="POST")
@@ -243,8 +248,8 @@ def test_a_body_has_bounds(service: Service, path: str, size: int, status: int |
     assert (answers[0].status == 413) == (status == 413)
 
 
-def test_a_body_that_is_announced_too_large_is_not_waited_for(service: Service) -> None:
-    """A Content-Length beyond the bounds is 413 at once, also of a client that waits for a go-ahead."""
+def test_a_too_large_content_length_is_refused_at_once(service: Service) -> None:
+    """A Content-Length above the limit is 413 before the body arrives, also with Expect: 100-continue."""
     for more in ([], ["Expect: 100-continue"]):
         announced = request("/v1/sessions", *more, "Content-Length: 999999999999", method="POST")
         with connect(service.url) as wire:
@@ -254,7 +259,7 @@ def test_a_body_that_is_announced_too_large_is_not_waited_for(service: Service) 
 
 
 def _seconds_until_closed(service: Service, first: bytes, drip: bytes = b"") -> tuple[float, list[int]]:
-    """Return how long the service lets a client be that sends no whole request, and what it is answered."""
+    """Return how long the service waits for a client that sends no complete request, and its answers."""
     began = monotonic()
     with connect(service.url) as wire:
         wire.send(first)
@@ -263,7 +268,10 @@ def _seconds_until_closed(service: Service, first: bytes, drip: bytes = b"") -> 
 
 
 def test_an_incomplete_request_has_a_deadline(service: Service) -> None:
-    """Silence and half a head are cut off after 15 seconds, half a body is 408 after 30, even byte by byte."""
+    """An incomplete head is closed after 15 seconds.
+
+    An incomplete body is 408 after 30 seconds, even when bytes still arrive.
+    """
     half_body = request("/v1/sessions", "Content-Length: 1000", method="POST") + b"{"
     cases = {
         "silent": (b"", b""),
@@ -303,8 +311,8 @@ def cramped(sandbox: Sandbox, tmp_path: Path) -> Iterator[tuple[str, Path]]:
         process.wait()
 
 
-def test_connections_that_say_nothing_shut_no_one_out(cramped: tuple[str, Path]) -> None:
-    """Silent connections beyond what the service may have open are logged and closed in time, and others are served."""
+def test_idle_connections_do_not_block_other_clients(cramped: tuple[str, Path]) -> None:
+    """Idle connections above the file limit are logged and closed in time, and other clients are served."""
     url, log = cramped
     with ExitStack() as stack:
         for _ in range(300):
@@ -320,8 +328,8 @@ def test_connections_that_say_nothing_shut_no_one_out(cramped: tuple[str, Path])
 @pytest.mark.parametrize(
     "bad", [b"\x00\xff\r\n\r\n", b"GET\r\n\r\n", b"GET /auth HTTP/1.1\r\nHost : x\r\n\r\n"], ids=repr
 )
-def test_a_bad_request_waits_for_the_answers_before_it(service: Service, sandbox: Sandbox, bad: bytes) -> None:
-    """A login that was sent before a malformed request on the connection is answered first: its token is not lost."""
+def test_a_malformed_request_does_not_drop_earlier_answers(service: Service, sandbox: Sandbox, bad: bytes) -> None:
+    """A login before a malformed request on the same connection is answered first, so that its token is not lost."""
     body = f'{{"code":"{sandbox.code()}"}}'.encode()
     sandbox.fail(delay_seconds=0.3)
     login = request("/v1/sessions", method="POST", body=body)
@@ -334,19 +342,19 @@ def test_a_bad_request_waits_for_the_answers_before_it(service: Service, sandbox
 @pytest.mark.parametrize("target", ["/auth", "/login/", "/v1/me", "/healthz", "/no"])
 @pytest.mark.parametrize("hosts", [[], [""], ["a", "b"], ["a", "a"]], ids=repr)
 def test_a_request_has_one_host(service: Service, target: str, hosts: list[str]) -> None:
-    """Without a Host, or with two, a request is 400 (RFC 9112 section 3.2)."""
+    """A request without a Host header, or with two, is 400 (RFC 9112 section 3.2)."""
     lines = [f"GET {target} HTTP/1.1", *(f"Host: {host}" for host in hosts), "Connection: close", "", ""]
 
     assert statuses(exchange(service.url, "\r\n".join(lines).encode())) == [400]
 
 
-def test_an_old_client_needs_no_host(service: Service) -> None:
-    """HTTP/1.0 knows no Host: health checks that speak it are answered."""
+def test_an_http_1_0_client_needs_no_host(service: Service) -> None:
+    """A request of HTTP/1.0 needs no Host header, so that old health checks work."""
     assert statuses(exchange(service.url, b"GET /healthz HTTP/1.0\r\n\r\n")) == [200]
 
 
 class Asked(NamedTuple):
-    """A request, and what its answer has to look like."""
+    """A request, and the expected status and content of its answer."""
 
     sent: bytes
     status: int
@@ -354,18 +362,27 @@ class Asked(NamedTuple):
 
 
 class Mixer:
-    """Makes random requests whose right answers are known and differ from each other."""
+    """A generator of random requests with known and different answers."""
 
     def __init__(self, service: Service, sandbox: Sandbox, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311  # a test that can be repeated
         self._sandbox = sandbox
         self._users = [service.log_in(sandbox.code()) for _ in range(8)]
-        openids = [f"o-mixed-{seed}-{number}" for number in range(8)]  # of those who log in so often that sessions end
+        openids = [f"o-mixed-{seed}-{number}" for number in range(8)]  # these users log in so often that sessions end
         self._ids = {openid: service.log_in(sandbox.code(openid=openid))["user"]["id"] for openid in openids}
 
     def pipeline(self, length: int) -> list[Asked]:
         """Return so many requests."""
-        makers = [self._auth, self._auth, self._auth, self._nobody, self._me, self._login, self._lost, self._posted]
+        makers = [
+            self._auth,
+            self._auth,
+            self._auth,
+            self._without_token,
+            self._me,
+            self._login,
+            self._lost,
+            self._posted,
+        ]
         return [self._random.choice(makers)() for _ in range(length)]
 
     def split(self, data: bytes) -> list[bytes]:
@@ -380,7 +397,7 @@ class Mixer:
         user = self._user()
         return Asked(request("/auth", bearer(user)), 204, f"x-session-id: {user['session']['id']}".encode())
 
-    def _nobody(self) -> Asked:
+    def _without_token(self) -> Asked:
         return Asked(request("/auth"), 401, b"token_missing")
 
     def _me(self) -> Asked:
@@ -396,19 +413,19 @@ class Mixer:
         return Asked(request(f"/no/{self._random.randrange(99)}"), 404, b"not_found")
 
     def _posted(self) -> Asked:
-        """A request whose body looks like another user's."""
+        """Return a request whose body looks like another user's request."""
         user, hidden = self._user(), request("/auth", bearer(self._user()))
         sent = request("/auth", bearer(user), "Upgrade: x", "Connection: Upgrade", method="POST", body=hidden)
         return Asked(sent, 204, f"x-session-id: {user['session']['id']}".encode())
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_no_answer_is_anothers(either_service: Service, sandbox: Sandbox, seed: int) -> None:
-    """Of random pipelines, cut anywhere, on many connections at once, each request gets its own answer, in order."""
+def test_each_request_gets_its_own_answer(either_service: Service, sandbox: Sandbox, seed: int) -> None:
+    """Each request of random pipelines, cut at any byte, gets its own answer in order, on many connections at once."""
     mixer = Mixer(either_service, sandbox, seed)
 
     def play(asked: list[Asked]) -> list[Asked]:
-        """Return what was answered wrongly."""
+        """Return the requests with a wrong answer."""
         data = b"".join(each.sent for each in asked) + LAST
         with connect(either_service.url) as wire:
             wire.send(*mixer.split(data))
@@ -431,8 +448,8 @@ def test_no_answer_is_anothers(either_service: Service, sandbox: Sandbox, seed: 
 @pytest.mark.parametrize(
     "forwarded", ["x" * 46, "x" * 8000, "unknown", "_obfuscated", "fe80::1%" + "z" * 4000, "9" * 45]
 )
-def test_an_address_that_is_none_fails_no_login(open_service: Any, sandbox: Sandbox, forwarded: str) -> None:
-    """Whatever a trusted proxy passes on for the client's address, the login succeeds, and the address is unknown."""
+def test_a_malformed_address_does_not_fail_a_login(open_service: Any, sandbox: Sandbox, forwarded: str) -> None:
+    """A malformed address from a trusted proxy does not fail the login. The session has no address."""
     with open_service(trusted_proxies="127.0.0.1") as service:
         headers = {"X-Forwarded-For": forwarded}
         login = service.http.post("/v1/sessions", json={"code": sandbox.code()}, headers=headers)

@@ -1,4 +1,4 @@
-"""Whatever happens in the middle of load to what the service stands on: no wrong answer, and it heals by itself."""
+"""Failures of the servers that the service needs, under load: no answer is wrong, and the service recovers."""
 
 import os
 import signal
@@ -16,15 +16,15 @@ from support.proxy import How
 from support.servers import create_database, wait_until
 
 PATIENCE_SECONDS = 6.0
-"""The longest that a client may wait for an answer, whatever it is."""
+"""The longest time that a client may wait for any answer."""
 
 READINESS = {REDIS: ["session store"], DATABASE: ["database"], WECHAT: []}
-"""What /readyz names. WeChat is not ours: being busy does not make us unready."""
+"""The failed checks of /readyz. A failure of WeChat does not make the service unready."""
 
 CLIENTS = 4
 
 SILENT_SECONDS = 8.0
-"""Longer than a worker is usually silent, and shorter than its supervisor waits."""
+"""Longer than an ordinary pause of a worker, and shorter than the supervisor's limit."""
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def installed(redis_url: str, postgres: str, sandbox: Sandbox) -> Iterator[Insta
 
 @pytest.fixture
 def working(installed: Installation) -> Iterator[Load]:
-    """Clients who do all there is to do, and were answered well so far."""
+    """Clients that run all steps, with correct answers so far."""
     with load(installed.service.url, installed.sandbox, CLIENTS) as started:
         began = time.monotonic()
         wait_until(lambda: started.tally.all_good_since(began), "load")
@@ -44,10 +44,11 @@ def working(installed: Installation) -> Iterator[Load]:
 
 
 @pytest.mark.parametrize(("what", "how"), MATRIX)
-def test_no_answer_is_wrong_whatever_fails(installed: Installation, working: Load, what: str, how: How) -> None:
-    """No ended session is let in and no live one turned away, nobody waits for long, and what healed is used again.
+def test_no_answer_is_wrong_during_a_failure(installed: Installation, working: Load, what: str, how: How) -> None:
+    """During a failure no ended session is accepted, no live one is refused, and no client waits for too long.
 
-    Who needs what fails is told what to do about it, and so are operators; who does not need it notices nothing.
+    Only requests that need the failed server fail, with an error that says what to do. /readyz shows the failure. After
+    the failure the service uses the server again.
     """
     http = installed.service.http
     with installed.failing(what, how, working), ThreadPoolExecutor() as threads:
@@ -67,7 +68,10 @@ def test_no_answer_is_wrong_whatever_fails(installed: Installation, working: Loa
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL])
 def test_a_process_that_ends_is_replaced(installed: Installation, working: Load, stop: signal.Signals) -> None:
-    """While one of several processes ends, others answer. SIGTERM breaks no request off; SIGKILL loses no session."""
+    """While one of several processes ends, the others answer.
+
+    SIGTERM aborts no request, and SIGKILL loses no session.
+    """
     wait_until(lambda: len(installed.workers()) == 2, "the one that left before to be gone")
     victim, other = installed.workers()
     os.kill(victim, stop)
@@ -84,8 +88,8 @@ def test_a_process_that_ends_is_replaced(installed: Installation, working: Load,
     assert tally.slowest < PATIENCE_SECONDS
 
 
-def test_a_process_that_is_silent_for_seconds_is_kept(installed: Installation) -> None:
-    """A busy machine lets a process wait, above all while it starts: nobody kills it for that, and starts another."""
+def test_a_process_that_is_silent_for_seconds_is_not_replaced(installed: Installation) -> None:
+    """A process that is silent for some seconds, as on a busy machine, is not killed and not replaced."""
     before = installed.workers()
     os.kill(before[0], signal.SIGSTOP)
     time.sleep(SILENT_SECONDS)
@@ -95,5 +99,5 @@ def test_a_process_that_is_silent_for_seconds_is_kept(installed: Installation) -
 
 
 def unready(answer: httpx2.Response) -> list[str]:
-    """What /readyz finds wanting."""
+    """Return the failed checks of /readyz."""
     return [store for store, state in answer.json()["checks"].items() if state != "ok"]

@@ -1,6 +1,6 @@
-"""A database that dies, hangs or returns, with the sessions in it, and a supervisor that dies.
+"""A database with sessions that is killed, hangs or returns, and a supervisor that is killed.
 
-With sessions in Redis, and under load: test_fault_matrix.py.
+The tests with sessions in Redis, and under load, are in test_fault_matrix.py.
 """
 
 import os
@@ -19,12 +19,12 @@ from support.processes import Sandbox, Service, environment, service
 from support.servers import Server, postgres_server, wait_until
 
 PATIENCE_SECONDS = 6.0
-"""The longest that a client may wait for the word that a store is away."""
+"""The longest time that a client may wait for the error that a store is unavailable."""
 
 
 @dataclass
 class Fragile:
-    """A service, and the database that has its users and sessions."""
+    """A service, and the database with its users and sessions."""
 
     service: Service
     sandbox: Sandbox
@@ -33,36 +33,39 @@ class Fragile:
 
 @pytest.fixture
 def fragile(sandbox: Sandbox) -> Iterator[Fragile]:
-    """Users and sessions in a PostgreSQL that can be killed."""
+    """A service with users and sessions in a PostgreSQL that the test can kill."""
     with postgres_server() as (url, postgres):
         env = environment(database_url=url, wechat_url=sandbox.url)
         with service(env=env) as running:
             yield Fragile(running, sandbox, postgres)
 
 
-def test_a_database_that_dies_is_503_within_seconds_and_heals(fragile: Fragile) -> None:
-    """kill -9 of the database gives store_unavailable until it is back, and then everything works by itself."""
+def test_a_killed_database_is_503_within_seconds_until_it_returns(fragile: Fragile) -> None:
+    """After SIGKILL of the database, requests are store_unavailable within seconds.
+
+    When it runs again, they succeed.
+    """
     token = fragile.service.log_in(fragile.sandbox.code())["token"]
     fragile.database.kill()
-    _sees_it_is_away(fragile, token)
+    _assert_unavailable(fragile, token)
     fragile.database.start()
 
-    _sees_it_is_back(fragile)
+    _assert_recovered(fragile)
 
 
-def test_a_database_that_hangs_is_503_within_seconds_and_heals(fragile: Fragile) -> None:
-    """A database that takes requests and never answers is as good as dead, until it wakes up."""
+def test_a_hanging_database_is_503_within_seconds_until_it_continues(fragile: Fragile) -> None:
+    """While the database hangs, requests are store_unavailable within seconds. When it continues, they succeed."""
     token = fragile.service.log_in(fragile.sandbox.code())["token"]
     fragile.database.send(signal.SIGSTOP)
-    _sees_it_is_away(fragile, token)
+    _assert_unavailable(fragile, token)
     fragile.database.send(signal.SIGCONT)
 
-    _sees_it_is_back(fragile)
+    _assert_recovered(fragile)
     wait_until(lambda: fragile.service.auth(token).status_code == 204, "the old session")
 
 
-def test_killing_the_supervisor_leaves_nobody_behind(sandbox: Sandbox, sqlite_url: str) -> None:
-    """kill -9 of the process that supervises the others ends them, too: a restart finds the port free."""
+def test_the_workers_end_after_the_supervisor_is_killed(sandbox: Sandbox, sqlite_url: str) -> None:
+    """After SIGKILL of the supervisor its workers end too, so that a restart finds the port free."""
     env = environment(database_url=sqlite_url, wechat_url=sandbox.url)
     with service(workers=2, env=env) as running:
         children = [psutil.Process(pid) for pid in workers_of(running)]
@@ -74,20 +77,20 @@ def test_killing_the_supervisor_leaves_nobody_behind(sandbox: Sandbox, sqlite_ur
         assert not _answers(running)
 
 
-def test_a_silent_process_that_dies_is_replaced_at_once(sandbox: Sandbox, sqlite_url: str) -> None:
-    """One that is killed while its supervisor waits for a sign of life is missed at once, and not in a minute."""
+def test_a_silent_process_that_is_killed_is_replaced_at_once(sandbox: Sandbox, sqlite_url: str) -> None:
+    """A stopped process that is killed is replaced at once, and not after the limit for silent processes."""
     env = environment(database_url=sqlite_url, wechat_url=sandbox.url)
     with service(workers=2, env=env) as running:
         victim, other = workers_of(running)
         os.kill(victim, signal.SIGSTOP)
-        time.sleep(1.5)  # the supervisor looks twice a second
+        time.sleep(1.5)  # the supervisor checks twice a second
         os.kill(victim, signal.SIGKILL)
         wait_until(lambda: len(set(workers_of(running)) - {victim}) == 2, "another process", seconds=15)
 
         assert other in workers_of(running)
 
 
-def _sees_it_is_away(fragile: Fragile, token: str) -> None:
+def _assert_unavailable(fragile: Fragile, token: str) -> None:
     asked = _timed(lambda: fragile.service.auth(token))
     code = fragile.sandbox.code()
     login = _timed(lambda: fragile.service.http.post("/v1/sessions", json={"code": code}))
@@ -103,7 +106,7 @@ def _sees_it_is_away(fragile: Fragile, token: str) -> None:
     assert fragile.service.http.get("/healthz").status_code == 200
 
 
-def _sees_it_is_back(fragile: Fragile) -> None:
+def _assert_recovered(fragile: Fragile) -> None:
     wait_until(lambda: fragile.service.http.get("/readyz").status_code == 200, "ready again", PATIENCE_SECONDS)
     token = fragile.service.log_in(fragile.sandbox.code())["token"]
 

@@ -1,4 +1,4 @@
-"""The attacks on the edge through each gateway: no user gets another's answer, and none forges an address."""
+"""Attacks through each gateway: no user gets another user's answer, and no client forges an address."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ ROUNDS = 6
 
 
 class Front:
-    """A gateway before a service that believes it."""
+    """A gateway before a service that trusts it."""
 
     def __init__(self, url: str, service: Service) -> None:
         self.url = url
@@ -25,14 +25,14 @@ class Front:
 
 @pytest.fixture(scope="module")
 def wechat() -> Iterator[Sandbox]:
-    """A WeChat of these tests' own: an attack that is refused leaves its slow answers to nobody else."""
+    """A WeChat of this module, so that its slow answers do not affect other tests."""
     with processes.sandbox() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def believing(open_service: Any, wechat: Sandbox) -> Iterator[Service]:
-    """A service that believes the gateways."""
+    """A service that trusts the gateways."""
     with open_service(trusted_proxies=PROXY, wechat_url=wechat.url) as running:
         yield running
 
@@ -52,7 +52,7 @@ def front(
 
 @pytest.mark.parametrize("path", ["/v1/wechat/session-key", "/v1/sessions", "/orders"])
 def test_no_user_gets_the_answer_of_another(front: Front, wechat: Sandbox, path: str) -> None:
-    """An attacker hides a request in the body behind an upgrade; a user who logs in meanwhile gets their own token."""
+    """When an attacker hides a request in a body after an upgrade, users who log in still get their own tokens."""
     attacker = front.service.log_in(wechat.code())
     hidden = request("/v1/wechat/session-key", f"Authorization: Bearer {attacker['token']}")
     head = request(
@@ -97,8 +97,8 @@ def test_no_user_gets_the_answer_of_another(front: Front, wechat: Sandbox, path:
 
 
 @pytest.mark.parametrize("name", ["X-Forwarded-For", "Authorization"])
-def test_no_trailer_is_believed(front: Front, wechat: Sandbox, name: str) -> None:
-    """What follows a chunked login through a gateway forges no address, and authenticates no one."""
+def test_trailers_are_ignored_through_a_gateway(front: Front, wechat: Sandbox, name: str) -> None:
+    """The trailers of a chunked login through a gateway set no client address and do not authenticate."""
     user = front.service.log_in(wechat.code())
     value = {"X-Forwarded-For": FORGED, "Authorization": f"Bearer {user['token']}"}[name]
     body = f'{{"code":"{wechat.code()}"}}'.encode()
@@ -112,8 +112,8 @@ def test_no_trailer_is_believed(front: Front, wechat: Sandbox, name: str) -> Non
     assert front.service.auth(user["token"]).status_code == 204
 
 
-def test_an_upgrade_loses_no_login(front: Front, wechat: Sandbox) -> None:
-    """Java's HttpClient offers h2c with every POST: its login works through each gateway."""
+def test_a_login_with_an_upgrade_succeeds_through_a_gateway(front: Front, wechat: Sandbox) -> None:
+    """A login with an offer of h2c, as Java's HttpClient sends it, succeeds through each gateway."""
     body = f'{{"code":"{wechat.code()}"}}'.encode()
     offer = ["Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABkAAQAAP__"]
     with connect(front.url) as wire:

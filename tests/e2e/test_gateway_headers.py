@@ -1,4 +1,4 @@
-"""The configurations of examples/gateways: which of a client's headers a backend gets, and what TLS adds."""
+"""The configurations of examples/gateways: the client headers that reach a backend, and the headers of TLS."""
 
 import datetime
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from support.servers import free_port
 
 HSTS = "max-age=31536000"
 INVENTED = ["X-WX-SERVICE", "X-WX-ANYTHING", "X-WX-CALL-ID", "X-WX-GATEWAY-ID", "X-WX-", "x-wx-region", "X_WX_SERVICE"]
-"""Names that WeChat Cloud Run has, may get or never had: no gateway knows them by name."""
+"""Names that WeChat Cloud Run has, may add or never had. No gateway configuration lists them."""
 
 HONEST = {
     "Accept": "application/json",
@@ -40,21 +40,21 @@ HONEST = {
     "X-Request-Id": "r1",
     "X-Requested-With": "XMLHttpRequest",
 }
-"""What a backend may need of a client."""
+"""Headers of a client that a backend may need."""
 
 each_gateway = pytest.mark.parametrize("name", gateways.FOUND)
 
 
 @pytest.fixture(scope="module")
 def backend() -> Iterator[Backend]:
-    """A backend that is also an /auth that lets every request in and names no user."""
+    """A backend that also answers /auth, accepts every request and names no user."""
     with gateways.backend() as running:
         yield running
 
 
 @each_gateway
-def test_no_header_of_wechats_is_the_clients(name: str, backend: Backend, tmp_path: Path) -> None:
-    """Whatever X-WX- name a client thinks of, the backend does not get it from the client."""
+def test_the_backend_gets_no_wechat_header_of_the_client(name: str, backend: Backend, tmp_path: Path) -> None:
+    """The backend gets no X-WX- header from the client, with any name."""
     with gateways.gateway(name, tmp_path, backend.port, backend.port) as url:
         answer = plain_http.ask(f"{url}/orders", headers=dict.fromkeys(INVENTED, "forged"))
 
@@ -64,7 +64,7 @@ def test_no_header_of_wechats_is_the_clients(name: str, backend: Backend, tmp_pa
 
 @each_gateway
 def test_a_backend_gets_what_a_client_sends(name: str, backend: Backend, tmp_path: Path) -> None:
-    """The headers that HTTP, tracing and wx.request know reach the backend as they were sent, and so does the body."""
+    """The headers of HTTP, tracing and wx.request, and the body, reach the backend unchanged."""
     with gateways.gateway(name, tmp_path, backend.port, backend.port) as url:
         answer = plain_http.ask(f"{url}/orders", "POST", headers=HONEST, content=b'{"a":1}').json()
     received = {header.lower(): value for header, value in answer["headers"]}
@@ -75,7 +75,7 @@ def test_a_backend_gets_what_a_client_sends(name: str, backend: Backend, tmp_pat
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A PEM file with a certificate that signs itself, and its key."""
+    """A PEM file with a self-signed certificate and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)
@@ -88,7 +88,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_tls(text: str, pem: Path) -> str:
-    """An example with a certificate, as its comments say."""
+    """Return an example with a certificate, edited as its comments say."""
     changes = {
         "listen 127.0.0.1:8080;": f"listen 127.0.0.1:8080 ssl; ssl_certificate {pem}; ssl_certificate_key {pem};",
         "http://:8080 {": f"https://:8080 {{\n\ttls {pem} {pem}",
@@ -102,15 +102,17 @@ def with_tls(text: str, pem: Path) -> str:
 
 
 def statuses(url: str) -> dict[int, list[str]]:
-    """By status, the Strict-Transport-Security of a login, of a backend's answer and of a refusal."""
-    with httpx2.Client(base_url=url, verify=False, timeout=20) as client:  # a test's certificate
+    """Return the Strict-Transport-Security headers of a login and a backend request, by status."""
+    with httpx2.Client(base_url=url, verify=False, timeout=20) as client:  # the certificate of a test
         answers = [client.post("/login/"), client.get("/orders")]
     return {answer.status_code: answer.headers.get_list("strict-transport-security") for answer in answers}
 
 
 @each_gateway
-def test_every_answer_over_tls_asks_for_tls(name: str, backend: Backend, certificate: Path, tmp_path: Path) -> None:
-    """A browser that was here once comes back over TLS only; wxlogin, the backend and the gateway ask for it."""
+def test_every_answer_over_tls_has_strict_transport_security(
+    name: str, backend: Backend, certificate: Path, tmp_path: Path
+) -> None:
+    """Over TLS every answer, from wxlogin, the backend or the gateway itself, has Strict-Transport-Security."""
     unused = free_port()
 
     def edit(text: str) -> str:
@@ -127,7 +129,7 @@ def test_every_answer_over_tls_asks_for_tls(name: str, backend: Backend, certifi
 
 
 @each_gateway
-def test_no_answer_without_tls_asks_for_it(name: str, backend: Backend, tmp_path: Path) -> None:
-    """RFC 6797 section 7.2: the field is not sent over plain HTTP."""
+def test_no_answer_without_tls_has_strict_transport_security(name: str, backend: Backend, tmp_path: Path) -> None:
+    """Without TLS no answer has Strict-Transport-Security (RFC 6797 section 7.2)."""
     with gateways.gateway(name, tmp_path, backend.port, backend.port) as url:
         assert statuses(url) == {200: []}

@@ -1,4 +1,4 @@
-"""`wxlogin users conflicts` and `users merge`, as an operator uses them."""
+"""`wxlogin users conflicts` and `users merge`, as an operator runs them."""
 
 import json
 import secrets
@@ -14,7 +14,7 @@ from support.servers import sqlite_url
 
 @dataclass
 class Installation:
-    """A running service, and the environment in which an operator's commands find its stores."""
+    """A running service, and the environment of an operator's commands."""
 
     env: Environment
     running: Service
@@ -34,18 +34,18 @@ def installation(
 
 @pytest.fixture
 def env(installation: Installation) -> Environment:
-    """Where an operator's commands run."""
+    """The environment of an operator's commands."""
     return installation.env
 
 
 @pytest.fixture
 def running(installation: Installation) -> Service:
-    """The service."""
+    """The running service."""
     return installation.running
 
 
 def show(env: Environment, *arguments: str) -> dict[str, Any]:
-    """What a command prints."""
+    """Run a command, and return the JSON that it prints."""
     done = run(*arguments, env=env)
     assert done.returncode == 0, done.stderr
     printed: dict[str, Any] = json.loads(done.stdout)
@@ -53,15 +53,18 @@ def show(env: Environment, *arguments: str) -> dict[str, Any]:
 
 
 def me(running: Service, token: str, **change: str) -> dict[str, Any]:
-    """The profile behind a token, after a change."""
+    """Change the profile of a token's user, and return it."""
     answer = running.http.put("/v1/me", json=change, headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 200, answer.text
     profile: dict[str, Any] = answer.json()
     return profile
 
 
-def test_a_conflict_is_seen_and_merged(env: Environment, running: Service, sandbox: Sandbox) -> None:
-    """A unionid that belongs to somebody else is listed, and after the merge both logins are one user, logged in."""
+def test_a_conflict_is_listed_and_merged(env: Environment, running: Service, sandbox: Sandbox) -> None:
+    """A unionid of another user is listed as a conflict.
+
+    After the merge both logins belong to one user, and stay live.
+    """
     openid, other, unionid = (f"o{secrets.token_hex(10)}" for _ in range(3))
     into = running.log_in(sandbox.code(openid=other, unionid=unionid))
     before = running.log_in(sandbox.code(openid=openid))
@@ -82,7 +85,7 @@ def test_a_conflict_is_seen_and_merged(env: Environment, running: Service, sandb
 
 
 def test_a_merge_names_the_fields_that_would_be_lost(env: Environment, running: Service, sandbox: Sandbox) -> None:
-    """A merge that would lose data changes nothing and says what to do; with --discard it happens."""
+    """A merge that would lose data changes nothing and names the option. With --discard it succeeds."""
     one, into = (running.log_in(sandbox.code()) for _ in range(2))
     me(running, one["token"], name="Ann")
     me(running, into["token"], name="Bob")
@@ -101,7 +104,7 @@ def test_a_merge_names_the_fields_that_would_be_lost(env: Environment, running: 
 
 @pytest.mark.parametrize("swapped", [False, True])
 def test_an_unknown_user_cannot_be_merged(env: Environment, running: Service, sandbox: Sandbox, swapped: bool) -> None:
-    """An unknown user on either side is status 3, and the other one stays as they are."""
+    """A merge with an unknown user on either side ends with status 3, and does not change the other user."""
     known = running.log_in(sandbox.code())
     pair = ["nobody", known["user"]["id"]][:: -1 if swapped else 1]
     refused = run("users", "merge", *pair, env=env)
@@ -110,8 +113,8 @@ def test_an_unknown_user_cannot_be_merged(env: Environment, running: Service, sa
     assert me(running, known["token"])["id"] == known["user"]["id"]
 
 
-def test_a_user_is_not_merged_into_themselves(env: Environment, running: Service, sandbox: Sandbox) -> None:
-    """FROM and INTO have to be two users."""
+def test_a_user_is_not_merged_into_itself(env: Environment, running: Service, sandbox: Sandbox) -> None:
+    """A merge of a user into itself ends with status 2."""
     login = running.log_in(sandbox.code())
     refused = run("users", "merge", login["user"]["id"], login["user"]["id"], env=env)
 

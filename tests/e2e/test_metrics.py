@@ -1,4 +1,4 @@
-"""GET /metrics: what happened, whichever process it happened in."""
+"""GET /metrics: the counts of all processes."""
 
 import os
 import signal
@@ -25,12 +25,12 @@ from support.servers import wait_until
 
 CODES = {kind.code for kind in OUTCOMES} | {DEFECT.code, "ok"}
 SCRAPES = 12
-"""Enough for each of three processes to have answered one: they take connections as they come."""
+"""Enough scrapes for each of three processes to answer one."""
 
 
 @pytest.fixture
 def own(sandbox: Sandbox, sqlite_url: str, redis_url: str) -> Iterator[Service]:
-    """A service of one process, in which nothing has happened yet."""
+    """A service of one process, without any events."""
     with service(env=environment(database_url=sqlite_url, wechat_url=sandbox.url, redis_url=redis_url)) as one:
         yield one
 
@@ -46,12 +46,12 @@ def several(sandbox: Sandbox, redis_url: str, tmp_path_factory: pytest.TempPathF
 
 
 def pids(seen: Scrape) -> set[int]:
-    """The processes that a scrape tells of."""
+    """Return the process ids in a scrape."""
     return {int(pid) for pid in seen.values("pid")}
 
 
-def test_one_process_tells_what_happened(own: Service, sandbox: Sandbox) -> None:
-    """A login, its checks and a logout are there, each once, with WeChat's call and the requests by route."""
+def test_one_process_counts_its_events(own: Service, sandbox: Sandbox) -> None:
+    """The metrics count a login, its checks and its log-out once each, and WeChat's call and the requests by route."""
     login = own.log_in(sandbox.code())
     for _ in range(3):
         own.auth(login["token"])
@@ -73,8 +73,8 @@ def test_one_process_tells_what_happened(own: Service, sandbox: Sandbox) -> None
     assert seen.total("wxlogin_build_info") == 1
 
 
-def test_the_pool_is_whole_again(own: Service, sandbox: Sandbox) -> None:
-    """Nothing is in use when nothing happens, whatever happened before."""
+def test_no_connection_is_in_use_without_requests(own: Service, sandbox: Sandbox) -> None:
+    """When no request runs, no connection of the pool is in use."""
     for _ in range(3):
         own.log_in(sandbox.code())
     seen = scrape(own.url)
@@ -83,8 +83,8 @@ def test_the_pool_is_whole_again(own: Service, sandbox: Sandbox) -> None:
     assert seen.value("wxlogin_database_pool_size") == 1
 
 
-def test_several_processes_tell_the_sum_whichever_answers(several: Service, sandbox: Sandbox) -> None:
-    """Logins and checks of all processes add up, and every scrape says the same."""
+def test_several_processes_publish_the_sum(several: Service, sandbox: Sandbox) -> None:
+    """The metrics add up the counts of all processes, and are the same from each process."""
     before = scrape(several.url)
     tokens = [
         ask(f"{several.url}/v1/sessions", "POST", json={"code": sandbox.code()}).json()["token"] for _ in range(6)
@@ -112,14 +112,17 @@ def _checks_since(before: Scrape, running: Service) -> float:
 
 
 def log_in_and_check(running: Service, sandbox: Sandbox, times: int) -> None:
-    """Log in and be checked so many times, on connections that any process may take."""
+    """Log in and check the session so many times, on connections that any process may accept."""
     for _ in range(times):
         token = ask(f"{running.url}/v1/sessions", "POST", json={"code": sandbox.code()}).json()["token"]
         ask(f"{running.url}/auth", headers={"Authorization": f"Bearer {token}"})
 
 
-def test_counts_of_a_killed_process_are_kept(several: Service, sandbox: Sandbox) -> None:
-    """kill -9 of two of three: what they counted until a second before stays, and what they had in use is forgotten."""
+def test_counts_of_a_killed_process_remain(several: Service, sandbox: Sandbox) -> None:
+    """After SIGKILL of two of three processes, their counts until one second before remain.
+
+    Their gauges are removed.
+    """
     first = scrape(several.url)
     log_in_and_check(several, sandbox, 12)
     time.sleep(3 * FLUSH_SECONDS)
@@ -136,8 +139,8 @@ def test_counts_of_a_killed_process_are_kept(several: Service, sandbox: Sandbox)
     assert {each.total("wxlogin_build_info") for each in after} == {1}
 
 
-def test_counts_of_a_replaced_process_are_kept(several: Service, sandbox: Sandbox) -> None:
-    """A reload right after the last check: every process tells its last counts before it stops."""
+def test_counts_of_a_replaced_process_remain(several: Service, sandbox: Sandbox) -> None:
+    """After a reload, the counts of each process remain, up to its last check."""
     first = scrape(several.url)
     log_in_and_check(several, sandbox, 12)
     several.process.process.send_signal(signal.SIGHUP)
@@ -150,7 +153,7 @@ def test_counts_of_a_replaced_process_are_kept(several: Service, sandbox: Sandbo
 
 
 def _replaced(running: Service, old: list[int], count: int) -> bool:
-    """Whether so many processes serve, none of them an old one."""
+    """Return whether so many processes answer, none of them an old one."""
     try:
         now = pids(scrape(running.url))
     except httpx2.HTTPError:
@@ -158,8 +161,8 @@ def _replaced(running: Service, old: list[int], count: int) -> bool:
     return len(now) == count and not now & set(old)
 
 
-def test_counts_leave_nothing_behind(sandbox: Sandbox, sqlite_url: str, tmp_path: Path) -> None:
-    """The directory in which processes count is private, and gone when the service has stopped."""
+def test_the_directory_of_counts_is_deleted(sandbox: Sandbox, sqlite_url: str, tmp_path: Path) -> None:
+    """The directory of the counts is private, and is deleted when the service stops."""
     env = environment(database_url=sqlite_url, wechat_url=sandbox.url) | {"TMPDIR": str(tmp_path)}
     with service(workers=2, env=env) as two:
         (directory,) = tmp_path.glob("wxlogin-metrics-*")
@@ -170,8 +173,11 @@ def test_counts_leave_nothing_behind(sandbox: Sandbox, sqlite_url: str, tmp_path
     assert not directory.exists()
 
 
-def test_one_process_counts_on_in_an_operators_directory(sandbox: Sandbox, sqlite_url: str, tmp_path: Path) -> None:
-    """With PROMETHEUS_MULTIPROC_DIR, one worker's counts outlive it, too, and the directory outlives the service."""
+def test_counts_remain_in_an_operators_directory(sandbox: Sandbox, sqlite_url: str, tmp_path: Path) -> None:
+    """With PROMETHEUS_MULTIPROC_DIR, the counts remain after a worker is killed.
+
+    The directory remains after the service.
+    """
     directory = tmp_path / "counts"
     directory.mkdir()
     env = environment(database_url=sqlite_url, wechat_url=sandbox.url) | {DIRECTORY: str(directory)}
@@ -193,8 +199,8 @@ def test_one_process_counts_on_in_an_operators_directory(sandbox: Sandbox, sqlit
     assert not list(directory.glob("gauge_live*.db"))
 
 
-def test_a_directory_that_is_not_there_stops_the_start(sqlite_url: str, tmp_path: Path) -> None:
-    """A service that cannot count where its operator wants it to does not start, and names the variable."""
+def test_a_missing_directory_prevents_the_start(sqlite_url: str, tmp_path: Path) -> None:
+    """When the directory of the counts does not exist, the service does not start. The message names the variable."""
     env = environment(database_url=sqlite_url) | {DIRECTORY: str(tmp_path / "missing")}
     with running("serve", "--port", "0", env=env) as process:
         status = process.wait()
@@ -214,8 +220,8 @@ def test_a_directory_that_is_not_there_stops_the_start(sqlite_url: str, tmp_path
         ),
     ],
 )
-def test_prometheus_gets_a_format_that_it_asks_for(service: Service, accept: str, content_type: str) -> None:
-    """Anybody may ask, nobody may keep the answer, and the content type is exactly Prometheus'."""
+def test_prometheus_gets_the_requested_format(service: Service, accept: str, content_type: str) -> None:
+    """The metrics need no authentication, are not cached, and have exactly the content type of Prometheus."""
     answer = service.http.get("/metrics", headers={"Accept": accept})
 
     assert (answer.status_code, answer.headers["content-type"]) == (200, content_type)
@@ -224,7 +230,7 @@ def test_prometheus_gets_a_format_that_it_asks_for(service: Service, accept: str
 
 
 def junk(own: Service, code: Callable[[], str]) -> None:
-    """What clients send that should be no label."""
+    """Send requests with values that must not become labels."""
     for number in range(5):
         own.http.get(f"/no/such/path/{number}")
         own.http.get(f"/v1/sessions/{number}{'x' * 40}")
@@ -239,8 +245,8 @@ def junk(own: Service, code: Callable[[], str]) -> None:
         exchange(own.url, f"GET /%{number}\xff HTTP/1.1\r\nHost: x\r\n\r\n".encode("latin-1"))
 
 
-def test_labels_are_ours_whatever_clients_send(own: Service, sandbox: Sandbox) -> None:
-    """Paths, methods, appids, tokens and codes that clients make up add no label; the more of them, the same."""
+def test_clients_cannot_add_label_values(own: Service, sandbox: Sandbox) -> None:
+    """Paths, methods, appids, tokens and codes of clients add no label values."""
     for errcode in (-1, 40164, 99998, 99999):
         sandbox.fail(errcode=errcode)
         own.http.post("/v1/sessions", json={"code": sandbox.code()})
@@ -261,8 +267,8 @@ def test_labels_are_ours_whatever_clients_send(own: Service, sandbox: Sandbox) -
     assert {route.replace(":str", "") for route in after.values("route")} <= routes | {"no route"}
 
 
-def test_a_limited_login_counts_by_the_limits_name(sandbox: Sandbox, sqlite_url: str) -> None:
-    """Refusals by address and by app are told apart."""
+def test_a_limited_login_is_counted_by_the_limits_name(sandbox: Sandbox, sqlite_url: str) -> None:
+    """Refusals by address and by app are counted separately."""
     limits = {"login_rate_limit": "2/minute", "app_login_rate_limit": "1/minute"}
     with service(env=environment(database_url=sqlite_url, wechat_url=sandbox.url, **limits)) as limited:
         for _ in range(4):
@@ -273,8 +279,8 @@ def test_a_limited_login_counts_by_the_limits_name(sandbox: Sandbox, sqlite_url:
     assert seen.value("wxlogin_logins_limited_total", limit="login") == 2
 
 
-def test_a_worker_tells_its_own(sandbox: Sandbox, sqlite_url: str, own_redis_url: str) -> None:
-    """With --metrics-port the queue's logins are told, too."""
+def test_a_worker_publishes_its_metrics(sandbox: Sandbox, sqlite_url: str, own_redis_url: str) -> None:
+    """With --metrics-port, a worker publishes the metrics of its jobs."""
     env = environment(database_url=sqlite_url, wechat_url=sandbox.url, redis_url=own_redis_url)
     with running("worker", "--metrics-port", "0", env=env) as worker:
         url = worker.event("metrics")["url"].removesuffix("/metrics")
@@ -289,8 +295,10 @@ def test_a_worker_tells_its_own(sandbox: Sandbox, sqlite_url: str, own_redis_url
     assert status == 0
 
 
-def test_a_worker_whose_port_is_taken_says_so(own: Service, sandbox: Sandbox, sqlite_url: str, redis_url: str) -> None:
-    """A worker that cannot tell its metrics does not start, and names the option."""
+def test_a_worker_whose_port_is_in_use_does_not_start(
+    own: Service, sandbox: Sandbox, sqlite_url: str, redis_url: str
+) -> None:
+    """A worker whose metrics port is in use does not start, and the message names the option."""
     port = str(httpx2.URL(own.url).port)
     env = environment(database_url=sqlite_url, wechat_url=sandbox.url, redis_url=redis_url)
     with running("worker", "--metrics-port", port, env=env) as worker:

@@ -1,4 +1,4 @@
-"""/oauth2: introspection and revocation, by a standard client library and by hand."""
+"""/oauth2: introspection and revocation, with a standard client library and with plain requests."""
 
 import json
 import re
@@ -30,7 +30,7 @@ BACKEND = json.dumps({"backend": "s3cret"})
 
 @pytest.fixture(scope="module", params=["database", "redis"])
 def provider(request: pytest.FixtureRequest, open_service: Any) -> Iterator[Service]:
-    """A service of two apps behind a proxy here, that backends may ask, with its sessions in either store."""
+    """A service of two apps behind a proxy, with OAuth clients, and with its sessions in either store."""
     redis = {"redis_url": request.getfixturevalue("redis_url")} if request.param == "redis" else {}
     apps = json.dumps([{"appid": OTHER_APPID, "secret": SECRET}])
     with open_service(clients=json.dumps(CLIENTS), apps=apps, trusted_proxies="127.0.0.1", **redis) as running:
@@ -39,15 +39,15 @@ def provider(request: pytest.FixtureRequest, open_service: Any) -> Iterator[Serv
 
 @pytest.fixture
 def address(provider: Service) -> str:
-    """An address of this test's own, which does not share its limit with other tests."""
+    """A client address that no other test uses, with its own limit."""
     address = f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1"
     provider.http.headers["X-Forwarded-For"] = address
     return address
 
 
 @pytest.fixture
-def token(provider: Service, sandbox: Sandbox, address: str) -> str:  # a failure counts for it alone
-    """The token of a user who has just logged in to the first app."""
+def token(provider: Service, sandbox: Sandbox, address: str) -> str:  # a failure counts only for this address
+    """The token of a new session in the first app."""
     return log_in(provider, sandbox, APPID)
 
 
@@ -58,12 +58,12 @@ def log_in(provider: Service, sandbox: Sandbox, appid: str) -> str:
 
 
 def ask(provider: Service, path: str, auth: Any = ("backend", "s3cret"), **request: Any) -> httpx2.Response:
-    """A request of a backend."""
+    """Send a request of a backend."""
     return provider.http.post(f"/oauth2/{path}", auth=auth, **request)
 
 
 def test_a_standard_client_introspects_and_revokes(provider: Service, sandbox: Sandbox) -> None:
-    """Authlib, as it is, learns whose token it is, revokes it, and learns that it is not active any more."""
+    """Authlib, unmodified, introspects a token, revokes it, and then reads that it is not active."""
     code = sandbox.code(unionid="u-of-oauth")
     login = provider.http.post("/v1/sessions", json={"code": code, "appid": APPID}).json()
     with OAuth2Session("backend", "s3cret") as backend:
@@ -80,15 +80,15 @@ def test_a_standard_client_introspects_and_revokes(provider: Service, sandbox: S
     assert after == INACTIVE
 
 
-def test_a_revoked_session_is_over_everywhere(provider: Service, token: str) -> None:
-    """The very next request with a revoked token is session_ended."""
+def test_a_revoked_session_is_session_ended(provider: Service, token: str) -> None:
+    """After a revocation, the next request with the token is session_ended."""
     assert ask(provider, "revoke", data={"token": token}).status_code == 200
     assert provider.auth(token).json()["code"] == "session_ended"
 
 
 @pytest.mark.parametrize("wrong", ["", "x", "x" * 43, "x" * 10_000, "令牌", "a b", "\x00", "\r\nX: y"], ids=ascii)
-def test_an_unknown_token_is_not_active_and_as_good_as_revoked(provider: Service, wrong: str) -> None:
-    """Whatever is not a live token is told as inactive and nothing more, and can be revoked."""
+def test_an_unknown_token_is_inactive_and_can_be_revoked(provider: Service, wrong: str) -> None:
+    """The introspection of an invalid token is inactive without other fields, and its revocation succeeds."""
     answers = [ask(provider, path, data={"token": wrong}) for path in ("introspect", "revoke")]
 
     assert [answer.status_code for answer in answers] == [200, 200]
@@ -96,14 +96,14 @@ def test_an_unknown_token_is_not_active_and_as_good_as_revoked(provider: Service
 
 
 def test_an_ended_token_is_not_active(provider: Service, token: str) -> None:
-    """A token whose session was logged out is inactive, and says nothing of the session."""
+    """The token of a session that was logged out is inactive, without other fields."""
     provider.http.delete("/v1/sessions/current", headers={"Authorization": f"Bearer {token}"})
 
     assert ask(provider, "introspect", data={"token": token}).json() == INACTIVE
 
 
 def test_an_expired_token_is_not_active(open_service: Any, sandbox: Sandbox) -> None:
-    """A token whose session reached its greatest age is inactive, and says nothing of the session."""
+    """The token of an expired session is inactive, without other fields."""
     with open_service(clients=BACKEND, session_max_seconds="1") as hasty:
         token = hasty.log_in(sandbox.code())["token"]
         told = ask(hasty, "introspect", data={"token": token}).json()
@@ -114,7 +114,7 @@ def test_an_expired_token_is_not_active(open_service: Any, sandbox: Sandbox) -> 
 
 
 def test_a_hint_changes_nothing(provider: Service, token: str) -> None:
-    """token_type_hint is accepted, whatever it says."""
+    """Any token_type_hint is accepted and ignored."""
     for hint in ("access_token", "refresh_token", "anything"):
         assert ask(provider, "introspect", data={"token": token, "token_type_hint": hint}).json()["active"]
 
@@ -130,8 +130,8 @@ BAD_CREDENTIALS = {
 
 @pytest.mark.parametrize("auth", BAD_CREDENTIALS.values(), ids=BAD_CREDENTIALS)
 @pytest.mark.parametrize("path", ["introspect", "revoke"])
-def test_only_a_client_may_ask(provider: Service, token: str, path: str, auth: Any) -> None:
-    """Without the credentials of a client it is invalid_client with a challenge, and nothing happens."""
+def test_only_a_client_may_introspect_and_revoke(provider: Service, token: str, path: str, auth: Any) -> None:
+    """Without valid client credentials the answer is invalid_client with a challenge. The session does not change."""
     answer = ask(provider, path, auth=auth, data={"token": token})
 
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
@@ -149,23 +149,23 @@ def test_only_a_client_may_ask(provider: Service, token: str, path: str, auth: A
         "Bearer x",
     ],
 )
-def test_malformed_credentials_are_none(provider: Service, token: str, header: str) -> None:
-    """What is no HTTP Basic, or no base64, or no text, is invalid_client."""
+def test_malformed_credentials_are_refused(provider: Service, token: str, header: str) -> None:
+    """Malformed HTTP Basic credentials are invalid_client."""
     headers = {"Authorization": header}
     answer = provider.http.post("/oauth2/introspect", headers=headers, data={"token": token})
 
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
 
 
-def test_a_users_token_is_no_clients_secret(provider: Service, token: str) -> None:
-    """A user cannot introspect, not even their own token."""
+def test_a_users_token_does_not_authenticate_a_client(provider: Service, token: str) -> None:
+    """A session token does not authenticate a client, even for its own introspection."""
     headers = {"Authorization": f"Bearer {token}"}
 
     assert provider.http.post("/oauth2/introspect", headers=headers, data={"token": token}).status_code == 401
 
 
 def test_credentials_may_be_form_encoded_or_not(provider: Service, token: str) -> None:
-    """RFC 6749 wants id and secret form-encoded within Basic; clients that do not are understood, too."""
+    """Client credentials are accepted form-encoded, as RFC 6749 requires, and not encoded."""
     raw = b64encode("中文:密钥".encode()).decode()
     encoded = b64encode(b"%E4%B8%AD%E6%96%87:%E5%AF%86%E9%92%A5").decode()
     answers = [
@@ -187,19 +187,19 @@ BAD_FORMS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("request_", BAD_FORMS.values(), ids=BAD_FORMS)
 @pytest.mark.parametrize("path", ["introspect", "revoke"])
 def test_a_request_without_one_token_is_invalid_request(provider: Service, path: str, request_: dict[str, Any]) -> None:
-    """A request without exactly one token is invalid_request, as RFC 6749 words it."""
+    """A request without exactly one token is invalid_request, as in RFC 6749."""
     answer = ask(provider, path, **request_)
 
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 
 def test_get_is_refused(provider: Service) -> None:
-    """A token never travels in a query: only POST is there."""
+    """GET is refused, so that no token is in a URL."""
     assert provider.http.get("/oauth2/introspect").status_code == 405
 
 
 def test_no_answer_is_cached(provider: Service, token: str) -> None:
-    """Neither an answer nor a refusal may be kept by a cache."""
+    """Answers and refusals forbid caches to store them."""
     answers = [ask(provider, "introspect", data={"token": token}), ask(provider, "introspect", auth=None)]
 
     assert [answer.headers["cache-control"] for answer in answers] == ["no-store"] * 2
@@ -212,7 +212,7 @@ SEEN = {"backend": [True, True], "shop": [True, False], "cafe": [False, True], "
 def test_a_client_sees_the_tokens_of_its_apps(
     provider: Service, sandbox: Sandbox, token: str, client: str, seen: list[bool]
 ) -> None:
-    """Of another app's token a client learns what it learns of none; without `apps` it sees all."""
+    """A client with `apps` sees the tokens of another app as inactive. A client without `apps` sees all tokens."""
     secret = CLIENTS[client]
     auth = (client, secret["secret"] if isinstance(secret, dict) else secret)
     tokens = [token, log_in(provider, sandbox, OTHER_APPID)]
@@ -223,7 +223,7 @@ def test_a_client_sees_the_tokens_of_its_apps(
 
 
 def test_a_client_cannot_revoke_another_apps_token(provider: Service, token: str) -> None:
-    """It is answered as for a token that does not exist, and the session lives on; the app's own client can."""
+    """The revocation of another app's token has the answer for an unknown token, and the session stays live."""
     answers = [ask(provider, "revoke", auth=("cafe", "caf3"), data={"token": each}) for each in (token, "x" * 43)]
     after = provider.auth(token).status_code
     own = ask(provider, "revoke", auth=("shop", "sh0p"), data={"token": token})
@@ -234,7 +234,7 @@ def test_a_client_cannot_revoke_another_apps_token(provider: Service, token: str
 
 
 def test_an_address_that_fails_too_often_is_limited(provider: Service, token: str) -> None:
-    """The eleventh failure in a minute is 429, in OAuth's words and with the time to wait; others are admitted."""
+    """The eleventh failure in a minute is 429 with the time to wait. Other addresses are not affected."""
     wrong = [ask(provider, "introspect", auth=("shop", "guess"), data={"token": token}) for _ in range(11)]
     limited = wrong.pop()
     seconds = int(limited.headers["retry-after"])
@@ -251,7 +251,7 @@ def test_an_address_that_fails_too_often_is_limited(provider: Service, token: st
 
 
 def test_a_client_that_succeeds_is_not_limited(provider: Service, token: str) -> None:
-    """Successes count for nothing, and an address that failed too often may still succeed: it may have many clients."""
+    """Successful requests do not count, and an address beyond its limit can still authenticate."""
     answers = [ask(provider, "introspect", data={"token": token}).status_code for _ in range(12)]
     failures = [ask(provider, "introspect", auth=("backend", "guess"), data={"token": token}) for _ in range(12)]
 
@@ -266,7 +266,10 @@ def test_a_client_that_succeeds_is_not_limited(provider: Service, token: str) ->
     ids=str,
 )
 def test_a_refused_client_is_in_the_log(provider: Service, address: str, auth: Any, client: str | None) -> None:
-    """A failure is one line with the address, and with the client if it is a configured one; no secret is there."""
+    """A refused client is one log line with the address, and with the client's name if it is configured.
+
+    No secret is logged.
+    """
     ask(provider, "introspect", auth=tuple(map(str.encode, auth)) if auth else None, data={"token": "x"})
     wait_until(lambda: address in provider.process.text(), "the log")
     lines = [event for event in provider.process.events() if event.get("ip") == address]
@@ -276,15 +279,15 @@ def test_a_refused_client_is_in_the_log(provider: Service, address: str, auth: A
 
 
 def test_a_failure_that_cannot_be_counted_is_unavailable(open_service: Any) -> None:
-    """Without its store nothing is counted, and a wrong secret is neither right nor wrong: 503."""
+    """When the store of the limit does not answer, a wrong secret is 503."""
     with open_service(clients=BACKEND, redis_url=f"redis://127.0.0.1:{free_port()}/0") as blind:
         answer = ask(blind, "introspect", auth=("backend", "guess"), data={"token": "x"})
 
     assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
 
 
-def test_a_success_asks_redis_nothing_more(open_service: Any, own_redis_url: str, sandbox: Sandbox) -> None:
-    """The limit costs those who authenticate no round trip: not one key of a limit is ever made for them."""
+def test_a_success_sends_no_limit_command_to_redis(open_service: Any, own_redis_url: str, sandbox: Sandbox) -> None:
+    """A successful authentication sends no command for the limit to Redis, and creates no key."""
     with open_service(clients=BACKEND, redis_url=own_redis_url) as own, Redis.from_url(own_redis_url) as redis:
         token = own.log_in(sandbox.code())["token"]
         before = redis.info("commandstats").get("cmdstat_eval", {}).get("calls", 0)
@@ -304,7 +307,7 @@ def test_a_success_asks_redis_nothing_more(open_service: Any, own_redis_url: str
     ids=["a short secret", "an unknown app"],
 )
 def test_the_service_refuses_to_start(clients: Any, text: str, sqlite_url: str) -> None:
-    """With clients that cannot be meant so `wxlogin serve` ends with status 5, the setting's name and an example."""
+    """With wrong client settings `wxlogin serve` ends with status 5, the name of the setting and an example."""
     done = run("serve", "--port", "0", env=environment(clients=json.dumps(clients), database_url=sqlite_url))
 
     assert done.returncode == 5

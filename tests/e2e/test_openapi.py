@@ -1,4 +1,4 @@
-"""/docs/openapi.json says what the service does, and the service does what it says."""
+"""The published schema at /docs/openapi.json describes the service correctly."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,7 +25,7 @@ PROFILE_CHANGES = [("PATCH", "/v1/me"), ("PUT", "/v1/me")]
 PHONE_AND_UNIONID = [("PUT", "/v1/me/phone"), ("PUT", "/v1/me/unionid")]
 CLIENT_DATA = [("POST", "/v1/wechat/decrypt"), ("POST", "/v1/wechat/verify")]
 ASKED = {"429", "500", "502", "503"}
-"""What a call to WeChat can fail with."""
+"""The statuses of a failed call to WeChat."""
 
 SESSION_KEYS = [
     ("POST", "/v1/wechat/check"),
@@ -61,7 +61,7 @@ FAILURES = {
     **{operation: {"400", "401", "503"} for operation in OAUTH},
     READINESS: {"503"},
 }
-"""The statuses of failures that the schema has to name."""
+"""The failure statuses that the schema must have."""
 
 CONFORMANCE = [
     status_code_conformance,
@@ -82,13 +82,13 @@ each_protected = pytest.mark.parametrize("operation", PROTECTED, ids=" ".join)
 
 @pytest.fixture(scope="module")
 def schema(service: Service) -> Schema:
-    """The schema that the service publishes."""
+    """The published schema."""
     published: Schema = service.http.get("/docs/openapi.json").json()
     return published
 
 
 class Caller:
-    """Calls operations as the schema describes them, and holds the answers against it."""
+    """A caller of operations by the schema, which validates the answers."""
 
     def __init__(self, service: Service, schema: Schema, session: requests.Session) -> None:
         self._url = service.url
@@ -96,14 +96,14 @@ class Caller:
         self._session = session
 
     def call(self, operation: Operation, **case: Any) -> int:
-        """One call; the status of the answer, which conforms to the schema."""
+        """Make one call, validate its answer, and return the status."""
         method, path = operation
         described = self._operations[path][method].Case(media_type="application/json", **case)
         answer = described.call_and_validate(base_url=self._url, session=self._session, checks=CONFORMANCE)
         return int(answer.status_code)
 
     def explore(self, operation: Operation, mode: GenerationMode, headers: Headers, *checks: Any) -> set[int]:
-        """Many calls with data that the schema allows, or with data that it does not; the statuses answered."""
+        """Make many calls with data that the schema allows, or that it forbids, and return the statuses."""
         method, path = operation
         statuses = set()
 
@@ -134,7 +134,7 @@ def caller(service: Service, schema: Schema) -> Iterator[Caller]:
 
 @pytest.fixture
 def live_bearer(service: Service, sandbox: Sandbox) -> Headers:
-    """Gives a live token's header: a new token once the last one is logged out."""
+    """Return a function that returns the header of a live token, with a new token after a log-out."""
     headers: dict[str, str] = {}
 
     def live() -> dict[str, str]:
@@ -146,14 +146,14 @@ def live_bearer(service: Service, sandbox: Sandbox) -> Headers:
 
 
 def described(schema: Schema, operation: Operation) -> Schema:
-    """What the schema says of an operation."""
+    """Return the schema of an operation."""
     method, path = operation
     found: Schema = schema["paths"][path][method.lower()]
     return found
 
 
 def references(part: Any) -> Iterator[str]:
-    """Every $ref in a part of the schema."""
+    """Yield every $ref in a part of the schema."""
     if isinstance(part, dict):
         if isinstance(part.get("$ref"), str):
             yield part["$ref"]
@@ -164,7 +164,7 @@ def references(part: Any) -> Iterator[str]:
 
 
 def resolves(schema: Schema, reference: str) -> bool:
-    """Whether the reference leads somewhere."""
+    """Return whether the reference exists in the schema."""
     part: Any = schema
     for step in reference.removeprefix("#/").split("/"):
         if not isinstance(part, dict) or step not in part:
@@ -174,24 +174,24 @@ def resolves(schema: Schema, reference: str) -> bool:
 
 
 def allows(schema: Schema, part: Schema, value: Any) -> bool:
-    """Whether a part of the schema allows the value."""
+    """Return whether a part of the schema allows the value."""
     return bool(validator_for({**part, "components": schema["components"]}).is_valid(value))
 
 
 def test_every_operation_is_described(schema: Schema) -> None:
-    """The schema has the operations that are tested here, and no other."""
+    """The schema has exactly the operations of this file."""
     published = {(method.upper(), path) for path, item in schema["paths"].items() for method in item}
 
     assert published == set(OPERATIONS)
 
 
-def test_every_reference_leads_somewhere(schema: Schema) -> None:
-    """No $ref dangles: a client can be generated."""
+def test_every_reference_exists(schema: Schema) -> None:
+    """Every $ref in the schema exists."""
     assert [reference for reference in references(schema) if not resolves(schema, reference)] == []
 
 
-def test_every_operation_has_a_name_of_its_own(schema: Schema) -> None:
-    """Operation ids are unique, and every operation is explained."""
+def test_every_operation_has_a_unique_id(schema: Schema) -> None:
+    """Operation ids are unique, and every operation has a description."""
     operations = [described(schema, operation) for operation in OPERATIONS]
 
     assert len({operation["operationId"] for operation in operations}) == len(OPERATIONS)
@@ -200,7 +200,7 @@ def test_every_operation_has_a_name_of_its_own(schema: Schema) -> None:
 
 @pytest.mark.parametrize("operation", [HEALTH, READINESS, METRICS], ids=" ".join)
 def test_operations_for_operators_have_a_tag(schema: Schema, operation: Operation) -> None:
-    """Operators find their calls together."""
+    """The operations for operators have the tag Operations."""
     assert described(schema, operation)["tags"] == ["Operations"]
 
 
@@ -212,19 +212,19 @@ def test_operations_with_a_session_declare_the_bearer_scheme(schema: Schema, ope
 
 @pytest.mark.parametrize("operation", [*LOGINS, HEALTH, READINESS, METRICS], ids=" ".join)
 def test_public_operations_declare_no_security(schema: Schema, operation: Operation) -> None:
-    """An operation that anybody may call declares no security."""
+    """A public operation declares no security."""
     assert not described(schema, operation).get("security", schema.get("security"))
 
 
 @pytest.mark.parametrize("operation", FAILURES, ids=" ".join)
 def test_every_failure_is_described(schema: Schema, operation: Operation) -> None:
-    """The schema names every status that the operation can fail with."""
+    """The schema has every failure status of the operation."""
     assert FAILURES[operation] - set(described(schema, operation)["responses"]) == set()
 
 
 @pytest.mark.parametrize("operation", [("POST", "/v1/sessions"), *PROTECTED], ids=" ".join)
 def test_failures_are_problems(schema: Schema, operation: Operation) -> None:
-    """Every failure under /v1 and of /auth is described as an RFC 9457 problem, and as nothing else."""
+    """Every failure under /v1 and of /auth is described as an RFC 9457 problem, and with no other type."""
     responses = described(schema, operation)["responses"].items()
     types = {status: set(response.get("content", {})) for status, response in responses if status >= "400"}
 
@@ -233,7 +233,7 @@ def test_failures_are_problems(schema: Schema, operation: Operation) -> None:
 
 
 def test_a_problem_is_described(schema: Schema) -> None:
-    """A problem has all of its required fields, and `retry` only the three values there are."""
+    """The schema of a problem requires all its fields, and allows only the three values of `retry`."""
     problem = schema["components"]["schemas"]["Problem"]
     whole = {"type": "urn:x", "title": "x", "status": 400, "detail": "x", "code": "x", "retry": "later"}
 
@@ -244,7 +244,7 @@ def test_a_problem_is_described(schema: Schema) -> None:
 
 
 def test_both_formats_of_the_metrics_are_described(schema: Schema) -> None:
-    """Who scrapes /metrics may get either format, and finds both in the schema."""
+    """The schema has both formats of /metrics."""
     content = described(schema, METRICS)["responses"]["200"]["content"]
 
     assert set(content) == {"text/plain", "application/openmetrics-text"}
@@ -252,7 +252,7 @@ def test_both_formats_of_the_metrics_are_described(schema: Schema) -> None:
 
 @pytest.mark.parametrize("body", [{"status": 0, "msg": "ok", "data": {"token": "x"}}, {"status": 1, "msg": "缺少参数"}])
 def test_the_articles_answers_are_described(schema: Schema, body: Any) -> None:
-    """The schema of POST /login/ allows its answers, and nothing without status and msg."""
+    """The schema of POST /login/ allows its answers, and requires status and msg."""
     content = described(schema, ("POST", "/login"))["responses"]["200"]["content"]["application/json"]["schema"]
 
     assert allows(schema, content, body)
@@ -262,13 +262,13 @@ def test_the_articles_answers_are_described(schema: Schema, body: Any) -> None:
 
 @each_operation
 def test_calls_of_a_user_conform(caller: Caller, operation: Operation, live_bearer: Headers) -> None:
-    """Whatever data the schema allows, a user who is logged in gets an answer that the schema describes."""
+    """For any data that the schema allows, a user who is logged in gets an answer that the schema describes."""
     assert caller.explore(operation, GenerationMode.POSITIVE, live_bearer)
 
 
 @each_protected
 def test_calls_without_a_token_conform(caller: Caller, operation: Operation) -> None:
-    """Without a token every call is refused, with the 401 that the schema describes."""
+    """Without a token every call is refused, as the schema describes."""
     statuses = caller.explore(operation, GenerationMode.POSITIVE, dict)
 
     assert statuses <= {400, 401}
@@ -277,18 +277,18 @@ def test_calls_without_a_token_conform(caller: Caller, operation: Operation) -> 
 
 @pytest.mark.parametrize("operation", [("POST", "/v1/sessions"), *PROFILE_CHANGES], ids=" ".join)
 def test_data_that_the_schema_forbids_is_refused(caller: Caller, operation: Operation, live_bearer: Headers) -> None:
-    """What the schema does not allow, the service does not accept."""
+    """The service refuses data that the schema forbids."""
     assert 400 in caller.explore(operation, GenerationMode.NEGATIVE, live_bearer, negative_data_rejection)
 
 
 def test_the_articles_route_conforms_to_forbidden_data(caller: Caller) -> None:
-    """The article's route answers data that the schema forbids as the schema describes."""
+    """The answers of the article's route to forbidden data are described by the schema."""
     assert caller.explore(("POST", "/login"), GenerationMode.NEGATIVE, dict) <= {200, 400}
 
 
 @each_login
 def test_a_login_conforms(caller: Caller, sandbox: Sandbox, operation: Operation) -> None:
-    """The answer to a login that succeeds is the one described."""
+    """The answer to a successful login is described by the schema."""
     status = 200 if operation == ("POST", "/login") else 201
 
     assert caller.call(operation, body={"code": sandbox.code()}) == status
@@ -309,14 +309,14 @@ def test_a_login_conforms(caller: Caller, sandbox: Sandbox, operation: Operation
 def test_a_login_that_fails_conforms(
     caller: Caller, sandbox: Sandbox, operation: Operation, fault: dict[str, Any], status: int
 ) -> None:
-    """The answer to a login that fails at WeChat is described too."""
+    """The answer to a login that fails at WeChat is described by the schema."""
     sandbox.fail(**fault)
 
     assert caller.call(operation, body={"code": sandbox.code()}) == status
 
 
 def test_another_users_session_conforms(caller: Caller, live_bearer: Headers) -> None:
-    """The 404 of a session that is not there is described."""
+    """The 404 of an unknown session is described by the schema."""
     operation = ("DELETE", "/v1/sessions/{session_id}")
 
     assert caller.call(operation, path_parameters={"session_id": "no-such"}, headers=live_bearer()) == 404

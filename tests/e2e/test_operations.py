@@ -1,4 +1,4 @@
-"""docs/operations.md, the dashboard and the alerts name what a running service tells at /metrics."""
+"""docs/operations.md, the dashboard and the alerts use the metrics that a running service publishes."""
 
 import json
 import re
@@ -18,14 +18,14 @@ PAGE = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 ALERTS = (ROOT / "examples/grafana/alerts.yml").read_text(encoding="utf-8")
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "examples/grafana/wxlogin.json").read_text(encoding="utf-8"))
 OF_PROMETHEUS = {"job", "instance", "le"}
-"""Labels that Prometheus adds, and that a histogram's buckets have."""
+"""Labels that Prometheus adds, and the label of a histogram's buckets."""
 
 Labels = dict[str, set[str]]
 
 
 @pytest.fixture(scope="module")
 def told(sandbox: Sandbox, own_redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Labels:
-    """By metric, the labels, when everything that is counted has happened."""
+    """The labels of each metric, after every counted event has occurred."""
     env = environment(
         database_url=sqlite_url(tmp_path_factory.mktemp("operations")),
         wechat_url=sandbox.url,
@@ -40,13 +40,13 @@ def told(sandbox: Sandbox, own_redis_url: str, tmp_path_factory: pytest.TempPath
 
 
 def base(name: str, told: Labels) -> str:
-    """A histogram's name, for its parts."""
+    """Return the name of the histogram that a metric is part of, or the name itself."""
     stem = re.sub(r"_(bucket|sum|count)$", "", name)
     return stem if f"{stem}_bucket" in told else name
 
 
 def expressions(part: Any) -> Iterator[str]:
-    """Every query of the dashboard."""
+    """Yield every query of the dashboard."""
     if isinstance(part, dict):
         if isinstance(part.get("expr"), str):
             yield part["expr"]
@@ -57,13 +57,13 @@ def expressions(part: Any) -> Iterator[str]:
 
 
 def alert_expressions() -> list[str]:
-    """Every query of the alerts, each on one line."""
+    """Return every query of the alerts, each on one line."""
     found = re.findall(r"^ +expr: (?:\|\n((?: {10,}.*\n)+)|(.+)\n)", ALERTS, re.MULTILINE)
     return [" ".join((block or line).split()) for block, line in found]
 
 
 def metrics_in(expression: str) -> set[str]:
-    """The metrics of a query."""
+    """Return the metrics of a query."""
     return set(re.findall(r"\b(?:wxlogin|process)_\w+", expression))
 
 
@@ -72,7 +72,7 @@ each_query = pytest.mark.parametrize("query", QUERIES)
 
 
 def test_the_page_has_every_metric_with_its_labels(told: Labels) -> None:
-    """What a service tells stands in the table, and nothing else does."""
+    """The table has exactly the metrics of a service, with their labels."""
     documented = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in table(PAGE, "metric")}
     known: Labels = {}
     for name, labels in told.items():
@@ -81,16 +81,16 @@ def test_the_page_has_every_metric_with_its_labels(told: Labels) -> None:
     assert documented == known
 
 
-def test_the_page_and_the_alerts_name_no_metric_that_is_not_there(told: Labels) -> None:
-    """Not in a sentence either."""
+def test_the_page_and_the_alerts_name_only_existing_metrics(told: Labels) -> None:
+    """The text of the page and the alerts name only existing metrics."""
     named = metrics_in(re.sub(r"`process_\*?`", "", PAGE)) | metrics_in(ALERTS)
 
     assert named - set(told) - {base(name, told) for name in told} == set()
 
 
 @each_query
-def test_a_query_asks_for_what_is_told(query: str, told: Labels) -> None:
-    """Metrics, labels and the values of labels in a query are a service's."""
+def test_a_query_uses_existing_metrics_and_labels(query: str, told: Labels) -> None:
+    """The metrics, the labels and the label values in a query exist."""
     matchers = re.findall(r"\b(wxlogin_\w+|process_\w+)\{([^}]*)\}", query)
     grouped = re.findall(r"(?:by|ignoring) \(([^)]*)\)", query)
     by = {label.strip() for group in grouped for label in group.split(",")}
@@ -104,15 +104,15 @@ def test_a_query_asks_for_what_is_told(query: str, told: Labels) -> None:
             assert label != "outcome" or set(value.split("|")) <= {"ok", DEFECT.code, *(each.code for each in OUTCOMES)}
 
 
-def test_every_metric_of_ours_is_on_the_dashboard(told: Labels) -> None:
-    """Nothing is told that nobody sees."""
+def test_every_metric_is_on_the_dashboard(told: Labels) -> None:
+    """The dashboard shows every metric of the service."""
     shown = {base(name, told) for query in expressions(DASHBOARD) for name in metrics_in(query)}
 
     assert {base(name, told) for name in told} - shown <= {"process_virtual_memory_bytes"}
 
 
-def test_every_panel_asks_the_chosen_prometheus() -> None:
-    """The dashboard is imported as it is: no data source of somebody's own is in it."""
+def test_every_panel_uses_the_selected_data_source() -> None:
+    """Every panel of the dashboard uses the selected data source."""
     sources = [panel["datasource"] for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 
     assert [source for source in sources if source != {"type": "prometheus", "uid": "${datasource}"}] == []
@@ -121,7 +121,7 @@ def test_every_panel_asks_the_chosen_prometheus() -> None:
 
 
 def test_a_legend_names_labels_of_its_query(told: Labels) -> None:
-    """No series is called by a label that it has not."""
+    """A legend uses only labels of its query."""
     for panel in DASHBOARD["panels"]:
         for target in panel.get("targets", []):
             known = set().union(*(told[name] for name in metrics_in(target["expr"]))) | OF_PROMETHEUS
@@ -129,15 +129,15 @@ def test_a_legend_names_labels_of_its_query(told: Labels) -> None:
 
 
 def test_every_alert_is_explained() -> None:
-    """The page has each alert, in the file's order, and no other."""
+    """The page has each alert, in the order of the file, and no others."""
     explained = re.findall(r"^### (\w+)$", section(PAGE, "Alerts"), re.MULTILINE)
 
     assert explained == re.findall(r"- alert: (\w+)", ALERTS)
     assert len(alert_expressions()) == len(explained)
 
 
-def test_critical_alerts_are_called_so() -> None:
-    """Who is woken is the same on the page and in the rules."""
+def test_critical_alerts_are_marked() -> None:
+    """The page marks the same alerts as critical as the rules."""
     told = re.findall(r"^### (\w+)\n\nCritical\.", PAGE, re.MULTILINE)
 
     assert told == [
@@ -147,6 +147,6 @@ def test_critical_alerts_are_called_so() -> None:
     ]
 
 
-def test_the_page_says_what_stands_for_no_app() -> None:
-    """The one value of `app` that is no appid is named."""
+def test_the_page_has_the_value_for_no_app() -> None:
+    """The page has the value of `app` for logins without an app."""
     assert f"`app` is `{NO_APP}`" in PAGE

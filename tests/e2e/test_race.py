@@ -1,4 +1,4 @@
-"""Many first logins of one person at once, on two processes and each database."""
+"""Concurrent first logins of one user, on two processes and each database."""
 
 import secrets
 from concurrent.futures import ThreadPoolExecutor
@@ -9,11 +9,11 @@ from support.processes import Sandbox, environment, service
 
 LOGINS = 80
 AT_ONCE = 2 * MAX_CONNECTIONS
-"""As many as find a connection: others wait for one, on a busy machine for longer than a call may take."""
+"""As many concurrent logins as there are connections. On a busy machine, more logins would wait too long for one."""
 
 
 def test_eighty_first_logins_of_one_openid_on_two_processes_make_one_user(sandbox: Sandbox, database_url: str) -> None:
-    """However many phones log one openid in for the first time at once, it is one user and nobody sees an error."""
+    """Eighty concurrent first logins of one openid on two processes all succeed and create one user."""
     openid = sandbox_openid()
     codes = [sandbox.code(openid=openid) for _ in range(LOGINS)]
     env = environment(database_url=database_url, wechat_url=sandbox.url, sessions_per_user="0")
@@ -27,5 +27,5 @@ def test_eighty_first_logins_of_one_openid_on_two_processes_make_one_user(sandbo
 
 
 def sandbox_openid() -> str:
-    """An openid that no other test uses."""
+    """Return an openid that no other test uses."""
     return "o" + secrets.token_hex(13)

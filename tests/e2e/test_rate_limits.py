@@ -1,4 +1,4 @@
-"""Limits on logins, as clients and operators meet them."""
+"""Limits on logins, for clients and operators."""
 
 import re
 import secrets
@@ -21,35 +21,35 @@ each_route = pytest.mark.parametrize("route", ["/v1/sessions", "/login/"])
 
 @pytest.fixture(scope="module")
 def strict(open_service: Open) -> Iterator[Service]:
-    """A service behind a proxy here, that lets an address log in twice an hour."""
+    """A service behind a proxy, with a limit of two logins an hour for each address."""
     with open_service(login_rate_limit="2/hour", trusted_proxies="127.0.0.1") as running:
         yield running
 
 
 @pytest.fixture
 def network() -> str:
-    """A /64 that no other test logs in from, without its end."""
+    """The prefix of a /64 that no other test uses."""
     return f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}"
 
 
 def log_in(service: Service, code: str, address: str = "", route: str = "/v1/sessions") -> httpx2.Response:
-    """A login, from the address that a proxy names."""
+    """Log in from the address that a proxy reports."""
     headers = {"X-Forwarded-For": address} if address else {}
     return service.http.post(route, json={"code": code}, headers=headers)
 
 
 def use_up(service: Service, sandbox: Sandbox, address: str, route: str = "/v1/sessions") -> httpx2.Response:
-    """Log in twice, and try a third time."""
+    """Log in twice, and return the answer of the third login."""
     assert log_in(service, sandbox.code(), address, route).is_success
     assert log_in(service, sandbox.code(), address, route).is_success
     return log_in(service, sandbox.code(), address, route)
 
 
 @each_route
-def test_an_address_beyond_its_limit_is_told_when_to_come_back(
+def test_an_address_beyond_its_limit_gets_the_time_to_wait(
     strict: Service, sandbox: Sandbox, network: str, route: str
 ) -> None:
-    """A 429 names the limit and the time in the fields of HTTP, for every client and library to understand."""
+    """A refused login is 429, with the limit and the time to wait in its headers."""
     answer = use_up(strict, sandbox, f"{network}::1", route)
     seconds = int(answer.headers["retry-after"])
 
@@ -61,7 +61,7 @@ def test_an_address_beyond_its_limit_is_told_when_to_come_back(
 
 
 def test_a_refusal_is_a_problem(strict: Service, sandbox: Sandbox, network: str) -> None:
-    """Programs read rate_limited and that the same request works later."""
+    """A refused login is a problem with rate_limited and `later`."""
     answer = use_up(strict, sandbox, f"{network}::1")
     body: dict[str, Any] = answer.json()
 
@@ -71,17 +71,15 @@ def test_a_refusal_is_a_problem(strict: Service, sandbox: Sandbox, network: str)
 
 
 def test_a_refusal_has_the_articles_shape(strict: Service, sandbox: Sandbox, network: str) -> None:
-    """The article's clients read status 3 and a text for their users."""
+    """A refused login at the article's route has status 3 and a text for the user."""
     answer = use_up(strict, sandbox, f"{network}::1", "/login/")
 
     assert answer.json() == {"status": 3, "msg": "请求过于频繁，请稍后再试"}
 
 
 @each_route
-def test_a_refused_login_does_not_spend_its_code(
-    open_service: Open, sandbox: Sandbox, network: str, route: str
-) -> None:
-    """WeChat never hears of a login that is refused, so that the same request succeeds when its time has come."""
+def test_a_refused_login_does_not_use_its_code(open_service: Open, sandbox: Sandbox, network: str, route: str) -> None:
+    """A refused login is not sent to WeChat, so that the same request succeeds after the wait."""
     with open_service(login_rate_limit="2/second", trusted_proxies="127.0.0.1") as service:
         calls, logins, code = sandbox.call_count(), 0, sandbox.code()
         while log_in(service, code, f"{network}::1", route).is_success:
@@ -93,8 +91,8 @@ def test_a_refused_login_does_not_spend_its_code(
 
 
 @each_route
-def test_a_login_says_what_is_left(strict: Service, sandbox: Sandbox, network: str, route: str) -> None:
-    """Clients that count see how many logins their address has."""
+def test_a_login_has_the_remaining_quota(strict: Service, sandbox: Sandbox, network: str, route: str) -> None:
+    """The answer to a login has the remaining quota of its address."""
     first, last = (log_in(strict, sandbox.code(), f"{network}::1", route) for _ in range(2))
 
     assert first.headers["ratelimit-policy"] == last.headers["ratelimit-policy"] == '"login";q=2;w=3600'
@@ -103,24 +101,22 @@ def test_a_login_says_what_is_left(strict: Service, sandbox: Sandbox, network: s
     assert "retry-after" not in last.headers
 
 
-def test_each_address_has_a_limit_of_its_own(strict: Service, sandbox: Sandbox, network: str) -> None:
-    """Behind a proxy that is trusted, one client's rush keeps no other out."""
+def test_each_address_has_its_own_limit(strict: Service, sandbox: Sandbox, network: str) -> None:
+    """Behind a trusted proxy, the logins of one client do not use the quota of another."""
     assert use_up(strict, sandbox, f"{network}::1").status_code == 429
     assert log_in(strict, sandbox.code(), f"{network}0::1").is_success
     assert log_in(strict, sandbox.code(), f"{network}::1").status_code == 429
 
 
-def test_an_ipv6_client_has_one_limit_whatever_address_it_takes(
-    strict: Service, sandbox: Sandbox, network: str
-) -> None:
-    """All addresses of a /64 count as one."""
+def test_all_addresses_of_an_ipv6_network_share_one_limit(strict: Service, sandbox: Sandbox, network: str) -> None:
+    """All addresses of a /64 share one limit."""
     answers = [log_in(strict, sandbox.code(), f"{network}::{number}") for number in range(1, 4)]
 
     assert [answer.status_code for answer in answers] == [201, 201, 429]
 
 
 def test_x_forwarded_for_of_a_client_is_ignored(open_service: Open, sandbox: Sandbox, network: str) -> None:
-    """X-Forwarded-For of a client that nobody trusts buys it no more logins."""
+    """X-Forwarded-For of an untrusted client does not change its limit."""
     with open_service(login_rate_limit="2/hour") as service:
         answers = [log_in(service, sandbox.code(), f"{network}{number}::1") for number in range(3)]
 
@@ -128,17 +124,15 @@ def test_x_forwarded_for_of_a_client_is_ignored(open_service: Open, sandbox: San
 
 
 def test_a_code_that_wechat_refuses_counts(strict: Service, network: str) -> None:
-    """Nobody tries codes faster than they may log in."""
+    """A login with a code that WeChat refuses counts for the limit."""
     answers = [log_in(strict, secrets.token_hex(16), f"{network}::1") for _ in range(3)]
 
     assert [answer.status_code for answer in answers] == [400, 400, 429]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"code":5}', b"[]"], ids=str)
-def test_a_request_that_cannot_be_read_does_not_count(
-    strict: Service, sandbox: Sandbox, network: str, body: bytes
-) -> None:
-    """What no login can come of takes nothing of the quota."""
+def test_a_malformed_request_does_not_count(strict: Service, sandbox: Sandbox, network: str, body: bytes) -> None:
+    """A malformed request does not count for the limit."""
     headers = {"X-Forwarded-For": f"{network}::1", "Content-Type": "application/json"}
     refused = [strict.http.post("/v1/sessions", content=body, headers=headers) for _ in range(5)]
 
@@ -147,7 +141,7 @@ def test_a_request_that_cannot_be_read_does_not_count(
 
 
 def test_by_default_an_address_may_log_in_600_times_a_minute(open_service: Open, sandbox: Sandbox) -> None:
-    """Who sets nothing has the limit of the settings page."""
+    """By default the limit is 600 logins a minute for each address."""
     with open_service(login_rate_limit="") as service:
         answer = log_in(service, sandbox.code())
 
@@ -156,8 +150,8 @@ def test_by_default_an_address_may_log_in_600_times_a_minute(open_service: Open,
 
 
 @each_route
-def test_without_a_limit_nothing_is_said_of_one(service: Service, sandbox: Sandbox, route: str) -> None:
-    """`off` is no limit, and no field that names one."""
+def test_without_a_limit_there_are_no_limit_headers(service: Service, sandbox: Sandbox, route: str) -> None:
+    """With `off` there is no limit, and no header of a limit."""
     answers = [log_in(service, sandbox.code(), route=route) for _ in range(5)]
 
     assert all(answer.is_success for answer in answers)
@@ -167,7 +161,7 @@ def test_without_a_limit_nothing_is_said_of_one(service: Service, sandbox: Sandb
 def test_processes_that_share_a_redis_share_the_limit(
     open_service: Open, sandbox: Sandbox, redis_url: str, network: str
 ) -> None:
-    """An address has no more logins because there are more processes."""
+    """Processes that share a Redis share the limit of an address."""
     given = {"login_rate_limit": "2/hour", "trusted_proxies": "127.0.0.1", "redis_url": redis_url}
     with open_service(**given) as one, open_service(**given) as other:
         answers = [log_in(service, sandbox.code(), f"{network}::1") for service in (one, other, one, other)]
@@ -175,8 +169,8 @@ def test_processes_that_share_a_redis_share_the_limit(
         assert [answer.status_code for answer in answers] == [201, 201, 429, 429]
 
 
-def test_an_apps_limit_holds_for_every_way_in(sandbox: Sandbox, own_redis_url: str, tmp_path: Path) -> None:
-    """HTTP, command line and worker together log in no more often than the app may, from whatever address."""
+def test_an_apps_limit_applies_to_http_command_and_worker(sandbox: Sandbox, own_redis_url: str, tmp_path: Path) -> None:
+    """The limit of an app applies to HTTP, command line and worker together, and to all addresses."""
     env = environment(
         appid=f"wx{secrets.token_hex(8)}",
         app_secret=SECRET,
@@ -209,8 +203,8 @@ def test_an_apps_limit_holds_for_every_way_in(sandbox: Sandbox, own_redis_url: s
         assert command.stderr.startswith("wxlogin: rate_limited")
 
 
-def test_a_login_that_cannot_be_counted_does_not_spend_its_code(open_service: Open, sandbox: Sandbox) -> None:
-    """Without its Redis a service with a limit refuses a login before WeChat hears of it."""
+def test_a_login_that_cannot_be_counted_does_not_use_its_code(open_service: Open, sandbox: Sandbox) -> None:
+    """When Redis is down, a service with a limit refuses a login before it calls WeChat."""
     redis_url = f"redis://127.0.0.1:{free_port()}/0"
     with open_service(login_rate_limit="600/minute", redis_url=redis_url) as service:
         calls = sandbox.call_count()

@@ -1,4 +1,4 @@
-"""The README's programs, run as they stand but for their address and their code."""
+"""The programs in the README, run unchanged except for the address and the code."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def env(sandbox: Sandbox, own_redis_url: str, sqlite_url: str) -> Environment:
 
 
 def program(page: str, what: str, code: str, redis_url: str = "") -> list[str]:
-    """The command that runs the page's program with `what` in it."""
+    """Return the command that runs the page's program with `what` in it."""
     (source,) = [block for block in blocks((ROOT / page).read_text(encoding="utf-8"), "python") if what in block]
     assert source.count("the code of wx.login()") == 1
     source = source.replace("the code of wx.login()", code)
@@ -34,7 +34,7 @@ def program(page: str, what: str, code: str, redis_url: str = "") -> list[str]:
 
 @each_readme
 def test_the_program_that_logs_in_by_itself(page: str, env: Environment, sandbox: Sandbox) -> None:
-    """It prints the user, whether they are new, and the token."""
+    """The program that logs in prints the user, whether the user is new, and the token."""
     command = program(page, "open_container", sandbox.code())
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True)
 
@@ -43,7 +43,7 @@ def test_the_program_that_logs_in_by_itself(page: str, env: Environment, sandbox
 
 @each_readme
 def test_the_program_that_sends_a_job(page: str, env: Environment, sandbox: Sandbox, own_redis_url: str) -> None:
-    """It prints the user and the token; of a code that WeChat refuses, the problem."""
+    """The program that queues a job prints the user and the token, or the problem of a refused code."""
     with running("worker", env=env) as worker:
         worker.event("working")
         commands = [program(page, "AsyncKicker", code, own_redis_url) for code in (sandbox.code(), "never-issued")]
@@ -54,7 +54,7 @@ def test_the_program_that_sends_a_job(page: str, env: Environment, sandbox: Sand
 
 
 class Trap:
-    """An object that makes a directory where it is unpickled."""
+    """An object that creates a directory when it is unpickled."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -65,7 +65,7 @@ class Trap:
 
 @each_readme
 def test_a_planted_pickle_is_not_unpickled(page: str, own_redis_url: str, tmp_path: Path) -> None:
-    """Write access to Redis is not enough to run code in the program that waits for a result."""
+    """A pickle in Redis is not unpickled by the program that waits for a result."""
     planted = pickle.dumps(Trap(tmp_path / "trap"))
     with Redis.from_url(own_redis_url) as redis:
         redis.delete("wxlogin")

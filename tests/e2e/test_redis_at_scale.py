@@ -1,4 +1,4 @@
-"""Redis Cluster and Redis Sentinel behind the service, and a fail-over in the middle of load."""
+"""The service with Redis Cluster and Redis Sentinel, and a failover under load."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from support.topologies import Topology, redis_cluster, redis_sentinel, replicat
 Open = Callable[..., AbstractContextManager[Service]]
 
 PATIENCE_SECONDS = 6.0
-"""The longest that a client may wait for an answer, fail-over or not."""
+"""The longest time that a client may wait for an answer, also during a failover."""
 TOPOLOGIES = {"cluster": lambda: redis_cluster(replicas=1), "sentinel": redis_sentinel}
 
 on_both = pytest.mark.parametrize("kind", ["cluster", "sentinel"])
@@ -23,7 +23,7 @@ on_both = pytest.mark.parametrize("kind", ["cluster", "sentinel"])
 
 @pytest.fixture
 def redis_url(kind: str, request: pytest.FixtureRequest) -> str:
-    """Where the cluster is, or the sentinels."""
+    """The URL of the cluster, or of the sentinels."""
     return str(request.getfixturevalue(f"redis_{kind}_url"))
 
 
@@ -34,8 +34,8 @@ def env(redis_url: str, sandbox: Sandbox, sqlite_url: str) -> Environment:
 
 
 @on_both
-def test_a_session_lives_and_ends_there(kind: str, redis_url: str, open_service: Open, sandbox: Sandbox) -> None:
-    """Log in, ask, see the devices, log out: as on a single Redis."""
+def test_sessions_work_on_cluster_and_sentinel(kind: str, redis_url: str, open_service: Open, sandbox: Sandbox) -> None:
+    """A login, the check, the list of sessions and a log-out work as with a single Redis."""
     with open_service(redis_url=redis_url) as service:
         logins = [service.log_in(sandbox.code(openid=f"o{kind}")) for _ in range(3)]
         first, *_, last = [{"Authorization": f"Bearer {login['token']}"} for login in logins]
@@ -49,8 +49,8 @@ def test_a_session_lives_and_ends_there(kind: str, redis_url: str, open_service:
 
 
 @on_both
-def test_the_doctor_finds_it_well(env: Environment) -> None:
-    """`wxlogin doctor` asks the masters themselves."""
+def test_the_doctor_checks_cluster_and_sentinel(env: Environment) -> None:
+    """`wxlogin doctor` checks the masters."""
     assert run("migrate", env=env).returncode == 0
     examined = run("doctor", env=env)
 
@@ -61,8 +61,8 @@ def test_the_doctor_finds_it_well(env: Environment) -> None:
 @pytest.mark.parametrize(
     "url", ["redis://h:1?no_such=1", "redis+cluster://h:1?no_such=1", "redis+sentinel://h:1/m?ssl=1&x=2"]
 )
-def test_a_wrong_option_stops_the_start(url: str, sqlite_url: str) -> None:
-    """An option that no Redis client has is told with the setting's name, and exit status 5."""
+def test_an_unknown_option_is_refused(url: str, sqlite_url: str) -> None:
+    """An unknown option of a Redis client ends with status 5 and the name of the setting."""
     examined = run("doctor", env=environment(database_url=sqlite_url, redis_url=url))
 
     assert examined.returncode == 5
@@ -71,8 +71,8 @@ def test_a_wrong_option_stops_the_start(url: str, sqlite_url: str) -> None:
 
 
 @on_both
-def test_jobs_are_done_there(redis_url: str, env: Environment, sandbox: Sandbox) -> None:
-    """The worker's queue is there, too, for any program that has taskiq."""
+def test_jobs_run_on_cluster_and_sentinel(redis_url: str, env: Environment, sandbox: Sandbox) -> None:
+    """The worker reads its queue there."""
     assert run("migrate", env=env).returncode == 0
     with running("worker", env=env) as worker:
         worker.event("working")
@@ -88,10 +88,10 @@ def topology(kind: str) -> Iterator[Topology]:
 
 
 @on_both
-def test_a_fail_over_loses_and_revives_no_session(topology: Topology, open_service: Open, sandbox: Sandbox) -> None:
-    """While a master dies and its replica takes over, a client reads 503 at worst; afterwards all is as it was.
+def test_a_failover_changes_no_session(topology: Topology, open_service: Open, sandbox: Sandbox) -> None:
+    """During a failover, clients get 503 at worst.
 
-    No session that a replica had is lost, none that ended is back, nobody waits for long, and nothing is restarted.
+    Afterwards no live session is lost, no ended one is live, no client waits for too long, and no process restarts.
     """
     with open_service(redis_url=topology.url) as service, load(service.url, sandbox) as clients:
         live, ended = ([service.log_in(sandbox.code())["token"] for _ in range(24)] for _ in range(2))
@@ -120,5 +120,5 @@ def test_a_fail_over_loses_and_revives_no_session(topology: Topology, open_servi
 
 
 def bearer(token: str) -> dict[str, str]:
-    """The header that authenticates."""
+    """Return the Authorization header of a token."""
     return {"Authorization": f"Bearer {token}"}

@@ -1,4 +1,4 @@
-"""The rotation of encryption keys, from the first step to the last."""
+"""The rotation of encryption keys, in all its steps."""
 
 import json
 import secrets
@@ -12,25 +12,25 @@ OLD, NEW = "b2xkb2xkb2xkb2xkb2xkb2xkb2xkb2xkb2xkb2xkb2w=", "bmV3bmV3bmV3bmV3bmV3
 
 @pytest.fixture(params=["database", "redis"])
 def env(request: pytest.FixtureRequest, sandbox: Sandbox, sqlite_url: str) -> Environment:
-    """An installation of the test's own, with its keys in either store."""
+    """A new installation, with its keys in either store."""
     redis = {"redis_url": request.getfixturevalue("own_redis_url")} if request.param == "redis" else {}
     return environment(database_url=sqlite_url, wechat_url=sandbox.url, **redis)
 
 
 def with_keys(env: Environment, *keys: str) -> Environment:
-    """The same installation with these encryption keys."""
+    """Return the environment with these encryption keys."""
     return {**env, "WXLOGIN_ENCRYPTION_KEYS": ",".join(keys)}
 
 
 def decrypt(running: Service, token: str, encrypted: dict[str, str]) -> tuple[int, str]:
-    """Status, and what came out of it, or the error's code."""
+    """Decrypt data, and return the status and the content or the error code."""
     body = {name: encrypted[name] for name in ("encryptedData", "iv")}
     answer = running.http.post("/v1/wechat/decrypt", json=body, headers={"Authorization": f"Bearer {token}"})
     return answer.status_code, answer.json().get("code") or answer.json()["x"]
 
 
-def test_an_encryption_key_is_replaced_while_users_stay(env: Environment, sandbox: Sandbox) -> None:
-    """New key in front, re-encrypt, old key out: what was stored before still opens, and nobody was logged out."""
+def test_an_encryption_key_is_rotated_without_a_log_out(env: Environment, sandbox: Sandbox) -> None:
+    """After a rotation of the encryption key, stored session_keys still decrypt data, and the tokens stay valid."""
     openid = f"o{secrets.token_hex(10)}"
     with service(env=with_keys(env, OLD)) as running:
         token = running.log_in(sandbox.code(openid=openid))["token"]
@@ -45,8 +45,8 @@ def test_an_encryption_key_is_replaced_while_users_stay(env: Environment, sandbo
     assert counted["done"] >= 1
 
 
-def test_a_lost_encryption_key_costs_one_login(env: Environment, sandbox: Sandbox) -> None:
-    """With the key gone users stay logged in, decrypting says what to do, and a new login mends it."""
+def test_a_new_login_restores_decryption_after_a_lost_key(env: Environment, sandbox: Sandbox) -> None:
+    """After the loss of an encryption key users stay logged in, and a new login restores the decryption."""
     openid = f"o{secrets.token_hex(10)}"
     with service(env=with_keys(env, OLD)) as running:
         token = running.log_in(sandbox.code(openid=openid))["token"]

@@ -1,4 +1,4 @@
-"""Request ids: each line of the log says for which request it was written."""
+"""Request ids: each log line has the id of its request."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -23,20 +23,20 @@ def answered_id(service: Service, **headers: str) -> str:
 
 
 @pytest.mark.parametrize("given", ["a", "0af7651916cd43dd8448eb211c80319c", "req:1/2@host+3=x_y.z-", "x" * 128])
-def test_an_id_is_taken_over(service: Service, given: str) -> None:
-    """An X-Request-Id of a gateway or a client comes back as it is."""
+def test_a_request_id_is_returned(service: Service, given: str) -> None:
+    """The answer has the X-Request-Id of the request."""
     assert answered_id(service, X_Request_Id=given) == given
 
 
-def test_a_trace_names_the_request(service: Service) -> None:
-    """Without an X-Request-Id, the trace id of a traceparent is the request's id."""
+def test_a_trace_id_is_the_request_id(service: Service) -> None:
+    """Without an X-Request-Id, the trace id of a traceparent is the request id."""
     assert answered_id(service, traceparent=TRACEPARENT) == TRACE
     assert answered_id(service, traceparent=TRACEPARENT, X_Request_Id="own") == "own"
 
 
 @pytest.mark.parametrize("given", ["", "x" * 129, "a b", "a\tb", '"', "a;b", "é", "{}"])
-def test_a_strange_id_is_not_taken_over(service: Service, given: str) -> None:
-    """What could break a log or a header is replaced by an id of our own."""
+def test_a_malformed_request_id_is_replaced(service: Service, given: str) -> None:
+    """A malformed X-Request-Id is replaced by a generated one."""
     headers = [(b"X-Request-Id", given.encode())]
     made = service.http.get("/healthz", headers=headers).headers["x-request-id"]
 
@@ -47,8 +47,8 @@ def test_a_strange_id_is_not_taken_over(service: Service, given: str) -> None:
     "given",
     ["", "00", TRACEPARENT.upper(), f"00-{'0' * 32}-00f067aa0ba902b7-01", f"00-{TRACE}-{'0' * 16}-01", "00-x-y-z"],
 )
-def test_a_strange_trace_is_not_taken_over(service: Service, given: str) -> None:
-    """A traceparent that is none names nothing."""
+def test_a_malformed_traceparent_is_ignored(service: Service, given: str) -> None:
+    """A malformed traceparent is ignored, and the id is generated."""
     made = answered_id(service, traceparent=given)
 
     assert MADE.fullmatch(made)
@@ -56,20 +56,20 @@ def test_a_strange_trace_is_not_taken_over(service: Service, given: str) -> None
 
 
 def test_each_request_without_an_id_gets_its_own(service: Service) -> None:
-    """Ids that we make are not used twice."""
+    """Generated ids are unique."""
     assert len({answered_id(service) for _ in range(50)}) == 50
 
 
-def test_auth_answers_with_no_id(service: Service, bearer: dict[str, str]) -> None:
-    """A gateway copies headers of /auth: an id is not among them."""
+def test_auth_answers_without_a_request_id(service: Service, bearer: dict[str, str]) -> None:
+    """The answers of /auth have no X-Request-Id, because a gateway copies their headers."""
     answers = [service.http.get("/auth", headers={"X-Request-Id": "given", **more}) for more in (bearer, {})]
 
     assert [answer.status_code for answer in answers] == [204, 401]
     assert ["x-request-id" in answer.headers for answer in answers] == [False, False]
 
 
-def test_requests_at_once_keep_their_ids_apart(service: Service, sandbox: Sandbox) -> None:
-    """Of many logins at once, each line of the log has the id of its own request."""
+def test_concurrent_requests_are_logged_with_their_own_ids(service: Service, sandbox: Sandbox) -> None:
+    """Of many concurrent logins, each log line has the id of its own request."""
 
     def log_in(number: int) -> tuple[str, dict[str, Any]]:
         given = f"login-{number}"
@@ -88,8 +88,8 @@ def test_requests_at_once_keep_their_ids_apart(service: Service, sandbox: Sandbo
     assert logged() == {given: login["session"]["id"] for given, login in logins.items()}
 
 
-def test_a_refusal_is_found_by_its_id(service: Service) -> None:
-    """A failed login, and a request that is out of bounds, are logged with the id that the client read."""
+def test_a_refusal_is_logged_with_its_request_id(service: Service) -> None:
+    """A failed login and a request beyond the limits are logged with the id in the answer."""
     failed = service.http.post("/v1/sessions", json={"code": "x"}, headers={"X-Request-Id": "failed-login"})
     with connect(service.url) as wire:
         wire.send(request("/v1/sessions", "X-Request-Id: too-large", "Content-Length: 99999999", method="POST"))
@@ -104,7 +104,7 @@ def test_a_refusal_is_found_by_its_id(service: Service) -> None:
 
 
 def test_a_refused_check_is_logged_with_its_id(open_service: Any) -> None:
-    """At debug, a refusal of /auth has the id that the gateway sent."""
+    """At the log level debug, a refusal of /auth has the request id of the gateway."""
     with open_service(log_level="debug") as service:
         service.http.get("/auth", headers={"X-Request-Id": "check-7"})
 

@@ -1,4 +1,4 @@
-"""Stopping and reloading: no accepted request is lost, whoever is restarted while clients are at work."""
+"""Stop and reload under load: no accepted request is lost."""
 
 import signal
 import socket
@@ -29,7 +29,7 @@ os.dup2(int(sys.argv[1]), 3)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
 os.execv(sys.argv[2], sys.argv[2:])
 """
-"""What systemd does between fork and exec."""
+"""The steps of systemd between fork and exec."""
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def env(sandbox: Sandbox, sqlite_url: str) -> Environment:
 
 
 def reload(restarted: Service) -> None:
-    """Send SIGHUP, and wait until all processes are new ones."""
+    """Send SIGHUP, and wait until all processes are new."""
     old = set(workers_of(restarted))
     restarted.process.process.send_signal(signal.SIGHUP)
     wait_until(
@@ -49,8 +49,8 @@ def reload(restarted: Service) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_reload_loses_nothing(env: Environment, sandbox: Sandbox, workers: int) -> None:
-    """While SIGHUP replaces the processes, again and again, each request is answered and no connection is refused."""
+def test_a_reload_loses_no_request(env: Environment, sandbox: Sandbox, workers: int) -> None:
+    """During repeated reloads with SIGHUP each request is answered and no connection is refused."""
     with service(workers=workers, env=env) as running:
         token = running.log_in(sandbox.code())["token"]
         with clients(running.url, check(token), login()) as seen:
@@ -63,8 +63,8 @@ def test_a_reload_loses_nothing(env: Environment, sandbox: Sandbox, workers: int
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_loses_nothing(env: Environment, sandbox: Sandbox, workers: int, stop: signal.Signals) -> None:
-    """When the service stops, each request on a connection that it accepted is answered, and it ends with 0."""
+def test_a_stop_loses_no_request(env: Environment, sandbox: Sandbox, workers: int, stop: signal.Signals) -> None:
+    """When the service stops, each request on an accepted connection is answered, and the exit status is 0."""
     with service(workers=workers, env=env) as running:
         token = running.log_in(sandbox.code())["token"]
         with clients(running.url, check(token), login()) as seen:
@@ -83,7 +83,7 @@ def test_a_stop_loses_nothing(env: Environment, sandbox: Sandbox, workers: int, 
 def test_a_stop_lets_requests_in_flight_finish(
     env: Environment, sandbox: Sandbox, workers: int, stop: signal.Signals
 ) -> None:
-    """A login that WeChat is slow to answer is still answered when the service is told to stop, which ends with 0."""
+    """A login that waits for WeChat is answered after the service gets its signal to stop, and the exit status is 0."""
     code = sandbox.code()
     calls = sandbox.call_count()
     sandbox.fail(delay_seconds=2)
@@ -98,7 +98,7 @@ def test_a_stop_lets_requests_in_flight_finish(
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_drain_is_announced_before_the_service_stops(env: Environment, workers: int) -> None:
-    """After SIGTERM /readyz is 503 at once, and new connections are served, a request each, until the drain ends."""
+    """After SIGTERM /readyz is 503 at once, and new connections are answered once each until the drain ends."""
     with service(workers=workers, env=env | {"WXLOGIN_DRAIN_SECONDS": "2"}) as running:
         port = httpx2.URL(running.url).port or 0
         running.process.process.send_signal(signal.SIGTERM)
@@ -111,8 +111,8 @@ def test_a_drain_is_announced_before_the_service_stops(env: Environment, workers
         assert running.process.wait() == 0
 
 
-def test_a_request_that_crosses_the_stop_is_answered(env: Environment) -> None:
-    """On a connection that is kept open, what is sent after the listening socket has closed still gets its answer."""
+def test_a_request_after_the_stop_on_an_open_connection_is_answered(env: Environment) -> None:
+    """A request on an open connection, sent after the listening socket has closed, is answered."""
     with service(env=env) as running, connect(running.url) as wire:
         port = httpx2.URL(running.url).port or 0
         wire.send(request("/healthz"))
@@ -126,8 +126,8 @@ def test_a_request_that_crosses_the_stop_is_answered(env: Environment) -> None:
         assert running.process.wait() == 0
 
 
-def test_a_client_that_hangs_up_or_dawdles_does_no_harm(env: Environment, sandbox: Sandbox) -> None:
-    """Half a request, a lost client and a body that never comes leave the service as it was, and it stops."""
+def test_incomplete_requests_do_not_disturb_the_service(env: Environment, sandbox: Sandbox) -> None:
+    """Incomplete and malformed requests of clients that disconnect do not disturb the service or its stop."""
     with service(env=env) as running:
         for half in (request("/login/", "Content-Length: 50", method="POST") + b"{", b"POST /log", b"\x00\xff\r\n\r\n"):
             with connect(running.url) as wire:
@@ -146,7 +146,7 @@ def secrets(tmp_path: Path) -> Path:
 
 
 def with_secrets(env: Environment, secrets: Path, **files: str) -> Environment:
-    """Write the settings into secret files, and return the environment that names their directory."""
+    """Write the settings into secret files, and return the environment with their directory."""
     for name, value in files.items():
         (secrets / name).write_text(value, encoding="utf-8")
     taken = {f"WXLOGIN_{name.upper()}" for name in files}
@@ -154,7 +154,10 @@ def with_secrets(env: Environment, secrets: Path, **files: str) -> Environment:
 
 
 def test_a_reload_rotates_the_encryption_key(env: Environment, sandbox: Sandbox, secrets: Path) -> None:
-    """After SIGHUP the new first key encrypts, and what the old one encrypted is still read; no session is lost."""
+    """After SIGHUP the new first encryption key is used, and data under the old key is still read.
+
+    No session is lost.
+    """
     new = Fernet.generate_key().decode()
     with service(env=with_secrets(env, secrets, encryption_keys=KEY)) as running:
         before = running.log_in(sandbox.code(openid="o-before"))["token"]
@@ -176,8 +179,8 @@ def _decrypts(running: Service, sandbox: Sandbox, token: str, openid: str) -> bo
     return running.http.post("/v1/wechat/decrypt", json=sent, headers=headers).is_success
 
 
-def test_a_reload_takes_a_changed_app_secret(env: Environment, secrets: Path) -> None:
-    """An AppSecret that was reset in WeChat's console refuses logins until SIGHUP brings the new one."""
+def test_a_reload_loads_a_changed_app_secret(env: Environment, secrets: Path) -> None:
+    """After the AppSecret changes at WeChat, logins are refused until SIGHUP loads the new one."""
     with own_sandbox("--app", f"{APPID}:{NEW_SECRET}") as wechat:
         env |= {"WXLOGIN_WECHAT_URL": wechat.url}
         with service(env=with_secrets(env, secrets, app_secret=SECRET)) as running:
@@ -203,7 +206,7 @@ def test_a_reload_takes_a_changed_app_secret(env: Environment, secrets: Path) ->
 def test_a_reload_with_wrong_settings_changes_nothing(
     env: Environment, sandbox: Sandbox, tmp_path: Path, broken: str
 ) -> None:
-    """Settings that are wrong are logged, the same processes go on, and the next SIGHUP with right ones works."""
+    """Wrong settings are logged and the processes continue. The next SIGHUP with correct settings succeeds."""
     file = tmp_path / "wxlogin.toml"
     name = broken.partition(" = ")[0]
     right = f'database_url = "{env["WXLOGIN_DATABASE_URL"]}"\nencryption_keys = "{KEY}"\n'
@@ -227,7 +230,7 @@ def test_a_reload_with_wrong_settings_changes_nothing(
 
 @contextmanager
 def _serving(env: Environment, workers: int = 1, port: int = 0) -> Iterator[Service]:
-    """A service on a database that is migrated already."""
+    """Run a service on a migrated database."""
     with running("serve", "--port", str(port), "--workers", str(workers), env=env) as process:
         url = process.event("serving")["url"]
         wait_until(lambda: accepts(httpx2.URL(url).port or 0), "serve")
@@ -238,7 +241,7 @@ def _serving(env: Environment, workers: int = 1, port: int = 0) -> Iterator[Serv
 
 
 class Manager:
-    """A service manager as sd_notify(3) sees it."""
+    """A service manager that receives the messages of sd_notify(3)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -247,7 +250,7 @@ class Manager:
         self._socket.settimeout(20)
 
     def states(self, until: str) -> list[str]:
-        """Return the states that were sent, up to the one that begins so."""
+        """Return the received states, up to the one that starts with `until`."""
         states: list[str] = []
         while not states or not states[-1].startswith(until):
             states.append(self._socket.recv(4096).decode())
@@ -259,8 +262,8 @@ class Manager:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_systemd_is_kept_informed(env: Environment, tmp_path: Path, workers: int) -> None:
-    """READY=1 comes when requests are answered, RELOADING=1 and READY=1 around a reload, STOPPING=1 before the end."""
+def test_systemd_gets_the_states_of_the_service(env: Environment, tmp_path: Path, workers: int) -> None:
+    """systemd gets READY=1 at the start, RELOADING=1 and READY=1 at a reload, and STOPPING=1 at the end."""
     manager = Manager(tmp_path / "notify")
     try:
         with _serving(env | {"NOTIFY_SOCKET": str(manager.path)}, workers) as running:
@@ -278,7 +281,7 @@ def test_systemd_is_kept_informed(env: Environment, tmp_path: Path, workers: int
 
 @contextmanager
 def _activated(listener: socket.socket, env: Environment) -> Iterator[subprocess.Popen[bytes]]:
-    """A service that is handed a socket as systemd does it: descriptor 3, and its own process id in LISTEN_PID."""
+    """Run a service with a socket from systemd: as descriptor 3, and with the process id in LISTEN_PID."""
     wxlogin = str(Path(sys.executable).with_name("wxlogin"))
     command = [sys.executable, "-c", ACTIVATE, str(listener.fileno()), wxlogin, "serve", "--port", "1"]
     process = subprocess.Popen(command, env=env, pass_fds=[listener.fileno()], stderr=subprocess.DEVNULL)
@@ -289,8 +292,8 @@ def _activated(listener: socket.socket, env: Environment) -> Iterator[subprocess
         process.wait()
 
 
-def test_a_socket_of_systemds_outlives_the_service(env: Environment) -> None:
-    """With socket activation clients wait in the socket while the service is restarted, and none is refused."""
+def test_a_socket_of_systemd_stays_open_during_a_restart(env: Environment) -> None:
+    """With socket activation, clients wait during a restart and none is refused."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         statuses, ended = [], []
@@ -306,7 +309,7 @@ def test_a_socket_of_systemds_outlives_the_service(env: Environment) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_connections_are_refused_until_a_process_is_ready(env: Environment, workers: int) -> None:
-    """As long as no process is ready, connections are refused; the first that is accepted is answered."""
+    """Until a process is ready, connections are refused. The first accepted connection gets an answer."""
     port = free_port()
     refusals, answer = 0, b""
     with running("serve", "--port", str(port), "--workers", str(workers), env=env) as process:
@@ -321,8 +324,8 @@ def test_connections_are_refused_until_a_process_is_ready(env: Environment, work
     assert answer.startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_taken_port_is_named(env: Environment) -> None:
-    """When another process listens there, the start fails with status 5 and the address."""
+def test_a_port_in_use_fails_the_start(env: Environment) -> None:
+    """When the port is in use, the start fails with status 5 and the address."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with running("serve", "--port", str(port), env=env) as process:

@@ -1,4 +1,4 @@
-"""Two instances behind a gateway, restarted in turn."""
+"""Two instances behind a gateway, restarted one after the other."""
 
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from support.servers import accepts, free_port, migrate_database, wait_until
 def test_two_instances_behind_a_gateway_are_restarted_in_turn(
     name: str, sandbox: Sandbox, redis_url: str, sqlite_url: str, tmp_path: Path
 ) -> None:
-    """With the example configurations a rolling restart loses nothing: no 502, no reset, no wait above two seconds."""
+    """With the example configurations, a rolling restart loses no request and delays none for more than two seconds."""
     migrate_database(sqlite_url)
     stores = {"redis_url": redis_url, "database_url": sqlite_url}
     env = environment(**stores, wechat_url=sandbox.url, trusted_proxies="127.0.0.1", drain_seconds="3")
@@ -40,7 +40,7 @@ def test_two_instances_behind_a_gateway_are_restarted_in_turn(
 
 
 def _instance(env: dict[str, str], port: int) -> Running:
-    """A service on this port, which answers."""
+    """Run a service on this port, and wait until it accepts connections."""
     started = Running("serve", "--port", str(port), "--workers", "2", env=env)
     started.event("serving")
     wait_until(lambda: accepts(port), "serve")

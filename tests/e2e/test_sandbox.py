@@ -1,4 +1,4 @@
-"""The sandbox's controls, as the commands serve them: for this machine, unless an operator says otherwise."""
+"""The controls of the sandbox in the commands: for this machine, unless an operator permits other hosts."""
 
 import re
 from collections.abc import Iterator
@@ -21,18 +21,18 @@ def demo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(params=["sandbox", "demo"])
 def url(request: pytest.FixtureRequest, sandbox: Sandbox) -> str:
-    """The address of either command, started without a --host."""
+    """The address of either command, started without --host."""
     return sandbox.url if request.param == "sandbox" else str(request.getfixturevalue("demo_url"))
 
 
 def order_code(url: str, **headers: str) -> httpx2.Response:
-    """Ask for a code of an app that the demo has."""
+    """Request a code of the demo's app."""
     content = b'{"appid":"wxdemo0123456789ab"}'
     return ask(f"{url}/sandbox/codes", "POST", content=content, headers={"Content-Type": "application/json", **headers})
 
 
-def test_a_page_cannot_drive_it(url: str) -> None:
-    """A form is 415, another host's name 421, and both say why; JSON to this machine gets a code."""
+def test_a_web_page_cannot_use_the_controls(url: str) -> None:
+    """A form is 415 and another host name is 421, each with a hint. JSON for this machine gets a code."""
     form = order_code(url, **{"Content-Type": "text/plain"})
     rebound = order_code(url, Host="attacker.example:8001")
     looked = ask(f"{url}/sandbox/calls", headers={"Host": "attacker.example:8001"})
@@ -44,14 +44,14 @@ def test_a_page_cannot_drive_it(url: str) -> None:
     assert order_code(url, Host="localhost:1").json()["code"]
 
 
-def test_the_demos_service_has_any_host(demo_url: str) -> None:
-    """What is for this machine only are the controls, not the service beside them."""
+def test_the_demos_service_accepts_any_host(demo_url: str) -> None:
+    """The limit on host names applies to the controls, and not to the service of the demo."""
     assert ask(f"{demo_url}/healthz", headers={"Host": "phone.example"}).status_code == 200
 
 
 @pytest.mark.parametrize(("host", "taken"), [("0.0.0.0", True), ("127.0.0.2", False), ("localhost", False)])  # noqa: S104
-def test_with_another_host_others_may_ask(host: str, taken: bool) -> None:
-    """Listening for other machines, it takes the names that they know it by; a form is refused even so."""
+def test_with_another_host_other_names_are_accepted(host: str, taken: bool) -> None:
+    """With --host for other machines, other host names are accepted, and a form is still refused."""
     with sandbox("--host", host) as running_sandbox:
         assert order_code(running_sandbox.url, Host="sandbox:8001").is_success == taken
         assert order_code(running_sandbox.url, **{"Content-Type": "text/plain"}).status_code == 415

@@ -1,4 +1,4 @@
-"""Third-party SDKs, unmodified, against the sandbox; docs/sdks.md has what they do in a table."""
+"""Third-party SDKs, unmodified, with the sandbox. docs/sdks.md has the results in a table."""
 
 import hmac
 from base64 import b64decode
@@ -19,7 +19,7 @@ from support.sdks.sdk import Answer, Sdk, SdkError
 ALL = [WECHATPY, EASYWECHAT, EASYWECHAT_STABLE, CO_WECHAT_API]
 DECRYPTING = [WECHATPY, EASYWECHAT]
 RENEWING = [WECHATPY, CO_WECHAT_API]
-"""Those that fetch a new access token when WeChat refuses the one they have."""
+"""The SDKs that fetch a new access token when WeChat refuses the old one."""
 
 LOGIN, PHONE = "/sns/jscode2session", "/wxa/business/getuserphonenumber"
 LEGACY, STABLE = "/cgi-bin/token", "/cgi-bin/stable_token"
@@ -33,7 +33,7 @@ FOREIGN = {"watermark": {"appid": "wx0000000000000000", "timestamp": 1}}
 
 @dataclass
 class MiniProgram:
-    """An app of the sandbox, and the SDK that its server uses."""
+    """An app of the sandbox, and the SDK of its server."""
 
     appid: str
     sandbox: Sandbox
@@ -41,43 +41,43 @@ class MiniProgram:
     sdk: Sdk
 
     def order(self, what: str, **body: Any) -> Answer:
-        """One of the sandbox's controls."""
+        """Call one of the sandbox's controls."""
         answer = plain_http.ask(f"{self.sandbox.url}/sandbox/{what}", "POST", json={"appid": self.appid, **body})
         order: Answer = answer.raise_for_status().json()
         return order
 
     def code(self, **whose: str) -> str:
-        """What wx.login() gives."""
+        """Return a code of wx.login()."""
         return self.sandbox.code(self.appid, **whose)
 
     def phone_code(self, phone: str = "13800138000") -> str:
-        """What the phone button gives."""
+        """Return a code of the phone button."""
         return str(self.order("phone-codes", phone=phone)["code"])
 
     def log_in(self, **whose: str) -> Answer:
-        """What the SDK makes of a new code."""
+        """Log in with a new code, and return the SDK's answer."""
         return self.sdk.login(self.code(**whose))
 
     def foreign_data(self) -> tuple[str, str, str]:
-        """A user's session_key, and iv and encryptedData with another app's watermark."""
+        """Return a user's session_key, and iv and encryptedData with another app's watermark."""
         session = self.log_in()
         data = self.order("encrypt", openid=session["openid"], data=FOREIGN)
         return session["session_key"], data["iv"], data["encryptedData"]
 
     @property
     def wechatpy(self) -> Wechatpy:
-        """The SDK, with what only wechatpy has."""
+        """Return the SDK with the methods that only wechatpy has."""
         assert isinstance(self.sdk, Wechatpy)
         return self.sdk
 
     def paths(self) -> list[str]:
-        """What was called, when the sandbox is the test's own."""
+        """Return the paths of all calls to the sandbox."""
         return [call["path"] for call in self.sandbox.calls()]
 
 
 @contextmanager
 def opened(name: str, sandbox: Sandbox, appid: str | None = None) -> Iterator[MiniProgram]:
-    """The SDK of that name, with an app that nobody else has tokens of."""
+    """Open the SDK of that name, with an app whose tokens no other test uses."""
     appid = appid or f"wx{token_hex(8)}"
     with open_sdk(name, sandbox.url, appid, SECRET) as sdk:
         yield MiniProgram(appid, sandbox, name, sdk)
@@ -85,31 +85,31 @@ def opened(name: str, sandbox: Sandbox, appid: str | None = None) -> Iterator[Mi
 
 @pytest.fixture
 def mini(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[MiniProgram]:
-    """The SDK of the test's parameter, at the shared sandbox."""
+    """The SDK of the test's parameter, with the shared sandbox."""
     with opened(request.param, sandbox) as running:
         yield running
 
 
 @pytest.fixture
 def alone(request: pytest.FixtureRequest) -> Iterator[MiniProgram]:
-    """The SDK of the test's parameter, at a sandbox whose clock, calls and faults are the test's."""
+    """The SDK of the test's parameter, with a sandbox of the test's own."""
     with processes.sandbox() as sandbox, opened(request.param, sandbox) as running:
         yield running
 
 
 def of(fixture: str, *names: str) -> pytest.MarkDecorator:
-    """Run the test with each of these SDKs in that fixture."""
+    """Return a mark that runs the test with each of these SDKs in that fixture."""
     return pytest.mark.parametrize(fixture, names, indirect=True)
 
 
 def proof(session_key: str) -> str:
-    """The signature that proves a session_key."""
+    """Return the signature that proves a session_key."""
     return hmac.new(session_key.encode(), b"", "sha256").hexdigest()
 
 
 @of("mini", *ALL)
 def test_an_sdk_logs_a_user_in(mini: MiniProgram) -> None:
-    """Each SDK exchanges a code for openid, unionid and a session_key of sixteen bytes."""
+    """Each SDK exchanges a code for the openid, the unionid and a session_key of sixteen bytes."""
     session = mini.log_in(openid="oTest-user_1", unionid="union-1")
 
     assert (session["openid"], session["unionid"]) == ("oTest-user_1", "union-1")
@@ -141,7 +141,7 @@ def test_an_sdk_reports_another_apps_code(mini: MiniProgram) -> None:
 
 @of("alone", *ALL)
 def test_only_wechatpy_fetches_a_token_to_log_in(alone: MiniProgram) -> None:
-    """A login is one call, except with wechatpy, which fetches an access token first."""
+    """A login is one call, except with wechatpy, which first fetches an access token."""
     alone.log_in()
 
     assert alone.paths() == ([LEGACY, LOGIN] if alone.name == WECHATPY else [LOGIN])
@@ -149,7 +149,7 @@ def test_only_wechatpy_fetches_a_token_to_log_in(alone: MiniProgram) -> None:
 
 @of("alone", WECHATPY)
 def test_wechatpy_cannot_log_in_without_a_token(alone: MiniProgram) -> None:
-    """A login with wechatpy dies with the token endpoint, though code2Session needs no token."""
+    """When the token endpoint fails, a login with wechatpy fails, although code2Session needs no token."""
     alone.sandbox.fail(path=LEGACY, errcode=45009)
 
     with pytest.raises(SdkError) as refused:
@@ -160,8 +160,8 @@ def test_wechatpy_cannot_log_in_without_a_token(alone: MiniProgram) -> None:
 
 
 @of("alone", *ALL)
-def test_an_sdk_keeps_its_token(alone: MiniProgram) -> None:
-    """Each SDK fetches one token, from the endpoint that is its default or its option, and keeps it."""
+def test_an_sdk_reuses_its_token(alone: MiniProgram) -> None:
+    """Each SDK fetches one token, from its default or configured endpoint, and uses it again."""
     tokens = {alone.sdk.access_token() for _ in range(3)}
 
     assert len(tokens) == 1
@@ -170,7 +170,7 @@ def test_an_sdk_keeps_its_token(alone: MiniProgram) -> None:
 
 @of("mini", *ALL)
 def test_an_sdk_gets_a_phone_number(mini: MiniProgram) -> None:
-    """Each SDK gets the number behind a phone code, in three parts that are texts, with the app's watermark."""
+    """Each SDK returns the phone number of a phone code, in three parts and with the app's watermark."""
     answer = mini.sdk.phone(mini.phone_code("+85261234567"))
     phone = answer["phone_info"]
 
@@ -181,7 +181,7 @@ def test_an_sdk_gets_a_phone_number(mini: MiniProgram) -> None:
 
 @of("mini", *ALL)
 def test_an_sdk_reports_a_used_phone_code(mini: MiniProgram) -> None:
-    """Each SDK says 40029 for a phone code's second use: node-easywechat in its answer, the others in an error."""
+    """Each SDK reports 40029 for a used phone code. node-easywechat returns it, and the others raise it."""
     code = mini.phone_code()
     mini.sdk.phone(code)
 
@@ -190,7 +190,7 @@ def test_an_sdk_reports_a_used_phone_code(mini: MiniProgram) -> None:
 
 @of("mini", *ALL)
 def test_an_sdk_checks_a_session_key(mini: MiniProgram) -> None:
-    """A call that no SDK wraps, checksession, works through each SDK's own client and token."""
+    """checksession, which no SDK wraps, works through each SDK's own client and token."""
     session = mini.log_in()
     parameters = {"openid": session["openid"], "sig_method": "hmac_sha256"}
 
@@ -201,7 +201,7 @@ def test_an_sdk_checks_a_session_key(mini: MiniProgram) -> None:
 
 @of("mini", *DECRYPTING)
 def test_an_sdk_decrypts_what_the_sandbox_encrypts(mini: MiniProgram) -> None:
-    """The SDK's own decryptor reads the sandbox's encryptedData with the session_key of the login."""
+    """The SDK's own decryptor decrypts the sandbox's encryptedData with the session_key of the login."""
     session = mini.log_in()
     data = mini.order("encrypt", openid=session["openid"], data=PROFILE)
 
@@ -213,7 +213,7 @@ def test_an_sdk_decrypts_what_the_sandbox_encrypts(mini: MiniProgram) -> None:
 
 @of("mini", *DECRYPTING)
 def test_an_sdk_cannot_decrypt_with_an_old_key(mini: MiniProgram) -> None:
-    """Data that was encrypted after another login raises the SDK's error under the session_key from before."""
+    """Data from after another login raises the SDK's error with the old session_key."""
     old = mini.log_in(openid="oTwice")
     mini.log_in(openid="oTwice")
     data = mini.order("encrypt", openid="oTwice", data=PROFILE)
@@ -232,16 +232,16 @@ def test_wechatpy_refuses_another_apps_watermark(mini: MiniProgram) -> None:
 
 
 @of("mini", EASYWECHAT)
-def test_easywechat_takes_another_apps_watermark(mini: MiniProgram) -> None:
-    """node-easywechat leaves the watermark to its caller."""
+def test_easywechat_does_not_check_the_watermark(mini: MiniProgram) -> None:
+    """node-easywechat does not check the watermark."""
     given = mini.foreign_data()
 
     assert mini.sdk.decrypt(*given) == FOREIGN
 
 
 @of("mini", WECHATPY)
-def test_wechatpy_takes_the_sandboxs_signature(mini: MiniProgram) -> None:
-    """wechatpy finds the sandbox's signature of rawData right, and refuses any other rawData."""
+def test_wechatpy_accepts_the_sandboxs_signature(mini: MiniProgram) -> None:
+    """wechatpy accepts the sandbox's signature of rawData, and refuses it for other rawData."""
     session = mini.log_in()
     data = mini.order("encrypt", openid=session["openid"], data=PROFILE)
     mini.wechatpy.verify(data["rawData"], data["signature"], session["session_key"])
@@ -252,7 +252,7 @@ def test_wechatpy_takes_the_sandboxs_signature(mini: MiniProgram) -> None:
 
 @of("mini", WECHATPY)
 def test_wechatpy_gets_a_payers_unionid(mini: MiniProgram) -> None:
-    """wechatpy gets the unionid of who has just paid."""
+    """wechatpy gets the unionid of a user who has just paid."""
     session = mini.log_in(unionid="union-2")
     payment = mini.order("payments", openid=session["openid"])
 
@@ -262,8 +262,8 @@ def test_wechatpy_gets_a_payers_unionid(mini: MiniProgram) -> None:
 
 
 @of("alone", *RENEWING)
-def test_an_sdk_outlives_its_token(alone: MiniProgram) -> None:
-    """wechatpy and co-wechat-api meet 42001, fetch a new token and repeat the call, which then works."""
+def test_an_sdk_replaces_an_expired_token(alone: MiniProgram) -> None:
+    """After 42001, wechatpy and co-wechat-api fetch a new token and repeat the call, which succeeds."""
     alone.sdk.access_token()
     alone.sandbox.advance(TOKEN_LIFE_SECONDS)
 
@@ -275,8 +275,8 @@ def test_an_sdk_outlives_its_token(alone: MiniProgram) -> None:
 
 
 @of("alone", EASYWECHAT, EASYWECHAT_STABLE)
-def test_easywechat_outlives_its_token_with_help(alone: MiniProgram) -> None:
-    """node-easywechat hands 42001 to its caller, and works again when told to renew the token."""
+def test_easywechat_works_again_after_its_caller_renews_the_token(alone: MiniProgram) -> None:
+    """node-easywechat returns 42001 to its caller, and works again after the caller renews the token."""
     alone.sdk.access_token()
     alone.sandbox.advance(TOKEN_LIFE_SECONDS)
 
@@ -288,8 +288,11 @@ def test_easywechat_outlives_its_token_with_help(alone: MiniProgram) -> None:
 
 
 @of("alone", *RENEWING)
-def test_servers_with_one_apps_old_tokens_replace_each_others(alone: MiniProgram) -> None:
-    """A second server's token kills the first one's after five minutes, who meets 40001 and fetches another."""
+def test_servers_with_legacy_tokens_invalidate_each_others(alone: MiniProgram) -> None:
+    """The token of a second server makes the first one's invalid after five minutes.
+
+    The first server gets 40001 and fetches another.
+    """
     first = alone.sdk.access_token()
     with opened(alone.name, alone.sandbox, alone.appid) as other:
         second = other.sdk.access_token()
@@ -304,7 +307,7 @@ def test_servers_with_one_apps_old_tokens_replace_each_others(alone: MiniProgram
 
 @of("alone", EASYWECHAT_STABLE)
 def test_servers_with_stable_tokens_share_one(alone: MiniProgram) -> None:
-    """Two servers of one app that ask for a stable token have the same one."""
+    """Two servers of one app with stable tokens have the same token."""
     with opened(alone.name, alone.sandbox, alone.appid) as other:
         theirs = other.sdk.access_token()
 
@@ -313,7 +316,7 @@ def test_servers_with_stable_tokens_share_one(alone: MiniProgram) -> None:
 
 @of("alone", *RENEWING)
 def test_only_wechatpy_renews_on_40014(alone: MiniProgram) -> None:
-    """wechatpy takes 40014 for a sign to fetch a new token, co-wechat-api for an error."""
+    """After 40014 wechatpy fetches a new token, and co-wechat-api raises an error."""
     alone.sandbox.fail(path=PHONE, errcode=40014)
 
     errcode = errcode_of_phone(alone, alone.phone_code())
@@ -333,7 +336,7 @@ def test_an_sdk_reports_that_wechat_is_busy(alone: MiniProgram) -> None:
 
 
 def errcode_of_phone(mini: MiniProgram, code: str) -> int | None:
-    """What comes of a phone code, whether the SDK raises a refusal or returns it."""
+    """Return the errcode for a phone code, which the SDK raises or returns."""
     try:
         errcode: int = mini.sdk.phone(code)["errcode"]
     except SdkError as error:

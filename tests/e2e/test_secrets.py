@@ -1,4 +1,4 @@
-"""No secret leaves the service: not by an answer, a log line, an error message or a file."""
+"""The service reveals no secret in an answer, a log line, an error message or a file."""
 
 import json
 import threading
@@ -39,7 +39,7 @@ FAULTS: list[dict[str, Any]] = [
 
 
 class Wiretap:
-    """Stands between the service and the sandbox, and hears every session_key."""
+    """A proxy between the service and the sandbox, which records every session_key and access token."""
 
     def __init__(self, upstream: str) -> None:
         self.session_keys: set[str] = {"c2VjcmV0LXNlc3Npb24ta2V5"}
@@ -62,7 +62,7 @@ class Wiretap:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
     def forward(self, request: BaseHTTPRequestHandler, method: str) -> None:
-        """Hand one call on; hang up when the sandbox does."""
+        """Forward one call, and close the connection when the sandbox does."""
         body = request.rfile.read(int(request.headers.get("content-length", 0)))
         with suppress(httpx2.TransportError, OSError):
             answer = plain_http.ask(self._upstream + request.path, method, content=body, timeout=10)
@@ -78,14 +78,14 @@ class Wiretap:
 
 @pytest.fixture(scope="module")
 def wiretap(sandbox: Sandbox) -> Iterator[Wiretap]:
-    """A wiretap that listens."""
+    """A running wiretap."""
     with listening(sandbox) as tap:
         yield tap
 
 
 @contextmanager
 def listening(sandbox: Sandbox) -> Iterator[Wiretap]:
-    """A wiretap on that sandbox."""
+    """Run a wiretap on that sandbox."""
     tap = Wiretap(sandbox.url)
     thread = threading.Thread(target=tap.server.serve_forever)
     thread.start()
@@ -96,7 +96,7 @@ def listening(sandbox: Sandbox) -> Iterator[Wiretap]:
 
 
 class Leaks:
-    """What was told to the world, searched for what must not be in it."""
+    """The secrets of a test, and a search for them in its output."""
 
     def __init__(self, wiretap: Wiretap) -> None:
         self.codes: list[str] = []
@@ -105,7 +105,7 @@ class Leaks:
 
     @property
     def secrets(self) -> dict[str, list[str]]:
-        """Everything that must never be seen, by kind."""
+        """Return all secrets, by kind."""
         return {
             "AppSecret": [SECRET],
             "encryption key": [KEY],
@@ -118,7 +118,7 @@ class Leaks:
         }
 
     def found_in(self, text: str | bytes, *, allowed: str = "") -> list[str]:
-        """The kinds of secrets in the text, as they are or in base64."""
+        """Return the kinds of secrets in the text, as they are or in base64."""
         told = text.encode() if isinstance(text, str) else text
         return [
             kind
@@ -135,7 +135,7 @@ def leaks(wiretap: Wiretap) -> Leaks:
 
 
 def settings(wiretap: Wiretap, directory: Path, **more: str) -> Environment:
-    """The settings of an installation that logs all it can."""
+    """Return the settings of an installation with the most detailed log."""
     given = {
         "wechat_url": wiretap.url,
         "wechat_timeout_seconds": "1",
@@ -146,20 +146,20 @@ def settings(wiretap: Wiretap, directory: Path, **more: str) -> Environment:
     return environment(**{**given, **more})
 
 
-def told_by(answer: httpx2.Response) -> bytes:
-    """All of an answer: headers and body."""
+def content_of(answer: httpx2.Response) -> bytes:
+    """Return the headers and the body of an answer."""
     return repr(answer.headers.multi_items()).encode() + answer.content
 
 
 def token_of(answer: httpx2.Response) -> str:
-    """The token that a login's answer is there to tell."""
+    """Return the token in the answer to a login."""
     body = answer.json() if answer.is_success and "json" in answer.headers.get("content-type", "") else {}
     data = body.get("data")
     return str(body.get("token") or (data.get("token", "") if isinstance(data, dict) else ""))
 
 
 def log_in(http: httpx2.Client, leaks: Leaks, code: str, path: str) -> httpx2.Response:
-    """A login whose code is noted, and its token if there is one."""
+    """Log in, and record the code and the token if there is one."""
     leaks.codes.append(code)
     answer = http.post(path, json={"code": code})
     if token := token_of(answer):
@@ -168,7 +168,7 @@ def log_in(http: httpx2.Client, leaks: Leaks, code: str, path: str) -> httpx2.Re
 
 
 def misuse(http: httpx2.Client, leaks: Leaks) -> Iterator[httpx2.Response]:
-    """Requests of clients that put secrets where they do not belong."""
+    """Send requests that have secrets in wrong places."""
     code, token = leaks.codes[0], leaks.tokens[0]
     bearer = {"Authorization": f"Bearer {token}"}
     yield http.post("/v1/sessions", content=f'{{"code":"{code}"')
@@ -194,8 +194,11 @@ def misuse(http: httpx2.Client, leaks: Leaks) -> Iterator[httpx2.Response]:
     yield http.get("/auth", headers=bearer)
 
 
-def test_logins_tell_no_secret(wiretap: Wiretap, sandbox: Sandbox, leaks: Leaks, tmp_path: Path) -> None:
-    """However logins end, no secret is in a log line, an answer or a file, but the token in its own login's answer."""
+def test_logins_reveal_no_secret(wiretap: Wiretap, sandbox: Sandbox, leaks: Leaks, tmp_path: Path) -> None:
+    """After logins with any result, no log line, answer or file has a secret.
+
+    The only exception is a login's own token.
+    """
     answers = []
     with service(env=settings(wiretap, tmp_path)) as running_service:
         http = running_service.http
@@ -208,7 +211,7 @@ def test_logins_tell_no_secret(wiretap: Wiretap, sandbox: Sandbox, leaks: Leaks,
         answers += misuse(http, leaks)
         running_service.process.stop()
     statuses = {answer.status_code for answer in answers}
-    answered = [leaks.found_in(told_by(answer), allowed=token_of(answer)) for answer in answers]
+    answered = [leaks.found_in(content_of(answer), allowed=token_of(answer)) for answer in answers]
     kept = {path.name: leaks.found_in(path.read_bytes()) for path in tmp_path.iterdir()}
 
     assert statuses >= {200, 201, 204, 400, 401, 403, 429, 500, 502, 503}
@@ -228,11 +231,11 @@ AFTER_LOGIN = {
     "/wxa/business/checkencryptedmsg": ("POST", "/v1/wechat/check"),
     "/wxa/getpaidunionid": ("PUT", "/v1/me/unionid"),
 }
-"""WeChat's calls that carry an access token, and what makes the service call them."""
+"""WeChat's calls with an access token, and the requests that cause them."""
 
 
 def ask_after_login(http: httpx2.Client, leaks: Leaks, sandbox: Sandbox, path: str) -> httpx2.Response:
-    """One request that needs WeChat, with everything that any of them needs."""
+    """Send one request that needs WeChat, with the fields of all such requests."""
     leaks.codes.append(sandbox.phone_code())
     body = {"code": leaks.codes[-1], "encryptedData": "AAAA", "transaction_id": "4200"}
     method, route = AFTER_LOGIN[path]
@@ -240,7 +243,7 @@ def ask_after_login(http: httpx2.Client, leaks: Leaks, sandbox: Sandbox, path: s
 
 
 def test_calls_with_an_access_token_reveal_no_secret(tmp_path: Path) -> None:
-    """However calls with an access token end, neither it nor a session_key nor a phone code is told or kept."""
+    """After calls with an access token and with any result, no log line, answer or file has a secret."""
     answers = []
     with own_sandbox() as sandbox, listening(sandbox) as tap, service(env=settings(tap, tmp_path)) as running_service:
         http, leaks = running_service.http, Leaks(tap)
@@ -258,13 +261,15 @@ def test_calls_with_an_access_token_reveal_no_secret(tmp_path: Path) -> None:
     assert {answer.status_code for answer in answers} >= {200, 204, 400, 404, 429, 500, 502, 503}
     assert tap.access_tokens
     assert leaks.found_in(running_service.process.text()) == []
-    assert [found for answer in answers if (found := leaks.found_in(told_by(answer)))] == []
+    assert [found for answer in answers if (found := leaks.found_in(content_of(answer)))] == []
     assert [name for name, found in kept.items() if found] == []
     assert leaks.found_in(seen) == []
 
 
-def test_a_store_that_is_down_tells_no_secret(wiretap: Wiretap, sandbox: Sandbox, leaks: Leaks, tmp_path: Path) -> None:
-    """When Redis is unreachable, its password and the login's secrets stay inside."""
+def test_a_store_that_is_down_reveals_no_secret(
+    wiretap: Wiretap, sandbox: Sandbox, leaks: Leaks, tmp_path: Path
+) -> None:
+    """While Redis does not answer, neither the log nor an answer has its password or a secret of the login."""
     redis_url = f"redis://:{PASSWORD}@127.0.0.1:1/0"
     with service(env=settings(wiretap, tmp_path, redis_url=redis_url)) as running_service:
         http = running_service.http
@@ -274,13 +279,13 @@ def test_a_store_that_is_down_tells_no_secret(wiretap: Wiretap, sandbox: Sandbox
 
     assert [answer.status_code for answer in answers] == [503] * 4
     assert leaks.found_in(running_service.process.text()) == []
-    assert [found for answer in answers if (found := leaks.found_in(told_by(answer)))] == []
+    assert [found for answer in answers if (found := leaks.found_in(content_of(answer)))] == []
 
 
-def test_a_database_that_goes_away_tells_no_secret(
+def test_a_database_without_tables_reveals_no_secret(
     wiretap: Wiretap, sandbox: Sandbox, leaks: Leaks, tmp_path: Path
 ) -> None:
-    """When the database's tables are gone, neither the log nor an answer has a parameter of a statement in it."""
+    """When the tables of the database are deleted, neither the log nor an answer has a parameter of a statement."""
     env = settings(wiretap, tmp_path)
     with service(env=env) as running_service:
         for path in tmp_path.iterdir():
@@ -291,14 +296,14 @@ def test_a_database_that_goes_away_tells_no_secret(
 
     assert {answer.status_code for answer in answers} == {503}
     assert leaks.found_in(running_service.process.text()) == []
-    assert [found for answer in answers if (found := leaks.found_in(told_by(answer)))] == []
+    assert [found for answer in answers if (found := leaks.found_in(content_of(answer)))] == []
 
 
 @pytest.mark.parametrize("fault", [{}, {"errcode": 40164}, {"errcode": 40029}, {"drop": True}], ids=str)
-def test_the_shell_tells_no_secret(
+def test_the_command_line_reveals_no_secret(
     wiretap: Wiretap, sandbox: Sandbox, leaks: Leaks, tmp_path: Path, fault: dict[str, Any]
 ) -> None:
-    """`wxlogin login` shows no secret but the token of a success, on stdout only; the sandbox masks what it got."""
+    """`wxlogin login` prints no secret except the token on stdout. The sandbox masks the secrets that it received."""
     env = settings(wiretap, tmp_path)
     assert run("migrate", env=env).returncode == 0
     leaks.codes.append(sandbox.code())
@@ -329,18 +334,18 @@ def test_the_shell_tells_no_secret(
     ],
     ids=lambda variables: "-".join(variables),
 )
-def test_a_wrong_setting_tells_no_secret(
+def test_a_wrong_setting_reveals_no_secret(
     wiretap: Wiretap, leaks: Leaks, tmp_path: Path, variables: Environment
 ) -> None:
-    """A malformed setting is named, but what it was set to is not shown."""
+    """The message about a malformed setting has its name and not its value."""
     done = run("doctor", env={**settings(wiretap, tmp_path), **variables})
 
     assert done.returncode in (4, 5), done.stderr
     assert leaks.found_in(done.stdout + done.stderr) == []
 
 
-def test_a_settings_file_tells_no_secret(wiretap: Wiretap, leaks: Leaks, tmp_path: Path) -> None:
-    """A settings file that is broken at a secret is named without the secret."""
+def test_a_settings_file_reveals_no_secret(wiretap: Wiretap, leaks: Leaks, tmp_path: Path) -> None:
+    """The message about a malformed settings file has its path and no secret."""
     file = tmp_path / "wxlogin.toml"
     file.write_text(f'app_secret = "{SECRET}\nencryption_keys = "{KEY}"\n')
     done = run("doctor", env={**settings(wiretap, tmp_path), "WXLOGIN_CONFIG": str(file)})

@@ -1,4 +1,4 @@
-"""Headers that tell a browser what not to do with an answer."""
+"""Headers that restrict what a browser does with an answer."""
 
 import pytest
 
@@ -22,8 +22,8 @@ ASKED = [
 
 
 @pytest.mark.parametrize(("method", "path"), ASKED, ids=lambda part: part)
-def test_no_answer_is_guessed_at_or_told_of(service: Service, method: str, path: str) -> None:
-    """Every answer, a refusal too, forbids a browser to guess its type, and to send its address to others, once."""
+def test_every_answer_has_the_security_headers(service: Service, method: str, path: str) -> None:
+    """Every answer has X-Content-Type-Options: nosniff and Referrer-Policy: no-referrer, each once."""
     answer = service.http.request(method, path)
 
     assert answer.headers.get_list("x-content-type-options") == ["nosniff"]

@@ -1,4 +1,4 @@
-"""The log of a real service has each security event once, with the fields that docs/operations.md names."""
+"""The log of a real service has each security event once, with the fields in docs/operations.md."""
 
 import ast
 import re
@@ -16,12 +16,12 @@ COMMON = {"timestamp", "level", "event", "request_id"}
 
 @pytest.fixture(scope="module")
 def log(own_redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Logged]:
-    """Everything that can happen, each with what was logged of it and what had to be."""
+    """All events, each with its log lines and the expected lines."""
     return let_it_happen(own_redis_url, sqlite_url(tmp_path_factory.mktemp("log")))
 
 
 def is_due(line: Line, due: Line) -> bool:
-    """Whether the line says all of it."""
+    """Return whether the line has all expected values."""
     return all(
         re.match(f"{value}", line[name]) if name in ("rid", "detail", "cause") else line.get(name) == value
         for name, value in due.items()
@@ -30,7 +30,7 @@ def is_due(line: Line, due: Line) -> bool:
 
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_each_event_is_logged_once(log: dict[str, Logged], name: str) -> None:
-    """Each event is one line that says who and from where; nothing else is logged of it."""
+    """Each event is one log line with the expected fields, and no other line is logged for it."""
     lines, due = log[name].lines, log[name].due
 
     assert [line["event"] for line in lines] == [line["event"] for line in due]
@@ -39,14 +39,14 @@ def test_each_event_is_logged_once(log: dict[str, Logged], name: str) -> None:
 
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_unknown_fields_are_not_logged(log: dict[str, Logged], name: str) -> None:
-    """No line has a field without a value, and none names a user, a session or an address that it does not know."""
+    """No log line has an empty field, or a user, session or address that is not known."""
     for line, due in zip(log[name].lines, log[name].due, strict=True):
         assert None not in line.values()
         assert {"ip", "appid", "user_id", "session_id", "errcode", "rid"} & set(line) <= set(due)
 
 
 def test_the_page_has_every_security_event_with_its_fields(log: dict[str, Logged]) -> None:
-    """What is logged stands in the table, and nothing else does."""
+    """The table has exactly the security events that are logged, with their fields."""
     found: dict[str, set[str]] = {}
     for line in [line for logged in log.values() for line in logged.lines if line["event"] != "store_unavailable"]:
         found.setdefault(line["event"], set()).update(set(line) - COMMON)
@@ -55,7 +55,7 @@ def test_the_page_has_every_security_event_with_its_fields(log: dict[str, Logged
 
 
 def test_the_page_has_every_event() -> None:
-    """Whatever the code logs is on the page, or an error's code."""
+    """Every event that the code logs is on the page, or is the code of an error."""
     sources = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "src/entrypoints").rglob("*.py")]
     calls = [node for tree in sources for node in ast.walk(tree) if isinstance(node, ast.Call)]
     logging = [call for call in calls if re.fullmatch(r"log\.\w+|log_session", ast.unparse(call.func))]

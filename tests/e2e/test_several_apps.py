@@ -1,4 +1,4 @@
-"""Several mini-programs in one process: however their requests interleave, no app sees anything of another's."""
+"""Several mini-programs in one process: concurrent requests of one app do not affect another app."""
 
 import asyncio
 import secrets
@@ -22,12 +22,12 @@ from support.servers import sqlite_url
 from wechat_sandbox.app import create_sandbox
 
 APPS = {f"wx{number}": secrets.token_hex(16) for number in range(3)}
-"""Every app has a secret of its own, which the sandbox insists on."""
+"""Each app has its own secret, which the sandbox checks."""
 
 PEOPLE = ["ann", "bob"]
 
 Step = tuple[str, str, str, str]
-"""What is done, in which app, by whom, and in which app whatever they bring was made."""
+"""The action, the app, the user, and the app for which a code or data was made."""
 
 STEPS = st.lists(
     st.tuples(
@@ -42,7 +42,7 @@ STEPS = st.lists(
 
 
 class Shuffling(httpx2.AsyncBaseTransport):
-    """The way to WeChat, on which each call is held up for as many turns of the loop as the test draws."""
+    """A transport to WeChat that delays each call by as many turns of the event loop as the test draws."""
 
     def __init__(self, wechat: httpx2.AsyncBaseTransport, turns: Iterator[int]) -> None:
         self.errcodes: set[int] = set()
@@ -50,7 +50,7 @@ class Shuffling(httpx2.AsyncBaseTransport):
         self._turns = turns
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Wait, hand the call on, wait."""
+        """Wait, forward the call, and wait again."""
         for _ in range(next(self._turns, 0)):
             await asyncio.sleep(0)
         response = await self._wechat.handle_async_request(request)
@@ -62,14 +62,14 @@ class Shuffling(httpx2.AsyncBaseTransport):
 
 
 class World:
-    """A service of all apps, and what its users do."""
+    """A service of all apps, and the actions of its users."""
 
     def __init__(self, container: Container, controls: httpx2.AsyncClient) -> None:
         self._container = container
         self._controls = controls
 
     async def take(self, step: Step) -> None:
-        """Log a person in to one app, let them do one thing, and look whose the outcome is."""
+        """Log a user in to one app, run one action, and check that its result belongs to the user."""
         deed, appid, person, made_for = step
         openid = f"o-{person}-{appid}"
         login = await self._log_in(appid, openid)
@@ -103,10 +103,10 @@ class World:
         except WatermarkMismatch:
             assert made_for != appid
         except DataUndecryptable:
-            pass  # other logins of the same person replaced the key meanwhile
+            pass  # another login of the same user has replaced the key
 
     async def _reset(self, login: LoggedIn) -> None:
-        with suppress(DataUndecryptable):  # another login of the same person may replace the key meanwhile
+        with suppress(DataUndecryptable):  # another login of the same user may replace the key
             await self._container.session_keys().reset(login.session)
 
     async def _log_in(self, appid: str, openid: str) -> LoggedIn:
@@ -133,13 +133,13 @@ def three_apps(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(scope="module")
 def wechat() -> httpx2.ASGITransport:
     """A WeChat that knows the three apps."""
-    return httpx2.ASGITransport(create_sandbox(APPS))  # type: ignore[arg-type]  # the same protocol, typed twice
+    return httpx2.ASGITransport(create_sandbox(APPS))  # type: ignore[arg-type]  # the same protocol with another type
 
 
 async def take_all(
     installation: Settings, wechat: httpx2.ASGITransport, steps: list[Step], turns: list[int]
 ) -> set[int]:
-    """Take all steps at once; WeChat's errcodes."""
+    """Take all steps concurrently, and return WeChat's errcodes."""
     transport = Shuffling(wechat, iter(turns))
     async with (
         httpx2.AsyncClient(transport=wechat, base_url="http://127.0.0.1/sandbox") as controls,
@@ -152,10 +152,10 @@ async def take_all(
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, turns=st.lists(st.integers(0, 20), max_size=40))
-def test_no_app_reaches_into_another(
+def test_concurrent_requests_of_apps_are_isolated(
     three_apps: Settings, wechat: httpx2.ASGITransport, steps: list[Step], turns: list[int]
 ) -> None:
-    """Whatever is interleaved how, each call carries its own app's secret, token and keys, and answers its own user."""
+    """In any interleaving, each call uses its own app's secret, token and keys. It returns the data of its own user."""
     errcodes = asyncio.run(take_all(three_apps, wechat, steps, turns))
 
     assert errcodes - {0, 40013, 87009} == set(), "40013: a phone code of another app; 87009: a replaced key"

@@ -1,4 +1,4 @@
-"""API signing, against a WeChat that insists on it."""
+"""API signing, with a WeChat that requires it."""
 
 import json
 import re
@@ -24,13 +24,13 @@ PUBLIC_PEM = (
 
 
 def pem_of(key: rsa.RSAPrivateKey) -> str:
-    """As the WeChat console gives it: PKCS#1."""
+    """Return the key in PKCS#1, as the WeChat console shows it."""
     encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL
     return key.private_bytes(encoding, form, serialization.NoEncryption()).decode()
 
 
 def app(sandbox: Sandbox, name: str, **change: str) -> dict[str, Any]:
-    """An app with API security on in the WeChat console, and its keys here, with a change."""
+    """Return the settings of an app with API security, and with a change of its keys."""
     keys = sandbox.sign(PUBLIC_PEM, appid=f"wx-{name}")
     signing = {
         "sym_key": keys["sym_key"],
@@ -50,11 +50,11 @@ WRONG_KEYS: dict[str, tuple[dict[str, str], str, int | None]] = {
     "another-certificate": ({"certificate": PUBLIC_PEM}, "wechat_bad_answer", None),
     "another-certificate-sn": ({"certificate_sn": "0" * 32}, "wechat_bad_answer", None),
 }
-"""By app: what is wrong with its keys, and how a signed call fails."""
+"""By app: the wrong keys, and the error of a signed call."""
 
 
 def apps(sandbox: Sandbox) -> str:
-    """WXLOGIN_APPS: apps with the right keys, with wrong ones, and without any."""
+    """Return WXLOGIN_APPS with apps that have correct keys, wrong keys and no keys."""
     wrong = [app(sandbox, name, **change) for name, (change, _, _) in WRONG_KEYS.items()]
     bare = app(sandbox, "without-keys") | {"signing": None}
     of_key = app(sandbox, "public-key", certificate="platform_public_key")
@@ -71,7 +71,7 @@ def signed(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 class Person:
-    """A user of one app, and what they may ask."""
+    """A user of one app, and the user's requests."""
 
     def __init__(self, running: Service, sandbox: Sandbox, name: str) -> None:
         self.appid = f"wx-{name}"
@@ -83,18 +83,18 @@ class Person:
         self._bearer = {"Authorization": f"Bearer {token}"}
 
     def ask(self, method: str, path: str, **request: Any) -> Any:
-        """The body of an answer."""
+        """Send a request, and return the body of its answer."""
         return self._running.http.request(method, path, headers=self._bearer, **request).json()
 
     def bind_phone(self) -> Any:
-        """Press the phone button."""
+        """Bind a phone number with a code of the phone button."""
         code = self._sandbox.phone_code(self.appid, phone="+8613800138000")
         return self.ask("PUT", "/v1/me/phone", json={"code": code})
 
 
 @pytest.mark.parametrize("name", ["certificate", "public-key"])
 def test_signed_calls_work(signed: Service, sandbox: Sandbox, name: str) -> None:
-    """With API security on, all calls that support it are signed and encrypted, and their answers verified."""
+    """With API security, all calls that support it are signed and encrypted, and their answers are verified."""
     user = Person(signed, sandbox, name)
     encrypted = sandbox.encrypt(user.openid, {"x": 1}, appid=user.appid)["encryptedData"]
 
@@ -106,15 +106,18 @@ def test_signed_calls_work(signed: Service, sandbox: Sandbox, name: str) -> None
 
 
 def test_a_code_that_wechat_refuses_is_refused_when_signed(signed: Service, sandbox: Sandbox) -> None:
-    """An errcode inside the encrypted answer means the same as outside."""
+    """An errcode in an encrypted answer has the same effect as in an unencrypted one."""
     answer = Person(signed, sandbox, "certificate").ask("PUT", "/v1/me/phone", json={"code": "f" * 64})
 
     assert (answer["code"], answer["errcode"]) == ("code_invalid", 40029)
 
 
 @pytest.mark.parametrize("name", WRONG_KEYS)
-def test_wrong_keys_are_explained(signed: Service, sandbox: Sandbox, name: str) -> None:
-    """The log says what to do about a key that is not the console's; what WeChat did not sign is never believed."""
+def test_the_log_explains_wrong_keys(signed: Service, sandbox: Sandbox, name: str) -> None:
+    """The log has a hint about a wrong key, and the client does not get it.
+
+    An answer that WeChat did not sign is refused.
+    """
     _, code, errcode = WRONG_KEYS[name]
     answer = Person(signed, sandbox, name).bind_phone()
 
@@ -124,7 +127,7 @@ def test_wrong_keys_are_explained(signed: Service, sandbox: Sandbox, name: str) 
 
 
 def line_of(signed: Service, code: str, errcode: int | None) -> dict[str, Any]:
-    """The line of the log about this error; waits for it."""
+    """Wait for the log line about this error, and return it."""
 
     def found() -> list[dict[str, Any]]:
         events = signed.process.events()
@@ -134,8 +137,8 @@ def line_of(signed: Service, code: str, errcode: int | None) -> dict[str, Any]:
     return found()[-1]
 
 
-def test_an_app_without_keys_is_told_what_it_lacks(signed: Service, sandbox: Sandbox) -> None:
-    """When the console wants signatures and the app has no keys here, the log names the setting."""
+def test_the_log_names_the_setting_of_missing_keys(signed: Service, sandbox: Sandbox) -> None:
+    """When the console requires signatures and the app has no keys, the log names the setting."""
     answer = Person(signed, sandbox, "without-keys").bind_phone()
 
     assert answer["code"] == "app_misconfigured"
@@ -143,7 +146,7 @@ def test_an_app_without_keys_is_told_what_it_lacks(signed: Service, sandbox: San
 
 
 def test_the_doctor_proves_the_keys(sandbox: Sandbox, tmp_path: Path) -> None:
-    """`doctor --wechat` makes a signed call for each app with keys, and fails the apps whose keys are wrong."""
+    """`doctor --wechat` makes a signed call for each app with keys, and fails for the apps with wrong keys."""
     env = environment(database_url=sqlite_url(tmp_path), wechat_url=sandbox.url, apps=apps(sandbox))
     run("migrate", env=env)
     done = run("doctor", "--wechat", env=env)
@@ -155,8 +158,8 @@ def test_the_doctor_proves_the_keys(sandbox: Sandbox, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("field", ["sym_key", "private_key", "certificate"])
 @pytest.mark.parametrize("command", ["serve", "doctor"])
-def test_a_key_that_is_none_stops_the_start(sandbox: Sandbox, tmp_path: Path, field: str, command: str) -> None:
-    """A key that cannot be read is status 5, named, and shown nowhere."""
+def test_a_malformed_key_prevents_the_start(sandbox: Sandbox, tmp_path: Path, field: str, command: str) -> None:
+    """A malformed key ends with status 5, and the message names the field and does not show the key."""
     wrong = json.dumps([app(sandbox, "broken", **{field: pem_of(PRIVATE_KEY)[:-200]})])
     env = environment(database_url=sqlite_url(tmp_path), wechat_url=sandbox.url, apps=wrong)
     run("migrate", env=env)

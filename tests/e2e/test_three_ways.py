@@ -1,4 +1,4 @@
-"""HTTP, command line and worker are three ways to one use case."""
+"""HTTP, the command line and the worker use the same use case."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -12,12 +12,12 @@ from support.jobs import run_job
 from support.processes import Environment, Running, Sandbox, environment, run, running, service
 
 Outcome = tuple[str, dict[str, Any]]
-"""The error's code, or "ok"; and for "ok" what came of the login."""
+"""The error's code or "ok", and for "ok" the result of the login."""
 
 
 @dataclass
 class Ways:
-    """The three ways in, to one service."""
+    """The three ways to log in to one service."""
 
     env: Environment
     http: httpx2.Client
@@ -25,12 +25,12 @@ class Ways:
     redis_url: str
 
     def by_http(self, code: str, appid: str | None) -> Outcome:
-        """POST /v1/sessions."""
+        """Log in with POST /v1/sessions."""
         answer = self.http.post("/v1/sessions", json={"code": code, "appid": appid})
         return _outcome(answer.json())
 
     def by_command_line(self, code: str, appid: str | None) -> Outcome:
-        """`wxlogin login CODE`."""
+        """Log in with `wxlogin login CODE`."""
         done = run("login", code, *(["--appid", appid] if appid else []), env=self.env)
         if done.returncode == 0:
             return _outcome(json.loads(done.stdout))
@@ -38,7 +38,7 @@ class Ways:
         return done.stderr.removeprefix("wxlogin: ").split(":")[0], {}
 
     def by_worker(self, code: str, appid: str | None) -> Outcome:
-        """The job `wxlogin.login`."""
+        """Log in with the job `wxlogin.login`."""
         return _outcome(run_job(self.redis_url, "wxlogin.login", code=code, appid=appid))
 
 
@@ -74,15 +74,15 @@ SCENARIOS: dict[str, tuple[dict[str, Any], str]] = {
 def test_every_way_gives_the_same_error(
     ways: Ways, sandbox: Sandbox, way: Callable[..., Outcome], fault: dict[str, Any], code: str
 ) -> None:
-    """A failing WeChat is the same error code by HTTP, command line and worker."""
+    """An error of WeChat has the same error code by HTTP, command line and worker."""
     sandbox.fail(**fault)
 
     assert way(ways, sandbox.code(), None) == (code, {})
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_every_way_refuses_alike(ways: Ways, sandbox: Sandbox, way: Callable[..., Outcome]) -> None:
-    """A missing, unknown or used code and an unknown app are the same error codes by every way."""
+def test_every_way_refuses_with_the_same_codes(ways: Ways, sandbox: Sandbox, way: Callable[..., Outcome]) -> None:
+    """A missing, unknown or used code and an unknown app have the same error codes by every way."""
     code = sandbox.code()
     logged_in, _ = way(ways, code, None)
 
@@ -94,7 +94,7 @@ def test_every_way_refuses_alike(ways: Ways, sandbox: Sandbox, way: Callable[...
 
 
 def test_every_way_logs_in_the_same_user(ways: Ways, sandbox: Sandbox) -> None:
-    """One person is one user by every way, with a token that is good everywhere, and answers of one shape."""
+    """One account is one user by every way, the tokens are valid everywhere, and the answers have the same fields."""
     openid = "o-three-ways"
     bodies = [way(ways, sandbox.code(openid=openid), None)[1] for way in WAYS]
 

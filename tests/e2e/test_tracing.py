@@ -1,4 +1,4 @@
-"""Traces: a collector sees a request with all that it waited for, and nothing that is secret."""
+"""Traces: a collector gets a request with the calls that it waits for, and no secret."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,13 +12,13 @@ from support.processes import KEY, SECRET, Sandbox, Service, environment, servic
 from support.servers import wait_until
 
 SERVER, CLIENT = 2, 3
-"""Kinds of span, as OTLP numbers them."""
+"""The kinds of spans in OTLP."""
 
 PARENT = "00f067aa0ba902b7"
 
 
 def traceparent(number: int) -> tuple[str, str]:
-    """Return a trace id and the header that carries it."""
+    """Return a trace id and its traceparent header."""
     trace_id = f"{number:032x}"
     return trace_id, f"00-{trace_id}-{PARENT}-01"
 
@@ -33,7 +33,7 @@ class Traced:
         self._numbers = iter(range(1 + 1000 * has_redis, 1000 + 1000 * has_redis))
 
     def ask(self, method: str, path: str, **options: Any) -> tuple[Any, list[Span]]:
-        """Send a request in a trace of its own, and return its answer and the spans of that trace."""
+        """Send a request in a new trace, and return its answer and the spans of the trace."""
         trace_id, header = traceparent(next(self._numbers))
         headers = {**options.pop("headers", {}), "traceparent": header}
         answer = self.service.http.request(method, path, headers=headers, **options)
@@ -43,7 +43,7 @@ class Traced:
 
 @pytest.fixture(scope="module")
 def seen() -> Iterator[Collector]:
-    """A collector."""
+    """A running collector."""
     with collector() as running:
         yield running
 
@@ -52,7 +52,7 @@ def seen() -> Iterator[Collector]:
 def traced(
     request: pytest.FixtureRequest, seen: Collector, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Traced]:
-    """A service with its sessions in either store, whose traces go to the collector."""
+    """A service with its sessions in either store, which sends its traces to the collector."""
     url = f"sqlite+aiosqlite:///{tmp_path_factory.mktemp('traced')}/wxlogin.db"
     redis = {"redis_url": request.getfixturevalue("redis_url")} if request.param == "redis" else {}
     otel = {"OTEL_EXPORTER_OTLP_ENDPOINT": seen.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
@@ -61,13 +61,13 @@ def traced(
 
 
 def spans_of(spans: list[Span], **attributes: str) -> list[Span]:
-    """Return the spans that have these attributes, with dots for underscores."""
+    """Return the spans that have these attributes. In the names, underscores stand for dots."""
     wanted = {name.replace("_", "."): value for name, value in attributes.items()}
     return [span for span in spans if wanted.items() <= span.attributes.items()]
 
 
 def test_a_login_is_one_trace(traced: Traced, sandbox: Sandbox) -> None:
-    """The request continues the caller's trace; the call to WeChat and what the database does are its children."""
+    """The request continues the caller's trace, and the calls to WeChat and to the database are its children."""
     answer, spans = traced.ask("POST", "/v1/sessions", json={"code": sandbox.code()})
     (request,) = [span for span in spans if span.kind == SERVER]
     (wechat,) = spans_of(spans, url_path="/sns/jscode2session")
@@ -81,7 +81,7 @@ def test_a_login_is_one_trace(traced: Traced, sandbox: Sandbox) -> None:
 
 
 def test_redis_is_in_the_trace(traced: Traced, sandbox: Sandbox) -> None:
-    """Where sessions live in Redis, what is done there has spans of its own."""
+    """With sessions in Redis, the operations in Redis have their own spans."""
     _, spans = traced.ask("POST", "/v1/sessions", json={"code": sandbox.code()})
     found = [span.attributes["db.operation.name"] for span in spans_of(spans, db_system_name="redis")]
 
@@ -89,7 +89,7 @@ def test_redis_is_in_the_trace(traced: Traced, sandbox: Sandbox) -> None:
 
 
 def test_a_check_is_traced(traced: Traced, sandbox: Sandbox) -> None:
-    """A request to /auth has a span, accepted or refused."""
+    """A request to /auth has a span, whether it is accepted or refused."""
     token = traced.service.log_in(sandbox.code())["token"]
     for headers, status in (({"Authorization": f"Bearer {token}"}, "204"), ({}, "401")):
         _, spans = traced.ask("GET", "/auth", headers=headers)
@@ -99,7 +99,7 @@ def test_a_check_is_traced(traced: Traced, sandbox: Sandbox) -> None:
 
 
 def test_a_failure_is_marked(traced: Traced, sandbox: Sandbox) -> None:
-    """When WeChat breaks off, its span and the request's have failed, and say how, without a text."""
+    """When WeChat closes the connection, the spans of the call and of the request are marked as failed."""
     code = sandbox.code()
     sandbox.fail(drop=True)
     answer, spans = traced.ask("POST", "/v1/sessions", json={"code": code})
@@ -112,8 +112,8 @@ def test_a_failure_is_marked(traced: Traced, sandbox: Sandbox) -> None:
     assert wechat.attributes["error.type"]
 
 
-def test_a_path_is_told_by_its_pattern(traced: Traced) -> None:
-    """What a client puts into a path or a query is in no span."""
+def test_a_span_has_the_pattern_of_the_path(traced: Traced) -> None:
+    """No span contains the path parameters or the query of a request."""
     _, spans = traced.ask("GET", "/v1/sessions/secret-in-the-path?token=secret-in-the-query")
     _, lost = traced.ask("GET", "/secret-in-the-path")
 
@@ -122,7 +122,7 @@ def test_a_path_is_told_by_its_pattern(traced: Traced) -> None:
 
 
 def test_no_secret_is_exported(traced: Traced, seen: Collector, sandbox: Sandbox) -> None:
-    """Neither code nor token, AppSecret, encryption key, openid nor phone is in what the collector gets."""
+    """The exported data contains no code, token, AppSecret, encryption key, openid or phone number."""
     openid, phone = "o-of-a-traced-user", "+8613800001234"
     code, phone_code = sandbox.code(openid=openid), sandbox.phone_code(phone=phone)
     login = traced.service.log_in(code)
@@ -139,7 +139,7 @@ def test_no_secret_is_exported(traced: Traced, seen: Collector, sandbox: Sandbox
 
 
 def test_without_a_collector_nothing_is_traced(service: Service) -> None:
-    """A service that no collector was named to has not even imported what traces."""
+    """Without a collector the service does not import the tracing libraries."""
     (worker,) = workers_of(service)
     mapped = [each.path for each in psutil.Process(worker).memory_maps()]
 

@@ -1,4 +1,4 @@
-"""Of several Authorization headers none is chosen: the gateway before us may have believed another."""
+"""A request with several Authorization headers is refused. A gateway may have checked another one than the service."""
 
 import json
 from typing import Any
@@ -25,7 +25,7 @@ each_second = pytest.mark.parametrize("second", ["{live}", f"Bearer {WELL_FORMED
 
 
 def twice(first: str, second: str) -> list[list[tuple[str, str]]]:
-    """Both headers, in either order."""
+    """Return both headers in either order."""
     return [
         [("Authorization", first), ("Authorization", second)],
         [("Authorization", second), ("Authorization", first)],
@@ -34,8 +34,13 @@ def twice(first: str, second: str) -> list[list[tuple[str, str]]]:
 
 @each_second
 @pytest.mark.parametrize(("method", "path"), PROTECTED)
-def test_no_call_of_a_user_takes_two(service: Service, me: Device, method: str, path: str, second: str) -> None:
-    """A live token among them is request_invalid too, without a challenge, and the session lives on."""
+def test_a_users_request_with_two_headers_is_refused(
+    service: Service, me: Device, method: str, path: str, second: str
+) -> None:
+    """A user's request with two Authorization headers is request_invalid without a challenge.
+
+    The session stays live.
+    """
     live = f"Bearer {me.login['token']}"
     for headers in twice(live, second.format(live=live)):
         answer = service.http.request(method, path, headers=headers)
@@ -46,8 +51,8 @@ def test_no_call_of_a_user_takes_two(service: Service, me: Device, method: str, 
 
 
 @each_second
-def test_no_login_takes_two(service: Service, sandbox: Sandbox, me: Device, second: str) -> None:
-    """A login that brings two is refused by either route, and its code is as good as before."""
+def test_a_login_with_two_headers_is_refused(service: Service, sandbox: Sandbox, me: Device, second: str) -> None:
+    """A login with two Authorization headers is refused at either route, and its code still works."""
     live = f"Bearer {me.login['token']}"
     code = sandbox.code()
     for headers in twice(live, second.format(live=live)):
@@ -60,8 +65,11 @@ def test_no_login_takes_two(service: Service, sandbox: Sandbox, me: Device, seco
 
 
 @pytest.mark.parametrize("path", ["introspect", "revoke"])
-def test_no_backend_authenticates_twice(open_service: Any, sandbox: Sandbox, path: str) -> None:
-    """Two credentials are invalid_request (RFC 6749 section 5.2), right ones too, and count as no failure."""
+def test_a_backends_request_with_two_headers_is_refused(open_service: Any, sandbox: Sandbox, path: str) -> None:
+    """Two client credentials are invalid_request (RFC 6749 section 5.2), even valid ones.
+
+    They do not count as failures.
+    """
     right, wrong = "Basic YmFja2VuZDpzM2NyZXQ=", "Basic YmFja2VuZDpndWVzcw=="
     with open_service(clients=json.dumps({"backend": "s3cret"})) as provider:
         token = provider.log_in(sandbox.code())["token"]

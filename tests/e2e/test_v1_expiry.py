@@ -1,4 +1,4 @@
-"""Sessions that give way or expire, as /v1 shows them."""
+"""Replaced and expired sessions in /v1."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,14 +15,14 @@ REFERER = {"Referer": f"https://servicewechat.com/{APPID}/0/page-frame.html"}
 
 @pytest.fixture(scope="module", params=["database", "redis"])
 def hasty_service(request: pytest.FixtureRequest, open_service: Any) -> Iterator[Service]:
-    """A service of short patience: sessions idle out after a second and end after two, and two are a user's limit."""
+    """A service with short lifetimes: an idle time of one second, a maximum age of two, and a limit of two sessions."""
     redis = {"redis_url": request.getfixturevalue("redis_url")} if request.param == "redis" else {}
     with open_service(session_idle_seconds="1", session_max_seconds="2", sessions_per_user="2", **redis) as service:
         yield service
 
 
-def test_the_oldest_session_gives_way(log_in: LogIn, user: str) -> None:
-    """The thirteenth login of a user ends the first, which is told so."""
+def test_the_oldest_session_is_replaced(log_in: LogIn, user: str) -> None:
+    """The thirteenth login of a user replaces the first session, whose token is session_replaced."""
     devices = [log_in(user) for _ in range(13)]
     reasons = [device.reason() for device in devices]
 
@@ -31,7 +31,7 @@ def test_the_oldest_session_gives_way(log_in: LogIn, user: str) -> None:
 
 
 def test_an_unused_session_expires(hasty_service: Service, sandbox: Sandbox) -> None:
-    """A session that is unused for too long is over, says that it expired, and is not listed."""
+    """A session that is unused for its idle time is session_expired, and is not listed."""
     idle = Device(hasty_service, sandbox.code(openid="idle"))
     wait_until(lambda: datetime.now(UTC) > time_of(idle.login["session"]["idle_expires_at"]), "a second of idling")
     fresh = Device(hasty_service, sandbox.code(openid="idle"))
@@ -40,8 +40,8 @@ def test_an_unused_session_expires(hasty_service: Service, sandbox: Sandbox) -> 
     assert [session["id"] for session in fresh.sessions()] == [fresh.id]
 
 
-def test_a_used_session_lives_on(hasty_service: Service, sandbox: Sandbox) -> None:
-    """A session in use outlives its idle time, and its times move."""
+def test_a_used_session_stays_live(hasty_service: Service, sandbox: Sandbox) -> None:
+    """A session in use is live for longer than its idle time, and its times change."""
     device = Device(hasty_service, sandbox.code())
     began = device.login["session"]
     deadline = time_of(began["idle_expires_at"]) + timedelta(seconds=0.3)
@@ -54,7 +54,7 @@ def test_a_used_session_lives_on(hasty_service: Service, sandbox: Sandbox) -> No
 
 
 def test_expired_sessions_do_not_count(hasty_service: Service, sandbox: Sandbox) -> None:
-    """What expired a second ago takes no place: the login that follows replaces nobody."""
+    """Expired sessions do not count for the limit, so that the next logins replace no session."""
     old = [Device(hasty_service, sandbox.code(openid="cap")) for _ in range(2)]
     over = time_of(old[1].login["session"]["idle_expires_at"]) + timedelta(seconds=1)
     wait_until(lambda: datetime.now(UTC) > over, "two seconds of idling")
@@ -64,8 +64,8 @@ def test_expired_sessions_do_not_count(hasty_service: Service, sandbox: Sandbox)
     assert {device.reason() for device in old} == {"session_expired"}
 
 
-def test_a_session_ends_at_its_greatest_age(hasty_service: Service, sandbox: Sandbox) -> None:
-    """A session that is in use all the time is over at its greatest age, and says that it expired."""
+def test_a_session_expires_at_its_maximum_age(hasty_service: Service, sandbox: Sandbox) -> None:
+    """A session that is always in use is session_expired at its maximum age."""
     device = Device(hasty_service, sandbox.code())
     wait_until(lambda: device.reason() is not None, "the end of the session")
     ended = datetime.now(UTC)
@@ -75,7 +75,7 @@ def test_a_session_ends_at_its_greatest_age(hasty_service: Service, sandbox: San
 
 
 def test_a_limit_of_zero_is_no_limit(two_apps: Service, sandbox: Sandbox) -> None:
-    """With WXLOGIN_SESSIONS_PER_USER=0 no session gives way."""
+    """With WXLOGIN_SESSIONS_PER_USER=0 no session is replaced."""
     devices = [Device(two_apps, sandbox.code(openid="many"), **REFERER) for _ in range(14)]
 
     assert {device.reason() for device in devices} == {None}

@@ -1,4 +1,4 @@
-"""What goes wrong under /v1 is a problem that a program can act on."""
+"""Errors under /v1 are problems that a program can handle."""
 
 import re
 from collections.abc import Callable
@@ -43,7 +43,7 @@ Open = Callable[..., AbstractContextManager[Service]]
 def test_every_call_but_login_needs_a_session(
     service: Service, method: str, path: str, headers: dict[str, str], code: str, challenge: str
 ) -> None:
-    """Every call but the login is a 401 without a live session, with the reason and the challenge."""
+    """Every call except the login needs a live session. Otherwise it is 401, with the reason and the challenge."""
     body = {"name": "x"} if method in ("PATCH", "PUT") else None
     answer = service.http.request(method, path, headers=headers, json=body)
 
@@ -79,7 +79,7 @@ def test_every_call_but_login_needs_a_session(
 def test_each_failure_of_wechat_has_its_problem(
     service: Service, sandbox: Sandbox, fault: dict[str, Any], problem: tuple[int, str, str]
 ) -> None:
-    """Status, code and retry of a failed login are those of the table, and WeChat's errcode is told."""
+    """The status, code and retry advice of a failed login are those of the table. The problem has WeChat's errcode."""
     sandbox.fail(**fault)
     answer = service.http.post("/v1/sessions", json={"code": sandbox.code()})
     body = answer.json()
@@ -91,8 +91,8 @@ def test_each_failure_of_wechat_has_its_problem(
     assert ("retry-after" in answer.headers) == (problem[2] == "later")
 
 
-def test_wechats_request_id_is_told(service: Service) -> None:
-    """The rid that WeChat's support asks for is part of the problem."""
+def test_a_problem_has_wechats_request_id(service: Service) -> None:
+    """The problem has WeChat's request id (rid)."""
     body = service.http.post("/v1/sessions", json={"code": "never-issued"}).json()
 
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}", body["rid"])
@@ -133,8 +133,8 @@ def test_a_code_works_once(either_service: Service, sandbox: Sandbox) -> None:
         ("POST", "/v1/me", 405),
     ],
 )
-def test_a_path_or_method_that_is_not_there_is_a_problem(service: Service, method: str, path: str, status: int) -> None:
-    """404 and 405 are problems too, and 405 says what is allowed."""
+def test_an_unknown_path_or_method_is_a_problem(service: Service, method: str, path: str, status: int) -> None:
+    """An unknown path is a problem with 404, and an unknown method one with 405 and Allow."""
     answer = service.http.request(method, path)
 
     assert answer.headers["content-type"] == "application/problem+json"
@@ -143,7 +143,7 @@ def test_a_path_or_method_that_is_not_there_is_a_problem(service: Service, metho
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_the_service_says_that_it_works(either_service: Service, path: str) -> None:
+def test_a_working_service_is_healthy_and_ready(either_service: Service, path: str) -> None:
     """/healthz and /readyz answer 200 with status ok."""
     answer = either_service.http.get(path)
 
@@ -151,13 +151,13 @@ def test_the_service_says_that_it_works(either_service: Service, path: str) -> N
 
 
 def test_readiness_names_what_it_checked(service: Service, redis_service: Service) -> None:
-    """/readyz names the database, and the session store where it is another."""
+    """/readyz names the database, and the session store if it is another store."""
     assert service.http.get("/readyz").json()["checks"] == {"database": "ok"}
     assert redis_service.http.get("/readyz").json()["checks"] == {"database": "ok", "session store": "ok"}
 
 
-def test_readiness_says_no_more_than_which(open_service: Open, tmp_path: Path) -> None:
-    """/readyz says which store is away, and not by what driver; the log says that."""
+def test_readiness_names_only_the_store(open_service: Open, tmp_path: Path) -> None:
+    """/readyz says which store does not answer. Only the log has the details."""
     redis_url = f"redis://127.0.0.1:{free_port()}/0"
     with open_service(redis_url=redis_url, database_url=sqlite_url(tmp_path)) as blind:
         for path in tmp_path.iterdir():
@@ -178,8 +178,8 @@ OPTIONAL = {"docs": ["/docs", "/docs/openapi.json", "/docs/assets/swagger_style.
 
 
 @pytest.mark.parametrize("setting", OPTIONAL)
-def test_a_path_that_is_switched_off_is_not_found(open_service: Open, setting: str) -> None:
-    """Off, a path is answered as one that never was, whatever the method; the other one is there."""
+def test_a_disabled_path_is_not_found(open_service: Open, setting: str) -> None:
+    """A disabled path is answered as an unknown path is, with any method. The other path still works."""
     (other,) = set(OPTIONAL) - {setting}
     with open_service(**{setting: "false"}) as service:
         nowhere = {method: service.http.request(method, "/nowhere") for method in ("GET", "POST")}

@@ -1,4 +1,4 @@
-"""/v1/me: the profile."""
+"""/v1/me: the profile of the user."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ PROFILE_LIMITS = {"name": 64, "avatar": 1024, "language": 32, "province": 64, "c
 
 
 def test_a_new_user_has_an_empty_profile(log_in: LogIn, user: str) -> None:
-    """GET /v1/me has exactly the documented fields, and of a new user only what WeChat said."""
+    """GET /v1/me has exactly the documented fields, and for a new user the profile is empty."""
     device = log_in(user)
     profile = device.ask("GET", "/v1/me").json()
 
@@ -39,15 +39,15 @@ def test_a_new_user_has_an_empty_profile(log_in: LogIn, user: str) -> None:
 
 
 def test_a_unionid_is_shown(service: Service, sandbox: Sandbox) -> None:
-    """A unionid that WeChat gave is in the profile."""
+    """The profile has the unionid from WeChat."""
     device = Device(service, sandbox.code(unionid="union-of-the-profile"))
 
     assert device.ask("GET", "/v1/me").json()["unionid"] == "union-of-the-profile"
 
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
-def test_a_profile_changes_where_it_is_told_to(me: Device, method: str) -> None:
-    """PATCH and PUT change the fields that are sent, leave the others, and answer the profile."""
+def test_a_change_affects_only_the_sent_fields(me: Device, method: str) -> None:
+    """PATCH and PUT change the sent fields and no others, and answer with the profile."""
     before = me.ask(method, "/v1/me", json={"name": "张三", "city": "深圳"}).json()
     answer = me.ask(method, "/v1/me", json={"name": "李四"})
 
@@ -59,7 +59,7 @@ def test_a_profile_changes_where_it_is_told_to(me: Device, method: str) -> None:
 
 @pytest.mark.parametrize("field", PROFILE_LIMITS)
 def test_every_profile_field_can_be_set_and_emptied(me: Device, field: str) -> None:
-    """Each profile field takes text of its greatest length, and takes it back."""
+    """Each profile field accepts text of its maximum length, and can be cleared."""
     longest = "长" * PROFILE_LIMITS[field]
     filled = me.ask("PATCH", "/v1/me", json={field: longest}).json()
     emptied = me.ask("PATCH", "/v1/me", json={field: ""}).json()
@@ -70,7 +70,7 @@ def test_every_profile_field_can_be_set_and_emptied(me: Device, field: str) -> N
 
 @pytest.mark.parametrize("field", PROFILE_LIMITS)
 def test_a_profile_field_that_is_too_long_is_refused(me: Device, field: str) -> None:
-    """One character too many is a 400 that names the field, and changes nothing."""
+    """A text with one character too many is 400. The detail names the field, and nothing changes."""
     before = me.ask("GET", "/v1/me").json()
     answer = me.ask("PATCH", "/v1/me", json={field: "x" * (PROFILE_LIMITS[field] + 1)})
 
@@ -80,8 +80,8 @@ def test_a_profile_field_that_is_too_long_is_refused(me: Device, field: str) -> 
 
 
 @pytest.mark.parametrize("name", ["😀" * 64, "👨‍👩‍👧‍👦", "é́", "ﷺ", "  ", "null", "<b>&amp;", "'; --", "\\u0041"])
-def test_a_name_comes_back_as_it_was_sent(log_in: LogIn, name: str) -> None:
-    """Emoji, combining characters, blanks and text that looks like code are just text."""
+def test_a_name_is_stored_unchanged(log_in: LogIn, name: str) -> None:
+    """Emoji, combining characters, blanks and markup in a name are stored as plain text."""
     device = log_in()
     device.ask("PATCH", "/v1/me", json={"name": name})
 
@@ -89,7 +89,7 @@ def test_a_name_comes_back_as_it_was_sent(log_in: LogIn, name: str) -> None:
 
 
 def test_a_login_shows_the_profile(log_in: LogIn, user: str) -> None:
-    """Name and avatar are part of the next login's answer."""
+    """The answer to the next login has the name and the avatar."""
     log_in(user).ask("PATCH", "/v1/me", json={"name": "王五", "avatar": "https://example.com/a.png"})
     again = log_in(user).login["user"]
 
@@ -98,7 +98,7 @@ def test_a_login_shows_the_profile(log_in: LogIn, user: str) -> None:
 
 @pytest.mark.parametrize("nothing", [{}, {"name": None}, {"nickname": "x"}, {"id": "x", "phone": "1", "unionid": "u"}])
 def test_unknown_profile_fields_change_nothing(me: Device, nothing: dict[str, Any]) -> None:
-    """Null, unknown fields and those that are not the client's leave the profile as it was."""
+    """Null, unknown fields and read-only fields do not change the profile."""
     before = me.ask("GET", "/v1/me").json()
     answer = me.ask("PATCH", "/v1/me", json=nothing)
 
@@ -109,7 +109,7 @@ def test_unknown_profile_fields_change_nothing(me: Device, nothing: dict[str, An
 @pytest.mark.parametrize("value", [7, True, 1.5, [], {}, ["张三"]], ids=str)
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
 def test_a_profile_field_is_text(me: Device, method: str, value: Any) -> None:
-    """A field of another type is a 400 that names the field."""
+    """A field with another type is 400, and the detail names the field."""
     answer = me.ask(method, "/v1/me", json={"name": value})
 
     assert problem_of(answer) == (400, "request_invalid", "never")
@@ -118,7 +118,7 @@ def test_a_profile_field_is_text(me: Device, method: str, value: Any) -> None:
 
 @pytest.mark.parametrize("text", ["a\nb", "\x00", "\x7f", "\x1b[31m", "\x85"], ids=repr)
 def test_a_profile_field_has_no_control_characters(me: Device, text: str) -> None:
-    """Control characters are a 400."""
+    """A field with control characters is 400."""
     answer = me.ask("PATCH", "/v1/me", json={"name": text})
 
     assert problem_of(answer) == (400, "request_invalid", "never")

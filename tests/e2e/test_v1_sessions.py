@@ -1,4 +1,4 @@
-"""/v1/sessions: where a user is logged in, and logging out."""
+"""/v1/sessions: the list of a user's sessions, and log-out."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from support.processes import Service
 
 
 def test_sessions_are_listed_newest_first(log_in: LogIn, user: str) -> None:
-    """The list has every session of the user, newest first, and marks the one that asks."""
+    """The list has every session of the user, newest first, and marks the current one."""
     devices = [log_in(user) for _ in range(3)]
     listed = devices[1].sessions()
 
@@ -17,7 +17,7 @@ def test_sessions_are_listed_newest_first(log_in: LogIn, user: str) -> None:
 
 
 def test_the_current_session_is_the_one_of_the_login(log_in: LogIn) -> None:
-    """GET /v1/sessions/current shows what the login showed."""
+    """GET /v1/sessions/current returns the session of the login."""
     device = log_in()
 
     assert device.ask("GET", "/v1/sessions/current").json() == device.login["session"]
@@ -36,8 +36,8 @@ def test_the_current_session_is_the_one_of_the_login(log_in: LogIn) -> None:
     ],
     ids=["WeChat", "short", "long"],
 )
-def test_a_device_is_named_in_short(log_in: LogIn, user_agent: str, label: str) -> None:
-    """A session shows a short label of its device, and its user agent or, where that is not kept, the label."""
+def test_a_session_has_a_short_device_label(log_in: LogIn, user_agent: str, label: str) -> None:
+    """A session has a short label of its device, and its user agent or the label."""
     [session] = log_in(**{"User-Agent": user_agent}).sessions()
 
     assert session["device"] == label
@@ -53,7 +53,7 @@ def test_a_list_has_only_the_sessions_of_its_user(log_in: LogIn, user: str) -> N
 
 
 def test_logging_out_here_ends_this_session_only(log_in: LogIn, user: str) -> None:
-    """DELETE /v1/sessions/current is 204 without a body, and leaves the other devices alone."""
+    """DELETE /v1/sessions/current is 204 without a body, and does not end the other sessions."""
     here, there = log_in(user), log_in(user)
     answer = here.ask("DELETE", "/v1/sessions/current")
 
@@ -63,7 +63,7 @@ def test_logging_out_here_ends_this_session_only(log_in: LogIn, user: str) -> No
 
 
 def test_logging_out_there_ends_that_session_only(log_in: LogIn, user: str) -> None:
-    """DELETE /v1/sessions/{id} is 204, and ends that device's session."""
+    """DELETE /v1/sessions/{id} is 204, and ends that session only."""
     here, there = log_in(user), log_in(user)
 
     assert here.ask("DELETE", f"/v1/sessions/{there.id}").status_code == 204
@@ -71,7 +71,7 @@ def test_logging_out_there_ends_that_session_only(log_in: LogIn, user: str) -> N
 
 
 def test_logging_out_everywhere_ends_all_sessions_of_the_user(log_in: LogIn, user: str) -> None:
-    """DELETE /v1/sessions is 204, ends every session of the user, and nobody else's."""
+    """DELETE /v1/sessions is 204, and ends every session of the user and of no other user."""
     here, there, stranger = log_in(user), log_in(user), log_in()
 
     assert here.ask("DELETE", "/v1/sessions").status_code == 204
@@ -79,7 +79,7 @@ def test_logging_out_everywhere_ends_all_sessions_of_the_user(log_in: LogIn, use
 
 
 def test_another_users_session_cannot_be_ended(log_in: LogIn) -> None:
-    """Another user's session id is 404, and the session lives on."""
+    """DELETE of another user's session is 404, and the session stays live."""
     mine, theirs = log_in(), log_in()
     answer = mine.ask("DELETE", f"/v1/sessions/{theirs.id}")
 
@@ -87,28 +87,28 @@ def test_another_users_session_cannot_be_ended(log_in: LogIn) -> None:
     assert theirs.reason() is None
 
 
-def test_anothers_session_looks_like_no_session(log_in: LogIn) -> None:
-    """The 404 of another user's session is the 404 of a session that never was."""
+def test_another_users_session_looks_like_an_unknown_one(log_in: LogIn) -> None:
+    """The 404 of another user's session equals the 404 of an unknown session."""
     mine, theirs = log_in(), log_in()
 
     assert mine.ask("DELETE", f"/v1/sessions/{theirs.id}").json() == mine.ask("DELETE", "/v1/sessions/no-such").json()
 
 
 def test_a_session_is_ended_once(log_in: LogIn, user: str) -> None:
-    """A session that has ended is 404 like one that never was."""
+    """DELETE of an ended session is 404."""
     here, there = log_in(user), log_in(user)
     here.ask("DELETE", f"/v1/sessions/{there.id}")
 
     assert problem_of(here.ask("DELETE", f"/v1/sessions/{there.id}")) == (404, "not_found", "never")
 
 
-def test_a_session_id_logs_nobody_in(log_in: LogIn, either_service: Service) -> None:
-    """The public id of a session is no token."""
+def test_a_session_id_does_not_authenticate(log_in: LogIn, either_service: Service) -> None:
+    """The id of a session does not authenticate."""
     assert either_service.auth(log_in().id).json()["code"] == "token_invalid"
 
 
 def test_a_login_after_logging_out_works(log_in: LogIn, user: str) -> None:
-    """Who logged out everywhere logs in again as the same user."""
+    """After a log-out everywhere, the user can log in again as the same user."""
     before = log_in(user)
     before.ask("DELETE", "/v1/sessions")
     after = log_in(user)

@@ -1,4 +1,4 @@
-"""/v1/wechat and /v1/me beyond the profile: what needs WeChat after login."""
+"""/v1/wechat, and the parts of /v1/me that need WeChat after login."""
 
 import base64
 import secrets
@@ -16,7 +16,7 @@ CHECK_PATH = "/wxa/checksession"
 
 
 class Person:
-    """A WeChat user with one phone, and what they may ask."""
+    """A WeChat user with one phone, and the user's requests."""
 
     def __init__(self, service: Service, sandbox: Sandbox) -> None:
         self.openid = f"o{secrets.token_hex(13)}"
@@ -25,32 +25,32 @@ class Person:
         self.log_in()
 
     def log_in(self) -> None:
-        """wx.login(), and the service."""
+        """Log in with a new code of wx.login()."""
         login = self._service.log_in(self._sandbox.code(openid=self.openid))
         self.session_id = login["session"]["id"]
         self._bearer = {"Authorization": f"Bearer {login['token']}"}
 
     def ask(self, method: str, path: str, **request: Any) -> httpx2.Response:
-        """A request with this person's token."""
+        """Send a request with this person's token."""
         return self._service.http.request(method, path, headers=self._bearer, **request)
 
     def decrypt(self, encrypted: dict[str, str]) -> httpx2.Response:
-        """Let the service decrypt what wx.getUserInfo() gave."""
+        """Decrypt the data of wx.getUserInfo() with the service."""
         return self.ask("POST", "/v1/wechat/decrypt", json={name: encrypted[name] for name in ("encryptedData", "iv")})
 
     def encrypted(self, **data: Any) -> dict[str, str]:
-        """What wx.getUserInfo() gives."""
+        """Return data as wx.getUserInfo() does."""
         return self._sandbox.encrypt(self.openid, data)
 
 
 @pytest.fixture
 def ann(either_service: Service, sandbox: Sandbox) -> Person:
-    """Somebody who is logged in."""
+    """A user who is logged in."""
     return Person(either_service, sandbox)
 
 
 def refusal(answer: httpx2.Response) -> tuple[int, str, str]:
-    """What a program goes by."""
+    """Return the status, the code and the retry advice of a refusal."""
     body = answer.json()
     assert answer.headers["content-type"] == "application/problem+json"
     return answer.status_code, body["code"], body["retry"]
@@ -61,7 +61,7 @@ MALFORMED = (400, "request_invalid", "never")
 
 
 def test_data_is_decrypted(ann: Person) -> None:
-    """What WeChat encrypted for the user comes back as it was, with its watermark."""
+    """Data that WeChat encrypted for the user is decrypted completely, with its watermark."""
     answer = ann.decrypt(ann.encrypted(nickName="小明 👩", gender=1, nested={"list": [1, None]}))
 
     assert answer.status_code == 200
@@ -69,8 +69,8 @@ def test_data_is_decrypted(ann: Person) -> None:
     assert {"nickName": "小明 👩", "gender": 1, "nested": {"list": [1, None]}}.items() <= answer.json().items()
 
 
-def test_data_under_the_key_before_is_decrypted(ann: Person, either_service: Service) -> None:
-    """Data that the client got before a fresh wx.login() opens after it, and the log says with which key."""
+def test_data_under_the_previous_key_is_decrypted(ann: Person, either_service: Service) -> None:
+    """Data from before a new wx.login() is still decrypted, and the log names the key."""
     before = ann.encrypted(phone="1")
     ann.log_in()
     after = ann.encrypted(phone="2")
@@ -81,13 +81,13 @@ def test_data_under_the_key_before_is_decrypted(ann: Person, either_service: Ser
 
 
 def keys_logged(service: Service, person: Person) -> list[str]:
-    """Which keys opened data in the person's session, as the log says."""
+    """Return the names of the keys that decrypted data in the person's session, from the log."""
     events = [event for event in service.process.events() if event.get("session_id") == person.session_id]
     return [event["key"] for event in events if event["event"] == "decrypted"]
 
 
-def test_data_from_before_the_key_before_is_not(ann: Person) -> None:
-    """Two logins later the data does not open, and a new login is what helps."""
+def test_data_from_before_the_previous_key_is_undecryptable(ann: Person) -> None:
+    """Data from before the last two logins is data_undecryptable, with the advice to log in again."""
     data = ann.encrypted(x=1)
     ann.log_in()
     ann.log_in()
@@ -99,7 +99,7 @@ def test_data_from_before_the_key_before_is_not(ann: Person) -> None:
     "watermark", [{"appid": "wxfedcba9876543210", "timestamp": 1}, {}, "none", None, APPID, [APPID]]
 )
 def test_data_of_another_app_is_refused(ann: Person, watermark: object) -> None:
-    """Data that opens but was not made for this app is watermark_mismatch."""
+    """Data with the watermark of another app is watermark_mismatch."""
     data = ann.encrypted(watermark=watermark, secret="of another app")
 
     answer = ann.decrypt(data)
@@ -108,15 +108,15 @@ def test_data_of_another_app_is_refused(ann: Person, watermark: object) -> None:
     assert "of another app" not in answer.text
 
 
-def test_data_of_another_user_does_not_open(ann: Person, either_service: Service, sandbox: Sandbox) -> None:
-    """One user's data is nothing to another user's session."""
+def test_data_of_another_user_is_undecryptable(ann: Person, either_service: Service, sandbox: Sandbox) -> None:
+    """The data of one user cannot be decrypted in the session of another."""
     bob = Person(either_service, sandbox)
 
     assert refusal(bob.decrypt(ann.encrypted(x=1))) == UNDECRYPTABLE
 
 
-def test_a_flipped_bit_never_shows_what_is_wrong(ann: Person) -> None:
-    """Whichever bit of the last block is flipped, the answer is one and the same: no padding oracle."""
+def test_a_changed_bit_always_gives_the_same_error(ann: Person) -> None:
+    """A changed bit in the last block gives the same error at any position, so that there is no padding oracle."""
     data = ann.encrypted(filler="x" * 40)
     raw = base64.b64decode(data["encryptedData"])
     answers = set()
@@ -147,7 +147,7 @@ WRONG = {
 @pytest.mark.parametrize("value", WRONG.values(), ids=WRONG)
 @pytest.mark.parametrize("field", ["encryptedData", "iv"])
 def test_malformed_encrypted_data_is_request_invalid(ann: Person, field: str, value: str) -> None:
-    """Wrong base64 and wrong lengths are request_invalid, and name the field."""
+    """Malformed base64 and wrong lengths are request_invalid, and the detail names the field."""
     answer = ann.decrypt({**ann.encrypted(x=1), field: value})
 
     assert refusal(answer) == MALFORMED
@@ -158,8 +158,8 @@ def test_malformed_encrypted_data_is_request_invalid(ann: Person, field: str, va
     "body", [{}, {"encryptedData": "AAAA"}, {"iv": "AAAA"}, {"encryptedData": 1, "iv": 2}, [], "x"]
 )
 @pytest.mark.parametrize("path", ["/v1/wechat/decrypt", "/v1/wechat/verify", "/v1/wechat/check"])
-def test_a_body_that_lacks_what_is_needed_is_the_callers_fault(ann: Person, path: str, body: object) -> None:
-    """A missing or mistyped field is request_invalid; nobody decrypts nothing."""
+def test_a_body_without_required_fields_is_the_callers_fault(ann: Person, path: str, body: object) -> None:
+    """A missing field, or a field of the wrong type, is request_invalid."""
     if path == "/v1/wechat/check" and body == {"encryptedData": "AAAA"}:
         body = {"encrypted_data": "AAAA"}
 
@@ -167,7 +167,7 @@ def test_a_body_that_lacks_what_is_needed_is_the_callers_fault(ann: Person, path
 
 
 def test_a_megabyte_is_refused(ann: Person) -> None:
-    """Data of a megabyte is refused before it is looked at, and the next request works."""
+    """Data of one megabyte is refused as too large, and the next request succeeds."""
     answer = ann.decrypt({"encryptedData": base64.b64encode(bytes(1_000_000)).decode(), "iv": "A" * 22 + "=="})
 
     assert refusal(answer) == (413, *MALFORMED[1:])
@@ -175,7 +175,7 @@ def test_a_megabyte_is_refused(ann: Person) -> None:
 
 
 def test_a_signature_is_verified(ann: Person) -> None:
-    """rawData is valid with WeChat's signature, also under the key before, and with no other."""
+    """rawData is valid with WeChat's signature, also under the previous key, and with no other signature."""
     signed = ann.encrypted(nickName="小明")
     ann.log_in()
 
@@ -192,7 +192,7 @@ def test_a_signature_is_verified(ann: Person) -> None:
 
 
 def test_the_session_key_is_checked(ann: Person, sandbox: Sandbox) -> None:
-    """The stored key is WeChat's, until a wx.login() elsewhere replaces it."""
+    """The stored session_key is valid, until a wx.login() elsewhere replaces it at WeChat."""
     before = ann.ask("GET", "/v1/wechat/session-key").json()
     sandbox.code(openid=ann.openid)
     after = ann.ask("GET", "/v1/wechat/session-key").json()
@@ -200,8 +200,8 @@ def test_the_session_key_is_checked(ann: Person, sandbox: Sandbox) -> None:
     assert (before, after) == ({"valid": True}, {"valid": False})
 
 
-def test_a_reset_key_is_kept(ann: Person) -> None:
-    """After a reset the new key is WeChat's and opens new data, and data from before still opens."""
+def test_a_reset_key_is_stored(ann: Person) -> None:
+    """After a reset the new key is valid at WeChat. New and earlier data can be decrypted."""
     before = ann.encrypted(x=1)
     reset = ann.ask("POST", "/v1/wechat/session-key/reset")
 
@@ -211,14 +211,14 @@ def test_a_reset_key_is_kept(ann: Person) -> None:
 
 
 def test_a_key_that_wechat_replaced_cannot_be_reset(ann: Person, sandbox: Sandbox) -> None:
-    """When the stored key is not WeChat's any more, only a new login helps."""
+    """When WeChat has another key than the stored one, a reset is data_undecryptable. The advice is a new login."""
     sandbox.code(openid=ann.openid)
 
     assert refusal(ann.ask("POST", "/v1/wechat/session-key/reset")) == UNDECRYPTABLE
 
 
-def test_genuine_data_is_told_from_forged(ann: Person) -> None:
-    """WeChat says of encrypted data that it made it, and when."""
+def test_genuine_and_forged_data_are_distinguished(ann: Person) -> None:
+    """The check of encrypted data says whether WeChat made it, and when."""
     genuine = ann.ask("POST", "/v1/wechat/check", json={"encryptedData": ann.encrypted(x=1)["encryptedData"]}).json()
     forged = ann.ask("POST", "/v1/wechat/check", json={"encryptedData": "AAAA"}).json()
 
@@ -228,7 +228,7 @@ def test_genuine_data_is_told_from_forged(ann: Person) -> None:
 
 
 def test_the_users_own_keys_are_listed(ann: Person) -> None:
-    """The keys of wx.getUserCryptoManager() are there for the backend, newest first."""
+    """The keys of wx.getUserCryptoManager() are returned, with their times."""
     (key, *_) = ann.ask("GET", "/v1/wechat/encrypt-keys").json()["keys"]
 
     assert len(base64.b64decode(key["encrypt_key"])) == len(key["iv"]) == 16
@@ -237,7 +237,7 @@ def test_the_users_own_keys_are_listed(ann: Person) -> None:
 
 @pytest.mark.parametrize("phone", ["+8613800138000", "+85212345678"])
 def test_a_phone_number_is_bound(ann: Person, sandbox: Sandbox, phone: str) -> None:
-    """The number behind a phone-button code is the profile's from then on, with its country code."""
+    """The phone number of a phone code is stored in the profile, with its country code."""
     answer = ann.ask("PUT", "/v1/me/phone", json={"code": sandbox.phone_code(openid=ann.openid, phone=phone)})
 
     assert (answer.status_code, answer.json()["phone"]) == (200, phone)
@@ -245,7 +245,7 @@ def test_a_phone_number_is_bound(ann: Person, sandbox: Sandbox, phone: str) -> N
 
 
 def test_a_phone_code_works_once(ann: Person, sandbox: Sandbox) -> None:
-    """A replayed phone code is refused and changes nothing."""
+    """A used phone code is refused, and changes nothing."""
     code = sandbox.phone_code(phone="+8613800138000")
     ann.ask("PUT", "/v1/me/phone", json={"code": code})
     replayed = ann.ask("PUT", "/v1/me/phone", json={"code": code})
@@ -256,7 +256,7 @@ def test_a_phone_code_works_once(ann: Person, sandbox: Sandbox) -> None:
 
 
 def test_a_login_code_sent_to_phone_is_recognised(ann: Person, sandbox: Sandbox) -> None:
-    """Who sends a wx.login() code here is told so; the code is still good for a login."""
+    """A login code that is sent to /v1/me/phone is refused, and the detail names wx.login()."""
     code = sandbox.code()
     answer = ann.ask("PUT", "/v1/me/phone", json={"code": code})
 
@@ -266,7 +266,7 @@ def test_a_login_code_sent_to_phone_is_recognised(ann: Person, sandbox: Sandbox)
 
 
 def test_a_phone_code_sent_to_login_is_recognised(service: Service, sandbox: Sandbox) -> None:
-    """Who sends a phone-button code to login is told where it belongs."""
+    """A phone code that is sent to the login is refused, and the detail names /v1/me/phone."""
     answer = service.http.post("/v1/sessions", json={"code": sandbox.phone_code()})
 
     assert refusal(answer) == (400, "code_invalid", "new_code")
@@ -274,7 +274,7 @@ def test_a_phone_code_sent_to_login_is_recognised(service: Service, sandbox: San
 
 
 def test_a_phone_code_of_another_app_is_refused(ann: Person, sandbox: Sandbox) -> None:
-    """A code of another mini-program is the client's mistake, not the operator's."""
+    """A phone code of another mini-program is code_invalid, and not an error of the operator."""
     code = sandbox.phone_code(appid="wxfedcba9876543210")
 
     assert refusal(ann.ask("PUT", "/v1/me/phone", json={"code": code})) == (400, "code_invalid", "new_code")
@@ -293,15 +293,15 @@ def test_a_phone_code_of_another_app_is_refused(ann: Person, sandbox: Sandbox) -
 def test_a_malformed_phone_code_is_not_sent_to_wechat(
     ann: Person, sandbox: Sandbox, body: dict[str, Any], code: str
 ) -> None:
-    """A code that the phone button never gives is refused without asking WeChat."""
+    """A malformed phone code is refused without a call to WeChat."""
     before = sandbox.call_count()
 
     assert refusal(ann.ask("PUT", "/v1/me/phone", json=body)) == (400, code, "never")
     assert sandbox.call_count() == before
 
 
-def test_a_payment_tells_the_unionid(ann: Person, sandbox: Sandbox) -> None:
-    """Who just paid has their unionid added; one who did not, has not."""
+def test_a_payment_adds_the_unionid(ann: Person, sandbox: Sandbox) -> None:
+    """A payment of the user adds the user's unionid. An unknown payment is not_found."""
     sandbox.code(openid=ann.openid, unionid=f"u{ann.openid}")
     number = f"42{secrets.randbelow(10**20)}"
     sandbox.pay(ann.openid, number)
@@ -315,8 +315,8 @@ def test_a_payment_tells_the_unionid(ann: Person, sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     "body", [{}, {"mch_id": "1"}, {"out_trade_no": "1"}, {"transaction_id": ""}, {"transaction_id": "令"}]
 )
-def test_half_a_payment_is_the_callers_fault(ann: Person, body: dict[str, str]) -> None:
-    """Without the transaction, or merchant and order, nobody asks WeChat."""
+def test_an_incomplete_payment_is_the_callers_fault(ann: Person, body: dict[str, str]) -> None:
+    """An incomplete payment is request_invalid."""
     assert refusal(ann.ask("PUT", "/v1/me/unionid", json=body)) == MALFORMED
 
 
@@ -333,7 +333,7 @@ ROUTES = [
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_only_a_session_may_ask(service: Service, method: str, path: str) -> None:
+def test_every_route_needs_a_session(service: Service, method: str, path: str) -> None:
     """Without a token every one of these routes is 401."""
     assert refusal(service.http.request(method, path, json={})) == (401, "token_missing", "new_code")
 
@@ -341,8 +341,8 @@ def test_only_a_session_may_ask(service: Service, method: str, path: str) -> Non
 @pytest.mark.parametrize(
     "fault", [{"drop": True}, {"status": 500}, {"body": "<html>"}, {"errcode": -1}, {"errcode": 99999}]
 )
-def test_a_failing_wechat_may_be_asked_again(ann: Person, sandbox: Sandbox, fault: dict[str, Any]) -> None:
-    """A call without a code says `later`, with Retry-After, when WeChat fails; the next one works."""
+def test_a_call_can_be_repeated_after_a_failure_of_wechat(ann: Person, sandbox: Sandbox, fault: dict[str, Any]) -> None:
+    """When WeChat fails, a call without a code has the advice `later` and Retry-After, and the next call succeeds."""
     assert ann.ask("GET", "/v1/wechat/session-key").status_code == 200
     sandbox.fail(path=CHECK_PATH, **fault)
     failed = ann.ask("GET", "/v1/wechat/session-key")
@@ -353,8 +353,8 @@ def test_a_failing_wechat_may_be_asked_again(ann: Person, sandbox: Sandbox, faul
     assert ann.ask("GET", "/v1/wechat/session-key").json() == {"valid": True}
 
 
-def test_a_phone_code_whose_answer_was_lost_is_said_to_be_spent(ann: Person, sandbox: Sandbox) -> None:
-    """When WeChat's answer is lost after the code was spent, the client is told to get a new one."""
+def test_a_lost_answer_to_a_phone_code_asks_for_a_new_code(ann: Person, sandbox: Sandbox) -> None:
+    """When WeChat's answer to a used phone code is lost, the client gets the advice to get a new code."""
     ann.ask("GET", "/v1/wechat/session-key")
     sandbox.fail(path=PHONE_PATH, drop=True, executed=True)
     code = sandbox.phone_code()

@@ -1,4 +1,4 @@
-"""The worker loses no job, whatever happens to it or to Redis."""
+"""The worker loses no job when it or Redis is killed."""
 
 import asyncio
 import json
@@ -23,14 +23,14 @@ from support.servers import redis_server, wait_until
 
 @pytest.fixture
 def env(sandbox: Sandbox, own_redis_url: str, sqlite_url: str) -> Environment:
-    """Settings of a worker with a queue of its own."""
+    """The settings of a worker with its own queue."""
     return environment(
         database_url=sqlite_url, wechat_url=sandbox.url, redis_url=own_redis_url, wechat_timeout_seconds="2"
     )
 
 
 def test_a_killed_workers_job_is_finished_by_the_next(env: Environment, sandbox: Sandbox, own_redis_url: str) -> None:
-    """A job whose worker gets SIGKILL half-way is finished by the next worker, on an otherwise idle queue."""
+    """When a worker is killed during a job, the next worker finishes the job, even on an idle queue."""
     code = sandbox.code()
     calls = sandbox.call_count()
     sandbox.fail(delay_seconds=1.5, status=500)
@@ -49,7 +49,7 @@ def test_a_killed_workers_job_is_finished_by_the_next(env: Environment, sandbox:
 
 
 def test_a_stopped_worker_finishes_its_job(env: Environment, sandbox: Sandbox, own_redis_url: str) -> None:
-    """SIGTERM lets the job in hand finish, then the worker ends with status 0."""
+    """After SIGTERM the worker finishes its job, and ends with status 0."""
     code = sandbox.code()
     calls = sandbox.call_count()
     sandbox.fail(delay_seconds=1)
@@ -66,7 +66,7 @@ def test_a_stopped_worker_finishes_its_job(env: Environment, sandbox: Sandbox, o
 def test_a_job_that_was_queued_before_any_worker_ran_is_done(
     env: Environment, sandbox: Sandbox, own_redis_url: str
 ) -> None:
-    """A queue may fill before the first worker starts."""
+    """A job that was queued before the first worker started is finished."""
     job = queue_job(own_redis_url, "wxlogin.login", code=sandbox.code())
 
     with running("worker", env=env):
@@ -74,7 +74,7 @@ def test_a_job_that_was_queued_before_any_worker_ran_is_done(
 
 
 def test_jobs_end_all_sessions_of_a_user(env: Environment, sandbox: Sandbox, own_redis_url: str) -> None:
-    """wxlogin.end_all_sessions logs a user out everywhere and says of how many sessions; bad input is a problem."""
+    """wxlogin.end_all_sessions ends all sessions of a user and returns their number. Wrong input is a problem."""
     with running("worker", env=env):
         user_id = run_job(own_redis_url, "wxlogin.login", code=sandbox.code())["user"]["id"]
 
@@ -87,8 +87,8 @@ def test_jobs_end_all_sessions_of_a_user(env: Environment, sandbox: Sandbox, own
     assert (wrong["code"], number["code"]) == ("request_invalid", "request_invalid")
 
 
-def test_a_worker_waits_for_redis_to_come_back(sandbox: Sandbox, sqlite_url: str) -> None:
-    """When Redis dies and returns, the worker goes on by itself."""
+def test_a_worker_continues_after_redis_restarts(sandbox: Sandbox, sqlite_url: str) -> None:
+    """When Redis is killed and started again, the worker continues."""
     with redis_server() as redis:
         url = f"redis://127.0.0.1:{redis.port}/0"
         env = environment(database_url=sqlite_url, wechat_url=sandbox.url, redis_url=url)
@@ -102,10 +102,10 @@ def test_a_worker_waits_for_redis_to_come_back(sandbox: Sandbox, sqlite_url: str
 
 
 @pytest.mark.anyio
-async def test_a_worker_purges_what_sessions_left_in_the_database(
+async def test_a_worker_purges_old_sessions_in_the_database(
     own_redis_url: str, sqlite_url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sessions that lived in the database before there was a Redis are dropped when they are forgotten."""
+    """The worker purges sessions in the database, from before there was a Redis, when their retention is over."""
     monkeypatch.setattr(purge, "PERIOD_SECONDS", 0.005)
     given = {"appid": APPID, "app_secret": SECRET, "encryption_keys": KEY, "redis_url": own_redis_url}
     settings = Settings.model_validate(given | {"database_url": sqlite_url})
@@ -119,14 +119,14 @@ async def test_a_worker_purges_what_sessions_left_in_the_database(
         stop = asyncio.Event()
         worker = asyncio.create_task(run_worker(settings, container, stop))
         async with asyncio.timeout(10):
-            while await store.find(session.id):  # noqa: ASYNC110  # a database tells nobody
+            while await store.find(session.id):  # noqa: ASYNC110  # a database sends no notification
                 await asyncio.sleep(0.01)
         stop.set()
         await worker
 
 
 def test_a_result_is_json(env: Environment, sandbox: Sandbox, own_redis_url: str) -> None:
-    """What the worker leaves in Redis is JSON, which runs nothing in the program that reads it."""
+    """The result of a job in Redis is JSON, so that its reader runs no code from it."""
     with running("worker", env=env), Redis.from_url(own_redis_url) as redis:
         job = queue_job(own_redis_url, "wxlogin.login", code=sandbox.code())
         body = result_of_job(own_redis_url, job, seconds=20)
@@ -135,8 +135,8 @@ def test_a_result_is_json(env: Environment, sandbox: Sandbox, own_redis_url: str
         assert 0 < redis.ttl(job) <= 60
 
 
-def test_a_worker_without_redis_says_what_is_missing(sqlite_url: str) -> None:
-    """Without a queue there is nothing to work on: exit status 5, and the setting's name."""
+def test_a_worker_without_redis_names_the_setting(sqlite_url: str) -> None:
+    """Without Redis the worker ends with status 5 and the name of the setting."""
     done = run("worker", env=environment(database_url=sqlite_url))
 
     assert done.returncode == 5

@@ -1,1 +1,1 @@
-"""What tests stand on: real servers, real processes, a clock that they move."""
+"""The base of the tests: real servers, real processes, and a clock that a test moves."""

@@ -1,4 +1,4 @@
-"""A real browser, when the machine has one."""
+"""A real browser, if the machine has one."""
 
 import shutil
 import subprocess
@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FOUND = next((found for name in NAMES if (found := shutil.which(name))), None)
-"""Chromium's path, or None."""
+"""The path of Chromium, or None."""
 
 OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=10000"]
 
 
 class Shown(NamedTuple):
-    """A page after its scripts have run: its elements as HTML, and what the console says."""
+    """A page after its scripts have run: its elements as HTML, and the lines of its console."""
 
     html: str
     console: list[str]

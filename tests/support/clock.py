@@ -1,19 +1,22 @@
-"""Time that a test moves."""
+"""A clock that a test moves."""
 
 from datetime import UTC, datetime, timedelta
 
 
 class Clock:
-    """Tells the same time until it is moved. It starts now, because Redis drops keys by its own clock."""
+    """A clock that moves only when a test moves it.
+
+    It starts at the real time, because Redis expires keys by its own clock.
+    """
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC).replace(microsecond=123456)
 
     def __call__(self) -> datetime:
-        """What time it is."""
+        """Return the time of the clock."""
         return self.now
 
     def advance(self, **duration: float) -> datetime:
-        """Move on by a timedelta's arguments, and say what time it is then."""
+        """Move the clock by the arguments of a timedelta, and return the new time."""
         self.now += timedelta(**duration)
         return self.now

@@ -1,4 +1,4 @@
-"""A collector of traces: OTLP over HTTP, on loopback."""
+"""A collector of traces: OTLP over HTTP, on the loopback interface."""
 
 import gzip
 import threading
@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 
 class Span(NamedTuple):
-    """A span as it was exported. Ids are in hex."""
+    """An exported span. Its ids are in hex."""
 
     name: str
     kind: int
@@ -23,7 +23,7 @@ class Span(NamedTuple):
 
 
 class Collector:
-    """A running collector, with the spans that it got and all bytes that carried them."""
+    """A running collector, with the received spans and the bytes that contained them."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -31,7 +31,7 @@ class Collector:
         self.received = b""
 
     def take(self, body: bytes) -> None:
-        """Add what was exported."""
+        """Add the spans of a request."""
         self.received += body
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             for scope in resource.scope_spans:
@@ -55,10 +55,10 @@ class Collector:
 
 @contextmanager
 def collector() -> Iterator[Collector]:
-    """A collector, for as long as the block lasts."""
+    """Run a collector until the block ends."""
 
     class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # the name that the class looks for
+        def do_POST(self) -> None:  # http.server requires this name
             body = self.rfile.read(int(self.headers["Content-Length"]))
             running.take(gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body)
             self.send_response(200)
@@ -66,7 +66,7 @@ def collector() -> Iterator[Collector]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
         running = Collector(f"http://127.0.0.1:{server.server_port}")

@@ -1,4 +1,4 @@
-"""Devices that users of /v1 are logged in on."""
+"""Devices on which users of /v1 are logged in."""
 
 import re
 from collections.abc import Callable
@@ -24,7 +24,7 @@ RFC_3339_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
 class Device:
-    """One login of one user, and what it may ask."""
+    """One login of one user, and the requests with its token."""
 
     def __init__(self, service: Service, code: str, **headers: str) -> None:
         answer = service.http.post("/v1/sessions", json={"code": code}, headers=headers)
@@ -35,16 +35,16 @@ class Device:
         self._bearer = {"Authorization": f"Bearer {self.login['token']}"}
 
     def ask(self, method: str, path: str, **request: Any) -> httpx2.Response:
-        """A request with this device's token."""
+        """Send a request with this device's token."""
         return self._http.request(method, path, headers=self._bearer, **request)
 
     def reason(self) -> str | None:
-        """Why its session is over, or None while it lives."""
+        """Return why the session is over, or None while it is live."""
         answer = self.ask("GET", "/v1/sessions/current")
         return None if answer.status_code == 200 else str(answer.json()["code"])
 
     def sessions(self) -> list[dict[str, Any]]:
-        """Its user's sessions."""
+        """Return the sessions of the user."""
         sessions: list[dict[str, Any]] = self.ask("GET", "/v1/sessions").raise_for_status().json()["sessions"]
         return sessions
 
@@ -53,12 +53,12 @@ LogIn = Callable[..., Device]
 
 
 def time_of(text: str) -> datetime:
-    """The moment that the text names."""
+    """Return the time that the text contains."""
     return datetime.fromisoformat(text)
 
 
 def problem_of(answer: httpx2.Response) -> tuple[int, str, str]:
-    """What a program goes by: status, code, retry."""
+    """Return the status, the code and the retry advice of a problem."""
     body = answer.json()
     assert answer.headers["content-type"] == "application/problem+json"
     return answer.status_code, body["code"], body["retry"]

@@ -1,4 +1,4 @@
-"""A service between proxies, so that whatever it stands on can fail."""
+"""A service behind proxies, so that each of its servers can fail."""
 
 import time
 from collections.abc import Iterator
@@ -18,23 +18,23 @@ from support.servers import wait_until
 REDIS, DATABASE, WECHAT = "redis", "database", "wechat"
 
 NEEDED_BY = {REDIS: STEPS, DATABASE: (LOG_IN,), WECHAT: (LOG_IN,)}
-"""What nobody can do without it, where sessions are in Redis. All else goes on as if nothing had happened."""
+"""The steps that need each server, with sessions in Redis. All other steps continue without an error."""
 
 FAULTS = [How.SLOW, How.REFUSING, How.RESETTING, How.SILENT, How.CUT]
 MATRIX = list(product(NEEDED_BY, FAULTS))
 
 REFUSALS = 100
-"""So many make an outage; where each takes seconds, one a client does."""
+"""The number of refusals that show an outage. When a refusal takes seconds, one for each client is enough."""
 
 NOTICED_SECONDS = 30.0
-"""How long a busy machine may take to send so many requests."""
+"""The time limit in which a busy machine sends that many requests."""
 HEALED_SECONDS = 10.0
-"""The longest until everybody gets good answers again: who asked before waits for what is given up first."""
+"""The time limit until all clients get correct answers again, including those that still wait for an old answer."""
 
 
 @dataclass
 class Installation:
-    """A service of two processes, and the proxies in front of what it needs."""
+    """A service of two processes, and the proxies before its servers."""
 
     service: Service
     sandbox: Sandbox
@@ -42,9 +42,10 @@ class Installation:
 
     @contextmanager
     def failing(self, what: str, how: How, load: Load) -> Iterator[None]:
-        """A block that begins when those who need it have noticed; on its end all is well, and good answers come again.
+        """Make a server fail.
 
-        What is slow fails nobody.
+        The block starts when the clients notice the failure, and at its end correct answers return. A slow server
+        causes no errors.
         """
         tally = load.tally
         going_on = [step for step in STEPS if how is How.SLOW or step not in NEEDED_BY[what]]
@@ -64,7 +65,7 @@ class Installation:
         wait_until(lambda: tally.all_good_since(healed), f"good answers after {what} was {how}", HEALED_SECONDS)
 
     def outages(self) -> str:
-        """Return what the service has logged lately about requests that it could not serve."""
+        """Return the last log lines about requests that the service could not process."""
         return "".join([line for line in self.service.process.output if "unavailable" in line][-10:])
 
     def workers(self) -> list[int]:
@@ -74,7 +75,7 @@ class Installation:
 
 @contextmanager
 def installation(redis_url: str, database_url: str, sandbox: Sandbox, **settings: str) -> Iterator[Installation]:
-    """An installation with these stores and this WeChat, which are not touched themselves."""
+    """Run an installation behind proxies, with these stores and this WeChat."""
     redis, database, wechat = urlsplit(redis_url), make_url(database_url), urlsplit(sandbox.url)
     servers: dict[str, Address] = {
         REDIS: (str(redis.hostname), redis.port or 6379),
@@ -96,14 +97,14 @@ def installation(redis_url: str, database_url: str, sandbox: Sandbox, **settings
 
 
 def address_of_database(url: str) -> Address:
-    """Where its server listens."""
+    """Return the address of the database's server."""
     parts = make_url(url)
     host = parts.host or str(parts.query.get("host", "127.0.0.1"))
     return f"{host}/.s.PGSQL.{parts.port or 5432}" if host.startswith("/") else (host, parts.port or 5432)
 
 
 def workers_of(service: Service) -> list[int]:
-    """The processes of a service that answer requests."""
+    """Return the processes of a service that answer requests."""
     return [child.pid for child in psutil.Process(service.process.process.pid).children() if _is_alive(child)]
 
 

@@ -1,7 +1,7 @@
-"""`wxlogin` processes that start in milliseconds: forked from one that has imported everything already.
+"""`wxlogin` processes that start in milliseconds, forked from a process that has imported all modules.
 
-They are processes as any other, with a pid, an environment, a directory and signals of their own. Only importing, two
-seconds of the processor each time, is done once: the tests start some two hundred.
+Each is an ordinary process, with its own pid, environment, directory and signals. Only the imports, which take two
+seconds of processor time, happen once for the two hundred processes of the tests.
 """
 
 import gc
@@ -24,7 +24,10 @@ PRELOADED = ["cli.main", "cli.running", "demo", "doctor", "http.server", "worker
 
 
 class ForkServer:
-    """The process that others are forked from. It has no threads and opens nothing, so that a fork starts clean."""
+    """The process that forks the others.
+
+    It has no threads and opens nothing, so that each fork starts in a clean state.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -45,7 +48,7 @@ class ForkServer:
 
 
 class Launched:
-    """A process that the fork server forked, as subprocess.Popen would show it."""
+    """A process of the fork server, with the interface of subprocess.Popen."""
 
     def __init__(self, reports: IO[bytes]) -> None:
         self._reports = reports
@@ -53,13 +56,13 @@ class Launched:
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
-        """Its exit status (negative: the signal that killed it), or None while it runs."""
+        """Return its exit status (negative: the signal that killed it), or None while it runs."""
         with suppress(TimeoutError):
             self.wait(0)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end. Raises TimeoutError."""
+        """Wait until the process ends. Raises TimeoutError."""
         if self.returncode is None:
             if not select.select([self._reports], [], [], timeout)[0]:
                 raise TimeoutError(f"still running after {timeout} seconds")
@@ -68,26 +71,26 @@ class Launched:
         return self.returncode
 
     def send_signal(self, signal_number: int) -> None:
-        """Send it a signal, if it still runs."""
+        """Send the process a signal, if it still runs."""
         if self.poll() is None:
             os.kill(self.pid, signal_number)
 
     def kill(self) -> None:
-        """kill -9."""
+        """Kill the process with SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
 
 @cache
 def fork_server() -> ForkServer:
-    """The one of this test process."""
+    """Return the fork server of this test process."""
     return ForkServer()
 
 
 def main(requests: socket.socket) -> None:
-    """Serve requests until nobody can send one any more."""
+    """Process requests until the other end closes."""
     for module in PRELOADED:
         importlib.import_module(f"entrypoints.{module}")
-    gc.freeze()  # what is imported is not searched for garbage in each process again
+    gc.freeze()  # garbage collection skips the imported modules in each process
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         message, (stdout, stderr, reports), *_ = socket.recv_fds(requests, 1 << 20, 3)
@@ -127,5 +130,5 @@ def _run(arguments: list[str], env: dict[str, str], cwd: str) -> None:
 
 
 if __name__ == "__main__":
-    with suppress(ValueError):  # the last request is empty, and brings no descriptors
+    with suppress(ValueError):  # the last request is empty and has no descriptors
         main(socket.socket(fileno=int(sys.argv[1])))

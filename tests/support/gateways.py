@@ -1,4 +1,4 @@
-"""The gateways of examples/gateways, really run: from their own files, on other ports."""
+"""The gateways of examples/gateways, run with their own files on other ports."""
 
 import os
 import re
@@ -37,28 +37,31 @@ http {{
     include {0}/nginx.conf;
 }}
 """
-"""What Debian's nginx.conf is around a file in conf.d, without root's directories."""
+"""The text that Debian's nginx.conf has around a file in conf.d, without root's directories."""
 
 
 def nginx(binary: str, directory: Path) -> list[str]:
-    """How to run nginx."""
+    """Return the command that runs nginx."""
     main = directory / "main.conf"
     main.write_text(NGINX.format(directory), encoding="utf-8")
     return [binary, "-e", f"{directory}/error.log", "-c", str(main)]
 
 
 def caddy(binary: str, directory: Path) -> list[str]:
-    """How to run Caddy, which keeps its state in HOME."""
+    """Return the command that runs Caddy, which stores its state in HOME."""
     return ["env", f"HOME={directory}", binary, "run", "--adapter", "caddyfile", "--config", f"{directory}/Caddyfile"]
 
 
 def haproxy(binary: str, directory: Path) -> list[str]:
-    """How to run HAProxy in the foreground."""
+    """Return the command that runs HAProxy in the foreground."""
     return [binary, "-db", "-f", f"{directory}/haproxy.cfg"]
 
 
 def traefik(binary: str, directory: Path) -> list[str]:
-    """How to run Traefik, whose configuration names a second file relative to where it runs."""
+    """Return the command that runs Traefik.
+
+    Its configuration names a second file, relative to its working directory.
+    """
     return ["env", f"--chdir={directory}", binary, "--configFile=traefik.yml"]
 
 
@@ -69,11 +72,11 @@ COMMANDS: dict[str, Callable[[str, Path], list[str]]] = {
     "traefik": traefik,
 }
 WHEELS = str(Path(sys.executable).parent)
-"""Traefik, which Debian does not have, is a wheel."""
+"""The directory of Traefik's binary, which is a wheel because Debian does not package Traefik."""
 
 
 def find_gateway(name: str) -> str | None:
-    """The path of a gateway's binary, or None."""
+    """Return the path of a gateway's binary, or None."""
     places = [os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", WHEELS]
     return shutil.which(name, path=os.pathsep.join(places))
 
@@ -92,10 +95,10 @@ def gateway(
     scheme: str = "http",
     other: int | None = None,
 ) -> Iterator[str]:
-    """The URL of a running gateway before wxlogin and backend on these ports; `directory` is where its files go.
+    """Run a gateway before wxlogin and backend on these ports, with its files in `directory`, and yield its URL.
 
-    `edit` changes the text of each file, as a user would, who has a certificate for one. `other` is the port of a
-    second instance of wxlogin; without it, both that the examples name are the one there is.
+    `edit` changes the text of each file, as a user with a certificate does. `other` is the port of a second instance of
+    wxlogin. Without it, both instances in the examples are the same one.
     """
     binary = find_gateway(name)
     assert binary
@@ -120,20 +123,23 @@ def gateway(
 
 
 def _knows_its_routes(url: str) -> bool:
-    """Whether it answers for a path. Traefik listens before it has read its routes, and its certificate."""
+    """Return whether the gateway answers for a path.
+
+    Traefik listens before it has read its routes and its certificate.
+    """
     try:
-        return httpx2.get(url, verify=False).status_code != httpx2.codes.NOT_FOUND  # a test's certificate
+        return httpx2.get(url, verify=False).status_code != httpx2.codes.NOT_FOUND  # the certificate of a test
     except httpx2.TransportError:
         return False
 
 
 def on_ports(text: str, ports: dict[int, int]) -> str:
-    """An example with other ports, and nothing else changed."""
+    """Return an example with other ports."""
     return re.sub(r"(?<=:)\d{4}\b", lambda port: str(ports[int(port[0])]), text)
 
 
 class Backend:
-    """A running examples/gateways/backend.py, with what has reached it."""
+    """A running examples/gateways/backend.py, with the requests that it received."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -142,10 +148,10 @@ class Backend:
 
 @contextmanager
 def backend() -> Iterator[Backend]:
-    """The example's backend as it is; but it says 204 to /auth, so that it can be what a gateway takes for wxlogin."""
+    """Run the example's backend. It also answers /auth with 204, so that a gateway can use it in place of wxlogin."""
 
     class Recorded(runpy.run_path(str(EXAMPLES / "backend.py"))["Echo"]):  # type: ignore[misc]
-        def do_GET(self) -> None:  # noqa: N802  # the name that the class looks for
+        def do_GET(self) -> None:  # noqa: N802  # http.server requires this name
             if self.path == "/auth":
                 self.send_response(204)
                 self.end_headers()
@@ -159,7 +165,7 @@ def backend() -> Iterator[Backend]:
         request_queue_size = 128
 
         def handle_error(self, *_: object) -> None:
-            """Say nothing: a killed gateway hangs up, and whatever else goes wrong costs a test its answer."""
+            """Ignore errors. A killed gateway closes its connections, and a missing answer shows any other failure."""
 
     with Patient(("127.0.0.1", 0), Recorded) as server:
         running = Backend(server.server_port)

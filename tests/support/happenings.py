@@ -1,4 +1,4 @@
-"""Everything that the log has a line for, made to happen to a real installation."""
+"""Every event that the log has a line for, caused in a real installation."""
 
 import json
 import secrets
@@ -21,9 +21,9 @@ Line = dict[str, Any]
 
 @dataclass
 class World:
-    """An installation to which things happen, over HTTP from the address `ip`. What prepares them comes from elsewhere.
+    """An installation in which a test causes events, over HTTP from the address `ip`.
 
-    The addresses are in networks of their own: no limit counts two of them together.
+    Preparations use other addresses, each in a network of its own, so that no limit counts two of them together.
     """
 
     env: Environment
@@ -34,26 +34,26 @@ class World:
     numbers: Iterator[int] = field(default_factory=count)
 
     def elsewhere(self) -> str:
-        """Return an address that is not looked for in the log."""
+        """Return an address that `lines` ignores."""
         return f"2001:db8:0:{next(self.numbers):x}::1"
 
     def post(self, path: str, ip: str = "", token: str = "", **request: Any) -> Line:
-        """POST from `ip`, by default from this world's, and return what is answered, if it is JSON."""
+        """Send a POST from `ip`, by default this world's address, and return the answer if it is JSON."""
         return self.ask("POST", path, ip or self.ip, token, **request)
 
     def ask(self, method: str, path: str, ip: str, token: str = "", **request: Any) -> Line:
-        """Ask the service."""
+        """Send a request to the service, and return the answer if it is JSON."""
         headers = {"X-Forwarded-For": ip} | ({"Authorization": f"Bearer {token}"} if token else {})
         answer = self.service.http.request(method, path, headers=headers, **request)
         return dict(answer.json()) if "json" in answer.headers.get("content-type", "") else {}
 
     def log_in(self, openid: str = "", **more: str) -> Line:
-        """Log a user in to the first app from elsewhere."""
+        """Log a user in to the first app, from an address that `lines` ignores."""
         code = self.sandbox.code(openid=openid or f"o{secrets.token_hex(13)}", **more)
         return self.post("/v1/sessions", self.elsewhere(), json={"code": code, "appid": APPID})
 
     def lines(self) -> list[Line]:
-        """Return what the service has logged by now, and of what happened here; a last line is waited for."""
+        """Return the log lines of this world's events. Waits until the last line is written."""
         mark = self.elsewhere()
         self.post("/oauth2/introspect", mark)
         wait_until(lambda: mark in self.service.process.text(), "the log")
@@ -61,24 +61,24 @@ class World:
 
 
 Happening = Callable[[World], list[Line]]
-"""Makes something happen, and returns what the log has to say of it; texts are regular expressions."""
+"""A function that causes an event, and returns the expected log lines. Their texts are regular expressions."""
 
 HAPPENINGS: dict[str, Happening] = {}
 
 
 def happening(what: Happening) -> Happening:
-    """Let it happen."""
+    """Register an event."""
     HAPPENINGS[what.__name__] = what
     return what
 
 
 def whose(login: Line) -> Line:
-    """What a line says of that login's session."""
+    """Return the fields that a log line has of that login's session."""
     return {"appid": APPID, "user_id": login["user"]["id"], "session_id": login["session"]["id"]}
 
 
 def refused_login(route: str, sent: Line | str, fault: Line | None = None, **logged: Any) -> Happening:
-    """A login that fails. Without a code of its own the request has a good one."""
+    """Return an event that is a failed login. A request without a code gets a valid one."""
 
     def fail(world: World) -> list[Line]:
         if fault:
@@ -114,14 +114,14 @@ for each, (sent, fault, logged) in REFUSED.items():
 
 @happening
 def a_login(world: World) -> list[Line]:
-    """A login under /v1."""
+    """Log in under /v1."""
     login = world.post("/v1/sessions", json={"code": world.sandbox.code(), **NAMED})
     return [{"event": "login", "ip": world.ip, "is_new": True, **whose(login)}]
 
 
 @happening
 def a_login_at_the_articles_route(world: World) -> list[Line]:
-    """A login of a known user at the article's route."""
+    """Log a known user in at the article's route."""
     known = world.log_in("o-known")
     token = world.post("/login/", json={"code": world.sandbox.code(openid="o-known"), **NAMED})["data"]["token"]
     session = world.ask("GET", "/v1/sessions/current", world.elsewhere(), token)
@@ -130,7 +130,7 @@ def a_login_at_the_articles_route(world: World) -> list[Line]:
 
 @happening
 def a_blocked_user_logs_in(world: World) -> list[Line]:
-    """A login of a blocked user."""
+    """Log a blocked user in."""
     user_id = world.log_in("o-blocked")["user"]["id"]
     assert run("users", "block", user_id, env=world.env).returncode == 0
     sent = NAMED | {"code": world.sandbox.code(openid="o-blocked")}
@@ -139,7 +139,7 @@ def a_blocked_user_logs_in(world: World) -> list[Line]:
 
 @happening
 def an_address_logs_in_too_often(world: World) -> list[Line]:
-    """Three logins from an address that may have two."""
+    """Log in three times from an address with a limit of two."""
     for _ in range(3):
         last = world.post("/v1/sessions", json={"code": ""})
     assert last["code"] == "rate_limited"
@@ -149,7 +149,7 @@ def an_address_logs_in_too_often(world: World) -> list[Line]:
 
 @happening
 def an_app_has_too_many_logins(world: World) -> list[Line]:
-    """One login too many of an app, each from another address."""
+    """Exceed the limit of an app by one login, each from another address."""
     other = {"appid": OTHER_APPID, "code": "x"}
     for _ in range(APP_QUOTA):
         world.post("/v1/sessions", world.elsewhere(), json=other)
@@ -159,7 +159,7 @@ def an_app_has_too_many_logins(world: World) -> list[Line]:
 
 @happening
 def a_client_fails_too_often(world: World) -> list[Line]:
-    """Eleven wrong secrets of a client."""
+    """Send eleven wrong secrets of a client."""
     for _ in range(11):
         world.post("/oauth2/revoke", auth=("shop", "guess"))
     refused = {"event": "client_refused", "level": "warning", "ip": world.ip, "client": "shop"}
@@ -170,7 +170,7 @@ def a_client_fails_too_often(world: World) -> list[Line]:
 
 @happening
 def a_logout_here(world: World) -> list[Line]:
-    """A log-out."""
+    """Log out."""
     login = world.log_in()
     world.ask("DELETE", "/v1/sessions/current", world.ip, login["token"])
     return [{"event": "logout", "ip": world.ip, **whose(login)}]
@@ -178,7 +178,7 @@ def a_logout_here(world: World) -> list[Line]:
 
 @happening
 def a_logout_there(world: World) -> list[Line]:
-    """A log-out on the user's other device."""
+    """Log out the user's other device."""
     here, there = world.log_in("o-two"), world.log_in("o-two")
     world.ask("DELETE", f"/v1/sessions/{there['session']['id']}", world.ip, here["token"])
     return [{"event": "logout", "ip": world.ip, "by": here["session"]["id"], **whose(there)}]
@@ -186,7 +186,7 @@ def a_logout_there(world: World) -> list[Line]:
 
 @happening
 def a_logout_everywhere(world: World) -> list[Line]:
-    """A log-out on both devices."""
+    """Log out on both devices."""
     login, _ = world.log_in("o-many"), world.log_in("o-many")
     world.ask("DELETE", "/v1/sessions", world.ip, login["token"])
     return [{"event": "logout_everywhere", "ip": world.ip, "sessions": 2, **whose(login)}]
@@ -194,7 +194,7 @@ def a_logout_everywhere(world: World) -> list[Line]:
 
 @happening
 def a_client_revokes(world: World) -> list[Line]:
-    """A revocation, and one that comes too late."""
+    """Revoke a token twice. The second revocation has no effect."""
     login = world.log_in()
     for _ in range(2):
         world.post("/oauth2/revoke", auth=("shop", "s3cret"), data={"token": login["token"]})
@@ -203,7 +203,7 @@ def a_client_revokes(world: World) -> list[Line]:
 
 @happening
 def a_phone_is_bound(world: World) -> list[Line]:
-    """A phone number is bound."""
+    """Bind a phone number."""
     login = world.log_in()
     code = {"code": world.sandbox.phone_code()}
     assert world.ask("PUT", "/v1/me/phone", world.ip, login["token"], json=code)["phone"]
@@ -212,7 +212,7 @@ def a_phone_is_bound(world: World) -> list[Line]:
 
 @happening
 def a_session_key_is_reset(world: World) -> list[Line]:
-    """A new session_key."""
+    """Reset the session_key."""
     login = world.log_in()
     world.post("/v1/wechat/session-key/reset", token=login["token"])
     return [{"event": "session_key_reset", "ip": world.ip, **whose(login)}]
@@ -220,7 +220,7 @@ def a_session_key_is_reset(world: World) -> list[Line]:
 
 @happening
 def data_is_decrypted(world: World) -> list[Line]:
-    """Encrypted data is opened."""
+    """Decrypt data."""
     login = world.log_in("o-data")
     assert world.post("/v1/wechat/decrypt", token=login["token"], json=world.sandbox.encrypt("o-data", {"a": 1}))["a"]
     return [{"event": "decrypted", "key": "current", **whose(login)}]
@@ -228,7 +228,7 @@ def data_is_decrypted(world: World) -> list[Line]:
 
 @happening
 def sessions_are_refused(world: World) -> list[Line]:
-    """Requests with tokens that open nothing."""
+    """Send requests with tokens that are not valid."""
     login = world.log_in()
     world.ask("DELETE", "/v1/sessions/current", world.elsewhere(), login["token"])
     for token in ("", "x", "x" * 43, login["token"]):
@@ -238,7 +238,7 @@ def sessions_are_refused(world: World) -> list[Line]:
 
 
 def by_hand(world: World, *command: str) -> list[Line]:
-    """Run a command, and return what it logs; it has to succeed."""
+    """Run a command that must succeed, and return its log lines."""
     done = run(*command, env=world.env)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stderr.splitlines()]
@@ -246,14 +246,14 @@ def by_hand(world: World, *command: str) -> list[Line]:
 
 @dataclass
 class Logged:
-    """What was logged, and what it had to be."""
+    """The logged lines, and the expected lines."""
 
     lines: list[Line]
     due: list[Line]
 
 
 def by_commands(world: World) -> Iterator[tuple[str, Logged]]:
-    """What an operator does by hand."""
+    """Cause the events of an operator's commands."""
     first, second, third = world.log_in(), world.log_in(), world.log_in("o-third")
     done = run("login", world.sandbox.code(openid="o-third"), "--appid", APPID, env=world.env)
     (login,) = [json.loads(line) for line in done.stderr.splitlines()]
@@ -271,7 +271,7 @@ def by_commands(world: World) -> Iterator[tuple[str, Logged]]:
 
 
 def by_jobs(world: World) -> Iterator[tuple[str, Logged]]:
-    """What the worker does."""
+    """Cause the events of the worker's jobs."""
     url = world.env["WXLOGIN_REDIS_URL"]
     login = run_job(url, "wxlogin.login", code=world.sandbox.code(), appid=APPID)
     run_job(url, "wxlogin.login", code="x", appid=APPID)
@@ -288,7 +288,7 @@ def by_jobs(world: World) -> Iterator[tuple[str, Logged]]:
 
 
 def without_a_store(env: Environment) -> Logged:
-    """A login while Redis is away."""
+    """Log in while Redis does not answer."""
     with service(env=env | {"WXLOGIN_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}) as blind:
         blind.http.post("/login/", json={"code": "x"})
         blind.process.event("login_failed")
@@ -299,7 +299,7 @@ def without_a_store(env: Environment) -> Logged:
 
 
 def let_it_happen(redis_url: str, database_url: str) -> dict[str, Logged]:
-    """Return what is logged of each of these, by name."""
+    """Cause all events, and return the log lines of each, by name."""
     logged: dict[str, Logged] = {}
     with own_sandbox() as sandbox:
         env = environment(

@@ -1,4 +1,4 @@
-"""The worker's queue, as another program uses it: plain taskiq, nothing of ours."""
+"""The worker's queue, as another program uses it: with plain taskiq."""
 
 import asyncio
 from typing import Any
@@ -21,17 +21,17 @@ QUEUE = "wxlogin"
 
 
 def run_job(redis_url: str, name: str, **arguments: Any) -> Any:
-    """Queue a job, and wait for what it returns."""
+    """Queue a job, wait for its end, and return its result."""
     return asyncio.run(_run(redis_url, name, arguments))
 
 
 def queue_job(redis_url: str, name: str, **arguments: Any) -> str:
-    """Queue a job, and say its id."""
+    """Queue a job, and return its id."""
     return asyncio.run(_queue(redis_url, name, arguments))
 
 
 def result_of_job(redis_url: str, task_id: str, seconds: float) -> Any:
-    """Wait for what a queued job returns."""
+    """Wait for the result of a queued job, and return it."""
     return asyncio.run(_result(redis_url, task_id, seconds))
 
 
@@ -58,7 +58,7 @@ async def _close(broker: AsyncBroker) -> None:
     await broker.shutdown()
     for each in (broker, broker.result_backend):
         if isinstance(sentinel := getattr(each, "sentinel", None), Sentinel):
-            await sentinel.aclose()  # upstream leaves it open (taskiq-redis 1.2.4)
+            await sentinel.aclose()  # taskiq-redis 1.2.4 does not close it
 
 
 async def _run(redis_url: str, name: str, arguments: dict[str, Any]) -> Any:

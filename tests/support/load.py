@@ -1,4 +1,4 @@
-"""Load that knows the right answer to every request it sends."""
+"""Load of clients that know the correct answer to each of their requests."""
 
 import secrets
 import threading
@@ -15,14 +15,17 @@ from support import plain_http
 from support.processes import Sandbox
 
 LOG_IN, CHECK, CHECK_ENDED, LIST, LOG_OUT = STEPS = ("log in", "check", "check ended", "list", "log out")
-"""What a client does: POST /v1/sessions; GET /auth with a token that is live, or ended; the devices; DELETE current."""
+"""The steps of a client:
+
+POST /v1/sessions, GET /auth with a live or an ended token, GET the sessions, DELETE current.
+"""
 
 ROUND = (LOG_IN, CHECK, LOG_IN, CHECK_ENDED, LIST, CHECK, LOG_OUT)
 KEPT, FEWEST = 24, 12
-"""How many tokens a client remembers of those that are live, and of those that ended; of how many it logs one out."""
+"""The number of live and of ended tokens that a client retains, and the number above which it logs one out."""
 
 PAUSE_SECONDS = 0.003
-"""Between two steps of a client, so that those who test something else beside it are served, too."""
+"""The pause between two steps of a client, so that the service also answers the test's own requests."""
 
 OUTAGES = {(503, "store_unavailable"), (503, "wechat_unavailable"), (502, "wechat_bad_answer")}
 
@@ -30,25 +33,25 @@ Verdict = Callable[[httpx2.Response], bool]
 
 
 class Tally:
-    """What clients were answered. A time is a monotonic second."""
+    """The answers to all clients. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
         self.requests = 0
         self.wrong: list[str] = []
         self.refused: Counter[tuple[str, int, str]] = Counter()
-        """By step, status and code: problems that a client can act on."""
+        """Temporary problems, by step, status and code."""
         self.broken: Counter[str] = Counter()
-        """By step: connections that ended without an answer."""
+        """Connections that ended without an answer, by step."""
         self.good_at = dict.fromkeys(STEPS, self.began)
         self.slowest = 0.0
-        """The longest that anybody waited for an answer, in seconds."""
+        """The longest wait for an answer, in seconds."""
         self.gaps = dict.fromkeys(STEPS, 0.0)
-        """By step, the longest time without a good answer to anybody, in seconds."""
+        """The longest time without a correct answer, by step, in seconds."""
         self._lock = threading.Lock()
 
     def count(self, step: str, began: float, answer: httpx2.Response | None, is_good: Verdict) -> None:
-        """One request's answer, or None, and whether it was the right one."""
+        """Count the answer of one request, or None, and whether it was correct."""
         now = time.monotonic()
         with self._lock:
             self.requests += 1
@@ -64,22 +67,22 @@ class Tally:
                 self.wrong.append(f"{step}: {answer.status_code} {answer.text}")
 
     def all_good_since(self, moment: float, steps: Sequence[str] = STEPS) -> bool:
-        """Whether each step has succeeded since."""
+        """Return whether each step has succeeded since the moment."""
         return all(self.good_at[step] > moment for step in steps)
 
 
 class Device(NamedTuple):
-    """Whose session a token opens, and its public name."""
+    """The user and the id of a token's session."""
 
     user: str
     session_id: str
 
 
 class Client:
-    """One client, which sends one request after the other, each over one of its connections, and takes these `steps`.
+    """One client, which sends its requests in sequence, each over one of its connections, and repeats these `steps`.
 
-    Nobody else has its tokens and its users. So it knows of each token whether its session is live, until a log-out is
-    answered with an error: that may have happened or not, and the token is given up.
+    Its tokens and users belong to no other client, so it knows which sessions are live. After a log-out with an error
+    this is not known, and the client drops the token.
     """
 
     def __init__(
@@ -96,7 +99,7 @@ class Client:
         self._tally = tally
         self._sandbox = sandbox
         self._steps = cycle(steps)
-        # connections of their own, which the system spreads over the service's processes
+        # several connections, which the system distributes over the service's processes
         self._connections = [plain_http.client(base_url=url) for _ in range(4)]
         self._users = [f"o{secrets.randbits(100):028x}" for _ in range(3)]
         self._does = {
@@ -108,18 +111,18 @@ class Client:
         }
 
     def work(self, over: threading.Event) -> None:
-        """Take steps until it is over."""
+        """Take steps until the event is set."""
         while not over.is_set():
             self._does[next(self._steps)]()
             over.wait(PAUSE_SECONDS)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connections."""
         for connection in self._connections:
             connection.close()
 
     def log_in(self) -> None:
-        """Log in with a code; the token opens the session from now on."""
+        """Log in with a code, and retain the token as live."""
         user = secrets.choice(self._users)
         code = self._sandbox.code(openid=user)
         answer = self._ask(LOG_IN, "POST", "/v1/sessions", _is(201), json={"code": code})
@@ -127,17 +130,17 @@ class Client:
             self.live[answer.json()["token"]] = Device(user, answer.json()["session"]["id"])
 
     def check(self) -> None:
-        """A live token is admitted."""
+        """Check that a live token is accepted."""
         if self.live:
             self._ask(CHECK, "GET", "/auth", _is(204), secrets.choice([*self.live]))
 
     def check_ended(self) -> None:
-        """An ended token is told so."""
+        """Check that an ended token is refused as ended."""
         if self.ended:
             self._ask(CHECK_ENDED, "GET", "/auth", _is(401, "session_ended"), secrets.choice(self.ended)[0])
 
     def list(self) -> None:
-        """A user's devices are those that are logged in, and those of which nobody knows."""
+        """Check that the list of a user's sessions has the live ones and no ended one."""
         if self.live:
             token, device = secrets.choice([*self.live.items()])
             live = {other.session_id for other in self.live.values() if other.user == device.user}
@@ -145,7 +148,7 @@ class Client:
             self._ask(LIST, "GET", "/v1/sessions", _shows(device, live, ended), token)
 
     def log_out(self) -> None:
-        """Log out what is too many, and one if there are enough; those tokens open nothing from now on."""
+        """Log out all sessions beyond the maximum, and one if there are enough. Their tokens are ended from then on."""
         for _ in range(max(len(self.live) - KEPT, len(self.live) > FEWEST)):
             token, device = secrets.choice([*self.live.items()])
             del self.live[token]
@@ -155,7 +158,7 @@ class Client:
                 self._ask(CHECK_ENDED, "GET", "/auth", _is(401, "session_ended"), token)
 
     def verify(self) -> None:
-        """Every token is what it should be on every connection, and no answer is a problem any more."""
+        """Check every token on every connection: none of the answers may be an outage."""
         for connection in self._connections:
             for held, verdict in (([*self.live.items()], _is(204)), (self.ended, _is(401, "session_ended"))):
                 for token, _ in held:
@@ -175,7 +178,7 @@ class Client:
 
 
 def temporary_problem(answer: httpx2.Response, *, brought_code: bool) -> str | None:
-    """The code of a problem that an outage may cause, with the way out that docs/errors.md promises; else None."""
+    """Return the code of a problem that an outage may cause, with the retry advice of docs/errors.md, or else None."""
     if answer.headers.get("content-type") != "application/problem+json":
         return None
     problem = answer.json()
@@ -186,7 +189,7 @@ def temporary_problem(answer: httpx2.Response, *, brought_code: bool) -> str | N
 
 
 class Load:
-    """Clients at work, each in a thread of its own, and what they were answered."""
+    """Running clients, each in its own thread, and their answers."""
 
     def __init__(self, url: str, sandbox: Sandbox) -> None:
         self.tally = Tally()
@@ -197,7 +200,7 @@ class Load:
         self._threads: list[threading.Thread] = []
 
     def add(self, steps: Sequence[str] = ROUND, live: Sequence[str] = (), ended: Sequence[str] = ()) -> Client:
-        """One more client, with tokens that it is to know."""
+        """Start one more client, with the given known tokens."""
         client = Client(self.tally, self._url, self._sandbox, steps, live, ended)
         thread = threading.Thread(target=client.work, args=[self._over])
         self.clients.append(client)
@@ -206,19 +209,19 @@ class Load:
         return client
 
     def stop(self) -> None:
-        """Return when the last answer is there."""
+        """Stop all clients after their last answers."""
         self._over.set()
         for thread in self._threads:
             thread.join()
 
     def verify(self) -> None:
-        """Stop, and look at every token that was handed out and not given up."""
+        """Stop all clients, and check every token that they retain."""
         self.stop()
         for client in self.clients:
             client.verify()
 
     def close(self) -> None:
-        """Stop, and hang up."""
+        """Stop all clients, and close their connections."""
         self.stop()
         for client in self.clients:
             client.close()
@@ -226,7 +229,7 @@ class Load:
 
 @contextmanager
 def load(url: str, sandbox: Sandbox, clients: int = 0) -> Iterator[Load]:
-    """So many clients that take all steps, for as long as the block lasts."""
+    """Run so many clients, which take all steps, until the block ends."""
     started = Load(url, sandbox)
     try:
         for _ in range(clients):

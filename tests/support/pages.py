@@ -1,4 +1,4 @@
-"""Pages of the documentation, taken apart."""
+"""Parsers for pages of the documentation."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ Operation = tuple[str, str]
 
 
 def table(text: str, first_column: str) -> list[list[str]]:
-    """The rows of the table whose head starts with this column, cells without their spaces."""
+    """Return the rows of the table whose first head is this one, without spaces around the cells."""
     lines = iter(text.splitlines())
     next(line for line in lines if line.startswith(f"| {first_column} |"))
     next(lines)
@@ -23,11 +23,11 @@ def table(text: str, first_column: str) -> list[list[str]]:
 
 
 def section(text: str, title: str) -> str:
-    """What stands under a heading."""
+    """Return the text below a heading."""
     return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """The fenced blocks of a language."""
+    """Return the fenced blocks of a language."""
     fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return [block for named, block in fenced if named == language]

@@ -1,4 +1,4 @@
-"""Where contract tests keep users and sessions. A technology that is registered here is run by every suite."""
+"""The places of users and sessions in contract tests. Every suite runs each technology that is registered here."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -13,22 +13,22 @@ from support.stores import Home, database_home, memory_home, redis_home
 from support.twin import twin_home
 
 Find = Callable[[pytest.FixtureRequest, Path], str]
-"""Returns the place: the URL of a server that runs, or where files go in a directory."""
+"""A function that returns a place: the URL of a running server, or of a file in a directory."""
 
 
 @dataclass(frozen=True)
 class Technology:
-    """A technology that stores sessions. `scheme` is what the URLs of its places start with."""
+    """A technology that stores sessions. The URLs of its places start with `scheme`."""
 
     scheme: str
     find: Find
     open_home: Callable[[str], AbstractAsyncContextManager[Home]]
     nowhere: Callable[[Path], str] | None = None
-    """Returns the URL of a server that is not there; None where nothing can be away."""
+    """A function that returns the URL of a server that does not exist. None for a technology without a server."""
     durable: bool = True
     """Whether sessions survive the process."""
     expires_by_itself: bool = False
-    """Whether what is past its retention is gone without a purge, by the clock of the server."""
+    """Whether the server deletes data after its retention without a purge, by its own clock."""
 
 
 def _redis(kind: str, nowhere: Callable[[Path], str]) -> Technology:
@@ -87,12 +87,12 @@ TECHNOLOGIES: Mapping[str, Technology] = {
     **REDIS_TECHNOLOGIES,
     **DATABASE_TECHNOLOGIES,
 }
-"""What stores sessions, by name."""
+"""The technologies that store sessions, by name."""
 
 DATABASES = [*DATABASE_TECHNOLOGIES]
 USER_PLACES = ["memory", *DATABASES]
 IN_REDIS = ["redis", "redis-cluster"]
-"""The sentinels' master is a Redis like another: what is about records needs no third run."""
+"""The master behind sentinels is an ordinary Redis, so tests of its records do not need a third run."""
 SESSION_PLACES = [*TECHNOLOGIES]
 ONCE = [name for name in SESSION_PLACES if name != "redis-sentinel"]
 

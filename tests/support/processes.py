@@ -1,4 +1,4 @@
-"""`wxlogin` as users run it: processes, their output, and how they end."""
+"""`wxlogin` as users run it: processes, their output, and their exit status."""
 
 import json
 import os
@@ -24,21 +24,22 @@ SECRET = "5ecf3ed9a5ecf3ed9a5ecf3ed9a5ecf3"
 KEY = "UqIOTYTvzK5Pn1ZLBfQOBl0sYhKi9rYFz8sVXxUuAQk="
 
 MEASURED = "COVERAGE_PROCESS_CONFIG" in os.environ
-"""Whether `make coverage` runs: a process writes what it has run when it ends, and not when it is killed."""
+"""Whether `make coverage` runs. A process writes its coverage when it ends, and not when it is killed."""
 
 Environment = dict[str, str]
 
 
 def clean_environment() -> Environment:
-    """This process's environment without any setting of wxlogin's, and with Python's cache, so that it starts fast."""
+    """Return this process's environment without the settings of wxlogin, and with Python's cache for a fast start."""
     unwanted = ("WXLOGIN_", "PYTHONDONTWRITEBYTECODE")
     return {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
 
 
 def environment(**settings: str) -> Environment:
-    """The environment of a process with one app, one encryption key, and `settings` (names without the prefix).
+    """Return the environment of a process with one app, one encryption key, and `settings` (names without the prefix).
 
-    Logins have no limit: all tests log in from one address. WeChat may take ten seconds: the machine may be busy.
+    Logins have no limit, because all tests log in from one address. WeChat may take ten seconds, because the machine
+    may be busy.
     """
     given = {
         "appid": APPID,
@@ -52,7 +53,7 @@ def environment(**settings: str) -> Environment:
 
 
 def run(*arguments: str, env: Mapping[str, str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run one `wxlogin` command to its end."""
+    """Run one `wxlogin` command until it ends."""
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         process = fork_server().launch([*arguments], env, cwd, [stdout.fileno(), stderr.fileno()])
         status = process.wait(timeout=60)
@@ -65,7 +66,7 @@ def _text_of(file: IO[bytes]) -> str:
 
 
 class Running:
-    """A `wxlogin` process that runs, with the JSON lines it has logged so far."""
+    """A running `wxlogin` process, with the JSON lines of its log."""
 
     def __init__(self, *arguments: str, env: Mapping[str, str], cwd: Path | None = None) -> None:
         self.output: list[str] = []
@@ -80,7 +81,7 @@ class Running:
             self.output.extend(iter(lines.readline, ""))
 
     def event(self, name: str) -> dict[str, Any]:
-        """The first logged event of that name; waits for it."""
+        """Wait for the first logged event with that name, and return it."""
 
         def found() -> list[dict[str, Any]]:
             return [event for event in self.events() if event.get("event") == name]
@@ -90,20 +91,20 @@ class Running:
         return found()[0]
 
     def events(self) -> list[dict[str, Any]]:
-        """Every line that is JSON."""
+        """Return every line that is JSON."""
         return [json.loads(line) for line in list(self.output) if line.startswith("{")]
 
     def text(self) -> str:
-        """All output so far."""
+        """Return all output so far."""
         return "".join(self.output)
 
     def stop(self, signal_number: int = signal.SIGTERM) -> int:
-        """Send the signal, wait for the end, and say the exit status."""
+        """Send the signal, wait for the end, and return the exit status."""
         self.process.send_signal(signal_number)
         return self.wait()
 
     def kill(self) -> None:
-        """kill -9 of it and of its workers, which would go on for two seconds without it."""
+        """Kill the process and its workers, which otherwise run for two more seconds."""
         with suppress(psutil.NoSuchProcess):
             workers = psutil.Process(self.process.pid).children()
             self.process.kill()
@@ -111,7 +112,7 @@ class Running:
                 worker.kill()
 
     def wait(self) -> int:
-        """Wait for the end, and say the exit status."""
+        """Wait for the end, and return the exit status."""
         status = self.process.wait(timeout=30)
         self._reader.join(timeout=5)
         return status
@@ -119,7 +120,7 @@ class Running:
 
 @contextmanager
 def running(*arguments: str, env: Mapping[str, str], cwd: Path | None = None) -> Iterator[Running]:
-    """A `wxlogin` process that is gone when the block ends."""
+    """Run a `wxlogin` process until the block ends."""
     process = Running(*arguments, env=env, cwd=cwd)
     try:
         yield process
@@ -133,26 +134,26 @@ def running(*arguments: str, env: Mapping[str, str], cwd: Path | None = None) ->
 
 
 class Sandbox:
-    """A running `wxlogin sandbox`, by its controls."""
+    """A running `wxlogin sandbox`, with its control requests."""
 
     def __init__(self, url: str, client: httpx2.Client) -> None:
         self.url = url
         self._client = client
 
     def code(self, appid: str = APPID, **more: str) -> str:
-        """What wx.login() gives."""
+        """Return a code as wx.login() does."""
         return str(self._control("codes", appid=appid, **more)["code"])
 
     def phone_code(self, appid: str = APPID, **more: str) -> str:
-        """What the phone button gives."""
+        """Return a code as the phone button does."""
         return str(self._control("phone-codes", appid=appid, **more)["code"])
 
     def encrypt(self, openid: str, data: dict[str, Any], appid: str = APPID) -> dict[str, str]:
-        """What wx.getUserInfo() gives."""
+        """Return encrypted data as wx.getUserInfo() does."""
         return self._control("encrypt", appid=appid, openid=openid, data=data)
 
     def pay(self, openid: str, transaction_id: str, appid: str = APPID) -> None:
-        """What wx.requestPayment() does."""
+        """Pay as wx.requestPayment() does."""
         self._control("payments", appid=appid, openid=openid, transaction_id=transaction_id)
 
     def sign(self, public_key: str, appid: str = APPID) -> dict[str, str]:
@@ -160,20 +161,20 @@ class Sandbox:
         return self._control("signing", appid=appid, public_key=public_key)
 
     def fail(self, **fault: Any) -> None:
-        """Let the next call fail so: of code2Session, unless a path is given."""
+        """Make the next call fail in this way: of code2Session, unless a path is given."""
         self._control("faults", **{"path": "/sns/jscode2session", **fault})
 
     def calls_of(self, path: str) -> list[dict[str, Any]]:
-        """What was called of one path."""
+        """Return the calls of one path."""
         return [call for call in self.calls() if call["path"] == path]
 
     def calls(self) -> list[dict[str, Any]]:
-        """What was called: the last 1,000 calls."""
+        """Return the last 1,000 calls."""
         calls: list[dict[str, Any]] = self._shown()["calls"]
         return calls
 
     def call_count(self) -> int:
-        """How many calls there were, of which `calls` forgets the oldest."""
+        """Return the total number of calls, including those that `calls` has dropped."""
         return int(self._shown()["total"])
 
     def _shown(self) -> dict[str, Any]:
@@ -181,7 +182,7 @@ class Sandbox:
         return shown
 
     def advance(self, seconds: float) -> None:
-        """Move its clock."""
+        """Move the sandbox's clock."""
         self._control("clock", advance_seconds=seconds)
 
     def _control(self, name: str, **order: Any) -> dict[str, Any]:
@@ -191,7 +192,7 @@ class Sandbox:
 
 @contextmanager
 def sandbox(*arguments: str) -> Iterator[Sandbox]:
-    """A sandbox of the test's own."""
+    """Run a sandbox of the test's own."""
     with running("sandbox", "--port", "0", *arguments, env=clean_environment()) as process:
         wait_until(lambda: "http://" in process.text() or process.process.poll() is not None, "sandbox")
         url = process.text().split("sandbox at ")[1].split(";")[0]
@@ -202,19 +203,19 @@ def sandbox(*arguments: str) -> Iterator[Sandbox]:
 
 @contextmanager
 def service(*, workers: int = 1, env: Mapping[str, str]) -> Iterator["Service"]:
-    """A running `wxlogin serve` on a migrated database, all of whose processes have started."""
+    """Run `wxlogin serve` on a migrated database, with all of its processes started."""
     migrate_database(env["WXLOGIN_DATABASE_URL"])
     with running("serve", "--port", "0", "--workers", str(workers), env=env) as process:
         url = process.event("serving")["url"]
         wait_until(lambda: _answers(f"{url}/healthz"), "serve")
-        if workers > 1:  # any of them may have answered
+        if workers > 1:  # each of them may have answered
             wait_until(lambda: len(scrape(url).values("pid")) == workers, "all processes")
         with plain_http.client(base_url=url) as client:
             yield Service(process, client)
 
 
 class Service:
-    """A running service, and a client of it."""
+    """A running service, with an HTTP client."""
 
     def __init__(self, process: Running, client: httpx2.Client) -> None:
         self.process = process
@@ -222,14 +223,14 @@ class Service:
         self.url = str(client.base_url)
 
     def log_in(self, code: str) -> dict[str, Any]:
-        """POST /v1/sessions, which has to succeed."""
+        """Send POST /v1/sessions, which must succeed."""
         answer = self.http.post("/v1/sessions", json={"code": code})
         assert answer.status_code == 201, answer.text
         body: dict[str, Any] = answer.json()
         return body
 
     def auth(self, token: str) -> httpx2.Response:
-        """GET /auth."""
+        """Send GET /auth."""
         return self.http.get("/auth", headers={"Authorization": f"Bearer {token}"})
 
 

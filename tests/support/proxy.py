@@ -1,6 +1,6 @@
-"""A TCP proxy on loopback that stands before a server and fails as networks and servers do.
+"""A TCP proxy on the loopback interface, which fails as networks and servers do.
 
-PyPI's proxies that do so are clients of a Toxiproxy that is not there, or left alone for years.
+The proxies of this kind on PyPI need a Toxiproxy server, or have had no release for years.
 """
 
 import asyncio
@@ -21,25 +21,25 @@ Address = tuple[str, int] | str
 
 
 class How(StrEnum):
-    """What the proxy does to connections, those that are open and those that come."""
+    """The treatment of open and new connections."""
 
     PASSING = "passing"
     SLOW = "slow"
-    """Each part of an answer takes `delay_seconds` more."""
+    """Each part of an answer is delayed by `delay_seconds`."""
     REFUSING = "refusing"
-    """Nobody listens on the port, as after kill -9."""
+    """The port does not accept connections, as after SIGKILL."""
     RESETTING = "resetting"
-    """A connection is accepted, and reset."""
+    """A connection is accepted and then reset."""
     SILENT = "silent"
-    """Nothing comes through, as after kill -STOP; what was sent meanwhile arrives when it passes again."""
+    """No data passes, as after SIGSTOP. It arrives when the proxy passes again."""
     CUT = "cut"
     """Connections end in the middle of their next answer."""
     CUT_ONCE = "cut once"
-    """One connection ends in the middle of its next answer, and everything passes from then on."""
+    """One connection ends in the middle of its next answer. Then all data passes."""
 
 
 class Proxy:
-    """Passes bytes between its port and a server, until it is told otherwise. Has a thread of its own."""
+    """A proxy between its port and a server, with its own thread."""
 
     def __init__(self, server: Address, delay_seconds: float = 0.2) -> None:
         self._server = server
@@ -48,7 +48,7 @@ class Proxy:
         self._passing = asyncio.Event()
         self._listener: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
-        # bound and not listening: nobody else gets the port while connections to it are refused
+        # bound and not listening: no other process gets the port while the proxy refuses connections
         self._reservation = socket.socket()
         self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._reservation.bind(("127.0.0.1", 0))
@@ -59,11 +59,11 @@ class Proxy:
         self._do(self._become(How.PASSING))
 
     def become(self, how: How) -> None:
-        """Return when all connections are treated so."""
+        """Change the treatment of all connections, and return when the change is complete."""
         self._do(self._become(how))
 
     def close(self) -> None:
-        """Hang up on everybody."""
+        """Close all connections."""
         self._do(self._become(How.REFUSING))
         self._do(self._drain())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -106,7 +106,7 @@ class Proxy:
             finally:
                 self._open.discard(to_server)
                 to_server.close()
-        except OSError:  # the server is away, or one of the two hung up
+        except OSError:  # the server does not accept, or one side closed the connection
             pass
         finally:
             self._open.discard(writer)
@@ -138,7 +138,7 @@ class Proxy:
 
 @contextmanager
 def proxy(server: Address, delay_seconds: float = 0.2) -> Iterator[Proxy]:
-    """A proxy before the server, for as long as the block lasts."""
+    """Run a proxy before the server until the block ends."""
     started = Proxy(server, delay_seconds)
     try:
         yield started

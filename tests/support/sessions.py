@@ -1,4 +1,4 @@
-"""A session store under test, and users whose sessions it keeps."""
+"""A session store under test, and users with sessions in it."""
 
 import asyncio
 import uuid
@@ -21,7 +21,7 @@ PHONE = Device("MicroMessenger/8.0 微信 👩\N{ZERO WIDTH JOINER}👧 Ünïcod
 
 
 class World:
-    """A store, and users whose sessions it keeps."""
+    """A store, and users with sessions in it."""
 
     def __init__(self, home: Home, clock: Clock) -> None:
         self.home = home
@@ -29,7 +29,7 @@ class World:
         self.store, self.vault = home.open(KEYS)
 
     async def user(self) -> str:
-        """The id of a new user."""
+        """Create a user, and return its id."""
         user, _ = await self.home.users.find_or_create(Identity(APP, f"o{uuid.uuid4().hex}"), self.clock.now)
         return user.id
 
@@ -42,29 +42,29 @@ class World:
         return session
 
     def new(self, user_id: str, device: Device = PHONE, policy: SessionPolicy = POLICY) -> Session:
-        """A session that the store has not seen."""
+        """Return a session that is not stored."""
         identity = Identity(APP, f"o{user_id}", f"u{user_id}")
         return Session.start(SessionToken.generate(), user_id, identity, device, policy, self.clock.now)
 
     async def reason(self, session: Session) -> EndReason | None:
-        """Why the session is over, or None if it is not."""
+        """Return why the session is over, or None if it is not."""
         found = await self.store.find(session.id)
         return found.reason if isinstance(found, EndedSession) else None
 
     async def ids_of(self, user_id: str) -> set[str]:
-        """The user's sessions that have not ended."""
+        """Return the ids of the user's sessions that have not ended."""
         return {session.id for session in await self.store.list_for_user(user_id)}
 
 
 async def after(pauses: int, call: Awaitable[None]) -> None:
-    """Call when other tasks had that many turns."""
+    """Make the call after other tasks had that many turns."""
     for _ in range(pauses):
         await asyncio.sleep(0)
     await call
 
 
 async def start_some(world: World, user_id: str, number: int, limit: int) -> list[Session]:
-    """Start that many sessions of a user, a second apart."""
+    """Start that many sessions of a user, one second apart."""
     sessions = []
     for _ in range(number):
         sessions.append(await world.start(user_id, limit=limit))

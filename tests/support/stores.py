@@ -1,4 +1,4 @@
-"""Where session stores and key vaults under test keep what they keep."""
+"""The storage of session stores and key vaults under test."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -30,7 +30,7 @@ from domain.session import Session
 
 @dataclass
 class Home:
-    """Where sessions are kept: what opens a store on it, whose sessions they can be, and what rests there."""
+    """A place of sessions: the function that opens a store on it, its users, and its stored bytes."""
 
     open: Callable[[Sequence[str]], tuple[SessionStore, KeyVault]]
     users: UserRepository
@@ -39,7 +39,7 @@ class Home:
 
 @asynccontextmanager
 async def memory_home(_place: str) -> AsyncIterator[Home]:
-    """Sessions in this process."""
+    """Open a home of sessions in this process."""
     vault = MemoryKeyVault()
     store = MemorySessionStore(vault)
     yield Home(lambda _: (store, vault), MemoryUserRepository(), nothing_at_rest)
@@ -47,38 +47,38 @@ async def memory_home(_place: str) -> AsyncIterator[Home]:
 
 @asynccontextmanager
 async def redis_home(url: str) -> AsyncIterator[Home]:
-    """Sessions in a Redis of whichever kind."""
+    """Open a home of sessions in a Redis of any kind."""
     async with create_client(url) as redis:
         yield Home(partial(open_redis, redis), MemoryUserRepository(), partial(read_redis, redis))
 
 
 @asynccontextmanager
 async def database_home(url: str) -> AsyncIterator[Home]:
-    """Sessions in a database, beside their users."""
+    """Open a home of sessions in a database, beside their users."""
     async with Database(url) as database:
         users = SqlUserRepository(database)
         yield Home(partial(open_sql, database), users, partial(read_database, database))
 
 
 async def nothing_at_rest(_session: Session) -> bytes:
-    """What rests of a session where nothing does."""
+    """Return nothing, because memory stores no bytes."""
     return b""
 
 
 def open_redis(redis: Client, encryption_keys: Sequence[str]) -> tuple[SessionStore, KeyVault]:
-    """A store and its vault in Redis."""
+    """Return a store and its vault in Redis."""
     vault = RedisKeyVault(redis, SivCipher(encryption_keys))
     return RedisSessionStore(redis, vault), vault
 
 
 def open_sql(database: Database, encryption_keys: Sequence[str]) -> tuple[SessionStore, KeyVault]:
-    """A store and its vault in a database."""
+    """Return a store and its vault in a database."""
     vault = SqlKeyVault(database, FernetCipher(MultiFernet([Fernet(key) for key in encryption_keys])))
     return SqlSessionStore(database, vault), vault
 
 
 async def read_redis(redis: Client, session: Session) -> bytes:
-    """All that Redis keeps of the session and its user."""
+    """Return all that Redis stores of the session and its user."""
     names = (session.id.encode(), set_of(session.user_id).encode())
     keys = [key async for key in redis.scan_iter("*") if key.endswith(names)]
     values = [await read_key(redis, key) for key in keys]
@@ -86,7 +86,7 @@ async def read_redis(redis: Client, session: Session) -> bytes:
 
 
 async def read_key(redis: Client, key: bytes) -> list[bytes]:
-    """What one key holds, whatever its type."""
+    """Return the values of one key of any type."""
     match await redis.type(key):
         case b"string":
             return [_bytes(await redis.get(key) or b"")]
@@ -102,7 +102,7 @@ def _bytes(value: object) -> bytes:
 
 
 async def read_database(database: Database, session: Session) -> bytes:
-    """The session's row, and its account's."""
+    """Return the row of the session, and that of its account."""
     return await read_rows(
         database,
         {"id": session.id, "openid": session.identity.openid},
@@ -116,7 +116,7 @@ def _all(connection: Connection, statement: TextClause) -> list[Row[Any]]:
 
 
 async def read_rows(database: Database, params: dict[str, str], *statements: str) -> bytes:
-    """All that the statements find, one value a line."""
+    """Return all values that the statements find, one in each line."""
     rows: list[Row[Any]] = []
     for statement in statements:
         bound = text(statement).bindparams(**{k: v for k, v in params.items() if f":{k}" in statement})

@@ -1,4 +1,4 @@
-"""Redis Cluster and Redis Sentinel, up at once: every server knows the others from its first moment on."""
+"""Redis Cluster and Redis Sentinel, ready at once: every server knows the others from its start."""
 
 import gc
 import secrets
@@ -18,14 +18,14 @@ from support.servers import FREE_PORTS, Server, free_port, redis_server, wait_un
 
 SLOTS = 16384
 BUS = 10_000
-"""How far a node's port for other nodes is above its port for clients: Redis 6.2 knows no other."""
+"""The distance between a node's port for clients and its port for other nodes. Redis 6.2 has no other."""
 MASTER = "wxlogin"
-"""What the sentinels call the master."""
+"""The name of the master in the sentinels."""
 
 
 @dataclass
 class Topology:
-    """Shards, each of a master and its replicas, in this order until one fails; and where a client finds them."""
+    """Shards, each with first its master and then its replicas until a master fails, and the URL for clients."""
 
     url: str
     shards: list[list[Server]]
@@ -33,7 +33,7 @@ class Topology:
 
 @dataclass
 class Node:
-    """One of a cluster's nodes, as its nodes.conf remembers it: https://redis.io/docs/latest/commands/cluster-nodes."""
+    """A node of a cluster, as nodes.conf describes it: https://redis.io/docs/latest/commands/cluster-nodes."""
 
     shard: int
     master: "Node | None" = None
@@ -41,7 +41,7 @@ class Node:
     id: str = field(default_factory=lambda: secrets.token_hex(20))
 
     def line(self, me: bool) -> str:
-        """What it is to itself, or to another."""
+        """Return the line that describes this node, for itself or for another node."""
         first, end = (SLOTS * part // 3 for part in (self.shard, self.shard + 1))
         role = f"slave {self.master.id}" if self.master else "master -"
         return (
@@ -52,7 +52,10 @@ class Node:
 
 @contextmanager
 def redis_cluster(replicas: int = 0) -> Iterator[Topology]:
-    """Three masters, each with a third of the slots, and so many replicas each. One is missed after half a second."""
+    """Run three masters, each with a third of the slots and so many replicas.
+
+    A failure is noticed after 0.5 seconds.
+    """
     masters = [Node(shard) for shard in range(3)]
     nodes = [*masters, *(Node(master.shard, master) for master in masters for _ in range(replicas))]
     with ExitStack() as stack:
@@ -72,7 +75,7 @@ def _cluster_node(node: Node, nodes: list[Node]) -> AbstractContextManager[Serve
 
 @contextmanager
 def redis_sentinel() -> Iterator[Topology]:
-    """A master, a replica, and three sentinels that miss a master after half a second."""
+    """Run a master, a replica, and three sentinels that notice a failure of the master after 0.5 seconds."""
     with ExitStack() as stack:
         master = stack.enter_context(redis_server(**QUICK))
         replica = stack.enter_context(redis_server("--replicaof", "127.0.0.1", str(master.port), **QUICK))
@@ -96,7 +99,7 @@ def redis_sentinel() -> Iterator[Topology]:
 
 
 def replicate(topology: Topology) -> None:
-    """Return when the replicas have all that was written: they acknowledge what is written after it."""
+    """Return when the replicas have all data, which is when they acknowledge a later write."""
     for master, *replicas in topology.shards:
         with Redis(port=master.port) as redis:
             next(filter(partial(_writes, redis), map(str, count())))
@@ -104,7 +107,7 @@ def replicate(topology: Topology) -> None:
 
 
 def _writes(redis: Redis, key: str) -> bool:
-    """Whether this master is the one for the key, which is then written."""
+    """Return whether this master has the key, after a write of the key."""
     try:
         return bool(redis.set(key, "", px=1))
     except MovedError:
@@ -113,14 +116,14 @@ def _writes(redis: Redis, key: str) -> bool:
 
 @contextmanager
 def quiet_garbage() -> Iterator[None]:
-    """Collect garbage when the block ends: redis-py 8.1 leaves to it what was in use when a node was replaced."""
+    """Collect garbage when the block ends, because redis-py 8.1 leaves connections of replaced nodes to it."""
     yield
     with warnings.catch_warnings(action="ignore", category=ResourceWarning):
         gc.collect()
 
 
 QUICK: dict[str, Any] = {"repl_diskless_sync": "yes", "repl_diskless_sync_delay": "0", "repl_ping_replica_period": "1"}
-"""Replicas are there at once, and not after five seconds."""
+"""Options that make replicas ready at once, and not after five seconds."""
 
 
 def _ask(port: int, *command: str) -> Any:

@@ -1,4 +1,4 @@
-"""A technology that a newcomer adds by the recipes in CONTRIBUTING.md: the memory adapters under another name."""
+"""A technology that a contributor adds by the recipes in CONTRIBUTING.md: the memory adapters with other names."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,7 +24,7 @@ class TwinSessionStore(MemorySessionStore):
 
 @asynccontextmanager
 async def twin_home(_place: str) -> AsyncIterator[Home]:
-    """Sessions in another technology."""
+    """Open a home of sessions in another technology."""
     vault = TwinKeyVault()
     store = TwinSessionStore(vault)
     yield Home(lambda _: (store, vault), MemoryUserRepository(), nothing_at_rest)

@@ -1,4 +1,4 @@
-"""Third-party SDKs as their packages come, pointed at the sandbox by means that they offer to everybody."""
+"""Third-party SDKs as published, connected to the sandbox by their public options."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ CO_WECHAT_API = "co-wechat-api"
 
 @contextmanager
 def open_sdk(name: str, url: str, appid: str, secret: str) -> Iterator[Sdk]:
-    """The SDK of that name, with no token yet, for one app at that address."""
+    """Open the SDK of that name, without a token, for one app at that address."""
     if name == WECHATPY:
         yield Wechatpy(url, appid, secret)
         return

@@ -1,4 +1,4 @@
-"""SDKs of Node.js: a script for each serves it line by line, in a process of the Node that a wheel brought."""
+"""SDKs of Node.js: a script for each answers line by line, in a process of the Node from a wheel."""
 
 import json
 import subprocess
@@ -61,7 +61,7 @@ class NodeSdk(Sdk):
 
 @contextmanager
 def node_sdk(script: str, appid: str, options: Mapping[str, object]) -> Iterator[NodeSdk]:
-    """The SDK that this script serves, with `options` as the script has them."""
+    """Run the SDK of this script, with the script's `options`."""
     command = [str(NODE), str(SCRIPTS / script), json.dumps({"appid": appid, **options})]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8") as process:
         try:

@@ -13,7 +13,7 @@ from support.sdks.sdk import Answer, Sdk, SdkError
 
 
 def client_at(url: str, appid: str, secret: str) -> WeChatClient:
-    """A client of that address, by overriding what wechatpy's own clients override."""
+    """Return a client of that address, by the overrides that wechatpy's own clients use."""
 
     class Wxa(WeChatWxa):  # type: ignore[misc]  # wechatpy has no types
         API_BASE_URL = f"{url}/"

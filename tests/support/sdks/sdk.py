@@ -1,4 +1,4 @@
-"""What the tests ask of any SDK."""
+"""The functions that the tests use of each SDK."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -7,7 +7,7 @@ Answer = dict[str, Any]
 
 
 class SdkError(Exception):
-    """What an SDK raised, in its own words; `code` is the errcode when it keeps that apart."""
+    """An error of an SDK, with its own text; `code` is the errcode when the SDK provides it separately."""
 
     def __init__(self, message: str, code: int | None = None) -> None:
         super().__init__(message)
@@ -21,24 +21,24 @@ class Sdk(ABC):
 
     @abstractmethod
     def login(self, code: str) -> Answer:
-        """Exchange what wx.login() gave."""
+        """Exchange the code of wx.login()."""
 
     @abstractmethod
     def access_token(self) -> str:
-        """The token it would use now."""
+        """Return the token that the SDK would use now."""
 
     @abstractmethod
     def renew_token(self) -> str:
-        """Get another token, as its user may order."""
+        """Get another token, as a caller may request."""
 
     @abstractmethod
     def phone(self, code: str) -> Answer:
-        """The answer to a phone code."""
+        """Return the answer to a phone code."""
 
     @abstractmethod
     def get(self, path: str, parameters: dict[str, str]) -> Answer:
-        """Any call, with the token that the SDK adds."""
+        """Send a GET request, with the token that the SDK adds."""
 
     @abstractmethod
     def decrypt(self, session_key: str, iv: str, encrypted_data: str) -> Answer:
-        """The client's data, decrypted by the SDK itself."""
+        """Return the client's data, decrypted by the SDK."""

@@ -1,4 +1,4 @@
-"""A service without servers."""
+"""Parts of a service without servers."""
 
 import pytest
 
@@ -11,29 +11,29 @@ from adapters.memory.user_repository import MemoryUserRepository
 
 @pytest.fixture
 def identities() -> MemoryIdentityProvider:
-    """WeChat without WeChat."""
+    """An identity provider in memory."""
     return MemoryIdentityProvider()
 
 
 @pytest.fixture
 def users() -> MemoryUserRepository:
-    """No user yet."""
+    """A repository without users."""
     return MemoryUserRepository()
 
 
 @pytest.fixture
 def store() -> MemorySessionStore:
-    """No session yet."""
+    """A store without sessions."""
     return MemorySessionStore()
 
 
 @pytest.fixture
 def vault() -> MemoryKeyVault:
-    """No key yet."""
+    """A vault without keys."""
     return MemoryKeyVault()
 
 
 @pytest.fixture
 def platform() -> MemoryPlatform:
-    """What WeChat does beyond login, without WeChat."""
+    """The functions of WeChat other than login, in memory."""
     return MemoryPlatform()

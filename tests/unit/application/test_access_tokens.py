@@ -1,4 +1,4 @@
-"""One access token an app, for all processes."""
+"""One access token of each app, shared by all processes."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ A_RID = "6374a1b2-0c3d4e5f-12ab34cd"
 
 
 class Issuer(MemoryAccessTokenIssuer):
-    """WeChat without WeChat: it counts who asks, and refuses, forgets or waits when it is told to."""
+    """An issuer in memory that counts its calls, and that refuses, waits or repeats a token when a test requests it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,12 +44,12 @@ class Issuer(MemoryAccessTokenIssuer):
         return self.always or await super().issue_token(appid, now)
 
     def kill_token(self, appid: AppId) -> None:
-        """What a forced token of somebody else does: the next call gives another one."""
+        """Make the next call return another token, as a forced refresh by another program does."""
         del self._newest[appid]
 
 
 class Store(MemoryAccessTokenStore):
-    """A token store that counts its reads, and that can be down."""
+    """A token store that counts its reads, and that a test can stop."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,9 +79,9 @@ class Store(MemoryAccessTokenStore):
 
 
 class OneWay(Store):
-    """A token store that is gone when a token is to be kept."""
+    """A token store that fails when a token is saved."""
 
-    async def save_and_release(self, appid: AppId, holder: str, state: AccessTokenState) -> None:  # it keeps nothing
+    async def save_and_release(self, appid: AppId, holder: str, state: AccessTokenState) -> None:  # stores nothing
         """See AccessTokenStore."""
         raise StoreUnavailable
 
@@ -91,19 +91,19 @@ Process = Callable[[], AccessTokens]
 
 @pytest.fixture
 def issuer() -> Issuer:
-    """WeChat."""
+    """WeChat's token issuer."""
     return Issuer()
 
 
 @pytest.fixture
 def tokens_store() -> Store:
-    """What all processes share."""
+    """The store that all processes share."""
     return Store()
 
 
 @pytest.fixture
 async def process(issuer: Issuer, tokens_store: Store, clock: Clock) -> AsyncIterator[Process]:
-    """Starts a process; all are stopped in the end."""
+    """Return a function that starts a process. All processes stop at the end of the test."""
     started: list[AccessTokens] = []
 
     def start() -> AccessTokens:
@@ -117,18 +117,18 @@ async def process(issuer: Issuer, tokens_store: Store, clock: Clock) -> AsyncIte
 
 @pytest.fixture
 def tokens(process: Process) -> AccessTokens:
-    """The only process."""
+    """A single process."""
     return process()
 
 
-async def others_run() -> None:
-    """Let what runs in the background come to its next wait."""
+async def run_background_tasks() -> None:
+    """Let background tasks run until their next wait."""
     for _ in range(20):
         await asyncio.sleep(0)
 
 
-async def soon(condition: Callable[[], bool]) -> None:
-    """Wait until it is so."""
+async def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until the condition is true."""
     for _ in range(5000):
         if condition():
             return
@@ -136,15 +136,15 @@ async def soon(condition: Callable[[], bool]) -> None:
     raise AssertionError("it never came")
 
 
-async def failure(call: Awaitable[object]) -> WxLoginError:
-    """What the call raises."""
+async def error_of(call: Awaitable[object]) -> WxLoginError:
+    """Return the error that the call raises."""
     with pytest.raises(WxLoginError) as failed:
         await call
     return failed.value
 
 
-async def test_a_token_is_fetched_once_and_kept(tokens: AccessTokens, issuer: Issuer, tokens_store: Store) -> None:
-    """The first call asks WeChat; those after it ask neither WeChat nor the store."""
+async def test_a_token_is_fetched_once_and_stored(tokens: AccessTokens, issuer: Issuer, tokens_store: Store) -> None:
+    """The first call asks WeChat for a token. Later calls ask neither WeChat nor the store."""
     first = await tokens.get(APP)
     loaded = tokens_store.loaded
     later = [await tokens.get(APP) for _ in range(5)]
@@ -154,8 +154,8 @@ async def test_a_token_is_fetched_once_and_kept(tokens: AccessTokens, issuer: Is
     assert tokens_store.loaded == loaded
 
 
-async def test_apps_have_tokens_of_their_own(tokens: AccessTokens, issuer: Issuer) -> None:
-    """Two apps that are asked for at once get their own token each."""
+async def test_each_app_has_its_own_token(tokens: AccessTokens, issuer: Issuer) -> None:
+    """Concurrent calls for two apps return a different token for each app."""
     one, other = await asyncio.gather(tokens.get(APP), tokens.get(OTHER_APP))
 
     assert one != other
@@ -164,18 +164,21 @@ async def test_apps_have_tokens_of_their_own(tokens: AccessTokens, issuer: Issue
 
 
 async def test_a_due_token_is_renewed_in_the_background(tokens: AccessTokens, issuer: Issuer, clock: Clock) -> None:
-    """While WeChat takes its time, the old token serves at once and WeChat is asked once; then there is the new one."""
+    """During a slow renewal, calls return the old token at once and WeChat is asked once.
+
+    Then they return the new token.
+    """
     old = await tokens.get(APP)
     clock.advance(seconds=(LIFETIME - timedelta(minutes=4)).total_seconds())
     issuer.open.clear()
     meanwhile = []
     for _ in range(5):
         meanwhile.append(await asyncio.wait_for(tokens.get(APP), timeout=5))
-        await others_run()
+        await run_background_tasks()
     asked = issuer.asked
     issuer.open.set()
-    await soon(lambda: len(issuer.issued) == 2)
-    await others_run()
+    await wait_until(lambda: len(issuer.issued) == 2)
+    await run_background_tasks()
 
     assert meanwhile == [old] * 5
     assert asked == 2
@@ -184,18 +187,20 @@ async def test_a_due_token_is_renewed_in_the_background(tokens: AccessTokens, is
 
 
 async def test_a_token_is_not_renewed_before_it_is_due(tokens: AccessTokens, issuer: Issuer, clock: Clock) -> None:
-    """Until four minutes before its end, a token causes no work at all."""
+    """Until four minutes before its expiry, a token is not renewed."""
     old = await tokens.get(APP)
     clock.advance(seconds=(LIFETIME - timedelta(minutes=4)).total_seconds() - 0.001)
     token = await tokens.get(APP)
-    await others_run()
+    await run_background_tasks()
 
     assert token == old
     assert issuer.asked == 1
 
 
-async def test_a_dead_token_is_waited_for(tokens: AccessTokens, issuer: Issuer, clock: Clock) -> None:
-    """A token past its end is not handed out: the call gets the next one."""
+async def test_a_call_waits_for_the_next_token_when_the_token_is_expired(
+    tokens: AccessTokens, issuer: Issuer, clock: Clock
+) -> None:
+    """An expired token is not returned: the call waits for the next one."""
     old = await tokens.get(APP)
     clock.advance(seconds=LIFETIME.total_seconds())
     new = await tokens.get(APP)
@@ -203,8 +208,8 @@ async def test_a_dead_token_is_waited_for(tokens: AccessTokens, issuer: Issuer, 
     assert new == issuer.issued[1] != old
 
 
-async def test_a_new_process_takes_the_shared_token(process: Process, issuer: Issuer, tokens_store: Store) -> None:
-    """What one process fetched is every other's, for one look into the store."""
+async def test_a_new_process_uses_the_shared_token(process: Process, issuer: Issuer, tokens_store: Store) -> None:
+    """A new process reads the token of another process from the store once, and does not ask WeChat."""
     fetched = await process().get(APP)
     loaded = tokens_store.loaded
     second = process()
@@ -214,10 +219,10 @@ async def test_a_new_process_takes_the_shared_token(process: Process, issuer: Is
     assert issuer.asked == 1
 
 
-async def test_a_process_that_starts_in_the_overlap_waits_for_nobody(
+async def test_a_process_that_starts_in_the_overlap_does_not_wait(
     process: Process, issuer: Issuer, clock: Clock
 ) -> None:
-    """A shared token in its last minutes serves a new process at once, though WeChat is slow with the next one."""
+    """A new process returns a shared token in its last minutes at once, even when WeChat's next token is slow."""
     old = await process().get(APP)
     clock.advance(seconds=(LIFETIME - timedelta(minutes=2)).total_seconds())
     issuer.open.clear()
@@ -227,7 +232,7 @@ async def test_a_process_that_starts_in_the_overlap_waits_for_nobody(
 
 
 async def test_many_calls_of_many_processes_fetch_one_token(process: Process, issuer: Issuer) -> None:
-    """Of 40 first calls at once in four processes, all get the same token, and WeChat is asked once."""
+    """Of 40 concurrent first calls in four processes, all get the same token, and WeChat is asked once."""
     processes = [process() for _ in range(4)]
     answers = await asyncio.gather(*(processes[number % 4].get(APP) for number in range(40)))
 
@@ -236,12 +241,12 @@ async def test_many_calls_of_many_processes_fetch_one_token(process: Process, is
 
 
 async def test_many_processes_renew_once(process: Process, issuer: Issuer, clock: Clock) -> None:
-    """When a token gets due in four processes at once, WeChat is asked once, and all have the new one soon."""
+    """When a token becomes due in four processes at once, WeChat is asked once, and all processes get the new token."""
     processes = [process() for _ in range(4)]
     old = [await each.get(APP) for each in processes]
     clock.advance(seconds=(LIFETIME - timedelta(minutes=3)).total_seconds())
     meanwhile = await asyncio.gather(*(each.get(APP) for each in processes for _ in range(10)))
-    await soon(lambda: not any(each._fetching for each in processes))
+    await wait_until(lambda: not any(each._fetching for each in processes))
     new = [await each.get(APP) for each in processes]
 
     assert set(meanwhile) == set(old)
@@ -249,13 +254,13 @@ async def test_many_processes_renew_once(process: Process, issuer: Issuer, clock
     assert issuer.asked == 2
 
 
-async def test_a_dead_holders_lease_ends(
+async def test_waiting_processes_continue_after_a_dead_holders_lease(
     tokens: AccessTokens, issuer: Issuer, tokens_store: Store, clock: Clock
 ) -> None:
-    """When a process dies while it fetches, the others wait for the end of its lease and no longer."""
+    """When a process dies during a fetch, the others wait until its lease expires, and no longer."""
     await tokens_store.acquire_lease(APP, "a process that died", clock.now, LEASE)
     waiting = asyncio.create_task(tokens.get(APP))
-    await others_run()
+    await run_background_tasks()
     asked_meanwhile = issuer.asked
     clock.advance(seconds=LEASE.total_seconds())
     token = await asyncio.wait_for(waiting, timeout=5)
@@ -265,22 +270,22 @@ async def test_a_dead_holders_lease_ends(
 
 
 async def test_a_call_fails_after_two_leases(tokens: AccessTokens, tokens_store: Store, clock: Clock) -> None:
-    """When others hold the lease again and again and no token comes, a call fails after two leases."""
+    """When others hold the lease and no token arrives, a call fails after two leases."""
     await tokens_store.acquire_lease(APP, "a process that hangs", clock.now, timedelta(days=1))
     waiting = asyncio.create_task(tokens.get(APP))
-    await others_run()
+    await run_background_tasks()
     clock.advance(seconds=2 * LEASE.total_seconds())
 
-    assert isinstance(await asyncio.wait_for(failure(waiting), timeout=5), IdentityProviderUnavailable)
+    assert isinstance(await asyncio.wait_for(error_of(waiting), timeout=5), IdentityProviderUnavailable)
 
 
-async def test_a_token_that_another_process_fetched_meanwhile_ends_the_waiting(
+async def test_waiting_calls_get_the_token_of_another_process(
     process: Process, tokens_store: Store, issuer: Issuer, clock: Clock
 ) -> None:
-    """Who waits for another process's fetch gets its token, and asks nobody."""
+    """A call that waits for another process's fetch gets that token, and does not ask WeChat."""
     await tokens_store.acquire_lease(APP, "another process", clock.now, LEASE)
     waiting = [asyncio.create_task(process().get(APP)) for _ in range(3)]
-    await others_run()
+    await run_background_tasks()
     theirs = AccessToken("theirs", clock.now + LIFETIME)
     await tokens_store.save_and_release(APP, "another process", AccessTokenState(theirs))
 
@@ -297,14 +302,14 @@ async def test_a_token_that_another_process_fetched_meanwhile_ends_the_waiting(
     ],
     ids=lambda value: getattr(value, "code", ""),
 )
-async def test_a_refusal_holds_back_every_process(
+async def test_a_refusal_pauses_every_process(
     process: Process, issuer: Issuer, clock: Clock, error: WxLoginError, pause: timedelta
 ) -> None:
-    """Until a refusal's time is over, all processes fail as the one that was refused, and nobody asks again."""
+    """Until the pause after a refusal is over, all processes raise the same error and WeChat is not asked again."""
     issuer.error = error
-    refused = await failure(process().get(APP))
+    refused = await error_of(process().get(APP))
     clock.advance(seconds=pause.total_seconds() - 0.001)
-    others = [await failure(process().get(APP)) for _ in range(3)]
+    others = [await error_of(process().get(APP)) for _ in range(3)]
     asked = issuer.asked
     issuer.error = None
     clock.advance(seconds=0.001)
@@ -317,10 +322,10 @@ async def test_a_refusal_holds_back_every_process(
     assert [token] == issuer.issued
 
 
-async def test_the_old_token_serves_while_wechat_refuses_a_new_one(
+async def test_the_old_token_is_used_while_wechat_refuses_a_new_one(
     process: Process, issuer: Issuer, clock: Clock
 ) -> None:
-    """A refused renewal harms nobody while the old token lives: not this process, and none that starts now."""
+    """While the old token is valid, a refused renewal disturbs neither this process nor a new one."""
     tokens = process()
     old = await tokens.get(APP)
     clock.advance(seconds=(LIFETIME - timedelta(minutes=4)).total_seconds())
@@ -328,25 +333,25 @@ async def test_the_old_token_serves_while_wechat_refuses_a_new_one(
     served = []
     for _ in range(5):
         served += [await tokens.get(APP), await process().get(APP)]
-        await soon(lambda: not tokens._fetching)
+        await wait_until(lambda: not tokens._fetching)
         clock.advance(seconds=10)
 
     assert set(served) == {old}
     assert issuer.asked == 2
     clock.advance(minutes=3, seconds=10)
-    assert isinstance(await failure(tokens.get(APP)), RateLimited)
+    assert isinstance(await error_of(tokens.get(APP)), RateLimited)
 
 
 async def test_a_refusal_in_the_background_is_logged(
     tokens: AccessTokens, issuer: Issuer, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An operator can read that a renewal failed, for which app and why, but no token."""
+    """The log has a failed renewal, with its app and its reason, and no token."""
     old = await tokens.get(APP)
     clock.advance(seconds=(LIFETIME - timedelta(minutes=4)).total_seconds())
     issuer.error = AppMisconfigured("not on the whitelist")
     with caplog.at_level(logging.WARNING):
         await tokens.get(APP)
-        await soon(lambda: bool(caplog.records))
+        await wait_until(lambda: bool(caplog.records))
 
     assert APP.value in caplog.text
     assert "not on the whitelist" in caplog.text
@@ -354,7 +359,7 @@ async def test_a_refusal_in_the_background_is_logged(
 
 
 async def test_a_refused_token_is_replaced_by_the_shared_one(process: Process, issuer: Issuer) -> None:
-    """When another process has a newer token already, a refused one is replaced by it and WeChat is not asked."""
+    """When another process already has a newer token, a refused token is replaced by it and WeChat is not asked."""
     first, second = process(), process()
     (old,) = {await first.get(APP), await second.get(APP)}
     issuer.kill_token(APP)
@@ -367,7 +372,7 @@ async def test_a_refused_token_is_replaced_by_the_shared_one(process: Process, i
 
 
 async def test_many_calls_with_one_refused_token_fetch_one_other(process: Process, issuer: Issuer) -> None:
-    """When 40 calls in four processes are refused the same token at once, all go on with the same new one."""
+    """When the same token is refused in 40 calls of four processes at once, all get the same new token."""
     processes = [process() for _ in range(4)]
     (old,) = {await each.get(APP) for each in processes}
     issuer.kill_token(APP)
@@ -377,18 +382,18 @@ async def test_many_calls_with_one_refused_token_fetch_one_other(process: Proces
     assert issuer.asked == 2
 
 
-async def test_a_token_that_wechat_gives_out_and_refuses(process: Process, issuer: Issuer) -> None:
-    """When WeChat has no other token, nobody gets the refused one again, and WeChat is not asked twice about it."""
+async def test_a_refused_token_is_not_used_again_when_wechat_has_no_other(process: Process, issuer: Issuer) -> None:
+    """When WeChat has no other token, no call returns the refused token, and WeChat is asked about it only once."""
     tokens = process()
     old = await tokens.get(APP)
-    errors = [await failure(each.renew(APP, old)) for each in (tokens, tokens, process())]
+    errors = [await error_of(each.renew(APP, old)) for each in (tokens, tokens, process())]
 
     assert {type(error) for error in errors} == {IdentityProviderUnavailable}
     assert issuer.asked == 2
 
 
-async def test_a_refused_token_that_is_long_replaced_costs_nothing(tokens: AccessTokens, issuer: Issuer) -> None:
-    """A call that comes back late with an old token gets the one that is known, which stays."""
+async def test_a_late_refusal_of_an_old_token_fetches_nothing(tokens: AccessTokens, issuer: Issuer) -> None:
+    """A late call with an old token gets the current token, which does not change."""
     old = await tokens.get(APP)
     issuer.kill_token(APP)
     new = await tokens.renew(APP, old)
@@ -400,32 +405,32 @@ async def test_a_refused_token_that_is_long_replaced_costs_nothing(tokens: Acces
 async def test_a_known_token_needs_no_store(
     tokens: AccessTokens, issuer: Issuer, tokens_store: Store, clock: Clock
 ) -> None:
-    """While the store is down, a token that the process knows serves to its end, and then the store is missed."""
+    """While the store is down, a process uses its token until it expires. Then calls raise StoreUnavailable."""
     old = await tokens.get(APP)
     tokens_store.is_down = True
     clock.advance(seconds=(LIFETIME - timedelta(minutes=4)).total_seconds())
     served = [await tokens.get(APP)]
-    await others_run()
+    await run_background_tasks()
     clock.advance(minutes=3, seconds=59)
     served.append(await tokens.get(APP))
-    await others_run()
+    await run_background_tasks()
     clock.advance(seconds=1)
 
     assert served == [old, old]
-    assert isinstance(await failure(tokens.get(APP)), StoreUnavailable)
+    assert isinstance(await error_of(tokens.get(APP)), StoreUnavailable)
     assert issuer.asked == 1
 
 
 async def test_a_first_token_needs_the_store(tokens: AccessTokens, issuer: Issuer, tokens_store: Store) -> None:
-    """Without the store nobody fetches on its own: that would be one token a process."""
+    """Without the store no process fetches a token, because each process would get its own token."""
     tokens_store.is_down = True
 
-    assert isinstance(await failure(tokens.get(APP)), StoreUnavailable)
+    assert isinstance(await error_of(tokens.get(APP)), StoreUnavailable)
     assert issuer.asked == 0
 
 
-async def test_a_token_that_could_not_be_kept_serves_its_process(issuer: Issuer, clock: Clock) -> None:
-    """A token that WeChat gave is good, though the store went away meanwhile."""
+async def test_a_token_that_could_not_be_saved_is_used_by_its_process(issuer: Issuer, clock: Clock) -> None:
+    """A process uses a token from WeChat even when the store fails to save it."""
     tokens = AccessTokens(issuer, OneWay(), lease=LEASE, clock=clock)
 
     assert [await tokens.get(APP), await tokens.get(APP)] == issuer.issued * 2
@@ -433,57 +438,57 @@ async def test_a_token_that_could_not_be_kept_serves_its_process(issuer: Issuer,
 
 
 async def test_cancelling_one_waiter_does_not_cancel_the_fetch(tokens: AccessTokens, issuer: Issuer) -> None:
-    """A client that hangs up while a token is fetched takes it from no other."""
+    """A cancelled call does not cancel the fetch for other calls."""
     issuer.open.clear()
     impatient, patient = [asyncio.create_task(tokens.get(APP)) for _ in range(2)]
-    await others_run()
+    await run_background_tasks()
     impatient.cancel()
-    await others_run()
+    await run_background_tasks()
     issuer.open.set()
 
     assert [await patient] == issuer.issued
     assert impatient.cancelled()
 
 
-async def test_closing_stops_what_is_pending(tokens: AccessTokens, issuer: Issuer, tokens_store: Store) -> None:
-    """After a close nothing is fetched any more, and the lease is free for the next process at once."""
+async def test_a_close_cancels_pending_fetches(tokens: AccessTokens, issuer: Issuer, tokens_store: Store) -> None:
+    """A close cancels the fetch and releases the lease for the next process."""
     issuer.open.clear()
     waiting = asyncio.create_task(tokens.get(APP))
-    await soon(lambda: issuer.asked == 1)
+    await wait_until(lambda: issuer.asked == 1)
     await tokens.aclose()
     await asyncio.gather(waiting, return_exceptions=True)
     issuer.open.set()
-    await others_run()
+    await run_background_tasks()
 
     assert waiting.cancelled()
     assert issuer.issued == []
     assert tokens_store._leases == {}
 
 
-async def test_closing_keeps_the_token_that_is_shared(
+async def test_a_close_does_not_change_the_shared_token(
     process: Process, issuer: Issuer, tokens_store: Store, clock: Clock
 ) -> None:
-    """A process that is stopped while it renews leaves the others the token that they have."""
+    """A process that closes during a renewal leaves the shared token unchanged."""
     old = await process().get(APP)
     clock.advance(seconds=(LIFETIME - timedelta(minutes=4)).total_seconds())
     issuer.open.clear()
     stopped = process()
     await stopped.get(APP)
-    await soon(lambda: issuer.asked == 2)
+    await wait_until(lambda: issuer.asked == 2)
     await stopped.aclose()
 
     assert await tokens_store.load(APP) == AccessTokenState(old)
 
 
-async def test_credentials_are_proved_by_wechat_alone(
+async def test_a_proof_of_credentials_always_asks_wechat(
     tokens: AccessTokens, issuer: Issuer, tokens_store: Store
 ) -> None:
-    """A proof asks WeChat whatever is known, tells what it says, and shares nothing."""
+    """A proof always asks WeChat, raises WeChat's error, and does not use the store."""
     await tokens.get(APP)
     await tokens.prove(APP)
     loaded = tokens_store.loaded
     issuer.error = AppMisconfigured("wrong")
-    error = await failure(tokens.prove(APP))
+    error = await error_of(tokens.prove(APP))
 
     assert error is issuer.error
     assert issuer.asked == 3
@@ -491,54 +496,54 @@ async def test_credentials_are_proved_by_wechat_alone(
 
 
 @pytest.mark.parametrize("left", [timedelta(minutes=4), timedelta(minutes=2)], ids=str)
-async def test_a_token_that_is_nearly_over_when_it_comes_is_asked_for_again(
+async def test_a_shared_token_that_is_due_is_renewed(
     tokens: AccessTokens, tokens_store: Store, issuer: Issuer, clock: Clock, left: timedelta
 ) -> None:
-    """A shared token that is due serves, and is not taken for the next one."""
+    """A shared token that is due is returned, but does not count as the renewed token."""
     old = AccessToken("old", clock.now + left)
     await tokens_store.acquire_lease(APP, "a process", clock.now, LEASE)
     await tokens_store.save_and_release(APP, "a process", AccessTokenState(old))
     first = await tokens.get(APP)
-    await soon(lambda: not tokens._fetching)
+    await wait_until(lambda: not tokens._fetching)
 
     assert first == old
     assert [await tokens.get(APP)] == issuer.issued
 
 
 async def test_a_token_is_in_no_error_and_no_repr(tokens: AccessTokens, issuer: Issuer) -> None:
-    """Neither the broker nor what it raises shows a token."""
+    """Neither the broker nor its errors show a token."""
     old = await tokens.get(APP)
-    error = await failure(tokens.renew(APP, old))
+    error = await error_of(tokens.renew(APP, old))
 
     assert old.value not in f"{error!r} {error} {tokens!r} {replace(old)!r}"
 
 
-async def test_an_old_token_given_again_is_not_asked_for_at_every_call(
+async def test_a_due_token_from_wechat_is_not_renewed_at_every_call(
     process: Process, issuer: Issuer, clock: Clock
 ) -> None:
-    """When WeChat's clock is behind ours and it gives the token that is due again, it is asked once in ten seconds."""
+    """When WeChat returns a token that is already due, WeChat is asked at most once in ten seconds."""
     tokens = process()
     issuer.always = AccessToken("the same", clock.now + timedelta(minutes=3))
     await tokens.get(APP)
     for _ in range(20):
         await tokens.get(APP)
-        await soon(lambda: not tokens._fetching)
+        await wait_until(lambda: not tokens._fetching)
     asked_at_once = issuer.asked
     clock.advance(seconds=10)
     await tokens.get(APP)
-    await soon(lambda: not tokens._fetching)
+    await wait_until(lambda: not tokens._fetching)
 
     assert asked_at_once == 1
     assert issuer.asked == 2
 
 
-async def test_a_token_of_a_second_serves_for_a_second(process: Process, issuer: Issuer, clock: Clock) -> None:
-    """However shortly tokens live, each is used to its end, and the next one is there then."""
+async def test_a_token_of_one_second_is_used_for_one_second(process: Process, issuer: Issuer, clock: Clock) -> None:
+    """A token with a lifetime of one second is used until it expires, and then replaced."""
     tokens = process()
     for number in range(3):
         issuer.always = AccessToken(f"token {number}", clock.now + timedelta(seconds=1))
         served = [await tokens.get(APP), await tokens.get(APP)]
-        await soon(lambda: not tokens._fetching)
+        await wait_until(lambda: not tokens._fetching)
 
         assert served == [issuer.always] * 2
         clock.advance(seconds=1)

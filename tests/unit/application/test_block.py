@@ -1,4 +1,4 @@
-"""Keep a user out, and let them in again."""
+"""The block of a user, and the end of the block."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def blocking(users: MemoryUserRepository, store: MemorySessionStore, clock: Cloc
 
 
 async def start(store: MemorySessionStore, user_id: str, clock: Clock) -> Session:
-    """A session of the user."""
+    """Return a new session of the user."""
     session = Session.start(SessionToken.generate(), user_id, ANN, UNKNOWN_DEVICE, POLICY, clock.now)
     await store.start(session, SessionKey("key"), 0)
     return session
@@ -35,7 +35,7 @@ async def start(store: MemorySessionStore, user_id: str, clock: Clock) -> Sessio
 async def test_a_block_ends_every_session(
     blocking: BlockUsers, users: MemoryUserRepository, store: MemorySessionStore, clock: Clock
 ) -> None:
-    """A blocked user is logged out everywhere, and it is known since when they are blocked."""
+    """A block ends all sessions of the user, and stores the time of the block."""
     user, _ = await users.find_or_create(ANN, clock.now)
     sessions = [await start(store, user.id, clock) for _ in range(3)]
 
@@ -44,8 +44,8 @@ async def test_a_block_ends_every_session(
     assert (await users.get(user.id)).blocked_at == clock.now
 
 
-async def test_an_unblocked_user_may_come_in(blocking: BlockUsers, users: MemoryUserRepository, clock: Clock) -> None:
-    """After an unblock nothing is left of the block."""
+async def test_an_unblock_removes_the_block(blocking: BlockUsers, users: MemoryUserRepository, clock: Clock) -> None:
+    """After an unblock the user is the same as before the block."""
     user, _ = await users.find_or_create(ANN, clock.now)
     await blocking.block(user.id)
 
@@ -54,7 +54,7 @@ async def test_an_unblocked_user_may_come_in(blocking: BlockUsers, users: Memory
 
 
 async def test_an_unknown_user_cannot_be_blocked(blocking: BlockUsers) -> None:
-    """A user who is not there cannot be blocked, and not be let in."""
+    """Block and unblock of an unknown user raise NotFound."""
     for call in (blocking.block, blocking.unblock):
         with pytest.raises(NotFound):
             await call("nobody")

@@ -1,4 +1,4 @@
-"""What a mini-program's client sends that WeChat encrypted or signed."""
+"""Data that WeChat encrypted or signed, and that the client of a mini-program sends."""
 
 import base64
 import hashlib
@@ -48,13 +48,13 @@ def session(clock: Clock) -> Session:
 
 
 async def keep(vault: MemoryKeyVault, session: Session, now: datetime, *keys: SessionKey) -> None:
-    """Let Ann have these keys, one after the other."""
+    """Store these keys for Ann, one after the other."""
     for key in keys:
         await vault.replace(session, key, now)
 
 
 def encrypted(data: Any, key: SessionKey) -> tuple[str, str]:
-    """encryptedData and iv, as WeChat gives them to the client."""
+    """Return encryptedData and iv, as WeChat gives them to the client."""
     iv, padder = secrets.token_bytes(16), PKCS7(128).padder()
     padded = padder.update(json.dumps(data).encode()) + padder.finalize()
     encryptor = Cipher(algorithms.AES128(base64.b64decode(key.value)), modes.CBC(iv)).encryptor()
@@ -62,33 +62,33 @@ def encrypted(data: Any, key: SessionKey) -> tuple[str, str]:
 
 
 def signed(raw_data: str, key: SessionKey) -> str:
-    """WeChat's signature of rawData."""
+    """Return WeChat's signature of rawData."""
     return hashlib.sha1(f"{raw_data}{key.value}".encode()).hexdigest()  # noqa: S324  # WeChat's choice
 
 
-async def test_data_is_opened_with_the_newest_key(
+async def test_data_is_decrypted_with_the_newest_key(
     client_data: ClientData, session: Session, vault: MemoryKeyVault, clock: Clock
 ) -> None:
-    """Data under the user's key is the object in it, watermark included, and says that the newest key opened it."""
+    """Data encrypted with the newest key is decrypted completely, and the result names the key as current."""
     await keep(vault, session, clock.now, OLD, NEW)
 
     assert await client_data.decrypt(session, *encrypted(DATA, NEW)) == Decrypted(DATA, "current")
 
 
-async def test_data_that_was_under_way_is_opened_with_the_key_before(
+async def test_late_data_is_decrypted_with_the_previous_key(
     client_data: ClientData, session: Session, vault: MemoryKeyVault, clock: Clock
 ) -> None:
-    """Within five minutes of a new login, data under the key before opens too, and says so."""
+    """For five minutes after a new login, data encrypted with the previous key is decrypted too. The result says so."""
     await keep(vault, session, clock.now, OLD, NEW)
     clock.advance(seconds=FIVE_MINUTES.total_seconds() - 0.001)
 
     assert await client_data.decrypt(session, *encrypted(DATA, OLD)) == Decrypted(DATA, "previous")
 
 
-async def test_the_key_before_is_not_tried_for_ever(
+async def test_the_previous_key_is_tried_for_five_minutes(
     client_data: ClientData, session: Session, vault: MemoryKeyVault, clock: Clock
 ) -> None:
-    """Five minutes after a new login, data under the key before is DataUndecryptable, and a new login helps."""
+    """Five minutes after a new login, data encrypted with the previous key raises DataUndecryptable."""
     await keep(vault, session, clock.now, OLD, NEW)
     clock.advance(seconds=FIVE_MINUTES.total_seconds())
 
@@ -111,7 +111,7 @@ async def test_data_of_another_app_is_refused(
     key: SessionKey,
     watermark: dict[str, Any],
 ) -> None:
-    """Data that opens but does not say that it is for this app is WatermarkMismatch, whichever key opens it."""
+    """Decrypted data without this app's watermark raises WatermarkMismatch, with either key."""
     await keep(vault, session, clock.now, OLD, NEW)
 
     with pytest.raises(WatermarkMismatch):
@@ -131,7 +131,7 @@ async def test_data_of_another_app_is_refused(
 async def test_all_failures_to_decrypt_are_one_error(
     client_data: ClientData, session: Session, vault: MemoryKeyVault, clock: Clock, data: Any, key: SessionKey
 ) -> None:
-    """A wrong key and a wrong content fail in the same words: nobody learns about the key from them."""
+    """A wrong key and wrong content raise the same error with the same text, which shows nothing about the keys."""
     await keep(vault, session, clock.now, OLDEST, OLD, NEW)
     with pytest.raises(DataUndecryptable) as refused:
         await client_data.decrypt(session, *encrypted(data, key))
@@ -142,24 +142,24 @@ async def test_all_failures_to_decrypt_are_one_error(
     assert not [each for each in (OLDEST, OLD, NEW) if each.value in refused.value.detail]
 
 
-async def test_malformed_data_is_the_clients_mistake(client_data: ClientData, session: Session) -> None:
-    """What is no encryptedData is RequestInvalid, before anybody looks for a key."""
+async def test_malformed_data_is_an_invalid_request(client_data: ClientData, session: Session) -> None:
+    """Malformed encryptedData raises RequestInvalid before the vault is read."""
     with pytest.raises(RequestInvalid):
         await client_data.decrypt(session, "not base64", "neither")
 
 
-async def test_without_a_key_there_is_nothing_to_try(client_data: ClientData, session: Session) -> None:
-    """A user whose key is not kept has to log in again, to decrypt and to verify."""
+async def test_without_a_key_data_is_undecryptable(client_data: ClientData, session: Session) -> None:
+    """A user without a stored key gets DataUndecryptable for decrypt and verify."""
     with pytest.raises(DataUndecryptable):
         await client_data.decrypt(session, *encrypted(DATA, NEW))
     with pytest.raises(DataUndecryptable):
         await client_data.verify(session, "{}", signed("{}", NEW))
 
 
-async def test_a_key_is_one_accounts(
+async def test_a_key_belongs_to_one_account(
     client_data: ClientData, session: Session, vault: MemoryKeyVault, clock: Clock
 ) -> None:
-    """Data is never opened with the key of another user, or of the same openid in another app."""
+    """Data is never decrypted with the key of another user, or of the same openid in another app."""
     for other in (Identity(APP, "oBob"), Identity(OTHER_APP, "oAnn")):
         await vault.replace(replace(session, identity=other), NEW, clock.now)
 
@@ -186,7 +186,10 @@ async def test_data_is_verified_under_both_keys(
     passed: timedelta,
     is_valid: bool,
 ) -> None:
-    """A signature under the newest key, or for five minutes under the one before, is WeChat's, and no other is."""
+    """A signature under the newest key, or under the previous key for five minutes, is valid.
+
+    Other signatures are not.
+    """
     await keep(vault, session, clock.now, OLDEST, OLD, NEW)
     clock.advance(seconds=passed.total_seconds())
     raw_data = '{"nickName":"李雷"}'
@@ -195,10 +198,10 @@ async def test_data_is_verified_under_both_keys(
     assert await client_data.verify(session, raw_data + " ", signed(raw_data, key)) is False
 
 
-async def test_wechat_tells_when_it_made_the_data(
+async def test_wechat_returns_the_time_of_the_data(
     client_data: ClientData, session: Session, platform: MemoryPlatform, clock: Clock
 ) -> None:
-    """WeChat is asked about the data of this app, and knows nothing of any other."""
+    """WeChat knows the time of data of this app, and not of data of another app."""
     platform.encrypted[APP, "AAAA"] = clock.now
     platform.encrypted[OTHER_APP, "BBBB"] = clock.now
 
@@ -210,31 +213,37 @@ async def test_wechat_tells_when_it_made_the_data(
 async def test_data_of_another_user_is_refused(
     client_data: ClientData, session: Session, vault: MemoryKeyVault, clock: Clock, key: SessionKey
 ) -> None:
-    """Data that opens and names another user than the session's is DataUndecryptable, whichever key opens it."""
+    """Decrypted data that names another user raises DataUndecryptable, with either key."""
     await keep(vault, session, clock.now, OLD, NEW)
 
     with pytest.raises(DataUndecryptable, match="another user"):
         await client_data.decrypt(session, *encrypted(DATA | {"openId": "o-of-another"}, key))
 
 
-async def test_changing_the_iv_changes_no_user(
+async def test_a_changed_iv_does_not_change_the_user(
     client_data: ClientData, session: Session, vault: MemoryKeyVault, clock: Clock
 ) -> None:
-    """CBC has no MAC: who changes the iv changes the first block, where openId stands, and gets nothing for it."""
+    """CBC has no MAC, so a changed iv changes the first block, which has the openId.
+
+    The result is DataUndecryptable.
+    """
     await keep(vault, session, clock.now, NEW)
     own = {"openId": session.identity.openid} | DATA
     ciphertext, iv = encrypted(own, NEW)
     bits = bytearray(base64.b64decode(iv))
-    bits[len('{"openId":"')] ^= 1  # the first letter of the openid
+    bits[len('{"openId":"')] ^= 1  # change the first letter of the openid
 
     with pytest.raises(DataUndecryptable):
         await client_data.decrypt(session, ciphertext, base64.b64encode(bits).decode())
 
 
-async def test_a_session_may_decrypt_so_often(
+async def test_decryptions_of_a_session_are_limited(
     client_data: ClientData, session: Session, vault: MemoryKeyVault, clock: Clock
 ) -> None:
-    """The 121st call in a minute is RateLimited, whether data opens or not; another session is not held back."""
+    """The 121st call of a session in a minute raises RateLimited.
+
+    Failed calls count, and other sessions are not affected.
+    """
     await keep(vault, session, clock.now, NEW)
     for _ in range(DECRYPTIONS.quota - 1):
         await client_data.decrypt(session, *encrypted(DATA, NEW))

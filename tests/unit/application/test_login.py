@@ -48,7 +48,7 @@ POLICY = SessionPolicy(per_user=3)
 
 
 class Refusing(IdentityProvider):
-    """A WeChat that answers every code with one error, and remembers which codes it saw."""
+    """A WeChat that answers every code with one error, and records the codes."""
 
     def __init__(self, error: WxLoginError) -> None:
         self.error = error
@@ -61,7 +61,7 @@ class Refusing(IdentityProvider):
 
 
 class DeadUserRepository(MemoryUserRepository):
-    """A database that does not answer logins."""
+    """A user repository that fails at every login."""
 
     async def find_or_create(self, identity: Identity, now: datetime) -> tuple[User, bool]:
         """See UserRepository."""
@@ -69,7 +69,7 @@ class DeadUserRepository(MemoryUserRepository):
 
 
 class DeadSessionStore(MemorySessionStore):
-    """A session store that takes no new session."""
+    """A session store that fails at every start of a session."""
 
     async def start(self, session: Session, key: SessionKey, limit: int, previous: Session | None = None) -> int:
         """See SessionStore."""
@@ -77,7 +77,7 @@ class DeadSessionStore(MemorySessionStore):
 
 
 class UnreadableSessionStore(MemorySessionStore):
-    """A session store that finds no session: a newer release has written them, or it answers too late."""
+    """A session store that cannot read sessions, because a newer release wrote them or it is too slow."""
 
     async def find(self, session_id: str) -> Session | EndedSession | None:
         """See SessionStore."""
@@ -85,7 +85,7 @@ class UnreadableSessionStore(MemorySessionStore):
 
 
 class InterruptedSessionStore(MemorySessionStore):
-    """A session store where something happens just before a session starts."""
+    """A session store that runs a callback just before a session starts."""
 
     interrupt: Callable[[], Awaitable[object]] | None = None
 
@@ -98,7 +98,7 @@ class InterruptedSessionStore(MemorySessionStore):
 
 
 class KeyRecordingStore(MemorySessionStore):
-    """A session store that shows what came with the last login."""
+    """A session store that records the key of the last login."""
 
     last_key: SessionKey | None = None
 
@@ -109,7 +109,7 @@ class KeyRecordingStore(MemorySessionStore):
 
 
 class Service:
-    """The use case on parts that a test chooses."""
+    """The use case, with adapters that a test chooses."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class Service:
         )
 
     def request(self, identity: Identity = ANN) -> LoginRequest:
-        """What the client of `identity` sends after wx.login()."""
+        """Return the request that the client of `identity` sends after wx.login()."""
         return LoginRequest(self.wechat.issue(identity).value, identity.appid.value)
 
 
@@ -139,14 +139,14 @@ def service(clock: Clock) -> Service:
 
 
 async def test_the_app_is_the_one_the_request_names(service: Service) -> None:
-    """The appid in the request beats the one in the Referer."""
+    """The appid in the request takes precedence over the appid in the Referer."""
     logged_in = await service.log_in(service.request(), LoginContext(referer_appid=OTHER_APP.value))
 
     assert logged_in.session.identity == ANN
 
 
 async def test_without_an_appid_the_referer_names_the_app(service: Service) -> None:
-    """Without an appid in the request, the one in the Referer counts."""
+    """Without an appid in the request, the appid in the Referer selects the app."""
     in_other_app = replace(ANN, appid=OTHER_APP)
     request = replace(service.request(in_other_app), appid=None)
 
@@ -155,8 +155,8 @@ async def test_without_an_appid_the_referer_names_the_app(service: Service) -> N
     assert logged_in.session.identity == in_other_app
 
 
-async def test_without_appid_and_referer_it_is_the_only_app(clock: Clock) -> None:
-    """With one app configured, nobody has to name it."""
+async def test_without_appid_and_referer_the_only_app_is_used(clock: Clock) -> None:
+    """With one configured app, a login needs no appid."""
     service = Service(clock, apps=frozenset({APP}))
 
     logged_in = await service.log_in(replace(service.request(), appid=None))
@@ -164,8 +164,8 @@ async def test_without_appid_and_referer_it_is_the_only_app(clock: Clock) -> Non
     assert logged_in.session.identity == ANN
 
 
-async def test_no_code_is_spent_on_an_unknown_app(service: Service) -> None:
-    """A login without a fitting app is AppUnknown, and its code still works."""
+async def test_an_unknown_app_does_not_use_the_code(service: Service) -> None:
+    """A login without a known app raises AppUnknown, and its code still works."""
     request = service.request()
     with pytest.raises(AppUnknown):
         await service.log_in(replace(request, appid=None))
@@ -177,7 +177,7 @@ async def test_no_code_is_spent_on_an_unknown_app(service: Service) -> None:
     ("code", "error"), [(None, CodeMissing), ("", CodeMissing), (" ", RequestInvalid), ("x" * 513, RequestInvalid)]
 )
 async def test_a_malformed_code_is_not_sent(clock: Clock, code: str | None, error: type[WxLoginError]) -> None:
-    """Without a code, or with something that cannot be one, WeChat is not asked."""
+    """A missing or malformed code raises an error, and is not sent to WeChat."""
     wechat = Refusing(CodeInvalid())
     with pytest.raises(error):
         await Service(clock, wechat).log_in(LoginRequest(code, APP.value))
@@ -185,8 +185,8 @@ async def test_a_malformed_code_is_not_sent(clock: Clock, code: str | None, erro
     assert wechat.seen == []
 
 
-async def test_wechat_says_who_the_user_is(service: Service) -> None:
-    """The session and the user are those of the identity that WeChat gives for the code."""
+async def test_wechat_returns_the_identity_of_the_user(service: Service) -> None:
+    """The session and the user belong to the identity that WeChat returns for the code."""
     logged_in = await service.log_in(service.request(BOB))
     user = await service.users.get(logged_in.user.id)
 
@@ -196,7 +196,7 @@ async def test_wechat_says_who_the_user_is(service: Service) -> None:
 
 
 async def test_a_code_works_once(service: Service) -> None:
-    """The second login with a code is CodeUsed, and opens no session."""
+    """The second login with a code raises CodeUsed and starts no session."""
     request = service.request()
     first = await service.log_in(request)
     with pytest.raises(CodeUsed):
@@ -207,7 +207,7 @@ async def test_a_code_works_once(service: Service) -> None:
 
 @pytest.mark.parametrize("error", [IdentityProviderUnavailable, IdentityProviderBadResponse, RateLimited, CodeInvalid])
 async def test_a_code_is_sent_once(clock: Clock, error: type[WxLoginError]) -> None:
-    """Whatever WeChat answers, the code is not sent again."""
+    """The code is sent to WeChat once, even after an error."""
     wechat = Refusing(error())
     with pytest.raises(error):
         await Service(clock, wechat).log_in(LoginRequest("0code", APP.value))
@@ -215,8 +215,8 @@ async def test_a_code_is_sent_once(clock: Clock, error: type[WxLoginError]) -> N
     assert wechat.seen == [LoginCode("0code")]
 
 
-async def test_an_account_is_one_user_for_ever(service: Service, clock: Clock) -> None:
-    """Whoever logs in again, a year later too, is the same user and not new."""
+async def test_an_account_always_has_the_same_user(service: Service, clock: Clock) -> None:
+    """A later login of the same account, even a year later, returns the same user, not as new."""
     first = await service.log_in(service.request())
     clock.advance(days=365)
     again = await service.log_in(service.request())
@@ -244,8 +244,8 @@ async def test_a_unionid_is_one_user_across_apps(service: Service) -> None:
     assert (first.is_new, second.is_new) == (True, False)
 
 
-async def test_a_session_tells_the_unionid_that_is_known(service: Service) -> None:
-    """A unionid that WeChat once told is told of every later session, also by a login at which WeChat says nothing."""
+async def test_a_session_has_the_known_unionid(service: Service) -> None:
+    """After WeChat has returned a unionid once, all later sessions have it, even if WeChat does not return it again."""
     before, at, after = [
         await service.log_in(service.request(replace(ANN, unionid=unionid))) for unionid in (None, "uAnn", None)
     ]
@@ -253,8 +253,8 @@ async def test_a_session_tells_the_unionid_that_is_known(service: Service) -> No
     assert [login.session.identity.unionid for login in (before, at, after)] == [None, "uAnn", "uAnn"]
 
 
-async def test_every_login_opens_a_session_of_its_own(service: Service) -> None:
-    """Two logins of a user are two tokens and two sessions, and both sessions are kept."""
+async def test_every_login_starts_its_own_session(service: Service) -> None:
+    """Two logins of a user have different tokens and sessions, and both sessions are stored."""
     first = await service.log_in(service.request())
     second = await service.log_in(service.request())
 
@@ -264,7 +264,7 @@ async def test_every_login_opens_a_session_of_its_own(service: Service) -> None:
 
 
 async def test_a_session_starts_at_the_login(service: Service, clock: Clock) -> None:
-    """A session begins at the time of its login, lives as the policy says, and remembers the device."""
+    """A session starts at the time of its login, has the lifetimes of the policy, and stores the device."""
     phone = Device("MicroMessenger/8.0", "203.0.113.7")
 
     session = (await service.log_in(service.request(), LoginContext(phone))).session
@@ -275,8 +275,8 @@ async def test_a_session_starts_at_the_login(service: Service, clock: Clock) -> 
     assert session.expires_at == clock.now + POLICY.max_age
 
 
-async def test_the_session_key_is_kept_for_its_account(clock: Clock) -> None:
-    """The session_key that WeChat gave for the code is the newest of the user in that app."""
+async def test_the_session_key_is_stored_for_its_account(clock: Clock) -> None:
+    """The session_key that WeChat returns for the code is the current key of the account."""
     vault = MemoryKeyVault()
     store = KeyRecordingStore(vault)
     service = Service(clock, store=store)
@@ -287,8 +287,8 @@ async def test_the_session_key_is_kept_for_its_account(clock: Clock) -> None:
     assert (await vault.find(logged_in.session)).current == store.last_key
 
 
-async def test_the_oldest_session_gives_way(service: Service, clock: Clock) -> None:
-    """One login more than the policy allows replaces the oldest session, and only that."""
+async def test_the_oldest_session_is_replaced(service: Service, clock: Clock) -> None:
+    """A login beyond the limit replaces the oldest session, and only that one."""
     sessions = []
     for _ in range(POLICY.per_user + 1):
         sessions.append((await service.log_in(service.request())).session)
@@ -312,7 +312,7 @@ async def test_the_oldest_session_gives_way(service: Service, clock: Clock) -> N
     ],
 )
 async def test_after_a_failure_only_a_new_code_helps(clock: Clock, failing: Callable[[Clock], Service]) -> None:
-    """What fails after the code was sent says `new_code`, for the code may be spent."""
+    """An error after the code was sent has the hint `new_code`, because the code may be used."""
     service = failing(clock)
     with pytest.raises(WxLoginError) as failed:
         await service.log_in(service.request())
@@ -331,8 +331,8 @@ async def test_after_a_failure_only_a_new_code_helps(clock: Clock, failing: Call
         (AppMisconfigured, Retry.NEVER),
     ],
 )
-async def test_a_refusal_stays_what_it_is(clock: Clock, error: type[WxLoginError], retry: Retry) -> None:
-    """What WeChat refuses is told as it was, a rate limit with `later`."""
+async def test_a_refusal_of_wechat_is_raised_unchanged(clock: Clock, error: type[WxLoginError], retry: Retry) -> None:
+    """An error from WeChat keeps its class and its hint. The hint of a rate limit is `later`."""
     refusal = error("WeChat said so", errcode=1, rid="a rid")
     with pytest.raises(error) as failed:
         await Service(clock, Refusing(refusal)).log_in(LoginRequest("0code", APP.value))
@@ -342,7 +342,7 @@ async def test_a_refusal_stays_what_it_is(clock: Clock, error: type[WxLoginError
 
 
 async def test_a_login_that_a_store_fails_leaves_no_session(clock: Clock) -> None:
-    """When the session cannot be kept, the user is known but has no session."""
+    """When the session cannot be stored, the user exists but has no session."""
     service = Service(clock, store=DeadSessionStore())
     with pytest.raises(StoreUnavailable):
         await service.log_in(service.request())
@@ -353,7 +353,7 @@ async def test_a_login_that_a_store_fails_leaves_no_session(clock: Clock) -> Non
 
 
 async def test_no_secret_is_shown(clock: Clock) -> None:
-    """The repr of a request has no code, and that of a login neither token nor session_key."""
+    """The repr of a request does not contain the code. The repr of a login contains neither token nor session_key."""
     store = KeyRecordingStore()
     service = Service(clock, store=store)
     request = service.request()
@@ -365,7 +365,7 @@ async def test_no_secret_is_shown(clock: Clock) -> None:
 
 
 async def test_a_blocked_user_gets_no_session(service: Service, clock: Clock) -> None:
-    """Whom an operator blocked is refused, and no session starts; once let in again they log in as before."""
+    """A login of a blocked user is refused and starts no session. After an unblock the user logs in as before."""
     user = (await service.log_in(service.request())).user
     await service.users.block(user.id, clock.now)
     before = await service.store.list_for_user(user.id)
@@ -383,8 +383,8 @@ async def end_of(service: Service, login: LoggedIn) -> EndReason | None:
     return found.reason if isinstance(found, EndedSession) else None
 
 
-async def test_a_login_ends_the_session_that_the_client_held(service: Service) -> None:
-    """A login with a live token starts a session in place of that one, which says that it was replaced."""
+async def test_a_login_ends_the_previous_session_of_the_client(service: Service) -> None:
+    """A login with a live token replaces the session of that token."""
     first = await service.log_in(service.request())
     second = await service.log_in(service.request(), LoginContext(previous_token=first.token.value))
 
@@ -393,8 +393,8 @@ async def test_a_login_ends_the_session_that_the_client_held(service: Service) -
     assert await end_of(service, second) is None
 
 
-async def test_at_the_limit_the_held_session_alone_gives_way(service: Service) -> None:
-    """A user who has as many sessions as allowed and logs in again on one device stays logged in on the others."""
+async def test_at_the_limit_only_the_previous_session_is_replaced(service: Service) -> None:
+    """At the limit, a login from one device replaces only that device's session. The other sessions stay live."""
     logins = [await service.log_in(service.request()) for _ in range(POLICY.per_user)]
     again = await service.log_in(service.request(), LoginContext(previous_token=logins[-1].token.value))
 
@@ -402,8 +402,8 @@ async def test_at_the_limit_the_held_session_alone_gives_way(service: Service) -
     assert [await end_of(service, login) for login in logins] == [None, None, EndReason.REPLACED]
 
 
-async def test_a_lower_limit_is_kept_when_the_previous_session_is_the_oldest(clock: Clock) -> None:
-    """An operator lowered the limit; the oldest device logs in again. The limit holds, and each end is counted once."""
+async def test_a_lower_limit_holds_when_the_previous_session_is_the_oldest(clock: Clock) -> None:
+    """After the limit is lowered, a login from the oldest device keeps the limit. It counts each ended session once."""
     before = Service(clock, policy=replace(POLICY, per_user=0))
     logins = []
     for _ in range(5):
@@ -418,24 +418,24 @@ async def test_a_lower_limit_is_kept_when_the_previous_session_is_the_oldest(clo
 
 
 @pytest.mark.parametrize("token", ["", "x", "x" * 43, "令牌", "x" * 8000], ids=lambda token: token[:5])
-async def test_a_token_that_opens_nothing_changes_nothing(service: Service, token: str) -> None:
-    """A malformed or unknown token fails no login."""
+async def test_an_unknown_previous_token_changes_nothing(service: Service, token: str) -> None:
+    """A malformed or unknown previous token does not cause an error and changes nothing."""
     first = await service.log_in(service.request())
     second = await service.log_in(service.request(), LoginContext(previous_token=token))
 
     assert (second.replaced, await end_of(service, first)) == (0, None)
 
 
-async def test_the_session_of_another_user_stays(service: Service) -> None:
-    """Two users on one device: the second one's login does not log the first one out."""
+async def test_a_login_does_not_end_the_session_of_another_user(service: Service) -> None:
+    """A login of one user does not end the session of another user on the same device."""
     bob = await service.log_in(service.request(BOB))
     ann = await service.log_in(service.request(), LoginContext(previous_token=bob.token.value))
 
     assert (ann.replaced, await end_of(service, bob)) == (0, None)
 
 
-async def test_a_session_that_ended_keeps_its_reason(service: Service, clock: Clock) -> None:
-    """A token whose session was logged out is as good as none."""
+async def test_an_ended_previous_session_retains_its_end_reason(service: Service, clock: Clock) -> None:
+    """A previous token whose session was logged out has no effect."""
     first = await service.log_in(service.request())
     await service.store.end([first.session], EndReason.ENDED, clock())
     second = await service.log_in(service.request(), LoginContext(previous_token=first.token.value))
@@ -443,8 +443,8 @@ async def test_a_session_that_ended_keeps_its_reason(service: Service, clock: Cl
     assert (second.replaced, await end_of(service, first)) == (0, EndReason.ENDED)
 
 
-async def test_a_login_stands_though_the_previous_session_cannot_be_read(clock: Clock) -> None:
-    """A login does not fail because the store cannot read the session of the previous token."""
+async def test_a_login_succeeds_when_the_previous_session_cannot_be_read(clock: Clock) -> None:
+    """A login succeeds even when the store cannot read the session of the previous token."""
     service = Service(clock, store=UnreadableSessionStore())
     first = await service.log_in(service.request())
     second = await service.log_in(service.request(), LoginContext(previous_token=first.token.value))
@@ -453,7 +453,7 @@ async def test_a_login_stands_though_the_previous_session_cannot_be_read(clock: 
 
 
 async def test_a_block_during_a_login_ends_its_session(clock: Clock) -> None:
-    """A login that found its user just before the block is refused, and leaves no live session."""
+    """A login during a block of its user is refused, and leaves no live session."""
     store = InterruptedSessionStore()
     service = Service(clock, store=store)
     user = (await service.log_in(service.request())).user
@@ -465,8 +465,8 @@ async def test_a_block_during_a_login_ends_its_session(clock: Clock) -> None:
     assert await store.list_for_user(user.id) == []
 
 
-async def test_a_merge_during_a_login_takes_its_session_along(clock: Clock) -> None:
-    """A login that found its user just before they were merged is one of the user into whom they were merged."""
+async def test_a_merge_during_a_login_moves_its_session(clock: Clock) -> None:
+    """A login during a merge of its user becomes a session of the remaining user."""
     store = InterruptedSessionStore()
     service = Service(clock, store=store)
     ann, bob = [(await service.log_in(service.request(identity))).user for identity in (ANN, BOB)]

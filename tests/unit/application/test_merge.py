@@ -1,4 +1,4 @@
-"""Make two users one, when they turn out to be the same person."""
+"""The merge of two users who are the same person."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ ELSEWHERE = Identity(AppId("wx0000000000000003"), "oAnn3")
 
 
 class World:
-    """Users with sessions, and what merges them."""
+    """Users with sessions, and the use case that merges them."""
 
     def __init__(self, users: MemoryUserRepository, store: MemorySessionStore, clock: Clock) -> None:
         self.users, self.store, self.clock = users, store, clock
@@ -31,26 +31,26 @@ class World:
         self.merge = MergeUsers(users, store, self.sessions, clock=clock)
 
     async def log_in(self, identity: Identity) -> tuple[User, str]:
-        """The user, and the token of a new session."""
+        """Return the user, and the token of a new session."""
         user, _ = await self.users.find_or_create(identity, self.clock.now)
         token = SessionToken.generate()
         session = Session.start(token, user.id, identity, UNKNOWN_DEVICE, SessionPolicy(), self.clock.now)
         await self.store.start(session, SessionKey("a key"), 0)
         return user, token.value
 
-    async def whose(self, token: str) -> str:
-        """The id of the user that the token logs in."""
+    async def user_id_of(self, token: str) -> str:
+        """Return the id of the user that the token authenticates."""
         return (await self.sessions.authenticate(token)).user_id
 
 
 @pytest.fixture
 def world(users: MemoryUserRepository, store: MemorySessionStore, clock: Clock) -> World:
-    """Nobody yet."""
+    """A world without users."""
     return World(users, store, clock)
 
 
-async def test_a_merge_keeps_sessions_valid(world: World) -> None:
-    """After a merge every token of either user opens a session of the one that is left, and what ended stays ended."""
+async def test_sessions_stay_valid_after_a_merge(world: World) -> None:
+    """After a merge every live token of either user authenticates the remaining user. Ended sessions stay ended."""
     one, first = await world.log_in(HERE)
     _, second = await world.log_in(HERE)
     _, ended = await world.log_in(HERE)
@@ -60,15 +60,15 @@ async def test_a_merge_keeps_sessions_valid(world: World) -> None:
     merged = await world.merge(one.id, into.id)
 
     assert merged.sessions == 2
-    assert {await world.whose(token) for token in (first, second, third)} == {into.id}
+    assert {await world.user_id_of(token) for token in (first, second, third)} == {into.id}
     assert len(await world.sessions.list_for_user(into.id)) == 3
     assert await world.sessions.list_for_user(one.id) == []
     with pytest.raises(SessionEnded):
-        await world.whose(ended)
+        await world.user_id_of(ended)
 
 
-async def test_all_of_the_one_is_the_others(world: World) -> None:
-    """The user that is left has both accounts, both find them, and so does the id of the one that is gone."""
+async def test_a_merge_gives_all_data_to_the_remaining_user(world: World) -> None:
+    """The remaining user has both accounts. Both accounts and the id of the merged user find the remaining user."""
     one, _ = await world.log_in(HERE)
     into, _ = await world.log_in(THERE)
     await world.users.change_profile(one.id, ProfileChange(name="Ann"), world.clock.now)
@@ -84,7 +84,7 @@ async def test_all_of_the_one_is_the_others(world: World) -> None:
 
 
 async def test_a_refused_merge_changes_nothing(world: World) -> None:
-    """A refused merge leaves users and sessions as they are, until the operator says what may be lost."""
+    """A refused merge changes neither users nor sessions, until the operator names the fields to discard."""
     one, token = await world.log_in(HERE)
     into, _ = await world.log_in(THERE)
     await world.users.change_profile(one.id, ProfileChange(name="Ann"), world.clock.now)
@@ -94,35 +94,35 @@ async def test_a_refused_merge_changes_nothing(world: World) -> None:
         await world.merge(one.id, into.id)
 
     assert [await world.users.get(user.id) for user in (one, into)] == before
-    assert await world.whose(token) == one.id
+    assert await world.user_id_of(token) == one.id
     merged = await world.merge(one.id, into.id, frozenset({"name"}))
     assert merged.user.profile.name == "Anne"
-    assert await world.whose(token) == into.id
+    assert await world.user_id_of(token) == into.id
 
 
 @pytest.mark.parametrize("which", ["from", "into"])
 async def test_an_unknown_user_cannot_be_merged(world: World, which: str) -> None:
-    """An id that no user has is NotFound, on either side, and moves no session."""
+    """An unknown id raises NotFound on either side, and no session moves."""
     ann, token = await world.log_in(HERE)
     ids = ("nobody", ann.id) if which == "from" else (ann.id, "nobody")
     with pytest.raises(NotFound):
         await world.merge(*ids)
 
-    assert await world.whose(token) == ann.id
+    assert await world.user_id_of(token) == ann.id
 
 
-async def test_a_user_is_not_merged_into_themselves(world: World) -> None:
-    """A user merged into themselves is RequestInvalid, and keeps their sessions."""
+async def test_a_user_is_not_merged_into_itself(world: World) -> None:
+    """A merge of a user into itself raises RequestInvalid, and the sessions do not change."""
     ann, token = await world.log_in(HERE)
     with pytest.raises(RequestInvalid):
         await world.merge(ann.id, ann.id)
 
-    assert await world.whose(token) == ann.id
+    assert await world.user_id_of(token) == ann.id
     assert len(await world.sessions.list_for_user(ann.id)) == 1
 
 
-async def test_an_interrupted_merge_is_finished_by_the_same_command(world: World) -> None:
-    """When the users are one already but sessions stayed behind, the same merge again brings them along."""
+async def test_a_repeated_merge_finishes_an_interrupted_one(world: World) -> None:
+    """When a merge stopped after the users and before the sessions, the same merge again moves the sessions."""
     one, token = await world.log_in(HERE)
     into, _ = await world.log_in(THERE)
     await world.users.merge(one.id, into.id, frozenset(), world.clock.now)
@@ -130,25 +130,25 @@ async def test_an_interrupted_merge_is_finished_by_the_same_command(world: World
     merged = await world.merge(one.id, into.id)
 
     assert (merged.user.id, merged.sessions) == (into.id, 1)
-    assert await world.whose(token) == into.id
+    assert await world.user_id_of(token) == into.id
     assert (await world.merge(one.id, into.id)).sessions == 0
 
 
-async def test_sessions_follow_a_chain_of_merges(world: World) -> None:
-    """Whichever of their former ids somebody is merged by, their sessions come to the user that is left."""
+async def test_a_chain_of_merges_moves_all_sessions(world: World) -> None:
+    """A merge by a former id also moves all sessions to the remaining user."""
     first, one = await world.log_in(HERE)
     second, two = await world.log_in(THERE)
     third, three = await world.log_in(ELSEWHERE)
     await world.merge(first.id, second.id)
     await world.merge(third.id, first.id)
 
-    assert {await world.whose(token) for token in (one, two, three)} == {second.id}
+    assert {await world.user_id_of(token) for token in (one, two, three)} == {second.id}
     assert len(await world.sessions.list_for_user(second.id)) == 3
     assert {(await world.users.get(user.id)).id for user in (first, second, third)} == {second.id}
 
 
 async def test_an_expired_session_is_not_counted(world: World) -> None:
-    """Sessions that expired unused are not among those that a merge moves."""
+    """Expired sessions do not count among the moved sessions."""
     one, _ = await world.log_in(HERE)
     world.clock.advance(days=8)
     await world.log_in(HERE)
@@ -157,8 +157,8 @@ async def test_an_expired_session_is_not_counted(world: World) -> None:
     assert (await world.merge(one.id, into.id)).sessions == 1
 
 
-async def test_a_merge_settles_the_conflict_between_the_two(world: World) -> None:
-    """A conflict is listed until the two users of it are merged."""
+async def test_a_merge_removes_the_conflict_between_the_two(world: World) -> None:
+    """A conflict is listed until its two users are merged."""
     owner, _ = await world.log_in(THERE)
     user, _ = await world.log_in(HERE)
     await world.log_in(replace(HERE, unionid="uAnn"))
@@ -169,8 +169,8 @@ async def test_a_merge_settles_the_conflict_between_the_two(world: World) -> Non
     assert await world.merge.conflicts() == []
 
 
-async def test_a_session_that_ended_meanwhile_is_not_counted(world: World) -> None:
-    """Sessions that are over do not come along."""
+async def test_an_ended_session_is_not_counted(world: World) -> None:
+    """Ended sessions do not count among the moved sessions."""
     one, token = await world.log_in(HERE)
     into, _ = await world.log_in(THERE)
     found = await world.store.find(SessionToken(token).session_id)
@@ -182,7 +182,7 @@ async def test_a_session_that_ended_meanwhile_is_not_counted(world: World) -> No
 
 @pytest.mark.parametrize("blocked", [HERE, THERE], ids=["from", "into"])
 async def test_a_merge_with_a_blocked_user_ends_all_sessions(world: World, blocked: Identity) -> None:
-    """Whichever of the two is blocked, no session of either is left; nor when the merge is repeated after a failure."""
+    """When either user is blocked, a merge ends all sessions of both. A repeated merge does the same."""
     one, first = await world.log_in(HERE)
     into, second = await world.log_in(THERE)
     await world.users.block((one if blocked is HERE else into).id, world.clock.now)
@@ -192,6 +192,6 @@ async def test_a_merge_with_a_blocked_user_ends_all_sessions(world: World, block
 
     for token in (first, second):
         with pytest.raises(SessionEnded):
-            await world.whose(token)
+            await world.user_id_of(token)
     assert (merged.user.blocked_at, merged.ended, repeated.ended) == (world.clock.now, 2, 0)
-    assert await world.whose(late[1]) == late[0].id
+    assert await world.user_id_of(late[1]) == late[0].id

@@ -1,4 +1,4 @@
-"""Logins within what an address, or an app, may."""
+"""Limits on logins, for an address and for an app."""
 
 from datetime import timedelta
 
@@ -23,31 +23,31 @@ APP, OTHER_APP = AppId("wx0123456789abcdef"), AppId("wxfedcba9876543210")
 
 @pytest.fixture
 def limiter(clock: Clock) -> MemoryRateLimiter:
-    """Nobody has taken anything."""
+    """A limiter without any calls."""
     return MemoryRateLimiter(clock)
 
 
 @pytest.fixture
 def limited(identities: MemoryIdentityProvider, limiter: MemoryRateLimiter) -> LimitedIdentityProvider:
-    """WeChat without WeChat, twice a minute for each app."""
+    """WeChat in memory, limited to two logins a minute for each app."""
     return LimitedIdentityProvider({APP: identities, OTHER_APP: identities}, LoginQuota(limiter, TWO_A_MINUTE))
 
 
 def code_of(identities: MemoryIdentityProvider, appid: AppId) -> LoginCode:
-    """A user's good code."""
+    """Return a new login code of a user."""
     return identities.issue(Identity(appid, "oABC"))
 
 
-async def test_a_quota_says_what_is_left(limiter: MemoryRateLimiter) -> None:
-    """Each login that is admitted leaves one less."""
+async def test_an_admitted_login_has_its_remaining_quota(limiter: MemoryRateLimiter) -> None:
+    """Each admitted login reduces the remaining quota of its address by one."""
     quota = LoginQuota(limiter, TWO_A_MINUTE)
     left = [await quota.take("192.0.2.1"), await quota.take("192.0.2.1"), await quota.take("192.0.2.2")]
 
     assert [allowance and allowance.remaining for allowance in left] == [1, 0, 1]
 
 
-async def test_a_quota_that_is_used_up_says_until_when(limiter: MemoryRateLimiter, clock: Clock) -> None:
-    """The refusal asks for the same again, and for no longer a wait than it takes."""
+async def test_a_refusal_says_how_long_to_wait(limiter: MemoryRateLimiter, clock: Clock) -> None:
+    """A refusal says to try the same again later, and gives the exact time to wait."""
     quota = LoginQuota(limiter, TWO_A_MINUTE)
     await quota.take("192.0.2.1")
     await quota.take("192.0.2.1")
@@ -63,14 +63,14 @@ async def test_a_quota_that_is_used_up_says_until_when(limiter: MemoryRateLimite
 
 
 async def test_without_a_limit_there_is_no_allowance(limiter: MemoryRateLimiter) -> None:
-    """Without a limit nothing is counted, and nothing is told."""
+    """Without a limit, logins are not counted and have no allowance."""
     quota = LoginQuota(limiter, None)
 
     assert [await quota.take("192.0.2.1") for _ in range(1000)] == [None] * 1000
 
 
-async def test_without_its_store_a_quota_lets_nobody_in() -> None:
-    """What cannot be counted is refused as any login without its store is: with the advice to get a new code."""
+async def test_without_its_store_a_quota_refuses_every_login() -> None:
+    """When the store of the counters does not answer, a login is refused with the advice to get a new code."""
     async with create_client(f"redis://127.0.0.1:{free_port()}/0") as redis:
         with pytest.raises(StoreUnavailable) as failed:
             await LoginQuota(RedisRateLimiter(redis), TWO_A_MINUTE).take("192.0.2.1")
@@ -78,8 +78,8 @@ async def test_without_its_store_a_quota_lets_nobody_in() -> None:
     assert failed.value.retry is Retry.NEW_CODE
 
 
-async def test_a_quota_without_a_code_asks_for_the_same_again(limiter: MemoryRateLimiter) -> None:
-    """A quota that no code depends on says its own text, and without its store that the same works later."""
+async def test_a_quota_without_a_code_has_the_advice_later(limiter: MemoryRateLimiter) -> None:
+    """A quota that no code depends on has its own text. Without its store it says to try the same again later."""
     quota = Quota(limiter, RateLimit("client", 1, timedelta(minutes=1)), "Too many of them")
     await quota.take("192.0.2.1")
 
@@ -91,10 +91,10 @@ async def test_a_quota_without_a_code_asks_for_the_same_again(limiter: MemoryRat
     assert failed.value.retry is Retry.LATER
 
 
-async def test_a_code_beyond_an_apps_quota_stays_good(
+async def test_a_code_beyond_an_apps_quota_stays_usable(
     limited: LimitedIdentityProvider, identities: MemoryIdentityProvider, clock: Clock
 ) -> None:
-    """A login that is refused never gets to WeChat: its code works when there is quota again."""
+    """A login beyond the quota is not sent to WeChat, so its code works when there is quota again."""
     for _ in range(2):
         await limited.exchange(code_of(identities, APP), APP)
     code = code_of(identities, APP)
@@ -106,7 +106,7 @@ async def test_a_code_beyond_an_apps_quota_stays_good(
 
 
 async def test_each_app_has_its_own_quota(limited: LimitedIdentityProvider, identities: MemoryIdentityProvider) -> None:
-    """One app's rush keeps no user of another app out."""
+    """The logins of one app do not reduce the quota of another app."""
     for _ in range(2):
         await limited.exchange(code_of(identities, APP), APP)
 

@@ -1,4 +1,4 @@
-"""Whether the service can do its work."""
+"""The readiness of the service."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Answering(Probe):
-    """Something that answers."""
+    """A probe that succeeds."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -22,7 +22,7 @@ class Answering(Probe):
 
 
 class Dead(Answering):
-    """Something that does not answer."""
+    """A probe that fails."""
 
     async def check(self) -> None:
         """See Probe."""
@@ -30,7 +30,7 @@ class Dead(Answering):
 
 
 class Meeting(Answering):
-    """Something that answers once all others are asked too."""
+    """A probe that succeeds after all other probes have started."""
 
     def __init__(self, name: str, barrier: asyncio.Barrier) -> None:
         super().__init__(name)
@@ -42,7 +42,7 @@ class Meeting(Answering):
 
 
 async def test_probes_that_answer_are_listed_as_ready() -> None:
-    """Everything that answers is named, with nothing wrong."""
+    """Every probe that succeeds is listed by name, without an error."""
 
     assert await Readiness([Answering("database"), Answering("session store")])() == {
         "database": None,
@@ -51,7 +51,7 @@ async def test_probes_that_answer_are_listed_as_ready() -> None:
 
 
 async def test_a_probe_that_fails_is_named_with_its_error() -> None:
-    """What does not answer is named with what is wrong, beside what answers."""
+    """A probe that fails is listed with its error, beside the probes that succeed."""
 
     assert await Readiness([Dead("database"), Answering("session store"), Dead("queue")])() == {
         "database": "database is gone",
@@ -60,8 +60,8 @@ async def test_a_probe_that_fails_is_named_with_its_error() -> None:
     }
 
 
-async def test_everything_is_asked_at_once() -> None:
-    """A slow answer delays no other question."""
+async def test_probes_run_concurrently() -> None:
+    """A slow probe does not delay another probe."""
     barrier = asyncio.Barrier(3)
     readiness = Readiness([Meeting(str(number), barrier) for number in range(3)])
 
@@ -69,6 +69,6 @@ async def test_everything_is_asked_at_once() -> None:
 
 
 async def test_without_probes_the_service_is_ready() -> None:
-    """A service that needs nothing is ready."""
+    """A service without probes is ready."""
 
     assert await Readiness([])() == {}

@@ -1,4 +1,4 @@
-"""The session_key of a session's user: whether it is still WeChat's, and a new one."""
+"""The session_key of a session's account: whether it is valid at WeChat, and its reset."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def session(clock: Clock) -> Session:
 
 
 async def keep(vault: MemoryKeyVault, session: Session, key: SessionKey = OURS) -> None:
-    """Let Ann have this key."""
+    """Store this key for Ann."""
     await vault.replace(session, key, session.created_at)
 
 
@@ -45,7 +45,7 @@ async def test_a_key_is_current_when_wechat_has_the_same(
     wechats: SessionKey,
     is_current: bool,
 ) -> None:
-    """The newest key at hand is current exactly when WeChat says that it is the user's."""
+    """The newest stored key is current only when WeChat has the same key."""
     await keep(vault, session, THEIRS)
     await keep(vault, session, OURS)
     platform.keys[ANN.appid, ANN.openid] = wechats
@@ -53,17 +53,19 @@ async def test_a_key_is_current_when_wechat_has_the_same(
     assert await session_keys.is_current(session) is is_current
 
 
-async def test_a_lost_key_is_not_current(session_keys: SessionKeys, session: Session, platform: MemoryPlatform) -> None:
-    """Where no key is kept, or none can be read, the answer is no: logging in again helps."""
+async def test_a_missing_key_is_not_current(
+    session_keys: SessionKeys, session: Session, platform: MemoryPlatform
+) -> None:
+    """Without a readable stored key, the key is not current."""
     platform.keys[ANN.appid, ANN.openid] = OURS
 
     assert await session_keys.is_current(session) is False
 
 
-async def test_a_reset_keeps_the_new_key_and_the_old_one_before_it(
+async def test_a_reset_stores_the_new_key_and_the_previous_one(
     session_keys: SessionKeys, session: Session, vault: MemoryKeyVault, platform: MemoryPlatform, clock: Clock
 ) -> None:
-    """After a reset WeChat's new key is the user's, and data that was under way still opens with the old one."""
+    """A reset stores WeChat's new key as current and the old key as previous, for data that is already encrypted."""
     await keep(vault, session)
     platform.keys[ANN.appid, ANN.openid] = OURS
     now = clock.advance(hours=1)
@@ -76,7 +78,7 @@ async def test_a_reset_keeps_the_new_key_and_the_old_one_before_it(
 
 
 @pytest.mark.parametrize("is_kept", [True, False], ids=["void", "lost"])
-async def test_a_key_that_is_void_cannot_be_reset(
+async def test_a_key_that_is_not_wechats_cannot_be_reset(
     session_keys: SessionKeys,
     session: Session,
     vault: MemoryKeyVault,
@@ -84,7 +86,7 @@ async def test_a_key_that_is_void_cannot_be_reset(
     clock: Clock,
     is_kept: bool,
 ) -> None:
-    """Without the key that WeChat has, a reset is DataUndecryptable and changes nothing."""
+    """Without the key that WeChat has, a reset raises DataUndecryptable and changes nothing."""
     platform.keys[ANN.appid, ANN.openid] = THEIRS
     if is_kept:
         await keep(vault, session)
@@ -99,7 +101,7 @@ async def test_a_key_that_is_void_cannot_be_reset(
 async def test_the_clients_own_keys_need_the_session_key(
     session_keys: SessionKeys, session: Session, vault: MemoryKeyVault, platform: MemoryPlatform, clock: Clock
 ) -> None:
-    """The keys for the user's own data are told for a key that is current, and are DataUndecryptable for any other."""
+    """The keys for the user's own data need a current session_key. Otherwise the call raises DataUndecryptable."""
     await keep(vault, session)
     with pytest.raises(DataUndecryptable):
         await session_keys.encrypt_keys(session)
@@ -108,6 +110,6 @@ async def test_the_clients_own_keys_need_the_session_key(
     assert [key.version for key in await session_keys.encrypt_keys(session)] == [1]
 
 
-async def test_a_reencryption_says_what_it_did(session_keys: SessionKeys) -> None:
-    """Where nothing is encrypted there is nothing to do."""
+async def test_a_reencryption_reports_its_counts(session_keys: SessionKeys) -> None:
+    """A re-encryption without stored keys reports no keys."""
     assert await session_keys.reencrypt() == Reencrypted(done=0, lost=0)

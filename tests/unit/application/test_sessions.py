@@ -1,4 +1,4 @@
-"""Who is calling, on which devices they are logged in, and logging them out."""
+"""Authentication of a token, the list of a user's sessions, and log-out."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -31,7 +31,7 @@ NEVER_ISSUED = "0123456789-_abcdefghijklmnopqrstuvwxyzABCDE"
 
 
 class Started:
-    """A session that started, and the token that opens it."""
+    """A started session, and its token."""
 
     def __init__(self, token: SessionToken, session: Session) -> None:
         self.token = token.value
@@ -50,7 +50,7 @@ def sessions(store: MemorySessionStore, clock: Clock) -> Sessions:
 
 @pytest.fixture
 def start(store: MemorySessionStore, clock: Clock) -> Start:
-    """Start a session of a user now."""
+    """Return a function that starts a session of a user now."""
 
     async def start(user_id: str = "ann", limit: int = 0, appid: AppId = APP) -> Started:
         token = SessionToken.generate()
@@ -62,8 +62,8 @@ def start(store: MemorySessionStore, clock: Clock) -> Start:
     return start
 
 
-async def test_a_token_opens_its_session(sessions: Sessions, start: Start) -> None:
-    """Each token opens the session that it was given for."""
+async def test_a_token_authenticates_its_session(sessions: Sessions, start: Start) -> None:
+    """Each token authenticates its own session."""
     ann, bob = await start("ann"), await start("bob")
 
     assert await sessions.authenticate(ann.token) == ann.session
@@ -74,14 +74,14 @@ async def test_a_token_opens_its_session(sessions: Sessions, start: Start) -> No
     ("token", "error"),
     [("", TokenMissing), ("no token of ours", TokenInvalid), (NEVER_ISSUED, TokenInvalid)],
 )
-async def test_a_token_that_opens_nothing(sessions: Sessions, token: str, error: type[WxLoginError]) -> None:
-    """No token is TokenMissing, and one that nobody was given is TokenInvalid."""
+async def test_an_unknown_token_is_refused(sessions: Sessions, token: str, error: type[WxLoginError]) -> None:
+    """A missing token raises TokenMissing, and an unknown one raises TokenInvalid."""
     with pytest.raises(error):
         await sessions.authenticate(token)
 
 
 async def test_an_idle_session_expires(sessions: Sessions, start: Start, clock: Clock) -> None:
-    """A session unused for its idle time is SessionExpired, and TokenInvalid a week later."""
+    """A session that is unused for its idle time raises SessionExpired, and TokenInvalid seven days later."""
     started = await start()
     clock.advance(days=7)
     with pytest.raises(SessionExpired):
@@ -91,8 +91,8 @@ async def test_an_idle_session_expires(sessions: Sessions, start: Start, clock: 
         await sessions.authenticate(started.token)
 
 
-async def test_an_old_session_expires_though_it_is_used(sessions: Sessions, start: Start, clock: Clock) -> None:
-    """A session that is used daily works for as long as its greatest age, and is SessionExpired then."""
+async def test_a_session_in_use_expires_at_its_maximum_age(sessions: Sessions, start: Start, clock: Clock) -> None:
+    """A session that is used daily is live until its maximum age, and then raises SessionExpired."""
     started = await start()
     for _ in range(29):
         clock.advance(days=1)
@@ -103,7 +103,7 @@ async def test_an_old_session_expires_though_it_is_used(sessions: Sessions, star
 
 
 async def test_a_session_logged_out_is_ended(sessions: Sessions, start: Start, clock: Clock) -> None:
-    """The token of a session that was logged out is SessionEnded, and TokenInvalid a week later."""
+    """The token of a session that was logged out raises SessionEnded, and TokenInvalid seven days later."""
     started = await start()
     await sessions.end(started.id)
     with pytest.raises(SessionEnded):
@@ -113,8 +113,8 @@ async def test_a_session_logged_out_is_ended(sessions: Sessions, start: Start, c
         await sessions.authenticate(started.token)
 
 
-async def test_a_session_that_gave_way_is_replaced(sessions: Sessions, start: Start, clock: Clock) -> None:
-    """The token of a session that a newer login pushed out is SessionReplaced."""
+async def test_the_token_of_a_replaced_session_is_refused(sessions: Sessions, start: Start, clock: Clock) -> None:
+    """The token of a session that a newer login replaced raises SessionReplaced."""
     started = await start(limit=1)
     clock.advance(seconds=1)
     await start(limit=1)
@@ -122,8 +122,8 @@ async def test_a_session_that_gave_way_is_replaced(sessions: Sessions, start: St
         await sessions.authenticate(started.token)
 
 
-async def test_a_purged_session_is_forgotten(sessions: Sessions, start: Start, clock: Clock) -> None:
-    """Purging drops what is forgotten, says how many, and leaves what lives."""
+async def test_a_purged_session_is_deleted(sessions: Sessions, start: Start, clock: Clock) -> None:
+    """A purge deletes sessions whose retention is over, returns their number, and leaves live sessions."""
     old = await start()
     clock.advance(days=14)
     young = await start()
@@ -137,7 +137,7 @@ async def test_a_purged_session_is_forgotten(sessions: Sessions, start: Start, c
 async def test_a_session_is_written_at_most_once_an_interval(
     sessions: Sessions, start: Start, store: MemorySessionStore, clock: Clock
 ) -> None:
-    """A session used often is written when a minute has passed since it was last, and not before."""
+    """A touch is stored at most once a minute, however often the session is used."""
     started = await start()
     written = []
     for seconds in (INTERVAL - 0.000001, 0.000001, INTERVAL - 1, 1):
@@ -150,10 +150,10 @@ async def test_a_session_is_written_at_most_once_an_interval(
     assert written == [0, INTERVAL, INTERVAL, 2 * INTERVAL]
 
 
-async def test_a_used_session_lives_on(
+async def test_a_used_session_stays_live(
     sessions: Sessions, start: Start, store: MemorySessionStore, clock: Clock
 ) -> None:
-    """Using a session renews its idle time, in the answer and in the store."""
+    """Use of a session renews its idle time, in the answer and in the store."""
     started = await start()
     now = clock.advance(days=6)
 
@@ -164,7 +164,7 @@ async def test_a_used_session_lives_on(
 
 
 async def test_a_users_sessions_are_listed_newest_first(sessions: Sessions, start: Start, clock: Clock) -> None:
-    """A user's live sessions are listed from the newest to the oldest, without those ended or expired."""
+    """The list of a user has the live sessions from the newest to the oldest, and no ended or expired session."""
     await start()
     clock.advance(days=8)
     ended = await start()
@@ -179,7 +179,7 @@ async def test_a_users_sessions_are_listed_newest_first(sessions: Sessions, star
 
 
 async def test_one_session_is_ended(sessions: Sessions, start: Start) -> None:
-    """Ending a session of a user ends that one and no other."""
+    """The end of one session of a user ends no other session."""
     first, second = await start(), await start()
     await sessions.end(first.id, user_id="ann")
 
@@ -187,7 +187,7 @@ async def test_one_session_is_ended(sessions: Sessions, start: Start) -> None:
 
 
 async def test_another_users_session_is_not_found(sessions: Sessions, start: Start) -> None:
-    """Ending another user's session is NotFound, and the session lives on."""
+    """The end of another user's session raises NotFound, and the session stays live."""
     started = await start("bob")
     with pytest.raises(NotFound):
         await sessions.end(started.id, user_id="ann")
@@ -196,7 +196,7 @@ async def test_another_users_session_is_not_found(sessions: Sessions, start: Sta
 
 
 async def test_a_session_that_is_over_is_not_found(sessions: Sessions, start: Start, clock: Clock) -> None:
-    """Ending a session that was never there, has ended or has expired is NotFound, each time in the same words."""
+    """The end of an unknown, ended or expired session raises NotFound, with the same text each time."""
     expired = await start()
     clock.advance(days=7)
     ended = await start()
@@ -211,7 +211,7 @@ async def test_a_session_that_is_over_is_not_found(sessions: Sessions, start: St
 
 
 async def test_a_failed_end_changes_no_reason(sessions: Sessions, start: Start, clock: Clock) -> None:
-    """An expired session that somebody tries to end is still told to have expired."""
+    """A failed end of an expired session does not change its reason: it still raises SessionExpired."""
     started = await start()
     clock.advance(days=7)
     with pytest.raises(NotFound):
@@ -224,7 +224,10 @@ async def test_a_failed_end_changes_no_reason(sessions: Sessions, start: Start, 
 async def test_a_user_is_logged_out_everywhere(
     sessions: Sessions, start: Start, reason: EndReason, error: type[WxLoginError]
 ) -> None:
-    """Ending all sessions of a user says how many there were, gives all the reason, and leaves other users alone."""
+    """The end of all sessions of a user returns their number and gives each the reason.
+
+    Other users are not affected.
+    """
     anns = [await start() for _ in range(3)]
     bob = await start("bob")
 
@@ -237,7 +240,7 @@ async def test_a_user_is_logged_out_everywhere(
 
 
 async def test_a_session_of_another_app_is_not_found_nor_used(sessions: Sessions, start: Start, clock: Clock) -> None:
-    """Asked about some apps only, a session of another is as unknown, and lives no longer for it."""
+    """When only some apps are allowed, a session of another app raises TokenInvalid. Its idle time is not renewed."""
     mine, foreign = await start(appid=APP), await start(appid=OTHER_APP)
     clock.advance(days=6)
 
@@ -250,7 +253,7 @@ async def test_a_session_of_another_app_is_not_found_nor_used(sessions: Sessions
 
 
 async def test_a_session_of_another_app_cannot_be_revoked(sessions: Sessions, start: Start) -> None:
-    """Revoking says what ended: nothing, where the token is of none of the apps."""
+    """A revocation returns the ended session, or nothing when the token belongs to another app."""
     mine, foreign = await start(appid=APP), await start(appid=OTHER_APP)
 
     assert await sessions.revoke(foreign.token, {APP}) is None

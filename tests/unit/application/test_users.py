@@ -1,4 +1,4 @@
-"""What users may see and say of themselves."""
+"""The data that users can read and change about themselves."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -30,21 +30,21 @@ def use_case(users: MemoryUserRepository, platform: MemoryPlatform, clock: Clock
 
 
 class Forgetful(MemoryUserRepository):
-    """A repository whose server goes away before a number is kept."""
+    """A repository that fails when a phone number is stored."""
 
-    async def bind_phone(self, user_id: str, phone: PhoneNumber, now: datetime) -> User:  # it keeps none
+    async def bind_phone(self, user_id: str, phone: PhoneNumber, now: datetime) -> User:  # stores nothing
         """See UserRepository."""
         raise StoreUnavailable
 
 
 async def log_in(users: MemoryUserRepository, clock: Clock, identity: Identity = BOB) -> Session:
-    """A session of this identity's user."""
+    """Return a new session of this identity's user."""
     user, _ = await users.find_or_create(identity, clock.now)
     return Session.start(SessionToken.generate(), user.id, identity, UNKNOWN_DEVICE, SessionPolicy(), clock.now)
 
 
 async def test_a_user_is_shown_with_all_accounts(use_case: Users, users: MemoryUserRepository, clock: Clock) -> None:
-    """A user has an empty profile at first, and the accounts of all apps."""
+    """A user has the accounts of all apps, and at first an empty profile."""
     elsewhere = replace(ANN, appid=AppId("wx0000000000000002"))
     user, _ = await users.find_or_create(ANN, clock.now)
     await users.find_or_create(elsewhere, clock.now)
@@ -55,8 +55,8 @@ async def test_a_user_is_shown_with_all_accounts(use_case: Users, users: MemoryU
     assert shown.profile == Profile()
 
 
-async def test_a_profile_is_changed_now(use_case: Users, users: MemoryUserRepository, clock: Clock) -> None:
-    """A change sets the fields it names and the time of the change, keeps the rest, and is there to stay."""
+async def test_a_profile_is_changed(use_case: Users, users: MemoryUserRepository, clock: Clock) -> None:
+    """A change stores the named fields and the time of the change, and does not change the other fields."""
     user, _ = await users.find_or_create(ANN, clock.now)
     await use_case.change_profile(user.id, ProfileChange(name="Ann", city="上海"))
     now = clock.advance(hours=1)
@@ -70,17 +70,17 @@ async def test_a_profile_is_changed_now(use_case: Users, users: MemoryUserReposi
 
 
 async def test_an_unknown_user_is_not_found(use_case: Users) -> None:
-    """A user that is not there is NotFound, to see and to change."""
+    """An unknown user raises NotFound for reads and changes."""
     with pytest.raises(NotFound):
         await use_case.get("nobody")
     with pytest.raises(NotFound):
         await use_case.change_profile("nobody", ProfileChange(name="Ann"))
 
 
-async def test_a_phone_number_is_bound_now(
+async def test_a_phone_number_is_bound(
     use_case: Users, users: MemoryUserRepository, platform: MemoryPlatform, clock: Clock
 ) -> None:
-    """The number behind a code is the user's from now on, in place of any before, and nothing else changes."""
+    """The phone number of a code replaces the user's previous number, and changes nothing else."""
     session = await log_in(users, clock)
     await use_case.bind_phone(session, platform.issue_phone_code(OTHER_NUMBER, BOB.appid).value)
     before = await users.get(session.user_id)
@@ -95,7 +95,7 @@ async def test_a_phone_number_is_bound_now(
 async def test_a_phone_code_works_once(
     use_case: Users, users: MemoryUserRepository, platform: MemoryPlatform, clock: Clock
 ) -> None:
-    """A code that was used, was never given or is of another app is CodeInvalid and binds nothing."""
+    """A used, unknown or foreign phone code raises CodeInvalid and binds no number."""
     session = await log_in(users, clock)
     used = platform.issue_phone_code(NUMBER, BOB.appid)
     await use_case.bind_phone(session, used.value)
@@ -114,15 +114,15 @@ async def test_a_phone_code_works_once(
 async def test_a_malformed_phone_code_is_refused(
     use_case: Users, users: MemoryUserRepository, clock: Clock, code: str, error: type[Exception]
 ) -> None:
-    """No code is CodeMissing, and what cannot be one is RequestInvalid, without asking WeChat."""
+    """A missing phone code raises CodeMissing, and a malformed one raises RequestInvalid."""
     with pytest.raises(error, match="phone button"):
         await use_case.bind_phone(await log_in(users, clock), code)
 
 
-async def test_a_merged_users_session_binds_the_phone_of_who_they_are_now(
+async def test_a_merged_users_session_binds_the_phone_of_the_remaining_user(
     use_case: Users, users: MemoryUserRepository, platform: MemoryPlatform, clock: Clock
 ) -> None:
-    """A number that is bound in a session of before a merge is not lost: the user that is left has it."""
+    """A number that is bound in a session from before a merge belongs to the remaining user."""
     session = await log_in(users, clock)
     ann = await log_in(users, clock, ANN)
     await users.merge(session.user_id, ann.user_id, frozenset(), clock.now)
@@ -136,7 +136,7 @@ async def test_a_merged_users_session_binds_the_phone_of_who_they_are_now(
 async def test_the_unionid_of_a_payment_is_added_to_the_user(
     use_case: Users, users: MemoryUserRepository, platform: MemoryPlatform, clock: Clock
 ) -> None:
-    """The unionid that WeChat tells of a payment becomes the user's."""
+    """The unionid that WeChat returns for a payment is added to the user."""
     session = await log_in(users, clock)
     platform.payments[(BOB.appid, BOB.openid), PAYMENT] = "uBob"
     now = clock.advance(minutes=1)
@@ -147,10 +147,10 @@ async def test_the_unionid_of_a_payment_is_added_to_the_user(
     assert await use_case.get(session.user_id) == user
 
 
-async def test_a_unionid_of_a_payment_that_is_anothers_is_a_conflict(
+async def test_another_users_unionid_of_a_payment_is_a_conflict(
     use_case: Users, users: MemoryUserRepository, platform: MemoryPlatform, clock: Clock
 ) -> None:
-    """A unionid that another user has changes nobody, and is recorded for an operator to merge the two."""
+    """A unionid of another user changes neither user, and records a conflict for an operator."""
     owner, session = await log_in(users, clock, ANN), await log_in(users, clock)
     before = [await users.get(each.user_id) for each in (owner, session)]
     platform.payments[(BOB.appid, BOB.openid), PAYMENT] = "uAnn"
@@ -165,7 +165,7 @@ async def test_a_unionid_of_a_payment_that_is_anothers_is_a_conflict(
 async def test_an_unknown_payment_is_not_found(
     use_case: Users, users: MemoryUserRepository, platform: MemoryPlatform, clock: Clock
 ) -> None:
-    """Without a payment of theirs that WeChat knows, a user gets no unionid, and no other user's either."""
+    """A payment that is unknown or belongs to another user raises NotFound, and adds no unionid."""
     session = await log_in(users, clock)
     platform.payments[(BOB.appid, "oSomebodyElse"), PAYMENT] = "uElse"
     with pytest.raises(NotFound):
@@ -174,8 +174,8 @@ async def test_an_unknown_payment_is_not_found(
     assert (await users.get(session.user_id)).unionid is None
 
 
-async def test_a_phone_code_may_be_spent_when_the_store_fails(platform: MemoryPlatform, clock: Clock) -> None:
-    """When the number cannot be kept, its code is spent: the error says that only a new code helps."""
+async def test_a_phone_code_may_be_used_when_the_store_fails(platform: MemoryPlatform, clock: Clock) -> None:
+    """When the store fails after the code is used, the error says that a new code is needed."""
     users = Forgetful()
     session = await log_in(users, clock)
     code = platform.issue_phone_code(NUMBER, BOB.appid)

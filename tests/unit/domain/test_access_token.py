@@ -1,4 +1,4 @@
-"""What lets an app call WeChat."""
+"""The access token of an app."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +12,7 @@ WECHATS_OVERLAP = timedelta(minutes=5)
 
 
 def ending_in(left: timedelta) -> AccessToken:
-    """A token with so much left of it."""
+    """Return a token with the given time left."""
     return AccessToken("0secret", NOW + left)
 
 
@@ -26,8 +26,8 @@ def ending_in(left: timedelta) -> AccessToken:
     ],
     ids=str,
 )
-def test_a_token_is_not_used_from_its_end_on(left: timedelta, is_live: bool) -> None:
-    """A token is live until its end, and not from then on."""
+def test_a_token_is_not_live_at_its_expiry(left: timedelta, is_live: bool) -> None:
+    """A token is live before its expiry, and not at its expiry or later."""
     assert ending_in(left).is_live(NOW) is is_live
 
 
@@ -44,12 +44,12 @@ def test_a_token_is_not_used_from_its_end_on(left: timedelta, is_live: bool) -> 
     ids=str,
 )
 def test_a_token_is_due_in_its_last_four_minutes(left: timedelta, is_due: bool) -> None:
-    """A token is due from four minutes before its end, when WeChat has given a new one for a minute."""
+    """A token is due from four minutes before its expiry. WeChat then has had a new token for one minute."""
     assert ending_in(left).is_due(NOW) is is_due
 
 
-def test_a_token_is_live_when_it_gets_due() -> None:
-    """Between the two there is time to renew a token while it still serves."""
+def test_a_token_is_live_when_it_becomes_due() -> None:
+    """A token that becomes due is still live, so there is time to renew it."""
     token = ending_in(timedelta(minutes=4))
 
     assert token.is_due(NOW)
@@ -57,7 +57,7 @@ def test_a_token_is_live_when_it_gets_due() -> None:
 
 
 def test_a_token_is_not_shown() -> None:
-    """Neither the repr nor the str of a token, or of what is known of one, has its value."""
+    """Neither the repr nor the str of a token or its state contains the token's value."""
     state = AccessTokenState(ending_in(timedelta(hours=2)), Refusal("rate_limited", "slower", NOW))
 
     assert state.token
@@ -65,5 +65,5 @@ def test_a_token_is_not_shown() -> None:
 
 
 def test_an_empty_store_has_an_empty_state() -> None:
-    """Without a word from anybody there is neither a token nor a refusal."""
+    """An empty state has neither a token nor a refusal."""
     assert AccessTokenState() == AccessTokenState(token=None, refusal=None)

@@ -1,4 +1,4 @@
-"""The short name of a device."""
+"""The label of a device."""
 
 import pytest
 from hypothesis import given
@@ -40,32 +40,32 @@ LABELS = {
 
 
 @pytest.mark.parametrize(("user_agent", "label"), LABELS.items(), ids=LABELS.values())
-def test_a_known_device_has_a_short_name(user_agent: str, label: str) -> None:
-    """WeChat's User-Agents, and those of browsers, become the device, its system and the app."""
+def test_a_known_device_has_a_short_label(user_agent: str, label: str) -> None:
+    """The label of a known User-Agent has the device, its system and the app."""
     assert Device(user_agent).label == label
 
 
 @pytest.mark.parametrize("label", LABELS.values())
 def test_a_label_is_its_own_label(label: str) -> None:
-    """A store that keeps the label shows what one that keeps the text shows."""
+    """The label of a label is the label itself, so that a store may store only the label."""
     assert Device(label).label == label
 
 
 @pytest.mark.parametrize("text", ["curl/8.5.0", "微信 👩", "x" * MAX_LABEL_LENGTH])
 def test_an_unknown_user_agent_is_its_own_label(text: str) -> None:
-    """A text without a known system or app is the label itself."""
+    """The label of an unknown User-Agent is the text itself."""
     assert Device(text).label == text
 
 
 def test_a_missing_user_agent_has_no_label() -> None:
-    """A login without a User-Agent has no device."""
+    """A missing or empty User-Agent has no label."""
     assert Device(None).label is None
     assert Device("").label is None
 
 
 @given(st.text(max_size=300))
 def test_a_label_has_at_most_64_characters(user_agent: str) -> None:
-    """Whatever a client sends, the label has at most 64 characters, and is there if the text is."""
+    """The label of any text has at most 64 characters, and exists when the text is not empty."""
     label = Device(user_agent).label
 
     assert bool(label) == bool(user_agent)

@@ -1,4 +1,4 @@
-"""Who somebody is to WeChat."""
+"""The identity of a user at WeChat."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ BOTH = frozenset({HERE, THERE})
 
 
 def outcome(build: Callable[[str], AppId | LoginCode | PhoneCode], text: str) -> str | type[WxLoginError]:
-    """The value of what was built, or the kind of error."""
+    """Return the value of the built object, or the type of the error."""
     try:
         return build(text).value
     except WxLoginError as error:
@@ -33,7 +33,10 @@ def outcome(build: Callable[[str], AppId | LoginCode | PhoneCode], text: str) ->
 @example("c" * 513)
 @settings(max_examples=100)
 def test_any_text_is_a_code_or_refused(text: str) -> None:
-    """One to 512 visible ASCII characters are a code, nothing is CodeMissing, all else is RequestInvalid."""
+    """One to 512 visible ASCII characters are a code.
+
+    Empty text raises CodeMissing, and other text raises RequestInvalid.
+    """
     is_code = 1 <= len(text) <= 512 and all("!" <= character <= "~" for character in text)
     refusal = RequestInvalid if text else CodeMissing
 
@@ -48,7 +51,7 @@ def test_any_text_is_a_code_or_refused(text: str) -> None:
 @example("a" * 65)
 @settings(max_examples=100)
 def test_any_text_is_an_appid_or_refused(text: str) -> None:
-    """One to 64 ASCII letters, digits, dashes and underscores are an appid, all else is RequestInvalid."""
+    """One to 64 ASCII letters, digits, dashes and underscores are an appid. Other text raises RequestInvalid."""
     fits = all(character.isascii() and (character.isalnum() or character in "_-") for character in text)
 
     assert outcome(AppId, text) == (text if 1 <= len(text) <= 64 and fits else RequestInvalid)
@@ -56,16 +59,16 @@ def test_any_text_is_an_appid_or_refused(text: str) -> None:
 
 @pytest.mark.parametrize(("kind", "origin"), [(LoginCode, "wx.login"), (PhoneCode, "phone button")])
 @pytest.mark.parametrize("text", ["", "no code"])
-def test_a_refused_code_says_where_a_good_one_comes_from(
+def test_a_refused_code_says_where_a_valid_one_comes_from(
     kind: type[LoginCode | PhoneCode], origin: str, text: str
 ) -> None:
-    """Whoever sends no code, or what is none, is told what gives one: the two kinds come from different places."""
+    """The error for a missing or malformed code says where a valid code comes from, for each kind of code."""
     with pytest.raises((CodeMissing, RequestInvalid), match=origin):
         kind(text)
 
 
-def test_an_appid_reads_as_its_text() -> None:
-    """An appid in a text is written as WeChat writes it."""
+def test_an_appid_formats_as_its_text() -> None:
+    """An appid formats as its text."""
 
     assert f"{HERE}" == "wx0000000000000001"
 
@@ -74,7 +77,7 @@ def test_an_appid_reads_as_its_text() -> None:
     "secret", [LoginCode("0secret"), PhoneCode("0secret"), SessionKey("0secret")], ids=lambda s: type(s).__name__
 )
 def test_a_secret_is_not_shown(secret: LoginCode | PhoneCode | SessionKey) -> None:
-    """Neither the repr nor the str of a code or a session_key has its value."""
+    """Neither the repr nor the str of a code or a session_key contains its value."""
 
     assert secret.value == "0secret"
     assert "0secret" not in f"{secret!r} {secret!s}"
@@ -82,7 +85,7 @@ def test_a_secret_is_not_shown(secret: LoginCode | PhoneCode | SessionKey) -> No
 
 @pytest.mark.parametrize("kind", [LoginCode, PhoneCode])
 def test_a_refused_code_is_not_in_the_error(kind: type[LoginCode | PhoneCode]) -> None:
-    """What cannot be a code is refused without being repeated, for it may hold one."""
+    """The error for a malformed code does not repeat the text, because it may contain a code."""
     with pytest.raises(RequestInvalid) as refused:
         kind("0secret\n")
 
@@ -99,7 +102,7 @@ def test_a_refused_code_is_not_in_the_error(kind: type[LoginCode | PhoneCode]) -
     ],
 )
 def test_the_app_of_a_login(configured: frozenset[AppId], named: str, hinted: str, chosen: AppId) -> None:
-    """The app is the one named, else the one hinted at when it is configured, else the only one."""
+    """The app of a login is the named app, else the hinted app if it is configured, else the only app."""
 
     assert choose_app(configured, named, hinted) == chosen
 
@@ -116,9 +119,9 @@ def test_the_app_of_a_login(configured: frozenset[AppId], named: str, hinted: st
         pytest.param(frozenset(), None, None, id="no app at all"),
     ],
 )
-def test_a_login_without_a_fitting_app_is_app_unknown(
+def test_a_login_without_a_known_app_is_app_unknown(
     configured: frozenset[AppId], named: str | None, hinted: str | None
 ) -> None:
-    """A login that names an unknown app, or none while there is no single one, is AppUnknown."""
+    """A login that names an unknown app, or names no app when there are several, raises AppUnknown."""
     with pytest.raises(AppUnknown):
         choose_app(configured, named, hinted)

@@ -1,4 +1,4 @@
-"""Two users who turn out to be one person."""
+"""The merge of two users who are one person."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,28 +17,28 @@ NOTHING: frozenset[str] = frozenset()
 
 
 def user(user_id: str, account: Identity, **fields: str) -> User:
-    """Somebody with one account, and these of the fields that two can disagree about."""
+    """Return a user with one account and the given fields."""
     profile = Profile(**{name: text for name, text in fields.items() if name in PROFILE_LIMITS})
     kept: dict[str, Any] = {name: text for name, text in fields.items() if name not in PROFILE_LIMITS}
     return User(user_id, profile, THEN, THEN, accounts=(account,), **kept)
 
 
 def field_of(user: User, name: str) -> str | None:
-    """What the user says there."""
+    """Return the user's value of a field."""
     return str(getattr(user.profile if name in PROFILE_LIMITS else user, name) or "")
 
 
 @pytest.mark.parametrize("name", MERGED_FIELDS)
 def test_a_merge_takes_over_missing_fields(name: str) -> None:
-    """A field that is empty in the one user comes from the other, whichever has it."""
+    """A field that is empty in one user comes from the other, in either direction."""
     having, lacking = user("1", HERE, **{name: "+8613800000000"}), user("2", THERE)
 
     assert field_of(merge(having, lacking, NOTHING, NOW), name) == "+8613800000000"
     assert field_of(merge(lacking, having, NOTHING, NOW), name) == "+8613800000000"
 
 
-def test_all_that_is_merged_is_one_user() -> None:
-    """The user that is left keeps id and birth, has the accounts of both, its own first, and was changed now."""
+def test_the_remaining_user_has_the_data_of_both() -> None:
+    """The remaining user retains its id and creation time, and has the accounts of both, its own first."""
     one, into = user("1", HERE, name="Ann", phone="+8613800000000"), user("2", THERE, city="上海", unionid="uAnn")
 
     assert merge(one, into, NOTHING, NOW) == User(
@@ -52,8 +52,8 @@ def test_all_that_is_merged_is_one_user() -> None:
     )
 
 
-def test_two_who_say_the_same_agree() -> None:
-    """Fields with the same text in both are no reason to refuse."""
+def test_equal_fields_do_not_prevent_a_merge() -> None:
+    """Fields with the same text in both users do not prevent a merge."""
     same = dict.fromkeys(MERGED_FIELDS, "same")
     merged = merge(user("1", HERE, **same), user("2", THERE, **same), NOTHING, NOW)
 
@@ -61,8 +61,8 @@ def test_two_who_say_the_same_agree() -> None:
 
 
 @pytest.mark.parametrize("name", MERGED_FIELDS)
-def test_two_who_differ_are_not_merged(name: str) -> None:
-    """A field in which both differ is RequestInvalid, which names it and the option that lets it go, not its text."""
+def test_different_fields_prevent_a_merge(name: str) -> None:
+    """A field with different texts raises RequestInvalid. The error names the field and the option to discard it."""
     one, into = user("1", HERE, **{name: "0mine"}), user("2", THERE, **{name: "0theirs"})
 
     with pytest.raises(RequestInvalid, match=rf"different {name}, and 1's .*: --discard {name}$") as refused:
@@ -73,7 +73,7 @@ def test_two_who_differ_are_not_merged(name: str) -> None:
 
 
 def test_every_difference_is_named_at_once() -> None:
-    """Whoever is refused learns all that has to be discarded, and nothing that does not."""
+    """The error names all fields that must be discarded, and no others."""
     one = user("1", HERE, name="Ann", city="上海", phone="+1111111", country="中国")
     into = user("2", THERE, name="Anne", city="北京", phone="+2222222", language="zh")
 
@@ -86,7 +86,7 @@ def test_every_difference_is_named_at_once() -> None:
 
 @pytest.mark.parametrize("name", MERGED_FIELDS)
 def test_a_discarded_field_keeps_the_value_of_the_remaining_user(name: str) -> None:
-    """A field that is to be discarded keeps the text of the user that is left."""
+    """A discarded field keeps the text of the remaining user."""
     one, into = user("1", HERE, **{name: "mine"}), user("2", THERE, **{name: "theirs"})
 
     assert field_of(merge(one, into, frozenset({name}), NOW), name) == "theirs"
@@ -94,14 +94,14 @@ def test_a_discarded_field_keeps_the_value_of_the_remaining_user(name: str) -> N
 
 @pytest.mark.parametrize("name", MERGED_FIELDS)
 def test_a_discardable_field_is_taken_over_if_the_other_is_empty(name: str) -> None:
-    """A field that may be discarded is still taken over where the user that is left has none."""
+    """A discardable field is still taken over when the remaining user has no text in it."""
     one, into = user("1", HERE, **{name: "mine"}), user("2", THERE)
 
     assert field_of(merge(one, into, frozenset({name}), NOW), name) == "mine"
 
 
-def test_a_user_is_not_merged_into_themselves() -> None:
-    """Merging a user with themselves is RequestInvalid."""
+def test_a_user_is_not_merged_into_itself() -> None:
+    """A merge of a user into itself raises RequestInvalid."""
     ann = user("1", HERE)
 
     with pytest.raises(RequestInvalid, match="themselves"):
@@ -110,13 +110,13 @@ def test_a_user_is_not_merged_into_themselves() -> None:
 
 @pytest.mark.parametrize("name", ["id", "accounts", "created_at", "Name", ""])
 def test_an_unknown_field_cannot_be_discarded(name: str) -> None:
-    """A field that two users cannot disagree about is RequestInvalid, which lists those that they can."""
+    """An unknown field to discard raises RequestInvalid, which lists the valid fields."""
     with pytest.raises(RequestInvalid, match=rf"no {name} to discard; .*{', '.join(MERGED_FIELDS)}"):
         merge(user("1", HERE), user("2", THERE), frozenset({"name", name}), NOW)
 
 
 def test_a_refused_merge_changes_neither() -> None:
-    """What was refused leaves both as they were."""
+    """A refused merge changes neither user."""
     one, into = user("1", HERE, name="Ann"), user("2", THERE, name="Anne")
     before = replace(one), replace(into)
 
@@ -126,8 +126,8 @@ def test_a_refused_merge_changes_neither() -> None:
     assert (one, into) == before
 
 
-def test_a_merge_the_other_way_round_is_refused() -> None:
-    """Who was merged into somebody cannot have them merged into themselves: there is nothing left to merge."""
+def test_a_merge_in_the_reverse_direction_is_refused() -> None:
+    """A merge in the reverse direction, after a merge, raises RequestInvalid."""
     left = user("1", HERE)
 
     assert not was_merged("1", "2", left, user("2", THERE))
@@ -137,7 +137,10 @@ def test_a_merge_the_other_way_round_is_refused() -> None:
 
 
 def test_a_former_id_is_not_merged_into_another() -> None:
-    """Who was merged into somebody else is not meant when that one is merged on: an operator has to say so."""
+    """A merge by the id of a merged user into a third user raises RequestInvalid.
+
+    An operator must name the current user.
+    """
     now_is, other = user("2", HERE), user("3", THERE)
 
     with pytest.raises(RequestInvalid, match="1 was merged into 2 before"):

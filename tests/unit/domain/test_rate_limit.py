@@ -1,4 +1,4 @@
-"""How often something may happen."""
+"""Rate limits."""
 
 from datetime import timedelta
 
@@ -17,11 +17,11 @@ limits = st.builds(
     st.timedeltas(min_value=timedelta(seconds=1), max_value=timedelta(days=7)),
 )
 pauses = st.lists(st.floats(0, 2), min_size=1, max_size=150)
-"""Between one attempt and the next, in intervals of the limit."""
+"""The pauses between attempts, in intervals of the limit."""
 
 
 def attempts(limit: RateLimit, pauses: list[float]) -> list[tuple[timedelta, Allowance]]:
-    """What comes of attempts after these pauses, and when they were."""
+    """Return the times and the allowances of attempts after these pauses."""
     now, debt, outcomes = NONE, NONE, []
     for pause in pauses:
         now, debt = now + pause * limit.interval, max(debt - pause * limit.interval, NONE)
@@ -32,7 +32,7 @@ def attempts(limit: RateLimit, pauses: list[float]) -> list[tuple[timedelta, All
 
 @given(limit=limits)
 def test_a_whole_quota_can_be_taken_at_once(limit: RateLimit) -> None:
-    """At one moment exactly the quota is admitted, and what remains is counted down to nothing."""
+    """At one moment exactly the quota is admitted, and the remaining number decreases to zero."""
     outcomes = [allowance for _, allowance in attempts(limit, [0.0] * (limit.quota + 2))]
 
     assert [allowance.admitted for allowance in outcomes] == [True] * limit.quota + [False] * 2
@@ -40,8 +40,8 @@ def test_a_whole_quota_can_be_taken_at_once(limit: RateLimit) -> None:
 
 
 @given(limit=limits)
-def test_one_comes_back_an_interval_later(limit: RateLimit) -> None:
-    """Whoever waits as long as they were told is admitted, and not a microsecond earlier."""
+def test_one_attempt_is_restored_after_an_interval(limit: RateLimit) -> None:
+    """A client that waits for the given time is admitted, and not a microsecond earlier."""
     used_up = attempts(limit, [0.0] * limit.quota)[-1][1]
     early = limit.take(used_up.debt - used_up.wait + MICROSECOND)
 
@@ -51,14 +51,14 @@ def test_one_comes_back_an_interval_later(limit: RateLimit) -> None:
 
 
 @given(limit=limits)
-def test_the_whole_quota_is_back_after_a_window(limit: RateLimit) -> None:
-    """Nobody pays for longer than a window for what they took."""
+def test_the_whole_quota_is_restored_after_a_window(limit: RateLimit) -> None:
+    """After one window the whole quota is available again."""
     assert attempts(limit, [0.0] * limit.quota)[-1][1].debt <= limit.window
 
 
 @given(limit=limits, pauses=pauses)
 def test_no_period_admits_more_than_the_quota_and_what_was_restored(limit: RateLimit, pauses: list[float]) -> None:
-    """However the attempts are spread, from any one to any other there are at most the quota and one an interval."""
+    """In any period, at most the quota and one attempt for each interval are admitted."""
     admitted = [now for now, allowance in attempts(limit, pauses) if allowance.admitted]
 
     assert admitted
@@ -68,8 +68,8 @@ def test_no_period_admits_more_than_the_quota_and_what_was_restored(limit: RateL
 
 
 @given(limit=limits, pauses=pauses)
-def test_a_refusal_costs_nothing(limit: RateLimit, pauses: list[float]) -> None:
-    """Attempts in vain change nothing for those after them."""
+def test_a_refusal_does_not_change_the_debt(limit: RateLimit, pauses: list[float]) -> None:
+    """Refused attempts do not change later attempts."""
     for _, allowance in attempts(limit, pauses):
         again = limit.take(allowance.debt)
 
@@ -79,8 +79,8 @@ def test_a_refusal_costs_nothing(limit: RateLimit, pauses: list[float]) -> None:
 
 
 @pytest.mark.parametrize("quota", [7, 9_999, 9_999_999])
-def test_a_quota_that_does_not_divide_its_window_is_the_quota(quota: int) -> None:
-    """Microseconds that are left over make nobody's quota greater or smaller."""
+def test_a_quota_that_does_not_divide_its_window_is_exact(quota: int) -> None:
+    """A rest of microseconds in the division of the window does not change the quota."""
     limit = RateLimit("login", quota, timedelta(seconds=1))
 
     assert limit.take(limit.capacity - limit.interval).admitted

@@ -1,4 +1,4 @@
-"""A login that lasts: its token, when it lives, and why it ended."""
+"""A session: its token, its lifetime, and the reason of its end."""
 
 import base64
 import hashlib
@@ -26,13 +26,13 @@ DURATIONS = st.timedeltas(min_value=timedelta(), max_value=timedelta(days=40))
 
 
 def start(policy: SessionPolicy = POLICY, now: datetime = NOW) -> Session:
-    """A session that starts now."""
+    """Return a session that starts now."""
     identity = Identity(AppId("wx0123456789abcdef"), "oA")
     return Session.start(SessionToken.generate(), "a user", identity, UNKNOWN_DEVICE, policy, now)
 
 
 def test_a_token_is_256_bits_of_url_safe_text() -> None:
-    """A token is 43 URL-safe characters, which are 32 bytes."""
+    """A token has 43 URL-safe characters, which encode 32 bytes."""
     token = SessionToken.generate().value
 
     assert len(token) == 43
@@ -41,7 +41,7 @@ def test_a_token_is_256_bits_of_url_safe_text() -> None:
 
 
 def test_every_bit_of_a_token_is_random() -> None:
-    """Among many tokens none repeats, and each of the 256 bits is now 0 and now 1."""
+    """Many tokens are all different, and each of the 256 bits takes both values."""
     tokens = [SessionToken.generate().value for _ in range(300)]
     numbers = [int.from_bytes(base64.urlsafe_b64decode(token + "="), "big") for token in tokens]
 
@@ -56,7 +56,7 @@ def test_every_bit_of_a_token_is_random() -> None:
 @example(TOKEN.value + "\n")
 @settings(max_examples=100)
 def test_any_text_is_a_token_or_refused(text: str) -> None:
-    """43 URL-safe characters may be a token, nothing is TokenMissing, all else is TokenInvalid."""
+    """43 URL-safe characters are a token. Empty text raises TokenMissing, and other text raises TokenInvalid."""
     fits = len(text) == 43 and all(c.isascii() and (c.isalnum() or c in "_-") for c in text)
     outcome: str | type[WxLoginError]
     try:
@@ -68,25 +68,25 @@ def test_any_text_is_a_token_or_refused(text: str) -> None:
 
 
 def test_a_token_is_not_shown() -> None:
-    """Neither the repr nor the str of a token has its value."""
+    """Neither the repr nor the str of a token contains its value."""
 
     assert TOKEN.value not in f"{TOKEN!r} {TOKEN!s}"
 
 
 def test_a_session_id_is_half_the_hash_of_its_token() -> None:
-    """The id is 128 bits of the token's SHA-256, so that it tells nothing of the token."""
+    """The session id is 128 bits of the token's SHA-256, so that it does not reveal the token."""
 
     assert TOKEN.session_id == hashlib.sha256(TOKEN.value.encode()).hexdigest()[:32]
 
 
 def test_tokens_have_different_session_ids() -> None:
-    """No two tokens open the same session."""
+    """Different tokens have different session ids."""
 
     assert len({SessionToken.generate().session_id for _ in range(300)}) == 300
 
 
-def test_a_session_id_is_no_token() -> None:
-    """Whoever knows a session's id cannot log in with it."""
+def test_a_session_id_is_not_a_token() -> None:
+    """The id of a session is not a valid token."""
     with pytest.raises(TokenInvalid):
         SessionToken(TOKEN.session_id)
 
@@ -100,16 +100,14 @@ def test_a_session_id_is_no_token() -> None:
         (timedelta(seconds=10), timedelta(milliseconds=100)),
     ],
 )
-def test_a_session_is_touched_by_the_minute_or_a_hundredth_of_its_idle_time(
-    idle: timedelta, interval: timedelta
-) -> None:
+def test_the_touch_interval_is_a_minute_or_a_hundredth_of_the_idle_time(idle: timedelta, interval: timedelta) -> None:
     """The touch interval is one minute, or a hundredth of the idle time when that is shorter."""
 
     assert SessionPolicy(idle=idle).touch_interval == interval
 
 
 def test_a_session_starts_with_all_its_times() -> None:
-    """A new session was seen just now, idles from now, and has its greatest age ahead."""
+    """A new session has its start as its creation and last use, and both expiry times of the policy."""
     session = Session.start(TOKEN, "a user", start().identity, UNKNOWN_DEVICE, POLICY, NOW)
 
     assert session.id == TOKEN.session_id
@@ -118,16 +116,16 @@ def test_a_session_starts_with_all_its_times() -> None:
     assert session.expires_at == NOW + timedelta(days=10)
 
 
-def test_a_session_never_idles_beyond_its_greatest_age() -> None:
-    """With an idle time longer than the greatest age, the age counts."""
+def test_the_idle_expiry_does_not_exceed_the_maximum_age() -> None:
+    """With an idle time longer than the maximum age, the idle expiry is the maximum age."""
     session = start(SessionPolicy(idle=timedelta(days=3), max_age=timedelta(days=1)))
 
     assert session.idle_expires_at == session.expires_at == NOW + timedelta(days=1)
 
 
 @pytest.mark.parametrize("last_touch", [timedelta(), timedelta(days=1), timedelta(days=9)])
-def test_a_session_dies_of_idleness_or_age_to_the_microsecond(last_touch: timedelta) -> None:
-    """A session lives until the moment at which it was idle for too long or is too old, and not at it."""
+def test_a_session_expires_by_idle_time_or_age_to_the_microsecond(last_touch: timedelta) -> None:
+    """A session is live until it is idle for too long or reaches its maximum age, to the microsecond."""
     session = start().touch(POLICY, NOW + last_touch)
     end = NOW + min(last_touch + POLICY.idle, POLICY.max_age)
 
@@ -138,8 +136,8 @@ def test_a_session_dies_of_idleness_or_age_to_the_microsecond(last_touch: timede
         session.require_live(end)
 
 
-def test_it_is_forgotten_after_a_week_that_a_session_expired() -> None:
-    """For seven days after its end the token of an expired session is told so, then it is just invalid."""
+def test_the_expiry_of_a_session_is_retained_for_seven_days() -> None:
+    """For seven days after its expiry a session raises SessionExpired, and then TokenInvalid."""
     session = start()
 
     assert session.retain_until == session.idle_expires_at + WEEK
@@ -152,7 +150,7 @@ def test_it_is_forgotten_after_a_week_that_a_session_expired() -> None:
 @given(st.lists(DURATIONS, min_size=1, max_size=8))
 @settings(max_examples=60)
 def test_a_touch_does_not_exceed_the_maximum_age(pauses: list[timedelta]) -> None:
-    """However often a session is touched, it ends at its greatest age, and nothing else of it changes."""
+    """After any number of touches, a session expires at its maximum age at the latest, and nothing else changes."""
     session = first = start()
     now = NOW
     for pause in pauses:
@@ -165,8 +163,10 @@ def test_a_touch_does_not_exceed_the_maximum_age(pauses: list[timedelta]) -> Non
 
 
 @pytest.mark.parametrize(("reason", "error"), [(EndReason.ENDED, SessionEnded), (EndReason.REPLACED, SessionReplaced)])
-def test_an_ended_session_says_why_until_that_is_forgotten(reason: EndReason, error: type[WxLoginError]) -> None:
-    """The token of an ended session is told the reason until it is forgotten, then it is just invalid."""
+def test_an_ended_session_raises_its_reason_until_its_retention_is_over(
+    reason: EndReason, error: type[WxLoginError]
+) -> None:
+    """An ended session raises the error of its reason until its retention is over, and then TokenInvalid."""
     ended = start().end(reason, NOW)
 
     assert ended.reason.value == error.code
@@ -178,10 +178,10 @@ def test_an_ended_session_says_why_until_that_is_forgotten(reason: EndReason, er
 
 @given(age=DURATIONS, max_age=DURATIONS)
 @settings(max_examples=60)
-def test_a_reason_is_kept_for_a_week_at_most_and_no_longer_than_the_session_would_have_lived(
+def test_a_reason_is_retained_until_the_session_would_expire_or_for_seven_days(
     age: timedelta, max_age: timedelta
 ) -> None:
-    """A reason is kept until the session would have reached its greatest age, but for seven days at most."""
+    """A reason is retained until the session would reach its maximum age, but for seven days at most."""
     session = start(SessionPolicy(max_age=max_age))
 
     assert session.end(EndReason.ENDED, NOW + age) == EndedSession(
@@ -194,8 +194,8 @@ SESSIONS = st.lists(st.builds(start, st.builds(SessionPolicy, idle=DURATIONS), s
 
 @given(SESSIONS, st.integers(1, 5))
 @settings(max_examples=60)
-def test_the_oldest_live_sessions_give_way(sessions: list[Session], limit: int) -> None:
-    """What is left has no more than the limit of live sessions, and none that gave way is newer than one that stays."""
+def test_the_limit_ends_the_oldest_live_sessions(sessions: list[Session], limit: int) -> None:
+    """The limit ends the oldest live sessions, exactly as many as exceed the limit."""
     gone = beyond_limit(sessions, limit, NOW)
     live = [session for session in sessions if session.is_live(NOW)]
     kept = [session for session in live if session not in gone]
@@ -209,6 +209,6 @@ def test_the_oldest_live_sessions_give_way(sessions: list[Session], limit: int) 
 @given(SESSIONS)
 @settings(max_examples=20)
 def test_a_limit_of_0_ends_no_session(sessions: list[Session]) -> None:
-    """With a limit of 0 no session gives way."""
+    """A limit of 0 ends no session."""
 
     assert beyond_limit(sessions, 0, NOW) == []

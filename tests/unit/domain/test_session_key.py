@@ -1,4 +1,4 @@
-"""WeChat's key of one user in one app."""
+"""The session_key of WeChat for one account."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -23,12 +23,12 @@ RAW_DATA = (
 
 
 def wechats_signature(raw_data: str, key: SessionKey) -> str:
-    """signature = sha1(rawData + session_key), as WeChat's page has it."""
+    """Return sha1(rawData + session_key), the signature on WeChat's page."""
     return hashlib.sha1(f"{raw_data}{key.value}".encode()).hexdigest()  # noqa: S324  # WeChat's choice
 
 
 def test_wechats_own_example_is_signed() -> None:
-    """The signature of the example on WeChat's page is the one printed there."""
+    """The signature of the example on WeChat's page equals the printed one."""
     assert KEY.has_signed(RAW_DATA, "75e81ceda165f4ffa64f4068af58c64b8f54b88c")
 
 
@@ -36,7 +36,7 @@ def test_wechats_own_example_is_signed() -> None:
     "raw_data", ["", "{}", '{"nickName":"李雷 👩"}', "a" * 100_000], ids=lambda text: ascii(text[:9])
 )
 def test_a_signature_of_wechat_is_valid(raw_data: str) -> None:
-    """Data of any length and script is signed by the hex SHA-1 of the data and the key's text, in UTF-8."""
+    """The signature is the hex SHA-1 of the data and the key's text in UTF-8, for data of any length and script."""
     assert KEY.has_signed(raw_data, wechats_signature(raw_data, KEY))
 
 
@@ -58,19 +58,19 @@ GOOD = wechats_signature(RAW_DATA, KEY)
     ],
 )
 def test_anything_else_is_not_signed(raw_data: str, signature: str) -> None:
-    """Another signature, whatever it looks like, or another text is not what WeChat signed."""
+    """Another signature, or a signature of other data, is not valid."""
     assert not KEY.has_signed(raw_data, signature)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
 @settings(max_examples=50)
 def test_a_made_up_signature_is_invalid(signature: str) -> None:
-    """A signature that a client made up is refused and never a defect."""
+    """Any text as a signature is invalid, and causes no error."""
     assert not KEY.has_signed(RAW_DATA, signature)
 
 
-def test_a_fingerprint_tells_keys_apart_and_gives_none_away() -> None:
-    """A fingerprint is always the same 16 hex digits of one key, others of another, and nothing of its text."""
+def test_fingerprints_of_keys_differ_and_do_not_show_the_key() -> None:
+    """A fingerprint is 16 hex digits of the key's SHA-256, and different for different keys."""
     fingerprints = {SessionKey(f"key {number}").fingerprint for number in range(100)}
 
     assert KEY.fingerprint == SessionKey(KEY.value).fingerprint == hashlib.sha256(KEY.value.encode()).hexdigest()[:16]
@@ -88,8 +88,8 @@ def test_a_fingerprint_tells_keys_apart_and_gives_none_away() -> None:
     ],
     ids=str,
 )
-def test_the_key_before_is_tried_for_five_minutes(passed: timedelta, names: list[str]) -> None:
-    """The newest key is tried first and always, the one before it until five minutes after its end."""
+def test_the_previous_key_is_tried_for_five_minutes(passed: timedelta, names: list[str]) -> None:
+    """The current key is always tried first, and the previous key for five minutes after its replacement."""
     usable = list(KeyRing(KEY, OTHER, NOW).usable(NOW + passed))
 
     assert usable == [("current", KEY), ("previous", OTHER)][: len(names)]
@@ -97,13 +97,13 @@ def test_the_key_before_is_tried_for_five_minutes(passed: timedelta, names: list
 
 
 def test_a_first_key_is_tried_alone() -> None:
-    """An account with one key, or with a second of an unknown age, has one to try."""
+    """An account with one key, or with a previous key of unknown age, has only the current key to try."""
     assert list(KeyRing(KEY).usable(NOW)) == [("current", KEY)]
     assert list(KeyRing(KEY, OTHER).usable(NOW)) == [("current", KEY)]
 
 
 def test_no_key_is_shown() -> None:
-    """Neither a session_key nor a key for the user's own data is in a repr."""
+    """The repr of keys contains neither a session_key nor a key for the user's own data."""
     encrypt_key = EncryptKey(1, "0secret", "0iv", NOW, NOW)
     ring = KeyRing(KEY, OTHER, NOW)
 

@@ -1,4 +1,4 @@
-"""Who somebody is to us."""
+"""The users of the service, and their data."""
 
 from dataclasses import asdict, fields
 from unicodedata import category
@@ -16,7 +16,7 @@ CONTROLS = ["\x00", "\t", "\n", "\r", "\x1b", "\x1f", "\x7f", "\x80", "\x85", "\
 
 
 def test_every_profile_field_can_be_changed_and_has_a_limit() -> None:
-    """Profile, ProfileChange and the limits name the same fields."""
+    """Profile, ProfileChange and the limits have the same fields."""
     names = list(PROFILE_LIMITS)
 
     assert [field.name for field in fields(Profile)] == names
@@ -25,7 +25,7 @@ def test_every_profile_field_can_be_changed_and_has_a_limit() -> None:
 
 @pytest.mark.parametrize(("name", "limit"), LIMITS)
 def test_text_as_long_as_the_limit_is_accepted(name: str, limit: int) -> None:
-    """A field takes as many characters as its limit says, whatever their size in bytes."""
+    """A field accepts as many characters as its limit, with any number of bytes."""
     text = "\N{MAHJONG TILE RED DRAGON}" * limit
 
     assert ProfileChange(**{name: text}).fields() == {name: text}
@@ -33,7 +33,7 @@ def test_text_as_long_as_the_limit_is_accepted(name: str, limit: int) -> None:
 
 @pytest.mark.parametrize(("name", "limit"), LIMITS)
 def test_text_longer_than_the_limit_is_refused(name: str, limit: int) -> None:
-    """One character more than the limit is RequestInvalid, which names field and limit."""
+    """One character more than the limit raises RequestInvalid, which names the field and the limit."""
     with pytest.raises(RequestInvalid, match=f"{name} .* {limit} "):
         ProfileChange(**{name: "x" * (limit + 1)})
 
@@ -41,14 +41,14 @@ def test_text_longer_than_the_limit_is_refused(name: str, limit: int) -> None:
 @pytest.mark.parametrize("control", CONTROLS, ids=ascii)
 @pytest.mark.parametrize("name", PROFILE_LIMITS)
 def test_control_characters_are_refused(name: str, control: str) -> None:
-    """Text with a control character or half of a surrogate pair is RequestInvalid, which names the field."""
+    """Text with a control character or half of a surrogate pair raises RequestInvalid, which names the field."""
     with pytest.raises(RequestInvalid, match=name):
         ProfileChange(**{name: f"a{control}b"})
 
 
 @pytest.mark.parametrize("text", ["", " ", "李雷", "O'Brien", FAMILY, "🇨🇳", "\N{NO-BREAK SPACE}", "שלום"], ids=ascii)
 def test_names_of_people_are_accepted(text: str) -> None:
-    """A name may be in any script, with emoji joined by zero width joiners, or empty."""
+    """A name may be in any script, have emoji with zero width joiners, or be empty."""
 
     assert ProfileChange(name=text).fields() == {"name": text}
 
@@ -56,7 +56,7 @@ def test_names_of_people_are_accepted(text: str) -> None:
 @given(st.sampled_from(list(PROFILE_LIMITS)), st.text(st.characters(exclude_categories=()), max_size=70))
 @settings(max_examples=100)
 def test_any_text_is_accepted_or_refused(name: str, text: str) -> None:
-    """Text is refused if it is too long or has a control character or half a surrogate pair, and for nothing else."""
+    """Text is refused only if it is too long, or has a control character or half of a surrogate pair."""
     fits = len(text) <= PROFILE_LIMITS[name] and not {"Cc", "Cs"} & {category(character) for character in text}
     accepted = True
     try:
@@ -67,19 +67,19 @@ def test_any_text_is_accepted_or_refused(name: str, text: str) -> None:
     assert accepted == fits
 
 
-def test_a_change_names_what_is_not_none() -> None:
-    """A change has the fields that were given, empty text included, and no other."""
+def test_a_change_has_the_fields_that_are_not_none() -> None:
+    """A change has the given fields, empty text included, and no others."""
 
     assert ProfileChange(name="李雷", avatar="", city=None).fields() == {"name": "李雷", "avatar": ""}
 
 
 def test_a_change_of_nothing_has_no_fields() -> None:
-    """A change that names no field changes none."""
+    """A change without fields is empty."""
 
     assert ProfileChange().fields() == {}
 
 
-def test_a_new_profile_says_nothing() -> None:
+def test_a_new_profile_is_empty() -> None:
     """All fields of a new profile are empty text."""
 
     assert set(asdict(Profile()).values()) == {""}
@@ -87,7 +87,7 @@ def test_a_new_profile_says_nothing() -> None:
 
 @pytest.mark.parametrize("value", ["+8613800000000", "+12025550123", "+29012", "+123456789012345"])
 def test_a_number_in_e_164_is_a_phone_number(value: str) -> None:
-    """A plus, a country code and 5 to 15 digits in all are a phone number."""
+    """A plus, a country code and 5 to 15 digits in total are a phone number."""
     assert PhoneNumber(value).value == value
 
 
@@ -112,7 +112,7 @@ def test_a_number_in_e_164_is_a_phone_number(value: str) -> None:
     ids=ascii,
 )
 def test_a_phone_number_must_be_in_e_164(value: str) -> None:
-    """Any other text is a ValueError, which does not repeat it: it may be somebody's number."""
+    """Other text raises ValueError, which does not repeat the text, because it may be a phone number."""
     with pytest.raises(ValueError, match=r"E\.164") as refused:
         PhoneNumber(value)
 
@@ -130,8 +130,8 @@ def test_a_phone_number_must_be_in_e_164(value: str) -> None:
     ],
     ids=str,
 )
-def test_a_payment_is_named_by_wechat_or_by_the_merchant(parts: dict[str, str]) -> None:
-    """WeChat's number is enough, and so are the merchant's together."""
+def test_a_payment_is_identified_by_wechat_or_by_the_merchant(parts: dict[str, str]) -> None:
+    """A payment is identified by WeChat's transaction id, or by the merchant's two ids together."""
     payment = Payment(**parts)
 
     assert {name: part for name, part in asdict(payment).items() if part} == parts
@@ -142,15 +142,15 @@ def test_a_payment_is_named_by_wechat_or_by_the_merchant(parts: dict[str, str]) 
     [{}, {"mch_id": "m"}, {"out_trade_no": "o"}, {"transaction_id": ""}, {"mch_id": "", "out_trade_no": "o"}],
     ids=str,
 )
-def test_a_payment_without_a_name_is_refused(parts: dict[str, str]) -> None:
-    """Half of a merchant's name, or none, is RequestInvalid, which says what to send."""
+def test_an_incomplete_payment_is_refused(parts: dict[str, str]) -> None:
+    """An incomplete or empty payment raises RequestInvalid, which says what to send."""
     with pytest.raises(RequestInvalid, match="send transaction_id, or mch_id and out_trade_no"):
         Payment(**parts)
 
 
 @pytest.mark.parametrize("text", ["", " ", "a b", "a\n", "订单", "x" * 65, "\x00"], ids=ascii)
 @pytest.mark.parametrize("name", ["transaction_id", "mch_id", "out_trade_no"])
-def test_a_payments_name_is_printable(name: str, text: str) -> None:
-    """A part that WeChat could not read is RequestInvalid, even beside parts that are enough."""
+def test_a_payment_id_is_printable(name: str, text: str) -> None:
+    """A part that is empty, too long, or has characters other than visible ASCII raises RequestInvalid."""
     with pytest.raises(RequestInvalid):
         Payment(**{"transaction_id": "t", "mch_id": "m", "out_trade_no": "o", name: text})

@@ -1,4 +1,4 @@
-"""Counting in plain integers, of which the library learns later."""
+"""Counts in plain integers, which are added to the library's counter later."""
 
 import asyncio
 import timeit
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Buffered:
-    """A buffered counter, and what the library knows of it."""
+    """A buffered counter, and the counter of the library."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -22,14 +22,14 @@ class Buffered:
         self.counter = BufferedCounter(counter, ["a", "b"])
         self.counts = self.counter.counts
 
-    def told(self, kind: str) -> float | None:
-        """Return what a scrape tells."""
+    def scraped_value(self, kind: str) -> float | None:
+        """Return the value in a scrape."""
         return self._registry.get_sample_value("things_total", {"kind": kind})
 
-    async def tells(self, kind: str, number: int) -> bool:
-        """Whether a scrape tells that number within a few seconds."""
+    async def reaches_value(self, kind: str, number: int) -> bool:
+        """Return whether a scrape has that number within a few seconds."""
         for _ in range(500):
-            if self.told(kind) == number:
+            if self.scraped_value(kind) == number:
                 return True
             await asyncio.sleep(0.01)
         return False
@@ -37,30 +37,30 @@ class Buffered:
 
 @pytest.fixture
 def buffered() -> Buffered:
-    """Nothing has been counted yet."""
+    """A counter without any counts."""
     return Buffered()
 
 
 def test_each_label_starts_at_0(buffered: Buffered) -> None:
-    """Each value of the label is there from the start."""
-    assert (buffered.told("a"), buffered.told("b")) == (0, 0)
+    """Each value of the label has a count of 0 from the start."""
+    assert (buffered.scraped_value("a"), buffered.scraped_value("b")) == (0, 0)
 
 
-def test_a_count_is_told_once(buffered: Buffered) -> None:
-    """What was counted is told after a flush, and another flush adds nothing."""
+def test_a_count_is_published_once(buffered: Buffered) -> None:
+    """A flush publishes each count once."""
     buffered.counts["b"] += 3
-    before = buffered.told("b")
+    before = buffered.scraped_value("b")
     for _ in range(2):
         buffered.counter.flush()
-    once = buffered.told("b")
+    once = buffered.scraped_value("b")
     buffered.counts["b"] += 1
     buffered.counter.flush()
 
-    assert (before, once, buffered.told("b"), buffered.told("a")) == (0, 3, 4, 0)
+    assert (before, once, buffered.scraped_value("b"), buffered.scraped_value("a")) == (0, 3, 4, 0)
 
 
-def test_threads_that_flush_lose_nothing_and_count_nothing_twice(buffered: Buffered) -> None:
-    """One thread counts while others flush, as they do at a scrape: the total is exact."""
+def test_concurrent_flushes_keep_the_total_exact(buffered: Buffered) -> None:
+    """When one thread counts while others flush, the total is exact."""
     counting = True
 
     def flush() -> None:
@@ -77,11 +77,11 @@ def test_threads_that_flush_lose_nothing_and_count_nothing_twice(buffered: Buffe
         thread.join()
     buffered.counter.flush()
 
-    assert buffered.told("a") == 50_000
+    assert buffered.scraped_value("a") == 50_000
 
 
-def test_to_count_costs_a_fraction_of_the_librarys_count(buffered: Buffered) -> None:
-    """A count on the hottest path takes less than half of what the library's counter takes, in one process."""
+def test_a_count_takes_less_than_half_of_the_librarys_time(buffered: Buffered) -> None:
+    """One count takes less than half the time of the library's counter, in one process."""
     plain = Counter("others_total", "Others.", ["kind"], registry=None).labels("a")
 
     def count() -> None:
@@ -92,21 +92,21 @@ def test_to_count_costs_a_fraction_of_the_librarys_count(buffered: Buffered) -> 
     assert ours < theirs / 2
 
 
-async def test_a_count_is_flushed_again_and_again(buffered: Buffered, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the block lasts, what is counted is told soon after."""
+async def test_counts_are_flushed_repeatedly(buffered: Buffered, monkeypatch: pytest.MonkeyPatch) -> None:
+    """During the block, counts are published repeatedly."""
     monkeypatch.setattr(buffered_counter, "FLUSH_SECONDS", 0.005)
     async with flushing(buffered.counter):
         for number in (1, 2):
             buffered.counts["a"] += 1
 
-            assert await buffered.tells("a", number)
+            assert await buffered.reaches_value("a", number)
 
 
 async def test_the_last_count_is_flushed_when_the_block_ends(buffered: Buffered) -> None:
-    """Whoever stops in order has told everything, and leaves nothing at work."""
+    """At the end of the block all counts are published, and no task remains."""
     before = asyncio.all_tasks()
     async with flushing(buffered.counter):
         buffered.counts["a"] += 2
 
-    assert buffered.told("a") == 2
+    assert buffered.scraped_value("a") == 2
     assert asyncio.all_tasks() == before

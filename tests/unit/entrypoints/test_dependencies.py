@@ -1,4 +1,4 @@
-"""What a request says of its caller."""
+"""The data about the caller in a request."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ def authorized(*values: str) -> list[tuple[bytes, bytes]]:
 
 
 def asked(headers: dict[str, str]) -> Scope:
-    """A request with these headers."""
+    """Return a request with these headers."""
     return RequestFactory(server="203.0.113.7").get("/", headers=headers).scope
 
 
@@ -30,7 +30,7 @@ def asked(headers: dict[str, str]) -> Scope:
     ["Bearer {}", "bearer {}", "BEARER {}", "Bearer   {}", "  Bearer {}  ", "Bearer {} ", "bEaReR  {}\t"],
 )
 def test_a_bearer_token_is_found(header: str) -> None:
-    """RFC 6750's scheme is known in any case (RFC 9110), and spaces around do not matter."""
+    """The scheme Bearer is not case-sensitive (RFC 9110), and spaces around the token are ignored."""
     assert token_of(authorized(header.format(TOKEN))) == TOKEN
 
 
@@ -40,19 +40,19 @@ def test_a_bearer_token_is_found(header: str) -> None:
     ids=str,
 )
 def test_a_request_without_a_bearer_token_has_none(headers: list[str]) -> None:
-    """No header, another scheme, and a scheme alone are all no token."""
+    """A request without the header, with another scheme, or with a scheme only has no token."""
     assert token_of(authorized(*headers)) == ""
 
 
-def test_two_authorizations_are_refused() -> None:
-    """Nobody guesses which of two headers the gateway before us believed."""
+def test_two_authorization_headers_are_refused() -> None:
+    """Two Authorization headers raise RequestInvalid, because a gateway may have checked either of them."""
     with pytest.raises(RequestInvalid, match="several"):
         token_of(authorized(f"Bearer {TOKEN}", f"Bearer {TOKEN}"))
 
 
 @given(header=st.binary(max_size=50))
 def test_any_header_bytes_give_a_token_of_text(header: bytes) -> None:
-    """Whatever bytes a header has, its token is text without spaces around."""
+    """For any bytes in the header, the token is text without spaces around it."""
     token = token_of([(b"authorization", header)])
 
     assert token == token.strip()
@@ -77,24 +77,24 @@ def test_any_header_bytes_give_a_token_of_text(header: bytes) -> None:
         ("", None),
     ],
 )
-def test_a_mini_programs_referer_hints_at_its_app(referer: str, appid: str | None) -> None:
-    """Exactly WeChat's Referer is a hint."""
+def test_the_referer_of_a_mini_program_has_its_appid(referer: str, appid: str | None) -> None:
+    """Only the exact Referer of WeChat gives the appid."""
     assert login_context_of(asked({"referer": referer})).referer_appid == appid
 
 
-def test_without_a_referer_there_is_no_hint() -> None:
-    """A client that is no mini-program sends none."""
+def test_without_a_referer_there_is_no_appid() -> None:
+    """Without a Referer there is no appid."""
     assert login_context_of(asked({})).referer_appid is None
 
 
 @pytest.fixture
 def client_with() -> Callable[[dict[str, str]], Device]:
-    """The client that a request with these headers comes from."""
+    """A function that returns the device of a request with these headers."""
     return lambda headers: device_of(asked(headers))
 
 
 def test_a_device_is_its_user_agent_and_address(client_with: Callable[[dict[str, str]], Device]) -> None:
-    """The session list can show where a login came from."""
+    """A device has the User-Agent and the address of the request."""
     client = client_with({"user-agent": "MicroMessenger/8.0"})
 
     assert client == Device("MicroMessenger/8.0", "203.0.113.7")
@@ -104,12 +104,12 @@ def test_a_device_is_its_user_agent_and_address(client_with: Callable[[dict[str,
 def test_a_device_without_a_user_agent_has_none(
     headers: dict[str, str], client_with: Callable[[dict[str, str]], Device]
 ) -> None:
-    """An empty User-Agent and none at all are the same."""
+    """An empty User-Agent is treated as a missing one."""
     assert client_with(headers).user_agent is None
 
 
-def test_a_long_user_agent_is_cut(client_with: Callable[[dict[str, str]], Device]) -> None:
-    """Nobody fills the session store with a header."""
+def test_a_long_user_agent_is_shortened(client_with: Callable[[dict[str, str]], Device]) -> None:
+    """A User-Agent is shortened to 256 characters."""
     assert client_with({"user-agent": "a" * 8000}).user_agent == "a" * 256
 
 
@@ -126,7 +126,7 @@ def test_a_long_user_agent_is_cut(client_with: Callable[[dict[str, str]], Device
     ],
 )
 def test_an_address_counts_as_its_network(address: str, network: str) -> None:
-    """An IPv4 address counts alone, however it is written; an IPv6 address counts as its /64."""
+    """An IPv4 address counts as itself in any notation. An IPv6 address counts as its /64."""
     scope = asked({})
     scope["client"] = (address, 0)
 
@@ -147,8 +147,13 @@ def test_an_address_counts_as_its_network(address: str, network: str) -> None:
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_a_client_that_is_not_an_ip_address_is_none(address: str, known: str | None, counted: str | None) -> None:
-    """What a proxy names that is no IP address, or longer than one can be, is not kept, and counts as one client."""
+def test_a_client_address_that_is_not_an_ip_address_is_unknown(
+    address: str, known: str | None, counted: str | None
+) -> None:
+    """An address from a proxy that is not an IP address, or is too long, is not stored.
+
+    All of them count as one client.
+    """
     scope = asked({})
     scope["client"] = (address, 0)
 

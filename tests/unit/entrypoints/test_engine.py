@@ -1,4 +1,4 @@
-"""The engine: what of Granian's is relied on that it does not promise."""
+"""The engine, and the parts of Granian that it uses although Granian does not promise them."""
 
 import asyncio
 import socket
@@ -21,7 +21,7 @@ async def application(scope, receive, send) -> None:  # type: ignore[no-untyped-
 
 
 def test_the_version_has_an_upper_bound() -> None:
-    """A release that may have changed what is overridden is not installed without a look at this file."""
+    """A release of Granian that may change the overridden method is not installed automatically."""
     (required,) = [each for each in metadata.requires("wxlogin") or [] if each.startswith("granian")]
 
     assert ">=2.8.9" in required
@@ -29,13 +29,13 @@ def test_the_version_has_an_upper_bound() -> None:
 
 
 def test_granian_has_the_method_that_the_engine_overrides() -> None:
-    """Granian still opens its socket in the method that the engine overrides."""
+    """Granian has the method that the engine overrides."""
     assert "_init_shared_socket" in vars(AbstractServer)
     assert "_init_shared_socket" in vars(Engine)
 
 
 async def test_the_given_socket_is_served() -> None:
-    """The engine accepts connections from the socket that it is given, and opens none of its own."""
+    """The engine accepts connections on the given socket, and closes it at the end."""
     listener = Listener(socket.create_server(("127.0.0.1", 0)))
     url = listener.url
     engine = Engine(application, listener, connections=8)

@@ -1,4 +1,4 @@
-"""What `wxlogin doctor` warns of."""
+"""The warnings of `wxlogin doctor`."""
 
 import os
 from pathlib import Path
@@ -12,13 +12,13 @@ from support.processes import KEY
 
 @pytest.fixture(autouse=True)
 def no_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of this machine's own."""
+    """An environment without settings."""
     for name in [name for name in os.environ if name.upper().startswith("WXLOGIN_")]:
         monkeypatch.delenv(name)
 
 
 def warned(**settings: str) -> list[str]:
-    """Which checks warn."""
+    """Return the checks that warn."""
     found = list(exposures(Settings.model_validate(settings)))
     assert not [text for _, text in found if "pa55word" in text or "\n  hint: " not in text]
     return [check for check, _ in found]
@@ -28,15 +28,15 @@ def warned(**settings: str) -> list[str]:
     "url", ["http://10.0.0.1", "http://wechat.internal:8001", "http://localhost.example.com", "http://[fd00::1]"]
 )
 def test_plain_http_to_wechat_is_exposed(url: str) -> None:
-    """The AppSecret is in the address of a call to WeChat."""
+    """Plain HTTP to WeChat causes a warning, because the AppSecret is in the address of the calls."""
     assert warned(wechat_url=url) == ["WeChat"]
 
 
 @pytest.mark.parametrize(
     "url", ["https://api.weixin.qq.com", "http://127.0.0.1:8001", "http://[::1]:8001", "http://localhost"]
 )
-def test_tls_or_this_machine_is_not(url: str) -> None:
-    """A sandbox on this machine needs no TLS."""
+def test_tls_or_this_machine_is_not_exposed(url: str) -> None:
+    """TLS, or a sandbox on this machine, causes no warning."""
     assert warned(wechat_url=url) == []
 
 
@@ -50,7 +50,7 @@ def test_tls_or_this_machine_is_not(url: str) -> None:
     ],
 )
 def test_redis_across_the_network_is_exposed(url: str) -> None:
-    """One host of several is enough."""
+    """An unencrypted connection to a Redis on another host causes a warning. One remote host of several is enough."""
     assert warned(redis_url=url) == ["session store"]
 
 
@@ -66,8 +66,8 @@ def test_redis_across_the_network_is_exposed(url: str) -> None:
         "redis+cluster://127.0.0.1:1,127.0.0.1:2",
     ],
 )
-def test_redis_by_tls_or_here_is_not(url: str) -> None:
-    """An encrypted connection is not exposed, nor one that stays on this machine."""
+def test_redis_with_tls_or_on_this_machine_is_not_exposed(url: str) -> None:
+    """A Redis connection with TLS, or on this machine, causes no warning."""
     assert warned(redis_url=url) == []
 
 
@@ -83,7 +83,7 @@ def test_redis_by_tls_or_here_is_not(url: str) -> None:
     ],
 )
 def test_a_database_across_the_network_is_exposed(url: str) -> None:
-    """So is one whose driver may do without TLS."""
+    """A remote database connection causes a warning, also when its driver may use it without TLS."""
     assert warned(database_url=url) == ["database"]
 
 
@@ -100,13 +100,13 @@ def test_a_database_across_the_network_is_exposed(url: str) -> None:
         "mysql+asyncmy://user:pa55word@localhost/wxlogin",
     ],
 )
-def test_a_database_by_tls_or_here_is_not(url: str) -> None:
-    """A file, a socket, this machine, or a connection that has to be encrypted."""
+def test_a_database_with_tls_or_on_this_machine_is_not_exposed(url: str) -> None:
+    """A file, a socket, this machine or an encrypted connection causes no warning."""
     assert warned(database_url=url) == []
 
 
 def test_a_file_that_everyone_can_read_is_exposed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The TOML file, and of the directory of secrets the files with a secret in them, under either name."""
+    """A TOML file or a secret file that every user can read causes a warning, if it has a secret."""
     config = tmp_path / "wxlogin.toml"
     directory = tmp_path / "secrets"
     directory.mkdir()
@@ -126,7 +126,7 @@ def test_a_file_that_everyone_can_read_is_exposed(tmp_path: Path, monkeypatch: p
 
 
 def test_every_secret_setting_is_known() -> None:
-    """A setting whose value is hidden in a repr is one whose file is looked at."""
+    """Every setting whose repr is hidden is in the list of secret settings."""
     shown = {"appid": "wx1", "app_secret": "5ecret", "encryption_keys": KEY, "redis_url": "redis://h"}
     shown |= {"apps": '[{"appid":"wx2","secret":"5ecret"}]', "clients": f'{{"b":"{"5ecret" * 6}"}}'}
     hidden = {name for name, value in Settings.model_validate(shown) if "**********" in repr(value)}

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def wechat() -> MemoryIdentityProvider:
-    """A WeChat in memory."""
+    """An identity provider in memory."""
     return MemoryIdentityProvider()
 
 
@@ -39,12 +39,12 @@ async def jobs(wechat: MemoryIdentityProvider, clock: Clock) -> AsyncIterator[Jo
 
 
 def issue(wechat: MemoryIdentityProvider, openid: str = "o1") -> str:
-    """A code for the user."""
+    """Return a new code for the user."""
     return wechat.issue(Identity(AppId(APPID), openid)).value
 
 
 async def test_a_login_answers_what_http_would(jobs: Jobs, wechat: MemoryIdentityProvider) -> None:
-    """The result is the body of POST /v1/sessions, in types that any queue can carry."""
+    """The result of a login job is the body of POST /v1/sessions, in types of JSON."""
     body = await jobs.login(issue(wechat), APPID)
 
     assert msgspec.to_builtins(msgspec.convert(body, LoginAnswer)) == body
@@ -66,8 +66,8 @@ async def test_a_login_answers_what_http_would(jobs: Jobs, wechat: MemoryIdentit
     ],
     ids=str,
 )
-async def test_a_login_that_cannot_be_answers_the_problem(jobs: Jobs, arguments: dict[str, Any], code: str) -> None:
-    """Whatever the queue brings, the job answers a problem and does not fail."""
+async def test_an_invalid_login_job_returns_the_problem(jobs: Jobs, arguments: dict[str, Any], code: str) -> None:
+    """A login job with invalid arguments returns a problem, and does not raise an error."""
     body = await jobs.login(arguments.get("code"), arguments.get("appid"))
 
     assert body["code"] == code
@@ -76,7 +76,7 @@ async def test_a_login_that_cannot_be_answers_the_problem(jobs: Jobs, arguments:
 
 
 async def test_a_code_works_once(jobs: Jobs, wechat: MemoryIdentityProvider) -> None:
-    """A job that is done twice answers the second time that the code was used."""
+    """A login job that runs twice returns code_used the second time."""
     code = issue(wechat)
     await jobs.login(code, None)
 
@@ -84,7 +84,7 @@ async def test_a_code_works_once(jobs: Jobs, wechat: MemoryIdentityProvider) -> 
 
 
 async def test_a_user_is_logged_out_everywhere(jobs: Jobs, wechat: MemoryIdentityProvider) -> None:
-    """The job ends all sessions of the user and of nobody else, says how many, and may be done twice."""
+    """The job ends all sessions of one user and returns their number. It may run twice."""
     user_id = (await jobs.login(issue(wechat), None))["user"]["id"]
     await jobs.login(issue(wechat), None)
     other_id = (await jobs.login(issue(wechat, "o2"), None))["user"]["id"]
@@ -97,6 +97,6 @@ async def test_a_user_is_logged_out_everywhere(jobs: Jobs, wechat: MemoryIdentit
 @pytest.mark.parametrize(
     "arguments", [(None, "session_ended"), (5, "session_ended"), ("u1", "because"), ("u1", None), ("u1", 5)], ids=str
 )
-async def test_logging_out_with_nonsense_answers_the_problem(jobs: Jobs, arguments: tuple[Any, ...]) -> None:
-    """A user that is no text and a reason that does not exist are request_invalid."""
+async def test_an_invalid_log_out_job_returns_the_problem(jobs: Jobs, arguments: tuple[Any, ...]) -> None:
+    """A user id that is not text, or an unknown reason, returns request_invalid."""
     assert (await jobs.end_all_sessions(*arguments))["code"] == "request_invalid"

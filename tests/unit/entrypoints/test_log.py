@@ -1,4 +1,4 @@
-"""What is logged: by a process of its own, since logging is a process's."""
+"""The log, written by a separate process, because logging is configured once for each process."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ configure_logging(Settings(log_level={level!r}, log_format={format!r}))
 
 
 def logged(work: str, level: str = "info", log_format: str = "json") -> str:
-    """What `work` writes to stderr; it may write nothing else."""
+    """Return the stderr of `work`, which must write nothing to stdout."""
     script = SCRIPT.format(level=level, format=log_format, work=work)
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert ran.stdout == ""
@@ -25,12 +25,12 @@ def logged(work: str, level: str = "info", log_format: str = "json") -> str:
 
 
 def events(work: str, level: str = "info") -> list[dict[str, Any]]:
-    """The events that `work` logs."""
+    """Return the events that `work` logs."""
     return [json.loads(line) for line in logged(work, level).splitlines()]
 
 
 def test_an_event_is_one_line_of_json() -> None:
-    """Whatever text it has, an event is one line, with level and time in UTC, and Chinese is readable."""
+    """An event with any text is one line of JSON, with its level and its time in UTC. Chinese text is readable."""
     text = logged(r"log.info('login', name='微信', agent='a\nb\x1b[31m\u2028{\"event\":\"forged\"}')")
 
     (line,) = text.removesuffix("\n").split("\n")
@@ -42,15 +42,15 @@ def test_an_event_is_one_line_of_json() -> None:
 
 
 def test_warnings_of_libraries_are_logged_as_events() -> None:
-    """A library's warning is an event like ours, and its chatter is not logged."""
+    """A warning of a library is logged as an event. Its messages of lower levels are not logged."""
     work = "logging.getLogger('sqlalchemy').warning('lost %s', 'it')\nlogging.getLogger('httpx2').info('GET secret')"
     (event,) = events(work, level="debug")
 
     assert (event["event"], event["level"]) == ("lost it", "warning")
 
 
-def test_an_error_is_as_loud_as_it_matters() -> None:
-    """The operator is told loudly of what only they can mend, and quietly of what clients do."""
+def test_the_level_of_an_error_depends_on_who_can_fix_it() -> None:
+    """Errors that only an operator can fix have the level error. Errors of clients have the level info."""
     loud = [
         "AppMisconfigured()",
         "StoreUnavailable()",
@@ -65,7 +65,7 @@ def test_an_error_is_as_loud_as_it_matters() -> None:
 
 
 def test_expected_errors_are_not_logged() -> None:
-    """Tokens that are missing or over, and paths that are not there, fill no log."""
+    """Missing and expired tokens, and unknown paths, are not logged."""
     everyday = ["TokenMissing()", "TokenInvalid()", "SessionExpired()", "SessionEnded()", "NotFound()"]
     work = "\n".join(f"log_error({error}, '/auth')" for error in everyday)
     (event,) = events(f"{work}\nlog.info('the end')")
@@ -73,8 +73,8 @@ def test_expected_errors_are_not_logged() -> None:
     assert event["event"] == "the end"
 
 
-def test_an_error_is_logged_with_what_is_known_of_it() -> None:
-    """Code, detail, WeChat's errcode and rid and the cause are there, cut where the cause is long."""
+def test_an_error_is_logged_with_its_details() -> None:
+    """An error is logged with its code, its detail, WeChat's errcode and rid, and its shortened cause."""
     work = (
         "try: raise CodeUsed('again', errcode=40163, rid='r1') from ValueError('c' * 500)\n"
         "except CodeUsed as error: log_error(error, '/login/')\n"
@@ -87,15 +87,15 @@ def test_an_error_is_logged_with_what_is_known_of_it() -> None:
     assert not {"errcode", "rid", "cause"} & set(bare)
 
 
-def test_a_field_that_is_not_known_is_absent() -> None:
-    """What has no value has no field, in the lines of libraries too."""
+def test_a_field_without_a_value_is_not_logged() -> None:
+    """A field without a value is not logged, also in the lines of libraries."""
     (event,) = events("log.info('login', ip=None, is_new=False)")
 
     assert set(event) == {"event", "level", "timestamp", "is_new"}
 
 
 def test_context_variables_are_in_each_line() -> None:
-    """A value in structlog's context variables stands in every line, ours and a library's."""
+    """A context variable of structlog is in every line, also in those of libraries."""
     work = (
         "import structlog\n"
         "structlog.contextvars.bind_contextvars(request_id='r7')\n"
@@ -106,8 +106,8 @@ def test_context_variables_are_in_each_line() -> None:
     assert [event["request_id"] for event in events(work)] == ["r7", "r7"]
 
 
-def test_a_failed_login_says_which_error_it_was() -> None:
-    """It is an event of its own, as loud as its error, with whose login it was."""
+def test_a_failed_login_is_logged_with_its_error() -> None:
+    """A failed login is an event with the level of its error, and with the user and the address if they are known."""
     work = (
         "from entrypoints.log import log_failed_login\n"
         "log_failed_login(UserBlocked(user_id='u1'), '/login', '192.0.2.1')\n"
@@ -121,8 +121,8 @@ def test_a_failed_login_says_which_error_it_was() -> None:
     assert (misconfigured["detail"], misconfigured["errcode"]) == ("set it", 40125)
 
 
-def test_a_limit_that_is_met_says_which() -> None:
-    """A limit of our own is an event of its own, whatever it refused; a quota of WeChat's is not."""
+def test_a_limit_is_logged_with_its_name() -> None:
+    """A limit of the service is logged as limit_met. A quota of WeChat is logged as rate_limited."""
     work = (
         "from datetime import timedelta\n"
         "from domain.rate_limit import RateLimit\n"
@@ -138,8 +138,8 @@ def test_a_limit_that_is_met_says_which() -> None:
     assert (wechats["event"], wechats["errcode"]) == ("rate_limited", 45011)
 
 
-def test_the_console_is_for_people() -> None:
-    """With log_format `console` an event is text."""
+def test_the_console_format_is_text() -> None:
+    """With the log_format `console` an event is text."""
     text = logged("log.info('login')", log_format="console")
 
     assert "login" in text

@@ -1,4 +1,4 @@
-"""What is counted, and how it is told."""
+"""The metrics, and their formats."""
 
 import os
 import signal
@@ -54,40 +54,40 @@ class Counted:
         self.log_in = InstrumentedLogin(login, self.metrics, apps)
 
     def request(self, identity: Identity = ANN) -> LoginRequest:
-        """What a client sends after wx.login()."""
+        """Return the request that a client sends after wx.login()."""
         return LoginRequest(self.wechat.issue(identity).value, identity.appid.value)
 
     def scrape(self) -> Scrape:
-        """What is told."""
-        return told(self.metrics)
+        """Return a scrape."""
+        return scrape_of(self.metrics)
 
 
 class Fetched(AccessTokenIssuer):
-    """A WeChat that gives a token, or an error."""
+    """An issuer that returns a token, or raises an error."""
 
     def __init__(self, error: WxLoginError | None = None) -> None:
         self._error = error
 
-    async def issue_token(self, appid: AppId, now: datetime) -> AccessToken:  # any app's
+    async def issue_token(self, appid: AppId, now: datetime) -> AccessToken:  # of any app
         """See AccessTokenIssuer."""
         if self._error:
             raise self._error
         return AccessToken("a token", now + timedelta(hours=2))
 
 
-def told(metrics: Metrics) -> Scrape:
-    """The text, read."""
+def scrape_of(metrics: Metrics) -> Scrape:
+    """Return a scrape of the metrics."""
     return Scrape.of(metrics.expose("")[0].decode())
 
 
 @pytest.fixture
 def counted(clock: Clock) -> Counted:
-    """Nothing has happened yet."""
+    """Counted use cases without any counts."""
     return Counted(clock)
 
 
 async def test_logins_are_counted_by_app_and_outcome(counted: Counted) -> None:
-    """A login counts for its app as ok, and its user once as new."""
+    """A successful login counts for its app, and a new user counts once."""
     for identity in (ANN, ANN, Identity(OTHER_APP, "oBob")):
         await counted.log_in(counted.request(identity))
     scrape = counted.scrape()
@@ -111,7 +111,7 @@ async def test_logins_are_counted_by_app_and_outcome(counted: Counted) -> None:
 async def test_refused_logins_are_counted_by_code(
     counted: Counted, request_: LoginRequest, hint: str | None, app: str, outcome: str
 ) -> None:
-    """A login that fails counts with the error's code for the app it was of, if there is one, which the error knows."""
+    """A failed login counts with its error code for its app, if the app is known. The error has the same app."""
     with pytest.raises(WxLoginError) as refused:
         await counted.log_in(request_, LoginContext(referer_appid=hint))
 
@@ -121,15 +121,15 @@ async def test_refused_logins_are_counted_by_code(
 
 
 async def test_a_defect_counts_as_internal_error(counted: Counted) -> None:
-    """A login that fails for no reason that we know is counted all the same."""
+    """A login that raises an unexpected error counts as internal_error."""
     with pytest.raises(TypeError):
-        await counted.log_in(LoginRequest(7, APP.value))  # type: ignore[arg-type]  # what no entrypoint lets pass
+        await counted.log_in(LoginRequest(7, APP.value))  # type: ignore[arg-type]  # no entrypoint sends this
 
     assert counted.scrape().value("wxlogin_logins_total", app=APP.value, outcome="internal_error") == 1
 
 
 async def test_checks_are_counted_by_outcome(counted: Counted, clock: Clock) -> None:
-    """Each check of a token counts once, as ok or with the code of the error."""
+    """Each check of a token counts once, as ok or with the error code."""
     login = await counted.log_in(counted.request())
     await counted.sessions.authenticate(login.token.value)
     clock.advance(days=8)
@@ -144,7 +144,7 @@ async def test_checks_are_counted_by_outcome(counted: Counted, clock: Clock) -> 
 
 
 async def test_ends_are_counted_by_reason(counted: Counted) -> None:
-    """A logout counts each session that it ends, a revocation one if there is one, and a login each that gives way."""
+    """Each session that a log-out, a revocation or a newer login ends counts once, by reason."""
     logins = [await counted.log_in(counted.request()) for _ in range(3)]
     await counted.sessions.end(logins[1].session.id)
     for _ in range(2):
@@ -157,8 +157,8 @@ async def test_ends_are_counted_by_reason(counted: Counted) -> None:
     assert scrape.value("wxlogin_sessions_ended_total", reason="session_ended") == 3
 
 
-async def test_the_sessions_of_a_user_are_told_and_not_counted(counted: Counted) -> None:
-    """To list sessions is neither a check nor an end."""
+async def test_a_list_of_sessions_is_not_counted(counted: Counted) -> None:
+    """A list of sessions counts neither as a check nor as an end."""
     login = await counted.log_in(counted.request())
 
     assert await counted.sessions.list_for_user(login.user.id) == [login.session]
@@ -166,63 +166,63 @@ async def test_the_sessions_of_a_user_are_told_and_not_counted(counted: Counted)
 
 
 async def test_refusals_are_counted_by_limit(clock: Clock) -> None:
-    """What a limit refuses counts under its name, and nobody's address does."""
+    """A refusal counts by the name of its limit, and the metrics do not have the address."""
     metrics, limit = Metrics(), RateLimit("login", 2, timedelta(minutes=1))
     limiter = InstrumentedRateLimiter(MemoryRateLimiter(clock), metrics)
     for _ in range(5):
         await limiter.take(limit, "192.0.2.1")
 
-    assert told(metrics).value("wxlogin_logins_limited_total", limit="login") == 3
+    assert scrape_of(metrics).value("wxlogin_logins_limited_total", limit="login") == 3
     assert "192.0.2.1" not in metrics.expose("")[0].decode()
 
 
 async def test_access_tokens_are_counted_by_outcome(clock: Clock) -> None:
-    """A fetch counts for its app, as ok or with the code of the error."""
+    """A fetch of an access token counts for its app, as ok or with the error code."""
     metrics = Metrics()
     await InstrumentedAccessTokenIssuer(Fetched(), metrics).issue_token(APP, clock.now)
     with pytest.raises(IdentityProviderUnavailable):
         await InstrumentedAccessTokenIssuer(Fetched(IdentityProviderUnavailable()), metrics).issue_token(APP, clock.now)
 
     for outcome in ("ok", "wechat_unavailable"):
-        assert told(metrics).value("wxlogin_access_token_fetches_total", app=APP.value, outcome=outcome) == 1
+        assert scrape_of(metrics).value("wxlogin_access_token_fetches_total", app=APP.value, outcome=outcome) == 1
 
 
-def test_a_method_that_a_client_made_up_is_no_label() -> None:
-    """Whatever methods clients think of, there is one more label, and not one for each."""
+def test_an_unknown_method_is_not_a_label_value() -> None:
+    """All unknown HTTP methods share one label value."""
     metrics = Metrics()
     for method in ("GET", "PROPFIND", "会话", "x" * 1000):
         metrics.answered(method, "/v1/me", 405, 0.001)
 
-    assert told(metrics).values("method") == {"GET", "other"}
-    assert told(metrics).value("wxlogin_http_requests_total", method="other", route="/v1/me", status="405") == 3
+    assert scrape_of(metrics).values("method") == {"GET", "other"}
+    assert scrape_of(metrics).value("wxlogin_http_requests_total", method="other", route="/v1/me", status="405") == 3
 
 
-def test_an_outcome_that_is_not_foreseen_is_an_internal_error() -> None:
-    """A check cannot end in a way that is not counted."""
+def test_an_unknown_outcome_is_an_internal_error() -> None:
+    """An unknown outcome of a check counts as internal_error."""
     metrics = Metrics()
     metrics.session_checked("a code of tomorrow")
 
-    assert told(metrics).value("wxlogin_session_checks_total", outcome="internal_error") == 1
+    assert scrape_of(metrics).value("wxlogin_session_checks_total", outcome="internal_error") == 1
 
 
 def test_outcomes_reasons_and_apps_start_at_0() -> None:
-    """Outcomes of checks, reasons and apps are there from the start, so that the first of each is a rise."""
-    scrape = told(Metrics([APP]))
+    """The outcomes of checks, the reasons and the apps have a count of 0 from the start."""
+    scrape = scrape_of(Metrics([APP]))
 
     assert ("wxlogin_session_checks_total", frozenset({("outcome", "store_unavailable")})) in scrape.samples
     assert ("wxlogin_sessions_ended_total", frozenset({("reason", "session_ended")})) in scrape.samples
     assert ("wxlogin_logins_total", frozenset({("app", APP.value), ("outcome", "ok")})) in scrape.samples
 
 
-def test_two_services_in_one_process_count_apart() -> None:
-    """Nothing is registered where another service would find it."""
+def test_two_services_in_one_process_count_separately() -> None:
+    """Two services in one process have separate metrics."""
     one, other = Metrics([APP]), Metrics([APP])
     one.session_checked("ok")
     one.wechat_called("/sns/jscode2session", "0", 0.1)
 
-    assert told(one).total("wxlogin_session_checks_total") == 1
-    assert told(other).total("wxlogin_session_checks_total") == 0
-    assert told(other).total("wxlogin_wechat_requests_total") == 0
+    assert scrape_of(one).total("wxlogin_session_checks_total") == 1
+    assert scrape_of(other).total("wxlogin_session_checks_total") == 0
+    assert scrape_of(other).total("wxlogin_wechat_requests_total") == 0
 
 
 @pytest.mark.parametrize(
@@ -239,12 +239,12 @@ def test_two_services_in_one_process_count_apart() -> None:
     ],
 )
 def test_the_format_is_the_one_accepted(accept: str, content_type: str) -> None:
-    """OpenMetrics is for who asks for it; whatever else one accepts, it is the text of Prometheus."""
+    """A client that accepts OpenMetrics gets it. Other clients get the text format of Prometheus."""
     assert Metrics().expose(accept)[1] == content_type
 
 
-def test_openmetrics_tells_the_same() -> None:
-    """Both formats have the same samples, and OpenMetrics is whole."""
+def test_openmetrics_has_the_same_metrics() -> None:
+    """Both formats have metrics with the same names, and the OpenMetrics text is complete."""
     metrics = Metrics([APP])
     metrics.wechat_called("/sns/jscode2session", "40029", 0.1)
     text = metrics.expose("application/openmetrics-text")[0].decode()
@@ -252,11 +252,11 @@ def test_openmetrics_tells_the_same() -> None:
     samples = {(sample.name, frozenset(sample.labels.items())) for each in families for sample in each.samples}
 
     assert text.endswith("# EOF\n")
-    assert {sample[0] for sample in samples} == {name for name, _ in told(metrics).samples}
+    assert {sample[0] for sample in samples} == {name for name, _ in scrape_of(metrics).samples}
 
 
 def test_metrics_can_be_registered() -> None:
-    """A program that embeds the service tells them beside its own."""
+    """A program that embeds the service can register its metrics."""
     registry = CollectorRegistry()
     registry.register(Metrics([APP]))
 
@@ -286,54 +286,54 @@ asyncio.run(count(sys.argv[1]))
 
 
 def count_in_another_process(directory: Path, how: str = "stopped") -> subprocess.CompletedProcess[str]:
-    """Let a process count three checks and a call to WeChat in the directory, and end."""
+    """Count three checks and a call to WeChat in another process, in the directory."""
     env = {**os.environ, DIRECTORY: str(directory)}
     return subprocess.run([sys.executable, "-c", COUNTING, how], env=env, capture_output=True, text=True, timeout=60)
 
 
 @pytest.fixture
 def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory in which processes count together."""
+    """A directory in which several processes count."""
     monkeypatch.setenv(DIRECTORY, str(tmp_path))
     return tmp_path
 
 
-def test_processes_of_one_directory_are_told_together(shared: Path) -> None:
-    """What processes counted that have stopped adds up, to the last count."""
+def test_counts_of_one_directory_are_added_up(shared: Path) -> None:
+    """The counts of several stopped processes are added up completely."""
     for _ in range(2):
         count_in_another_process(shared).check_returncode()
-    scrape = told(Metrics())
+    scrape = scrape_of(Metrics())
 
     assert scrape.value("wxlogin_session_checks_total", outcome="ok") == 6
     assert scrape.value("wxlogin_wechat_requests_total", path="/sns/jscode2session", errcode="0") == 2
     assert scrape.value("wxlogin_wechat_request_duration_seconds_count", path="/sns/jscode2session") == 2
 
 
-def test_a_killed_process_loses_no_more_than_a_second(shared: Path) -> None:
-    """Checks that were counted more than a second before SIGKILL are told, and everything else to the last count."""
+def test_a_killed_process_loses_the_counts_of_at_most_a_second(shared: Path) -> None:
+    """The checks until one second before SIGKILL remain, and all other counts remain completely."""
     killed = count_in_another_process(shared, "killed")
-    scrape = told(Metrics())
+    scrape = scrape_of(Metrics())
 
     assert killed.returncode == -signal.SIGKILL
     assert scrape.value("wxlogin_session_checks_total", outcome="ok") == 3
     assert scrape.value("wxlogin_wechat_requests_total", path="/sns/jscode2session", errcode="0") == 1
 
 
-def test_a_process_tells_at_once_what_it_counted_itself(shared: Path) -> None:
-    """Who answers a scrape tells its own checks without a second's delay, with those of the others."""
+def test_a_process_publishes_its_own_counts_at_once(shared: Path) -> None:
+    """A process that answers a scrape includes its own checks without delay, and those of the other processes."""
     count_in_another_process(shared).check_returncode()
     scraped = Scrape.of(count_in_another_process(shared, "scraped").stdout)
 
     assert scraped.value("wxlogin_session_checks_total", outcome="ok") == 6
 
 
-def test_counts_of_an_ended_process_are_kept_and_its_gauges_removed(shared: Path) -> None:
-    """The supervisor forgets what a worker had in use, and no count."""
+def test_counts_of_an_ended_process_remain_and_its_gauges_are_removed(shared: Path) -> None:
+    """After a process ends its gauges are removed, and its counts remain."""
     count_in_another_process(shared).check_returncode()
     (pid,) = {int(file.stem.rpartition("_")[2]) for file in shared.iterdir()}
-    before = told(Metrics())
+    before = scrape_of(Metrics())
     forget_gauges(pid)
-    after = told(Metrics())
+    after = scrape_of(Metrics())
 
     assert (before.total("wxlogin_database_pool_size"), before.total("wxlogin_build_info")) == (20, 1)
     assert (after.total("wxlogin_database_pool_size"), after.total("wxlogin_build_info")) == (0, 0)
@@ -341,7 +341,7 @@ def test_counts_of_an_ended_process_are_kept_and_its_gauges_removed(shared: Path
 
 
 def test_several_workers_count_in_a_private_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody else can read it, and it goes with what is in it."""
+    """The directory for several workers is private, and is deleted at the end."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.delenv(DIRECTORY, raising=False)
     with shared_directory(workers=2):
@@ -355,15 +355,15 @@ def test_several_workers_count_in_a_private_directory(tmp_path: Path, monkeypatc
 
 
 def test_one_worker_counts_in_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a variable of the operator's, one worker needs no directory."""
+    """Without the variable of an operator, one worker needs no directory."""
     monkeypatch.delenv(DIRECTORY, raising=False)
     with shared_directory(workers=1):
         assert DIRECTORY not in os.environ
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_operators_directory_stays(shared: Path, workers: int) -> None:
-    """In a directory that the operator named, nothing is removed, with one worker as with several."""
+def test_an_operators_directory_is_not_deleted(shared: Path, workers: int) -> None:
+    """In an operator's directory no file is deleted, with one worker or several."""
     (shared / "counter_7.db").touch()
     with shared_directory(workers):
         assert os.environ[DIRECTORY] == str(shared)
@@ -371,17 +371,17 @@ def test_an_operators_directory_stays(shared: Path, workers: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "missing"])
-def test_a_directory_that_is_not_there_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service whose operator named no directory does not start, and the variable is named."""
+def test_a_missing_directory_fails_the_start(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the directory of an operator does not exist, the start fails and the error names the variable."""
     monkeypatch.setenv(DIRECTORY, name and str(tmp_path / name))
     with pytest.raises(SettingsError, match=DIRECTORY), shared_directory(workers=1):
         raise AssertionError
 
 
-def test_a_process_that_just_starts_hinders_no_scrape(shared: Path) -> None:
-    """A process's file that is just being made, and empty, does not keep the others' numbers from being told."""
+def test_a_starting_process_does_not_disturb_a_scrape(shared: Path) -> None:
+    """An empty file of a process that is starting does not disturb a scrape."""
     count_in_another_process(shared).check_returncode()
     for name in ("counter_1.db", "gauge_livesum_1.db"):
         (shared / name).touch()
 
-    assert told(Metrics()).total("wxlogin_session_checks_total") == 3
+    assert scrape_of(Metrics()).total("wxlogin_session_checks_total") == 3

@@ -1,4 +1,4 @@
-"""Our errors, told to the world."""
+"""Errors of the domain as problems over HTTP."""
 
 from collections.abc import Iterator
 
@@ -61,11 +61,11 @@ CONTRACT = [
     (DataUndecryptable, "data_undecryptable", 400, 3, "new_code"),
     (WatermarkMismatch, "watermark_mismatch", 400, 3, "never"),
 ]
-"""Section 4 of the public interface; where a code may be spent, `retry` is set by whoever knows."""
+"""Section 4 of the public interface. Where a code may be used, the caller that sent it sets `retry`."""
 
 
 def tree(root: type[WxLoginError]) -> Iterator[type[WxLoginError]]:
-    """All kinds of error below `root`, whoever defines them."""
+    """Yield all subclasses of `root`, from any module."""
     for kind in root.__subclasses__():
         yield kind
         yield from tree(kind)
@@ -75,15 +75,15 @@ every_kind = pytest.mark.parametrize("kind", OUTCOMES, ids=lambda kind: kind.__n
 
 
 @pytest.mark.parametrize(("kind", "code", "http", "status", "retry"), CONTRACT)
-def test_an_error_leaves_as_the_contract_says(
+def test_an_error_has_the_outcome_of_the_contract(
     kind: type[WxLoginError], code: str, http: int, status: int, retry: str
 ) -> None:
-    """Code, HTTP status, exit status and retry of every error are the published ones."""
+    """The code, HTTP status, exit status and retry advice of every error are the published ones."""
     assert (kind.code, *OUTCOMES[kind], kind.retry) == (code, http, status, retry)
 
 
 def test_every_error_of_the_domain_has_a_row() -> None:
-    """An error that can be raised is in the table, and the table has no other."""
+    """The table has exactly the errors that can be raised."""
     concrete = {
         kind for kind in tree(WxLoginError) if kind.__module__ == domain.errors.__name__ and hasattr(kind, "code")
     }
@@ -91,13 +91,13 @@ def test_every_error_of_the_domain_has_a_row() -> None:
     assert concrete == set(OUTCOMES) == {row[0] for row in CONTRACT}
 
 
-def test_every_code_is_one_errors() -> None:
-    """No two errors share a code."""
+def test_no_two_errors_have_the_same_code() -> None:
+    """Two errors never have the same code."""
     assert len({kind.code for kind in OUTCOMES}) == len(OUTCOMES)
 
 
-def test_an_error_without_a_code_has_kinds_that_do() -> None:
-    """What has no row is a heading in the tree and never raised itself."""
+def test_an_error_without_a_code_has_subclasses() -> None:
+    """An error without a code has subclasses."""
     headings = {kind for kind in tree(WxLoginError) if not hasattr(kind, "code")}
 
     assert headings
@@ -105,8 +105,8 @@ def test_an_error_without_a_code_has_kinds_that_do() -> None:
 
 
 @every_kind
-def test_a_kind_that_an_adapter_adds_leaves_as_its_parent(kind: type[WxLoginError]) -> None:
-    """An adapter may tell its failures apart without a row of its own."""
+def test_a_subclass_in_an_adapter_has_the_outcome_of_its_parent(kind: type[WxLoginError]) -> None:
+    """An adapter's subclass of an error has the code and the outcome of the error."""
     own = type("Own", (kind,), {})
 
     assert outcome_of(own()) == OUTCOMES[kind]
@@ -114,8 +114,11 @@ def test_a_kind_that_an_adapter_adds_leaves_as_its_parent(kind: type[WxLoginErro
 
 
 @every_kind
-def test_a_problem_is_the_error_in_rfc_9457(kind: type[WxLoginError]) -> None:
-    """All members are there, `type` is a URN of the code, and nothing is told that WeChat did not say."""
+def test_a_problem_follows_rfc_9457(kind: type[WxLoginError]) -> None:
+    """A problem has all required members, and its `type` is a URN of the code.
+
+    Fields of WeChat without values are absent.
+    """
     problem = msgspec.json.decode(msgspec.json.encode(Problem.of(kind("what happened"))))
     client_detail = CLIENT_DETAILS.get(kind, "what happened").format(provider="The identity provider")
 
@@ -130,7 +133,7 @@ def test_a_problem_is_the_error_in_rfc_9457(kind: type[WxLoginError]) -> None:
 
 
 def test_details_for_operators_are_not_sent_to_clients() -> None:
-    """Of every error of the server's own a client reads one general sentence, which names an adapter's platform."""
+    """For an error of the server a client gets one general sentence, with the name of the adapter's platform."""
     assert set(CLIENT_DETAILS) == {kind for kind, outcome in OUTCOMES.items() if outcome.http >= 500}
     for kind, sentence in CLIENT_DETAILS.items():
         own = type("Own", (kind,), {"provider": "Douyin"})
@@ -139,26 +142,26 @@ def test_details_for_operators_are_not_sent_to_clients() -> None:
 
 
 @pytest.mark.parametrize("kind", CLIENT_DETAILS)
-def test_the_shell_says_what_only_an_operator_can_act_on(kind: type[WxLoginError]) -> None:
-    """At the terminal stands the error's own text, with what WeChat said."""
+def test_the_command_line_has_the_details_for_operators(kind: type[WxLoginError]) -> None:
+    """On the command line an error has its own text, with WeChat's errcode."""
     assert explained(kind("set WXLOGIN_APP_SECRET", errcode=40125)) == "set WXLOGIN_APP_SECRET (errcode 40125)"
 
 
-def test_a_problem_without_a_detail_has_its_title_for_one() -> None:
-    """`detail` is never empty."""
+def test_a_problem_without_a_detail_has_its_title_as_detail() -> None:
+    """Without a detail, the `detail` of a problem is its title."""
     assert Problem.of(CodeUsed()).detail == CodeUsed.title
 
 
-def test_a_problem_has_what_wechat_said() -> None:
-    """errcode and rid are in it, for whoever asks WeChat's support."""
+def test_a_problem_has_wechats_errcode_and_rid() -> None:
+    """A problem has WeChat's errcode and rid."""
     problem = Problem.of(CodeUsed(errcode=40163, rid="6374a1b2-0c3d4e5f-12ab34cd"))
 
     assert (problem.errcode, problem.rid) == (40163, "6374a1b2-0c3d4e5f-12ab34cd")
 
 
 @pytest.mark.parametrize("kind", [IdentityProviderUnavailable, IdentityProviderBadResponse, StoreUnavailable])
-def test_a_problem_says_the_retry_that_its_error_was_given(kind: type[WxLoginError]) -> None:
-    """Where the code may be spent, the error says so and the problem repeats it, without Retry-After."""
+def test_a_problem_has_the_retry_of_its_error(kind: type[WxLoginError]) -> None:
+    """When an error has the retry advice `new_code`, the problem has it too, without Retry-After."""
     error = kind()
     error.retry = Retry.NEW_CODE
 

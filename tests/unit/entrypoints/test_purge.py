@@ -1,4 +1,4 @@
-"""The purge, without anybody who asks for it."""
+"""The purge that the service runs by itself."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def container(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Container]:
-    """A container on a database without tables, where a purge comes every few milliseconds."""
+    """A container on a database without tables, with a purge every few milliseconds."""
     monkeypatch.setattr(purge, "PERIOD_SECONDS", 0.005)
     given = {"appid": APPID, "app_secret": SECRET, "encryption_keys": KEY}
     given["database_url"] = f"sqlite+aiosqlite:///{tmp_path / 'wxlogin.db'}"
@@ -39,22 +39,22 @@ async def container(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def store(container: Container) -> MemorySessionStore:
-    """Sessions in memory, in the place of a database's."""
+    """A session store in memory in place of the database's."""
     store = MemorySessionStore()
     container.sql_session_store.override(providers.Object(store))
     return store
 
 
 async def start(store: SessionStore, clock: Clock, user_id: str = "ann") -> Session:
-    """A session that starts now."""
+    """Start a session now, and return it."""
     identity = Identity(AppId(APPID), "oAnn")
     session = Session.start(SessionToken.generate(), user_id, identity, UNKNOWN_DEVICE, SessionPolicy(), clock.now)
     await store.start(session, SessionKey("a key"), 0)
     return session
 
 
-async def is_gone(store: SessionStore, session: Session) -> bool:
-    """Whether the session is forgotten within a few seconds."""
+async def is_deleted(store: SessionStore, session: Session) -> bool:
+    """Return whether the session is deleted within a few seconds."""
     for _ in range(500):
         if await store.find(session.id) is None:
             return True
@@ -62,20 +62,20 @@ async def is_gone(store: SessionStore, session: Session) -> bool:
     return False
 
 
-async def test_a_purge_comes_again_and_again(container: Container, store: MemorySessionStore, clock: Clock) -> None:
-    """While the block lasts, each session is gone soon after it is forgotten, and a live one stays."""
+async def test_a_purge_is_repeated(container: Container, store: MemorySessionStore, clock: Clock) -> None:
+    """During the block, each session is deleted soon after its retention is over, and a live one stays."""
     async with purging(container.database_sessions()):
         for _ in range(2):
             session = await start(store, clock)
             clock.advance(days=14)
             live = await start(store, clock)
 
-            assert await is_gone(store, session)
+            assert await is_deleted(store, session)
             assert await store.find(live.id) == live
 
 
 async def test_the_purge_stops_with_its_block(container: Container) -> None:
-    """The purge ends with the block, at once."""
+    """The purge ends with the block."""
     before = asyncio.all_tasks()
     async with purging(container.database_sessions()):
         assert len(asyncio.all_tasks() - before) == 1
@@ -84,25 +84,25 @@ async def test_the_purge_stops_with_its_block(container: Container) -> None:
 
 
 async def test_a_purge_that_fails_is_tried_again(container: Container, clock: Clock) -> None:
-    """A database that does not answer as it should is logged, and purged once it does."""
+    """A purge that fails is logged and repeated, and succeeds when the database works."""
     store = container.sql_session_store()
     with capture_logs() as logged:
         async with purging(container.database_sessions()):
-            while not logged:  # noqa: ASYNC110  # a list tells nobody
+            while not logged:  # noqa: ASYNC110  # a list sends no notification
                 await asyncio.sleep(0.01)
             await migrate(container.database())
             user, _ = await container.user_repository().find_or_create(Identity(AppId(APPID), "oAnn"), clock.now)
             session = await start(store, clock, user.id)
             clock.advance(days=14)
 
-            assert await is_gone(store, session)
+            assert await is_deleted(store, session)
     assert (logged[0]["event"], logged[0]["where"]) == ("store_unavailable", "purge")
 
 
 async def test_a_service_purges_while_it_serves(container: Container, store: MemorySessionStore, clock: Clock) -> None:
-    """What is forgotten leaves the database of a service, with nobody's help and nothing else to run."""
+    """A service deletes sessions whose retention is over while it runs."""
     session = await start(store, clock)
     clock.advance(days=14)
 
     async with create_app(lambda: nullcontext(container)).lifespan():
-        assert await is_gone(store, session)
+        assert await is_deleted(store, session)

@@ -25,8 +25,11 @@ every_kind = pytest.mark.parametrize("kind", OUTCOMES, ids=lambda kind: kind.__n
 
 
 @every_kind
-def test_a_401_challenges(kind: type[WxLoginError]) -> None:
-    """RFC 6750: a 401 has WWW-Authenticate, with the code unless no token was sent, and nothing else has it."""
+def test_a_401_has_a_challenge(kind: type[WxLoginError]) -> None:
+    """A 401 has WWW-Authenticate, with the error code unless the token is missing.
+
+    Other errors do not have it (RFC 6750).
+    """
     challenge = headers_of(kind()).get("www-authenticate")
 
     if not issubclass(kind, Unauthenticated):
@@ -46,14 +49,14 @@ def test_a_401_challenges(kind: type[WxLoginError]) -> None:
         (StoreUnavailable, "1"),
     ],
 )
-def test_later_has_a_time(kind: type[WxLoginError], seconds: str) -> None:
-    """Whoever is told to try later is told when, in whole seconds."""
+def test_later_has_a_retry_after(kind: type[WxLoginError], seconds: str) -> None:
+    """An error with the retry advice `later` has Retry-After in whole seconds."""
     assert headers_of(kind())["retry-after"] == seconds
 
 
 @every_kind
-def test_only_later_has_a_time(kind: type[WxLoginError]) -> None:
-    """Retry-After stands exactly where `retry` is `later`."""
+def test_only_later_has_a_retry_after(kind: type[WxLoginError]) -> None:
+    """Only errors with the retry advice `later` have Retry-After."""
     assert ("retry-after" in headers_of(kind())) is (kind.retry is Retry.LATER)
 
 
@@ -61,8 +64,8 @@ LIMIT = RateLimit("login", 600, timedelta(minutes=1))
 
 
 @pytest.mark.parametrize(("wait", "seconds"), [(0.001, "1"), (1.0, "1"), (1.001, "2"), (12.5, "13"), (3600.0, "3600")])
-def test_a_quota_that_is_used_up_tells_when_there_is_more(wait: float, seconds: str) -> None:
-    """Retry-After and the RateLimit fields name the same time, in whole seconds that are never too few."""
+def test_a_used_up_quota_has_the_time_to_wait(wait: float, seconds: str) -> None:
+    """Retry-After and the RateLimit headers have the same time, rounded up to whole seconds."""
     debt = LIMIT.capacity - LIMIT.interval + timedelta(seconds=wait)
     headers = headers_of(RateLimited(allowance=Allowance(LIMIT, False, debt)))
 
@@ -71,15 +74,15 @@ def test_a_quota_that_is_used_up_tells_when_there_is_more(wait: float, seconds: 
     assert headers["ratelimit"] == f'"login";r=0;t={seconds}'
 
 
-def test_headers_state_what_is_left_of_a_quota() -> None:
-    """While some are left there is nothing to wait for."""
+def test_the_headers_have_the_remaining_quota() -> None:
+    """While quota remains, the headers have the remaining number and no time."""
     assert rate_limit_headers(LIMIT.take(timedelta(0))) == {
         "ratelimit-policy": '"login";q=600;w=60',
         "ratelimit": '"login";r=599',
     }
 
 
-def test_a_quota_of_wechats_is_not_told() -> None:
-    """Of WeChat's quota nothing is known but that it renews by the minute, and of no limit nothing at all."""
+def test_a_quota_of_wechat_has_no_limit_headers() -> None:
+    """A quota of WeChat has no RateLimit headers, and without a limit there are none."""
     assert set(headers_of(RateLimited("slower", errcode=45011))) == {"cache-control", "retry-after"}
     assert rate_limit_headers(None) == {}

@@ -1,4 +1,4 @@
-"""Bodies that hold a secret: none of them shows it."""
+"""Objects with a secret, which their repr does not show."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -23,13 +23,13 @@ SECRET = TOKEN.value
 
 
 def logged_in() -> LoggedIn:
-    """Return what a login gives."""
+    """Return the result of a login."""
     session = Session.start(TOKEN, "u", Identity(AppId("wx1"), "o1"), UNKNOWN_DEVICE, SessionPolicy(), NOW)
     return LoggedIn(TOKEN, session, User("u", Profile(), NOW, NOW), is_new=True, replaced=0)
 
 
 def below(kind: type[Any]) -> Iterator[type[Any]]:
-    """Return a class and all that are derived from it."""
+    """Yield a class and all its subclasses."""
     yield kind
     for each in kind.__subclasses__():
         yield from below(each)
@@ -57,15 +57,15 @@ HOLDERS = [
 
 @pytest.mark.parametrize("holder", HOLDERS, ids=lambda holder: type(holder).__name__)
 def test_a_secret_is_not_shown(holder: object) -> None:
-    """What logs and tracebacks show of an object has neither a token nor a code, a session_key or a user's data."""
+    """The repr and the str of an object do not show its token, code, session_key or encrypted data."""
     assert SECRET not in repr(holder)
     assert SECRET not in str(holder)
     assert SECRET not in f"{[holder]}"
 
 
 @pytest.mark.parametrize("kind", [*below(SecretStruct)][1:], ids=lambda kind: kind.__name__)
-def test_each_body_with_a_secret_is_only_a_name(kind: type[msgspec.Struct]) -> None:
-    """Whatever is in it, it shows its name."""
+def test_the_repr_of_a_body_with_a_secret_is_its_name(kind: type[msgspec.Struct]) -> None:
+    """The repr of a body with a secret is its name only."""
     values = [None] * len(kind.__struct_fields__)
 
     assert repr(kind(*values)) == f"{kind.__name__}()"

@@ -1,4 +1,4 @@
-"""Settings: where they come from, what they refuse, and what they never show."""
+"""Settings: their sources, their validation, and their secrets."""
 
 import json
 import os
@@ -50,14 +50,14 @@ TEXT_VALUES = {name: value.strip('"') for name, value in TOML_VALUES.items()} | 
     "trusted_proxies": "10.0.0.0/8, 192.168.1.4",
     "clients": '{"backend":"0123456789abcdef0123456789abcdef"}',
 }
-"""A good value of every setting, none of them its default, as TOML and as text."""
+"""A valid value of every setting, different from its default, as TOML and as text."""
 
 every_setting = pytest.mark.parametrize("name", list(Settings.model_fields))
 
 
 @pytest.fixture(autouse=True)
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No setting at all, and an empty directory for secrets."""
+    """An environment without settings, and an empty directory for secrets."""
     for name in [name for name in os.environ if name.upper().startswith("WXLOGIN_")]:
         monkeypatch.delenv(name)
     directory = tmp_path / "secrets"
@@ -68,7 +68,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Sets variables, named without their prefix."""
+    """A function that sets variables by their names without the prefix."""
 
     def write(**values: str) -> None:
         for name, value in values.items():
@@ -79,7 +79,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Write:
 
 @pytest.fixture
 def secret_files(directory: Path) -> Write:
-    """Writes secret files."""
+    """A function that writes secret files."""
 
     def write(**values: str) -> None:
         for name, value in values.items():
@@ -90,7 +90,7 @@ def secret_files(directory: Path) -> Write:
 
 @pytest.fixture
 def toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Writes the TOML file."""
+    """A function that writes the TOML file."""
 
     def write(text: str) -> None:
         (tmp_path / "wxlogin.toml").write_text(text, encoding="utf-8")
@@ -100,19 +100,19 @@ def toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Non
 
 
 def refused() -> str:
-    """The text that stops the start."""
+    """Return the text of the SettingsError."""
     with pytest.raises(SettingsError) as raised:
         load_settings()
     return str(raised.value)
 
 
-def test_without_settings_every_value_is_its_default() -> None:
+def test_without_settings_every_value_is_the_default() -> None:
     """Without any setting, every value is its default."""
     assert load_settings() == Settings.model_validate({})
 
 
 def test_the_values_of_these_tests_cover_every_setting() -> None:
-    """A new setting is tested from every source."""
+    """The values of this file include every setting."""
     assert set(TEXT_VALUES) == set(TOML_VALUES) == set(Settings.model_fields)
 
 
@@ -120,7 +120,7 @@ def test_the_values_of_these_tests_cover_every_setting() -> None:
 def test_every_setting_comes_from_every_source(
     name: str, environment: Write, secret_files: Write, toml: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A value means the same as a variable, as a secret file under either of its names, and in TOML."""
+    """A value has the same effect as a variable, as a secret file with either name, and in TOML."""
     environment(**{name: TEXT_VALUES[name]})
     from_environment = load_settings()
     monkeypatch.delenv(f"WXLOGIN_{name.upper()}")
@@ -137,10 +137,10 @@ def test_every_setting_comes_from_every_source(
     assert from_environment.model_fields_set == {name}
 
 
-def test_the_environment_wins_over_secrets_and_secrets_over_the_file(
+def test_variables_precede_secret_files_and_secret_files_precede_toml(
     environment: Write, secret_files: Write, toml: Callable[[str], None]
 ) -> None:
-    """Of three sources, each setting comes from the first that has it."""
+    """Variables take precedence over secret files, and secret files over the TOML file."""
     toml('appid = "wxtoml"\nwechat_timeout_seconds = 3\nsessions_per_user = 3')
     secret_files(appid="wxsecret", wechat_timeout_seconds="2")
     environment(appid="wxenvironment")
@@ -150,8 +150,10 @@ def test_the_environment_wins_over_secrets_and_secrets_over_the_file(
 
 
 @pytest.mark.parametrize("source", ["secret files", "TOML"])
-def test_a_whole_value_wins(source: str, environment: Write, secret_files: Write, toml: Callable[[str], None]) -> None:
-    """A list from one source replaces the list from another, so that no forgotten app or client lives on."""
+def test_a_list_of_one_source_replaces_that_of_another(
+    source: str, environment: Write, secret_files: Write, toml: Callable[[str], None]
+) -> None:
+    """A list from one source completely replaces the list from another source."""
     if source == "TOML":
         toml(f'[[apps]]\nappid = "wxold"\nsecret = "s1"\n[clients]\nold = "{"s2" * 16}"')
     else:
@@ -164,15 +166,15 @@ def test_a_whole_value_wins(source: str, environment: Write, secret_files: Write
 
 
 @every_setting
-def test_an_empty_variable_is_no_setting(name: str, environment: Write) -> None:
-    """`WXLOGIN_X=` in a compose file means what leaving it out means."""
+def test_an_empty_variable_is_ignored(name: str, environment: Write) -> None:
+    """An empty variable has the effect of a missing one."""
     environment(**{name: ""})
 
     assert load_settings().model_fields_set == set()
 
 
 def test_a_variable_may_be_spelled_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names are not told apart by case, as Windows does not."""
+    """The names of variables are not case-sensitive, as on Windows."""
     monkeypatch.setenv("wxlogin_appid", "wx1")
 
     assert load_settings().appid == "wx1"
@@ -181,8 +183,8 @@ def test_a_variable_may_be_spelled_in_any_case(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     "name", ["WXLOGIN_APP_ID", "WXLOGIN_SECRET", "wxlogin_apid", "WXLOGIN_", "WXLOGIN_APPS__0__APPID", "WXLOGIN_COOKIE"]
 )
-def test_an_unknown_variable_stops_the_start(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A misspelled variable is named, with all that there are, and without its value."""
+def test_an_unknown_variable_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unknown variable raises an error with its name and the valid names, and without its value."""
     monkeypatch.setenv(name, "va1ue")
     text = refused()
 
@@ -192,8 +194,8 @@ def test_an_unknown_variable_stops_the_start(name: str, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("name", ["apid", "APPID", "wxlogin_appid", "config", "secrets_dir"])
-def test_an_unknown_key_stops_the_start(name: str, toml: Callable[[str], None]) -> None:
-    """A misspelled key of the TOML file is named, with all that there are, and without its value."""
+def test_an_unknown_key_is_refused(name: str, toml: Callable[[str], None]) -> None:
+    """An unknown key of the TOML file raises an error with its name and the valid names, and without its value."""
     toml(f'{name} = "va1ue"')
     text = refused()
 
@@ -203,8 +205,8 @@ def test_an_unknown_key_stops_the_start(name: str, toml: Callable[[str], None]) 
 
 
 @pytest.mark.parametrize("name", ["apid", "db_password", "WXLOGIN_SECRET", "appid.txt", "wxlogin_config"])
-def test_an_unknown_secret_file_stops_the_start(name: str, secret_files: Write) -> None:
-    """A misspelled file of a directory that was named is named, without what is in it."""
+def test_an_unknown_secret_file_is_refused(name: str, secret_files: Write) -> None:
+    """An unknown file in the directory of secrets raises an error with its name, and without its content."""
     secret_files(**{name: "va1ue"})
     text = refused()
 
@@ -213,7 +215,7 @@ def test_an_unknown_secret_file_stops_the_start(name: str, secret_files: Write) 
 
 
 def test_other_entries_of_a_mounted_directory_are_ignored(directory: Path, secret_files: Write) -> None:
-    """Kubernetes' hidden directory, its links into it, and other directories do no harm."""
+    """Hidden entries, links and other directories in the directory of secrets are ignored."""
     (directory / "..data").mkdir()
     (directory / "..data" / "appid").write_text("wx1", encoding="utf-8")
     (directory / "appid").symlink_to(directory / "..data" / "appid")
@@ -224,8 +226,8 @@ def test_other_entries_of_a_mounted_directory_are_ignored(directory: Path, secre
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", " \n\n", ""])
-def test_the_newline_at_a_secrets_end_is_not_its_part(ending: str, secret_files: Write) -> None:
-    """A file that an editor or `echo` wrote works."""
+def test_a_newline_at_the_end_of_a_secret_file_is_removed(ending: str, secret_files: Write) -> None:
+    """A newline at the end of a secret file is not part of the value."""
     secret_files(appid=f"wx1{ending}", app_secret=f"s3cret{ending}", encryption_keys=f"{KEY},{OTHER_KEY}{ending}")
     loaded = load_settings().require_app()
 
@@ -233,16 +235,16 @@ def test_the_newline_at_a_secrets_end_is_not_its_part(ending: str, secret_files:
     assert len(loaded.encryption_keys) == 2
 
 
-def test_a_directory_of_secrets_that_is_not_there_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A misspelled directory is named."""
+def test_a_missing_directory_of_secrets_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory of secrets that does not exist raises an error with its path."""
     monkeypatch.setenv("WXLOGIN_SECRETS_DIR", "/no/such/directory")
 
     assert "WXLOGIN_SECRETS_DIR" in refused()
     assert "/no/such/directory" in refused()
 
 
-def test_a_secret_that_is_not_text_stops_the_start(directory: Path) -> None:
-    """A binary file is named as what it is, and not as another setting's fault."""
+def test_a_secret_file_that_is_not_text_is_refused(directory: Path) -> None:
+    """A secret file that is not text raises an error with its own name."""
     (directory / "app_secret").write_bytes(b"\xff\xfes3cret")
     text = refused()
 
@@ -251,24 +253,24 @@ def test_a_secret_that_is_not_text_stops_the_start(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["appid = wx1", "[", 'appid = "wx1"\nappid = "wx2"', "\x00", "= 5"])
-def test_a_file_that_is_no_toml_stops_the_start(content: str, toml: Callable[[str], None]) -> None:
-    """The file is named."""
+def test_a_malformed_toml_file_is_refused(content: str, toml: Callable[[str], None]) -> None:
+    """A malformed TOML file raises an error with its path."""
     toml(content)
 
     assert "WXLOGIN_CONFIG" in refused()
     assert "wxlogin.toml" in refused()
 
 
-def test_a_file_that_is_not_there_stops_the_start(environment: Write) -> None:
-    """A misspelled WXLOGIN_CONFIG is named."""
+def test_a_missing_toml_file_is_refused(environment: Write) -> None:
+    """A file in WXLOGIN_CONFIG that does not exist raises an error with its path."""
     environment(config="/no/such/file.toml")
 
     assert "WXLOGIN_CONFIG" in refused()
     assert "/no/such/file.toml" in refused()
 
 
-def test_a_file_of_another_encoding_stops_the_start(toml: Callable[[str], None]) -> None:
-    """TOML is UTF-8, and a file that is not is named."""
+def test_a_toml_file_of_another_encoding_is_refused(toml: Callable[[str], None]) -> None:
+    """A TOML file that is not UTF-8 raises an error with the variable."""
     toml("")
     Path(os.environ["WXLOGIN_CONFIG"]).write_bytes('appid = "微信"'.encode("gb18030"))
 
@@ -381,13 +383,13 @@ MALFORMED = {
 
 
 def test_the_malformed_values_cover_every_setting() -> None:
-    """A new setting is tested with values that it has to refuse."""
+    """The malformed values of this file include every setting."""
     assert set(MALFORMED) == set(Settings.model_fields)
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in MALFORMED.items() for value in values])
 def test_a_malformed_value_is_named_with_an_example(name: str, value: str, environment: Write) -> None:
-    """The text that stops the start has the variable and an example of it, and no other variable."""
+    """A malformed value raises an error with the name of its variable and an example."""
     environment(**{name: value})
     text = refused()
 
@@ -398,8 +400,11 @@ def test_a_malformed_value_is_named_with_an_example(name: str, value: str, envir
 TWO_FORMS = {"backend": "s" * 32, "shop": {"secret": "t" * 32, "apps": ["wx1", "wx2"]}}
 
 
-def test_a_client_is_a_secret_or_has_apps_too(environment: Write) -> None:
-    """Both forms stand side by side; without `apps` a client is one of all apps, and no secret is shown."""
+def test_a_client_is_a_secret_or_an_object_with_apps(environment: Write) -> None:
+    """A client may be a secret or an object with `apps`.
+
+    Without `apps` it is a client of all apps, and the repr shows no secret.
+    """
     environment(appid="wx1", app_secret="s", apps='[{"appid":"wx2","secret":"s"}]', clients=json.dumps(TWO_FORMS))
     clients = load_settings().clients
 
@@ -411,8 +416,8 @@ def test_a_client_is_a_secret_or_has_apps_too(environment: Write) -> None:
 
 
 @pytest.mark.parametrize("apps", ['["wx1","wx3"]', '["wx3"]'])
-def test_a_clients_app_has_to_be_configured(apps: str, environment: Write) -> None:
-    """A misspelt appid stops the start, with the client's name and what is configured: it would silence every token."""
+def test_a_clients_app_must_be_configured(apps: str, environment: Write) -> None:
+    """An unknown appid of a client raises an error with the client's name and the configured appids."""
     environment(appid="wx1", app_secret="s", apps='[{"appid":"wx2","secret":"s"}]')
     environment(clients=f'{{"shop":{{"secret":"{"s" * 32}","apps":{apps}}}}}')
     text = refused()
@@ -424,8 +429,8 @@ def test_a_clients_app_has_to_be_configured(apps: str, environment: Write) -> No
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:8001", "http://127.200.0.9", "http://[::1]:8001", "https://localhost/wechat"]
 )
-def test_a_sandbox_takes_short_secrets(url: str, environment: Write) -> None:
-    """Beside a WeChat on this machine a client's secret may have any length."""
+def test_a_sandbox_accepts_short_secrets(url: str, environment: Write) -> None:
+    """With a WeChat on this machine a client's secret may have any length."""
     environment(clients='{"backend":"s"}', wechat_url=url)
 
     assert load_settings().clients["backend"].secret.get_secret_value() == "s"
@@ -435,7 +440,7 @@ def test_a_sandbox_takes_short_secrets(url: str, environment: Write) -> None:
     "url", ["https://api.weixin.qq.com", "http://10.0.0.1", "http://localhost.example.com", "http://127.0.0.1.nip.io"]
 )
 def test_a_short_secret_is_refused(url: str, environment: Write) -> None:
-    """Anywhere else a secret that can be guessed stops the start, and is not shown."""
+    """With any other WeChat a short client secret raises an error, which does not show it."""
     environment(clients=json.dumps({"backend": "s" * 32, "shop": "t0p5ecret"}), wechat_url=url)
     text = refused()
 
@@ -456,7 +461,7 @@ def test_a_short_secret_is_refused(url: str, environment: Write) -> None:
     ],
 )
 def test_a_rate_limit_is_a_number_in_a_time(text: str, quota: int, seconds: int, environment: Write) -> None:
-    """The limits by address and by app are read alike, and each counts under its own name."""
+    """Both limits have the same format, and each has its own name."""
     environment(login_rate_limit=text, app_login_rate_limit=text)
     window = timedelta(seconds=seconds)
 
@@ -465,7 +470,7 @@ def test_a_rate_limit_is_a_number_in_a_time(text: str, quota: int, seconds: int,
 
 
 def test_an_address_has_a_limit_and_an_app_has_none_unless_it_is_set(environment: Write) -> None:
-    """By default one address may log in six hundred times a minute; `off` lifts a limit."""
+    """By default the limit of an address is 600 logins a minute, and an app has none. `off` removes a limit."""
     assert load_settings().login_limit == RateLimit("login", 600, timedelta(minutes=1))
     assert load_settings().app_login_limit is None
 
@@ -474,8 +479,8 @@ def test_an_address_has_a_limit_and_an_app_has_none_unless_it_is_set(environment
     assert load_settings().login_limit is None
 
 
-def test_all_that_is_malformed_is_told_at_once(environment: Write) -> None:
-    """Two mistakes need one look at the log."""
+def test_all_malformed_settings_are_reported_at_once(environment: Write) -> None:
+    """One error lists all malformed settings."""
     environment(appid="wx 1", log_level="loud")
     text = refused()
 
@@ -484,8 +489,8 @@ def test_all_that_is_malformed_is_told_at_once(environment: Write) -> None:
 
 
 @every_setting
-def test_every_example_is_a_good_value(name: str, environment: Write) -> None:
-    """Whoever copies the example out of an error's text gets no other error for it."""
+def test_every_example_is_a_valid_value(name: str, environment: Write) -> None:
+    """The example of every setting is a valid value."""
     (example,) = Settings.model_fields[name].examples or []
     environment(**{name: KEY if name == "encryption_keys" else str(example)})
 
@@ -493,8 +498,8 @@ def test_every_example_is_a_good_value(name: str, environment: Write) -> None:
 
 
 @pytest.mark.parametrize(("given", "missing"), [("appid", "WXLOGIN_APP_SECRET"), ("app_secret", "WXLOGIN_APPID")])
-def test_an_appid_and_its_secret_go_together(given: str, missing: str, environment: Write) -> None:
-    """One without the other names the one that is missing, even when other apps are complete."""
+def test_an_appid_and_its_secret_are_required_together(given: str, missing: str, environment: Write) -> None:
+    """An appid without its secret, or a secret without its appid, raises an error with the missing variable."""
     environment(apps=TEXT_VALUES["apps"], **{given: TEXT_VALUES[given]})
 
     with pytest.raises(SettingsError, match=rf"^{missing} is missing.*\n  example: {missing}="):
@@ -502,43 +507,43 @@ def test_an_appid_and_its_secret_go_together(given: str, missing: str, environme
 
 
 def test_a_service_needs_an_app() -> None:
-    """Without any app, the text names the variables that mend it, with an example."""
+    """Without an app the error names the variables, with an example."""
     with pytest.raises(SettingsError, match=r"WXLOGIN_APPID(?s:.*)WXLOGIN_APPS(?s:.*)example: WXLOGIN_APPID=wx"):
         load_settings().require_app()
 
 
 def test_a_service_needs_a_key(environment: Write) -> None:
-    """Without encryption keys, the text names the variable and the command that makes one."""
+    """Without encryption keys the error names the variable and the command that generates a key."""
     environment(encryption_keys=" , ")
 
     with pytest.raises(SettingsError, match=r"WXLOGIN_ENCRYPTION_KEYS is missing(?s:.*)wxlogin keygen"):
         _ = load_settings().cipher
 
 
-def test_apps_of_both_kinds_add_up(environment: Write) -> None:
-    """WXLOGIN_APPID is one more app beside WXLOGIN_APPS."""
+def test_apps_of_both_settings_are_combined(environment: Write) -> None:
+    """The app of WXLOGIN_APPID is added to those of WXLOGIN_APPS."""
     environment(appid="wx1", app_secret="s1", apps='[{"appid":"wx2","secret":"s2"}]')
 
     assert load_settings().require_app().secrets_of("wechat") == {AppId("wx1"): "s1", AppId("wx2"): "s2"}
 
 
 def test_a_platform_without_adapters_is_refused(environment: Write) -> None:
-    """An app of a platform that is not there stops the start, and the text says which there are."""
+    """An app of an unknown platform raises an error with the known platforms."""
     environment(apps='[{"platform":"douyin","appid":"tt1","secret":"s2"}]')
 
     with pytest.raises(SettingsError, match=r"WXLOGIN_APPS \(0\.platform\): has no adapters here; there are wechat"):
         load_settings()
 
 
-def test_several_apps_stand_in_toml_as_tables(toml: Callable[[str], None]) -> None:
-    """[[apps]] is one app each."""
+def test_several_apps_are_tables_in_toml(toml: Callable[[str], None]) -> None:
+    """Each [[apps]] table in TOML is one app."""
     toml('[[apps]]\nappid = "wx1"\nsecret = "s1"\n\n[[apps]]\nappid = "wx2"\nsecret = "s2"\n')
 
     assert load_settings().require_app().secrets_of("wechat") == {AppId("wx1"): "s1", AppId("wx2"): "s2"}
 
 
 def test_the_first_key_encrypts_and_all_decrypt(environment: Write) -> None:
-    """Keys are replaced by putting the new one first."""
+    """The first encryption key encrypts, and all keys decrypt."""
     environment(encryption_keys=f"{KEY} , {OTHER_KEY},")
     cipher = load_settings().cipher
 
@@ -547,33 +552,33 @@ def test_the_first_key_encrypts_and_all_decrypt(environment: Write) -> None:
 
 
 def test_lists_may_have_spaces(environment: Write) -> None:
-    """Commas divide, spaces around them do not matter."""
+    """Spaces around the commas of a list are ignored."""
     environment(trusted_proxies=" 10.0.0.0/8 ,192.168.1.4, ::1 ,192.168.1.4/32")
 
     assert load_settings().trusted_proxies == ["10.0.0.0/8", "192.168.1.4", "::1", "192.168.1.4/32"]
 
 
 def test_a_network_that_is_written_as_one_of_its_addresses_is_refused(environment: Write) -> None:
-    """A proxy that would never be recognised stops the start, with what was probably meant."""
+    """A network whose address has host bits raises an error with the probable value."""
     environment(trusted_proxies="10.0.0.0/8,192.168.1.4/24")
 
     assert "did you mean 192.168.1.0/24 or 192.168.1.4?" in refused()
 
 
 def test_the_policy_is_in_seconds(environment: Write) -> None:
-    """How long sessions live is what was set."""
+    """The policy has the values of the settings, in seconds."""
     environment(session_idle_seconds="90", session_max_seconds="3600.5", sessions_per_user="3")
 
     assert load_settings().policy == SessionPolicy(timedelta(seconds=90), timedelta(seconds=3600.5), 3)
 
 
-def test_the_default_policy_is_the_domains() -> None:
-    """Nobody has to know two sets of defaults."""
+def test_the_default_policy_is_that_of_the_domain() -> None:
+    """The default settings give the default policy of the domain."""
     assert load_settings().policy == SessionPolicy()
 
 
 def test_an_app_may_have_signing_keys(environment: Write) -> None:
-    """The keys of API security are those of the app that they stand in; other apps have none."""
+    """Signing keys belong to the app that they are set for. Other apps have none."""
     apps = [{"appid": "wx1", "secret": "s1", "signing": SIGNING}, {"appid": "wx2", "secret": "s2"}]
     environment(appid="wx3", app_secret="s3", apps=json.dumps(apps))
     signing = load_settings().signing
@@ -584,8 +589,8 @@ def test_an_app_may_have_signing_keys(environment: Write) -> None:
     assert signing[AppId("wx1")].certificate_sn == "sn 2"
 
 
-def test_signing_keys_stand_in_toml_as_a_table(toml: Callable[[str], None]) -> None:
-    """A PEM text of several lines can be written as it is."""
+def test_signing_keys_are_a_table_in_toml(toml: Callable[[str], None]) -> None:
+    """Signing keys in TOML may be PEM texts of several lines."""
     keys = "\n".join(f'{name} = """\n{value}\n"""' for name, value in SIGNING.items())
     toml(f'[[apps]]\nappid = "wx1"\nsecret = "s1"\n\n[apps.signing]\n{keys}\n')
 
@@ -593,8 +598,8 @@ def test_signing_keys_stand_in_toml_as_a_table(toml: Callable[[str], None]) -> N
 
 
 @pytest.mark.parametrize("missing", SIGNING)
-def test_signing_keys_go_together(missing: str, environment: Write) -> None:
-    """One without the others is named, and none of them is shown."""
+def test_signing_keys_are_required_together(missing: str, environment: Write) -> None:
+    """Incomplete signing keys raise an error with the missing field, which shows no key."""
     kept = {name: value for name, value in SIGNING.items() if name != missing}
     environment(apps=json.dumps([{"appid": "wx1", "secret": "s1", "signing": kept}]))
     text = refused()
@@ -604,7 +609,7 @@ def test_signing_keys_go_together(missing: str, environment: Write) -> None:
 
 
 def test_no_repr_shows_a_signing_key(environment: Write) -> None:
-    """Neither the settings nor the keys of one app show what is secret of them."""
+    """Neither the settings nor the keys of an app show a signing key in their repr."""
     environment(apps=json.dumps([{"appid": "wx1", "secret": "s1", "signing": SIGNING}]))
     loaded = load_settings()
 
@@ -612,8 +617,8 @@ def test_no_repr_shows_a_signing_key(environment: Write) -> None:
         assert MARK not in text
 
 
-def test_a_lease_outlasts_a_call_to_wechat(environment: Write) -> None:
-    """Whoever fetches an access token has the time for a whole call to WeChat, and for the store before and after."""
+def test_a_lease_is_longer_than_a_call_to_wechat(environment: Write) -> None:
+    """A lease is long enough for a complete call to WeChat and for the calls to the store."""
     environment(wechat_timeout_seconds="7.5")
 
     assert load_settings().token_lease == timedelta(seconds=11.5)
@@ -630,7 +635,7 @@ MARK = "5ecretMark"
 
 
 def test_no_repr_shows_a_secret(environment: Write) -> None:
-    """Settings can be printed and logged."""
+    """The repr and the dumps of the settings show no secret."""
     environment(encryption_keys=KEY, **{name: value.format(MARK) for name, value in SECRET_VALUES.items()})
     loaded = load_settings()
 
@@ -644,14 +649,14 @@ def test_no_repr_shows_a_secret(environment: Write) -> None:
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_no_error_shows_a_secret(name: str, source: str, data: st.DataObject) -> None:
-    """Whatever a secret setting is set to, by whichever source, its error tells nothing of it."""
+    """The error for any value of a secret setting, from any source, does not show the value."""
     texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
     value = data.draw(texts) + MARK + data.draw(texts)
     if name in SECRET_VALUES and data.draw(st.booleans()):
         value = SECRET_VALUES[name].format(value)
     with pytest.MonkeyPatch.context() as patch:
         _give(name, value, source, patch)
-        text = _what_is_told()
+        text = _output_of_settings()
 
     assert MARK not in text
 
@@ -669,7 +674,7 @@ def _give(name: str, value: str, source: str, patch: pytest.MonkeyPatch) -> None
         patch.setenv("WXLOGIN_CONFIG", str(path))
 
 
-def _what_is_told() -> str:
+def _output_of_settings() -> str:
     try:
         return repr(load_settings())
     except SettingsError as error:

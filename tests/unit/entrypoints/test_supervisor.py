@@ -1,4 +1,4 @@
-"""The supervisor, on processes that do as a test says, without a server in them."""
+"""The supervisor, with worker processes that run a test's program instead of a server."""
 
 import os
 import signal
@@ -46,7 +46,7 @@ def run(work, count=1, reload=lambda: 0.0, drain=0.0):
 
 
 class Supervised:
-    """A running supervisor, and what it and its workers have said."""
+    """A running supervisor, and the output of it and its workers."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -54,7 +54,7 @@ class Supervised:
         self.lines: list[str] = []
 
     def until(self, line: str, times: int = 1) -> list[str]:
-        """Return all lines, when one that begins so has come so often."""
+        """Return all lines, after a line with this start has occurred so many times."""
         assert self.process.stdout
         while sum(each.startswith(line) for each in self.lines) < times:
             said = self.process.stdout.readline()
@@ -63,13 +63,13 @@ class Supervised:
         return self.lines
 
     def pids(self, line: str) -> list[int]:
-        """Return the processes that have said so."""
+        """Return the process ids in the lines with this start."""
         return [int(each.split()[1]) for each in self.lines if each.startswith(line)]
 
 
 @contextmanager
 def supervised(program: str) -> Iterator[Supervised]:
-    """A program with a supervisor, which is killed when the block ends."""
+    """Run a program with a supervisor until the block ends."""
     script = HEAD + textwrap.dedent(program)
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL
@@ -80,8 +80,8 @@ def supervised(program: str) -> Iterator[Supervised]:
             process.kill()
 
 
-def is_gone(pid: int) -> bool:
-    """Whether a process has ended."""
+def has_ended(pid: int) -> bool:
+    """Return whether a process has ended."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -91,7 +91,7 @@ def is_gone(pid: int) -> bool:
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_stop_orders_drain_close_and_stop(count: int) -> None:
-    """Each worker hears all three in this order, and the supervisor returns when the last has ended."""
+    """Each worker gets drain, close and stop in this order. The supervisor returns when the last worker has ended."""
     with supervised(f"run(obey, {count}, drain=0.1)") as running:
         running.until("reported", count)
         running.until("serving")
@@ -106,7 +106,10 @@ def test_a_stop_orders_drain_close_and_stop(count: int) -> None:
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_reload_starts_each_successor_first(count: int) -> None:
-    """One worker after the other is told to close when another is ready; none hears drain, and as many are left."""
+    """A reload closes each worker only after its successor is ready.
+
+    No worker gets drain, and their number stays the same.
+    """
     with supervised(f"run(obey, {count})") as running:
         running.until("reported", count)
         running.until("serving")
@@ -119,8 +122,8 @@ def test_a_reload_starts_each_successor_first(count: int) -> None:
         assert len(set(running.pids("ready"))) == 2 * count
 
 
-def test_settings_that_are_wrong_replace_no_one() -> None:
-    """When the settings cannot be read, the workers are those of before."""
+def test_wrong_settings_replace_no_worker() -> None:
+    """When the settings cannot be read, the workers are not replaced."""
     program = """
     from entrypoints.settings import SettingsError
     def wrong():
@@ -137,8 +140,8 @@ def test_settings_that_are_wrong_replace_no_one() -> None:
         assert len([line for line in running.until("stopped") if line.startswith("ready")]) == 1
 
 
-def test_a_successor_that_fails_replaces_no_one() -> None:
-    """A new worker that does not come up leaves the old one at work, and the next reload is obeyed."""
+def test_a_failed_successor_replaces_no_worker() -> None:
+    """When a new worker fails to start, the old one stays, and the next reload succeeds."""
     program = """
     starts = []
     def work(channel):
@@ -165,8 +168,8 @@ def test_a_successor_that_fails_replaces_no_one() -> None:
         assert running.pids("stop") == running.pids("ready")[:1]
 
 
-def test_a_worker_that_dies_is_replaced() -> None:
-    """kill -9 of a worker starts another one, and no other is touched."""
+def test_a_killed_worker_is_replaced() -> None:
+    """After SIGKILL of a worker another one starts, and no other worker is affected."""
     with supervised("run(obey, 2)") as running:
         running.until("ready", 2)
         running.until("serving")
@@ -177,8 +180,8 @@ def test_a_worker_that_dies_is_replaced() -> None:
         assert running.pids("ended") == [victim]
 
 
-def test_a_worker_that_is_asked_to_stop_is_replaced_first() -> None:
-    """A worker that reports that it is leaving gets a successor before it is told to close."""
+def test_a_worker_that_leaves_is_replaced_first() -> None:
+    """A worker that reports that it leaves gets a successor before it is closed."""
     program = """
     def work(channel):
         signal.signal(signal.SIGTERM, lambda *_: channel.send_bytes(LEAVING))
@@ -196,7 +199,7 @@ def test_a_worker_that_is_asked_to_stop_is_replaced_first() -> None:
 
 
 def test_a_worker_that_does_not_stop_is_killed() -> None:
-    """A worker that ignores STOP is killed, its successor stays, and no third one is started."""
+    """A worker that ignores STOP is killed, and only one successor is started."""
     program = """
     worker_process.FINISH_SECONDS = -0.5
     def work(channel):
@@ -217,7 +220,7 @@ def test_a_worker_that_does_not_stop_is_killed() -> None:
 
 
 def test_a_first_worker_that_fails_ends_the_service() -> None:
-    """When no worker ever came up, the supervisor raises with the worker's status, and leaves no process behind."""
+    """When no worker starts, the supervisor raises StartFailed with the worker's status."""
     program = """
     from entrypoints.http.supervisor import StartFailed
     try:
@@ -229,8 +232,8 @@ def test_a_first_worker_that_fails_ends_the_service() -> None:
         assert running.until("failed")[-1] == "failed 5"
 
 
-def test_the_workers_of_a_killed_supervisor_notice() -> None:
-    """When the supervisor is killed, each worker's channel ends, though workers were forked after it."""
+def test_workers_end_after_the_supervisor_is_killed() -> None:
+    """When the supervisor is killed, the channel of each worker ends, also of those forked first."""
     program = """
     def work(channel):
         channel.send_bytes(READY)
@@ -246,11 +249,11 @@ def test_the_workers_of_a_killed_supervisor_notice() -> None:
         running.process.kill()
         running.until("orphaned", 3)
 
-        wait_until(lambda: all(map(is_gone, running.pids("reported"))), "the workers' end")
+        wait_until(lambda: all(map(has_ended, running.pids("reported"))), "the workers' end")
 
 
-def test_the_socket_listens_only_when_told_to() -> None:
-    """The address is taken from the start, and accepts connections only when it is told to listen."""
+def test_the_socket_listens_only_after_listen() -> None:
+    """The socket reserves its address when it opens, and accepts connections only after listen()."""
     from entrypoints.http.listener import Listener
 
     listener = Listener.open("127.0.0.1", 0)

@@ -1,4 +1,4 @@
-"""A sandbox in this process, one behind a real server, and rules whose clock the test moves."""
+"""Sandboxes in this process and behind a real server, and WeChat's rules on a clock that the test moves."""
 
 import socket
 import threading
@@ -29,13 +29,13 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock that stands at 2022-11-16T08:38:10.250Z until it is advanced."""
+    """A clock at 2022-11-16T08:38:10.250Z, which moves only when it is advanced."""
     return Clock(lambda: 1668587890.25)
 
 
 @pytest.fixture
 def wechat(clock: Clock) -> WeChat:
-    """WeChat's rules for any app, on the clock that stands."""
+    """WeChat's rules for any app, on the clock of the test."""
     return WeChat(clock)
 
 
@@ -49,7 +49,7 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
 
 @pytest.fixture
 def control(client: httpx2.AsyncClient) -> Ask:
-    """Asks a control of the sandbox for something."""
+    """A function that calls a control of the sandbox."""
 
     async def control(path: str, /, **order: object) -> dict[str, Any]:
         answer = await client.post(f"/sandbox{path}", json=order)
@@ -62,7 +62,10 @@ def control(client: httpx2.AsyncClient) -> Ask:
 
 @pytest.fixture
 def call(client: httpx2.AsyncClient) -> Ask:
-    """Calls WeChat with an access token, by default the current one of APPID; with a body it is a POST."""
+    """A function that calls WeChat with an access token, by default the current one of APPID.
+
+    With a body it sends a POST.
+    """
 
     async def call(path: str, body: object = None, /, appid: str = APPID, **query: str) -> dict[str, Any]:
         order = {"grant_type": "client_credential", "appid": appid, "secret": SECRET}

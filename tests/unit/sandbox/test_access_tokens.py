@@ -1,4 +1,4 @@
-"""Access tokens as a client sees them."""
+"""The access token calls, from a client's view."""
 
 import json
 import re
@@ -19,8 +19,8 @@ AUTHORIZED = [path for path, endpoint in ENDPOINTS.items() if endpoint.authorize
 RID = r" rid: [0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}"
 
 
-async def test_a_token_of_either_kind(client: httpx2.AsyncClient) -> None:
-    """A token has fewer than 512 characters, lives 7200 seconds, and comes without an errcode."""
+async def test_a_token_of_either_kind_has_a_lifetime(client: httpx2.AsyncClient) -> None:
+    """A token has fewer than 512 characters and a lifetime of 7200 seconds, and the answer has no errcode."""
     stable = (await client.post(STABLE, json=ORDER)).json()
     legacy = (await client.get(LEGACY, params=ORDER)).json()
 
@@ -31,7 +31,7 @@ async def test_a_token_of_either_kind(client: httpx2.AsyncClient) -> None:
 
 
 async def test_force_refresh_gives_another_token(client: httpx2.AsyncClient) -> None:
-    """Only with force_refresh is the second token another one."""
+    """Only with force_refresh the second token is different."""
     answers = [await client.post(STABLE, json=ORDER | {"force_refresh": force}) for force in (False, False, True)]
 
     first, second, third = (answer.json()["access_token"] for answer in answers)
@@ -53,13 +53,15 @@ async def test_force_refresh_gives_another_token(client: httpx2.AsyncClient) -> 
         ('{"appid":"wx1","secret":"s","grant_type":"client_credential","force_refresh":"true"}', 47001),
     ],
 )
-async def test_the_body_is_json_of_the_right_types(client: httpx2.AsyncClient, body: str, errcode: int) -> None:
-    """No body is 44002, and one that is no JSON object, or has other types in it, 47001."""
+async def test_the_body_must_be_json_with_the_correct_types(
+    client: httpx2.AsyncClient, body: str, errcode: int
+) -> None:
+    """A missing body is 44002, and a body that is not a JSON object or has wrong types is 47001."""
     assert (await client.post(STABLE, content=body)).json()["errcode"] == errcode
 
 
 async def test_each_kind_has_its_method(client: httpx2.AsyncClient) -> None:
-    """A GET of stable_token is 43002 in WeChat's words; token takes a form, and has no parameter in a JSON body."""
+    """A GET of stable_token is 43002. /cgi-bin/token accepts a form, and does not read a JSON body."""
     stable, legacy = await client.get(STABLE, params=ORDER), await client.post(LEGACY, json=ORDER)
 
     assert stable.json()["errcode"] == 43002
@@ -70,7 +72,7 @@ async def test_each_kind_has_its_method(client: httpx2.AsyncClient) -> None:
 
 
 async def test_a_body_in_chunks_is_refused(client: httpx2.AsyncClient) -> None:
-    """A POST without Content-Length is 412 without a body, and does nothing."""
+    """A POST without Content-Length is 412 without a body, and has no effect."""
 
     async def chunks() -> AsyncIterator[bytes]:
         yield json.dumps(ORDER).encode()
@@ -81,8 +83,8 @@ async def test_a_body_in_chunks_is_refused(client: httpx2.AsyncClient) -> None:
     assert (await client.get("/sandbox/calls")).json()["calls"][-1]["status"] == 412
 
 
-async def test_a_body_that_is_no_json_gets_a_hint(client: httpx2.AsyncClient) -> None:
-    """WeChat's support finds a malformed body by the hint in the text."""
+async def test_a_body_that_is_not_json_has_a_hint(client: httpx2.AsyncClient) -> None:
+    """The text for a malformed body has a hint id, which WeChat's support uses."""
     answer = await client.post(STABLE, content="{")
 
     assert re.fullmatch(rf"data format error hint: \[[\w-]{{16}}\]{RID}", answer.json()["errmsg"])
@@ -97,10 +99,10 @@ async def test_a_body_that_is_no_json_gets_a_hint(client: httpx2.AsyncClient) ->
         ({"access_token": "no token"}, 40014, "invalid access_token"),
     ],
 )
-async def test_a_call_without_a_good_token(
+async def test_a_call_without_a_valid_token_is_refused(
     client: httpx2.AsyncClient, path: str, query: dict[str, str], errcode: int, text: str
 ) -> None:
-    """Whatever the call and its method, its token is looked at first, and refused with HTTP 200."""
+    """For any call and method the token is checked first, and a wrong one is refused with HTTP 200."""
     answer = await client.get(path, params=query)
 
     assert answer.status_code == 200
@@ -110,8 +112,8 @@ async def test_a_call_without_a_good_token(
 
 
 @pytest.mark.parametrize("path", AUTHORIZED)
-async def test_a_call_with_an_expired_token(client: httpx2.AsyncClient, path: str) -> None:
-    """A token of two hours is 42001."""
+async def test_a_call_with_an_expired_token_is_refused(client: httpx2.AsyncClient, path: str) -> None:
+    """A token is 42001 after two hours."""
     token = (await client.post(STABLE, json=ORDER)).json()["access_token"]
     await client.post("/sandbox/clock", json={"advance_seconds": 7200})
 
@@ -119,10 +121,8 @@ async def test_a_call_with_an_expired_token(client: httpx2.AsyncClient, path: st
 
 
 @pytest.mark.parametrize("path", AUTHORIZED)
-async def test_a_call_with_a_good_token_is_refused_for_its_method_only_then(
-    client: httpx2.AsyncClient, path: str
-) -> None:
-    """A call by a method that it does not have is told which one it has."""
+async def test_the_method_is_checked_after_the_token(client: httpx2.AsyncClient, path: str) -> None:
+    """With a valid token, a call with a wrong method is refused with an errcode for the method."""
     token = (await client.post(STABLE, json=ORDER)).json()["access_token"]
 
     answer = await client.put(path, params={"access_token": token}, content="{}")

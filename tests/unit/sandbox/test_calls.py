@@ -1,4 +1,4 @@
-"""What is remembered of the calls, and what is shown."""
+"""The list of calls, and its masked values."""
 
 import json
 
@@ -10,8 +10,8 @@ from wechat_sandbox.calls import CHARACTERS_SHOWN, FIELDS_SHOWN, SHOWN, Call, Ca
 from wechat_sandbox.requests import Request
 
 
-def test_the_last_thousand_calls_newest_last() -> None:
-    """Older calls give way to newer ones, and are counted all the same."""
+def test_the_last_thousand_calls_are_listed_newest_last() -> None:
+    """Only the last thousand calls are listed, and all calls are counted."""
     calls = Calls()
     for number in range(1500):
         calls.add(Call(0, "GET", f"/{number}", {}))
@@ -20,8 +20,8 @@ def test_the_last_thousand_calls_newest_last() -> None:
     assert calls.total == 1500
 
 
-def test_a_call_shows_its_outcome_only_when_there_is_one() -> None:
-    """The status is null and the errcode absent until the call is answered."""
+def test_a_call_without_an_answer_has_no_outcome() -> None:
+    """A call without an answer has a null status and no errcode."""
     call = Call.of(Request("GET", "/sns/jscode2session", {"appid": "wx1", "js_code": ""}), 0)
     before = call.shown()
     call.status, call.errcode = 200, 41004
@@ -37,7 +37,7 @@ def test_a_call_shows_its_outcome_only_when_there_is_one() -> None:
 
 
 def test_secrets_are_masked() -> None:
-    """No secret, code or token can be read from a call, and neither from its repr."""
+    """Neither the list of calls nor the repr of a call shows a secret, a code or a token."""
     secrets = {"secret": "0123456789abcdef", "js_code": "too-short", "access_token": "76_abcdefghijklmno"}
     call = Call.of(Request("GET", "/", secrets), 0)
 
@@ -56,20 +56,23 @@ def test_secrets_are_masked() -> None:
     ],
 )
 def test_bodies_are_shown_masked(body: bytes, shown: object) -> None:
-    """A JSON object is shown as the query is, with nothing nested in it, and of anything else the size."""
+    """A JSON object is listed with masked values and without nested values.
+
+    For any other body only the size is listed.
+    """
     assert Call.of(Request("POST", "/", body=body), 0).shown().get("body") == shown
 
 
 @given(st.text(), st.text(min_size=16))
-def test_a_parameter_that_nobody_knows_is_a_secret(name: str, value: str) -> None:
-    """Only parameters that are known to be no secret are shown in clear."""
+def test_an_unknown_parameter_is_masked(name: str, value: str) -> None:
+    """Only parameters that are known to be public are listed unmasked."""
     (shown,) = Call.of(Request("GET", "/", {name: value}), 0).query.values()
 
     assert shown == (value[:CHARACTERS_SHOWN] if name in SHOWN else mask(value))
 
 
 def test_a_call_takes_little_memory() -> None:
-    """Of a call with a great many parameters, long names and long values, the beginnings are kept."""
+    """Only the beginnings of long names and values, and a limited number of parameters, are stored."""
     fields = {f"{number}-{'n' * 1000}": "" for number in range(1000)}
     call = Call.of(Request("GET", "/" * 1000, {"openid": "o" * 1000} | fields), 0)
 
@@ -79,7 +82,7 @@ def test_a_call_takes_little_memory() -> None:
 
 @given(st.text(min_size=1))
 def test_a_mask_hides_at_least_twelve_characters_or_all(value: str) -> None:
-    """A masked value shows four characters at most, and none of a short one."""
+    """A masked value has at most four characters of the original, and none of a short one."""
     shown = mask(value).removesuffix("***")
 
     assert value.startswith(shown)

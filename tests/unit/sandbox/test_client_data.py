@@ -1,4 +1,4 @@
-"""Data that a client hands to its server."""
+"""Encrypted data that a client sends to its server."""
 
 import json
 from base64 import b64decode
@@ -22,7 +22,7 @@ DATA = {"nickName": "小明", "gender": 1}
 
 
 def decrypt(made: dict[str, Any], key: str) -> dict[str, Any]:
-    """What a server makes of encrypted data."""
+    """Return the decrypted data, as a server decrypts it."""
     decryptor = Cipher(AES128(b64decode(key)), CBC(b64decode(made["iv"]))).decryptor()
     padded = decryptor.update(b64decode(made["encryptedData"])) + decryptor.finalize()
     unpadder = PKCS7(128).unpadder()
@@ -31,14 +31,14 @@ def decrypt(made: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 async def log_in(client: httpx2.AsyncClient, openid: str = "o-alice") -> str:
-    """The session_key of a user who logs in."""
+    """Log a user in, and return the session_key."""
     code = (await client.post("/sandbox/codes", json={"appid": APPID, "openid": openid})).json()["code"]
     query = {"appid": APPID, "secret": "0" * 32, "js_code": code, "grant_type": "authorization_code"}
     return str((await client.get("/sns/jscode2session", params=query)).json()["session_key"])
 
 
-async def test_data_under_the_present_key(client: httpx2.AsyncClient, control: Ask) -> None:
-    """The server that logged the user in decrypts the data with its watermark, and verifies rawData without."""
+async def test_data_is_encrypted_with_the_current_key(client: httpx2.AsyncClient, control: Ask) -> None:
+    """The server decrypts the data with its watermark, and verifies the signature of rawData."""
     key = await log_in(client)
 
     made = await control("/encrypt", appid=APPID, openid="o-alice", data=DATA)
@@ -52,16 +52,16 @@ async def test_data_under_the_present_key(client: httpx2.AsyncClient, control: A
     assert made["signature"] == sha1((made["rawData"] + key).encode(), usedforsecurity=False).hexdigest()
 
 
-async def test_a_watermark_of_the_testers_own(client: httpx2.AsyncClient, control: Ask) -> None:
-    """Data that brings a watermark, be it a wrong one, keeps it."""
+async def test_a_given_watermark_is_not_replaced(client: httpx2.AsyncClient, control: Ask) -> None:
+    """Data with its own watermark is encrypted unchanged."""
     key = await log_in(client)
     data = DATA | {"watermark": {"appid": OTHER, "timestamp": 1}}
 
     assert decrypt(await control("/encrypt", appid=APPID, openid="o-alice", data=data), key) == data
 
 
-async def test_a_user_who_logs_in_later(client: httpx2.AsyncClient, control: Ask) -> None:
-    """Data of a user who never logged in is under a key too, which the login then replaces."""
+async def test_the_first_login_replaces_the_key_of_earlier_data(client: httpx2.AsyncClient, control: Ask) -> None:
+    """Data of a user who has not logged in is encrypted with a key, which the first login replaces."""
     made = await control("/encrypt", appid=APPID, openid="o-alice", data=DATA)
     key = await log_in(client)
 
@@ -69,7 +69,7 @@ async def test_a_user_who_logs_in_later(client: httpx2.AsyncClient, control: Ask
 
 
 async def test_each_encryption_has_its_own_iv(control: Ask) -> None:
-    """The same data is never the same ciphertext."""
+    """The same data is encrypted with a different iv and ciphertext each time."""
     order = {"appid": APPID, "openid": "o-alice", "data": DATA}
     first, second = await control("/encrypt", **order), await control("/encrypt", **order)
 
@@ -77,8 +77,8 @@ async def test_each_encryption_has_its_own_iv(control: Ask) -> None:
     assert first["encryptedData"] != second["encryptedData"]
 
 
-async def test_wechat_knows_what_it_made(control: Ask, call: Ask) -> None:
-    """The SHA-256 of encryptedData's text, in either case, is known with the time it was made."""
+async def test_a_check_of_known_data_is_valid(control: Ask, call: Ask) -> None:
+    """The SHA-256 of the encryptedData text, in lower or upper case, is valid, and the answer has its time."""
     made = await control("/encrypt", appid=APPID, openid="o-alice", data=DATA)
     hashed = sha256(made["encryptedData"].encode()).hexdigest()
 
@@ -90,8 +90,8 @@ async def test_wechat_knows_what_it_made(control: Ask, call: Ask) -> None:
     assert (await call(PATH, {"encrypted_msg_hash": hashed.upper()}))["vaild"] is True
 
 
-async def test_data_of_others_is_not_valid(control: Ask, call: Ask) -> None:
-    """Data of nobody, or of another app, is not valid, and errcode 1 says so too."""
+async def test_unknown_data_is_not_valid(control: Ask, call: Ask) -> None:
+    """Data that is unknown or of another app is not valid, with errcode 1."""
     made = await control("/encrypt", appid=OTHER, openid="o-alice", data=DATA)
 
     for hashed in ("0" * 64, sha256(made["encryptedData"].encode()).hexdigest()):
@@ -101,8 +101,8 @@ async def test_data_of_others_is_not_valid(control: Ask, call: Ask) -> None:
         assert answer.items() >= {"errcode": 1, "vaild": False, "create_time": 0}.items()
 
 
-async def test_wechat_forgets_after_three_days(control: Ask, call: Ask) -> None:
-    """Data of three days is as if WeChat had never made it."""
+async def test_data_is_unknown_after_three_days(control: Ask, call: Ask) -> None:
+    """Data is unknown after three days."""
     made = await control("/encrypt", appid=APPID, openid="o-alice", data=DATA)
     body = {"encrypted_msg_hash": sha256(made["encryptedData"].encode()).hexdigest()}
     await control("/clock", advance_seconds=3 * 86400 - 10)
@@ -112,6 +112,6 @@ async def test_wechat_forgets_after_three_days(control: Ask, call: Ask) -> None:
     assert (await call(PATH, body))["vaild"] is False
 
 
-async def test_a_check_of_nothing(call: Ask) -> None:
-    """Without a hash there is nothing to check."""
+async def test_a_check_without_a_hash_is_refused(call: Ask) -> None:
+    """A check without a hash is 40097."""
     assert (await call(PATH, {}))["errcode"] == 40097

@@ -1,4 +1,4 @@
-"""The sandbox's time."""
+"""The clock of the sandbox."""
 
 import pytest
 
@@ -6,8 +6,8 @@ from wechat_sandbox.clock import MAX_ADVANCE_SECONDS, Clock, rfc3339
 from wechat_sandbox.errors import ControlRefused
 
 
-def test_advances_add_up(clock: Clock) -> None:
-    """Every advance moves the time on from where it was."""
+def test_advances_are_added(clock: Clock) -> None:
+    """Each advance adds to the current time of the clock."""
     clock.advance(0.5)
     clock.advance(300)
 
@@ -15,16 +15,16 @@ def test_advances_add_up(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("seconds", [-1, -0.001, MAX_ADVANCE_SECONDS + 1, 1e308, float("inf"), float("nan")])
-def test_an_absurd_advance_is_refused(clock: Clock, seconds: float) -> None:
-    """Time neither goes back nor out of bounds, and stays where it was."""
+def test_an_invalid_advance_is_refused(clock: Clock, seconds: float) -> None:
+    """An advance that is negative or too large is refused, and the clock does not change."""
     with pytest.raises(ControlRefused, match="advance_seconds"):
         clock.advance(seconds)
 
     assert clock.now() == 1668587890.25
 
 
-def test_the_bound_is_on_all_advances_together(clock: Clock) -> None:
-    """Many small advances cannot go where one large one cannot."""
+def test_the_limit_applies_to_the_sum_of_advances(clock: Clock) -> None:
+    """The limit applies to the sum of all advances."""
     clock.advance(MAX_ADVANCE_SECONDS)
 
     with pytest.raises(ControlRefused):
@@ -40,5 +40,5 @@ def test_the_bound_is_on_all_advances_together(clock: Clock) -> None:
     ],
 )
 def test_times_are_rfc_3339_in_utc(unix: float, text: str) -> None:
-    """A time has milliseconds and a Z."""
+    """A time has milliseconds and the suffix Z."""
     assert rfc3339(unix) == text

@@ -1,4 +1,4 @@
-"""`GET /sns/jscode2session` as a client sees it."""
+"""`GET /sns/jscode2session`, from a client's view."""
 
 import re
 
@@ -16,7 +16,7 @@ PATH = "/sns/jscode2session"
 
 
 async def new_code(client: httpx2.AsyncClient, **fields: str) -> str:
-    """A code as wx.login() gives it."""
+    """Return a new code, as wx.login() does."""
     answer = await client.post("/sandbox/codes", json={"appid": APPID, **fields})
     return str(answer.json()["code"])
 
@@ -27,8 +27,8 @@ async def code2session(client: httpx2.AsyncClient, code: str, **parameters: str)
     return await client.get(PATH, params=query | parameters)
 
 
-async def test_a_login(client: httpx2.AsyncClient) -> None:
-    """A code is worth a session_key, the openid and the unionid, without an errcode, as text/plain."""
+async def test_a_login_returns_the_identity_and_the_key(client: httpx2.AsyncClient) -> None:
+    """A login returns a session_key, the openid and the unionid, without an errcode and as text/plain."""
     code = await new_code(client, openid="o-alice", unionid="u-alice")
 
     answer = await code2session(client, code)
@@ -54,7 +54,7 @@ async def test_a_login(client: httpx2.AsyncClient) -> None:
 async def test_a_refusal_is_a_200_with_errcode_and_rid(
     client: httpx2.AsyncClient, parameters: dict[str, str], errcode: int, text: str
 ) -> None:
-    """An error is HTTP 200 with WeChat's errcode, and its text with a rid after a comma."""
+    """An error is HTTP 200 with WeChat's errcode, and its text has a rid after a comma."""
     answer = await code2session(client, await new_code(client), **parameters)
 
     assert answer.status_code == 200
@@ -65,11 +65,11 @@ async def test_a_refusal_is_a_200_with_errcode_and_rid(
 
 
 async def test_absent_parameters_are_missing(client: httpx2.AsyncClient) -> None:
-    """A call without any parameter misses its appid first."""
+    """A call without parameters is refused because of its appid."""
     assert (await client.get(PATH)).json()["errcode"] == 41002
 
 
-async def test_a_code_used_twice(client: httpx2.AsyncClient) -> None:
+async def test_the_second_use_of_a_code_is_refused(client: httpx2.AsyncClient) -> None:
     """The second use of a code is 40163."""
     code = await new_code(client)
     await code2session(client, code)
@@ -78,7 +78,7 @@ async def test_a_code_used_twice(client: httpx2.AsyncClient) -> None:
 
 
 async def test_a_code_expires_by_the_sandboxs_clock(client: httpx2.AsyncClient) -> None:
-    """A code of five minutes is 40029, and the clock can bring that about."""
+    """A code is 40029 after five minutes of the sandbox's clock."""
     code = await new_code(client)
     await client.post("/sandbox/clock", json={"advance_seconds": 300})
 
@@ -86,7 +86,7 @@ async def test_a_code_expires_by_the_sandboxs_clock(client: httpx2.AsyncClient) 
 
 
 async def test_a_form_may_be_posted(client: httpx2.AsyncClient) -> None:
-    """The parameters may come in a form; a JSON body has none of them, and other methods are refused."""
+    """The parameters may be in a form. A JSON body is not read, and other methods are refused."""
     code = await new_code(client, openid="o-alice")
     parameters = {"appid": APPID, "secret": SECRET, "js_code": code, "grant_type": "authorization_code"}
     as_json = await client.post(PATH, json=parameters)
@@ -97,8 +97,8 @@ async def test_a_form_may_be_posted(client: httpx2.AsyncClient) -> None:
     assert (await client.put(PATH)).json()["errcode"] == 43001
 
 
-async def test_a_path_that_the_sandbox_lacks(client: httpx2.AsyncClient) -> None:
-    """A call that the sandbox does not have is refused as WeChat refuses unknown ones; a header says what there is."""
+async def test_an_unknown_path_is_refused(client: httpx2.AsyncClient) -> None:
+    """An unknown call is refused with WeChat's errcode, and a header lists the known calls."""
     answer = await client.get("/cgi-bin/nothing")
 
     assert answer.status_code == 200
@@ -109,7 +109,7 @@ async def test_a_path_that_the_sandbox_lacks(client: httpx2.AsyncClient) -> None
 
 
 async def test_two_sandboxes_share_nothing(client: httpx2.AsyncClient) -> None:
-    """A code of one sandbox is unknown to another."""
+    """A code of one sandbox is unknown in another."""
     code = await new_code(client)
     transport = transport_to(create_sandbox({APPID: SECRET}))
 
@@ -119,8 +119,8 @@ async def test_two_sandboxes_share_nothing(client: httpx2.AsyncClient) -> None:
     assert answer.json()["errcode"] == 40029
 
 
-async def test_given_apps_are_the_only_ones() -> None:
-    """A sandbox made for given apps knows no other, neither for a login nor for a code."""
+async def test_only_given_apps_are_known() -> None:
+    """A sandbox with given apps knows no other app, for a login and for its controls."""
     transport = transport_to(create_sandbox({APPID: SECRET}))
 
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:

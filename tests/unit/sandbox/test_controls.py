@@ -1,4 +1,4 @@
-"""The sandbox's own calls as a client sees them."""
+"""The controls of the sandbox, from a client's view."""
 
 import re
 import time
@@ -25,14 +25,14 @@ async def login(client: httpx2.AsyncClient, code: str | None = None) -> httpx2.R
 
 
 async def fault(client: httpx2.AsyncClient, **fields: object) -> httpx2.Response:
-    """Let the next login fail."""
+    """Make the next login fail."""
     answer = await client.post("/sandbox/faults", json={"path": PATH, **fields})
     assert answer.status_code == 201, answer.text
     return answer
 
 
-async def test_a_code(client: httpx2.AsyncClient) -> None:
-    """A code is created (201), and says whose it is."""
+async def test_a_new_code_has_its_openid(client: httpx2.AsyncClient) -> None:
+    """A new code is 201, and the answer has its openid."""
     answer = await client.post("/sandbox/codes", json={"appid": APPID})
 
     assert answer.status_code == 201
@@ -41,15 +41,15 @@ async def test_a_code(client: httpx2.AsyncClient) -> None:
     assert len(answer.json()["openid"]) == 28
 
 
-async def test_a_code_for_a_given_user(client: httpx2.AsyncClient) -> None:
-    """The openid of a code can be chosen."""
+async def test_a_code_can_have_a_given_openid(client: httpx2.AsyncClient) -> None:
+    """A code can have a given openid."""
     answer = await client.post("/sandbox/codes", json={"appid": APPID, "openid": "o-alice"})
 
     assert answer.json()["openid"] == "o-alice"
 
 
-async def test_an_errcode_fault_spends_no_code(client: httpx2.AsyncClient) -> None:
-    """The next call gets WeChat's error with its text, and the same code works afterwards."""
+async def test_an_errcode_fault_does_not_use_the_code(client: httpx2.AsyncClient) -> None:
+    """The next call gets WeChat's error with its text, and the code still works afterwards."""
     code = (await client.post("/sandbox/codes", json={"appid": APPID})).json()["code"]
     await fault(client, errcode=45011)
 
@@ -72,10 +72,10 @@ async def test_an_errcode_fault_spends_no_code(client: httpx2.AsyncClient) -> No
         ({"body": ""}, 200, ""),
     ],
 )
-async def test_an_answer_can_be_anything(
+async def test_a_fault_can_have_any_answer(
     client: httpx2.AsyncClient, fields: dict[str, object], status: int, body: str
 ) -> None:
-    """A fault's status and body are what the next call gets: text as it is, the rest as JSON."""
+    """The next call gets the status and the body of the fault: text unchanged, and other values as JSON."""
     await fault(client, **fields)
 
     answer = await login(client)
@@ -84,8 +84,8 @@ async def test_an_answer_can_be_anything(
     assert answer.text == body
 
 
-async def test_an_errcode_with_a_status(client: httpx2.AsyncClient) -> None:
-    """A WeChat error can come with another status than 200."""
+async def test_an_errcode_can_have_another_status(client: httpx2.AsyncClient) -> None:
+    """A WeChat error can have another status than 200."""
     await fault(client, errcode=-1, status=500)
 
     answer = await login(client)
@@ -94,8 +94,8 @@ async def test_an_errcode_with_a_status(client: httpx2.AsyncClient) -> None:
     assert answer.json() == {"errcode": -1, "errmsg": "system error"}
 
 
-async def test_a_delay_alone_answers_late(client: httpx2.AsyncClient) -> None:
-    """A delayed call is answered as ever, after the delay; the one after it at once."""
+async def test_a_delay_only_delays_the_answer(client: httpx2.AsyncClient) -> None:
+    """A delayed call gets its usual answer after the delay."""
     await fault(client, delay_seconds=0.1)
 
     started = time.monotonic()
@@ -105,8 +105,8 @@ async def test_a_delay_alone_answers_late(client: httpx2.AsyncClient) -> None:
     assert "openid" in answer.json()
 
 
-async def test_a_delay_goes_with_the_rest(client: httpx2.AsyncClient) -> None:
-    """A delayed fault fails after the delay."""
+async def test_a_delay_can_be_combined_with_a_fault(client: httpx2.AsyncClient) -> None:
+    """A delayed fault occurs after the delay."""
     await fault(client, delay_seconds=0.1, errcode=-1)
 
     started = time.monotonic()
@@ -116,8 +116,8 @@ async def test_a_delay_goes_with_the_rest(client: httpx2.AsyncClient) -> None:
     assert answer.json()["errcode"] == -1
 
 
-async def test_faults_happen_in_order(client: httpx2.AsyncClient) -> None:
-    """Faults come one after the other, each as often as it says, and then the sandbox is itself again."""
+async def test_faults_occur_in_order(client: httpx2.AsyncClient) -> None:
+    """Faults occur in their order, each the given number of times. After them calls succeed."""
     await fault(client, errcode=-1, times=2)
     await fault(client, status=502)
 
@@ -127,8 +127,8 @@ async def test_faults_happen_in_order(client: httpx2.AsyncClient) -> None:
     assert [answer.json().get("errcode") for answer in answers if answer.text] == [-1, -1, None]
 
 
-async def test_a_path_that_the_sandbox_lacks_can_be_given_an_answer(client: httpx2.AsyncClient) -> None:
-    """A fault may be of a call that the sandbox does not have, which then answers it."""
+async def test_a_fault_can_answer_an_unknown_path(client: httpx2.AsyncClient) -> None:
+    """A fault can give an answer to a path that the sandbox does not have."""
     path = "/cgi-bin/user/info"
     await client.post("/sandbox/faults", json={"path": path, "body": {"access_token": "76_"}})
 
@@ -136,16 +136,16 @@ async def test_a_path_that_the_sandbox_lacks_can_be_given_an_answer(client: http
     assert (await client.get(path)).json()["errcode"] == 40066
 
 
-async def test_a_dropped_call_without_a_server(client: httpx2.AsyncClient) -> None:
-    """In process there is no connection to drop, so the caller gets the exception of one that was."""
+async def test_a_dropped_call_raises_connection_reset_without_a_server(client: httpx2.AsyncClient) -> None:
+    """Without a server, a dropped call raises ConnectionResetError in the client."""
     await fault(client, drop=True)
 
     with pytest.raises(ConnectionResetError):
         await login(client)
 
 
-async def test_a_fault_is_shown_as_it_was_understood(client: httpx2.AsyncClient) -> None:
-    """The answer to a fault has its defaults in it."""
+async def test_a_fault_is_shown_with_its_defaults(client: httpx2.AsyncClient) -> None:
+    """The answer to a fault has its default values."""
     assert (await fault(client, errcode=-1)).json() == {
         "path": PATH,
         "errcode": -1,
@@ -157,8 +157,8 @@ async def test_a_fault_is_shown_as_it_was_understood(client: httpx2.AsyncClient)
     }
 
 
-async def test_calls_are_shown(client: httpx2.AsyncClient) -> None:
-    """Every call of WeChat is listed with its outcome, newest last, and without its secrets."""
+async def test_calls_are_listed_with_masked_secrets(client: httpx2.AsyncClient) -> None:
+    """Every call to WeChat is listed with its outcome, newest last, and with masked secrets."""
     code = (await client.post("/sandbox/codes", json={"appid": APPID})).json()["code"]
     for _ in range(2):
         await login(client, code)
@@ -178,7 +178,7 @@ async def test_calls_are_shown(client: httpx2.AsyncClient) -> None:
 
 @pytest.mark.parametrize("fields", [{"errcode": -1}, {"status": 502}, {"body": "late"}, {"drop": True}])
 async def test_a_call_may_be_executed_before_it_fails(client: httpx2.AsyncClient, fields: dict[str, object]) -> None:
-    """With executed the code is spent, and only the answer is lost or another."""
+    """With `executed` the code is used, and only the answer is lost or replaced."""
     code = (await client.post("/sandbox/codes", json={"appid": APPID})).json()["code"]
     await fault(client, executed=True, **fields)
 
@@ -189,7 +189,7 @@ async def test_a_call_may_be_executed_before_it_fails(client: httpx2.AsyncClient
 
 
 async def test_any_call_can_fail(client: httpx2.AsyncClient) -> None:
-    """A fault falls on a POST as on a GET, before its token is looked at."""
+    """A fault also applies to a POST, and before its token is checked."""
     path = "/wxa/business/getuserphonenumber"
     await client.post("/sandbox/faults", json={"path": path, "errcode": 40029})
 
@@ -199,8 +199,8 @@ async def test_any_call_can_fail(client: httpx2.AsyncClient) -> None:
     assert (await client.post(path, json={"code": "any"})).json()["errcode"] == 41001
 
 
-async def test_bodies_are_among_the_calls(client: httpx2.AsyncClient) -> None:
-    """What was posted is listed without its secrets."""
+async def test_bodies_are_listed(client: httpx2.AsyncClient) -> None:
+    """The body of a POST is listed with masked secrets."""
     await client.post("/cgi-bin/stable_token", json={"appid": APPID, "secret": SECRET})
 
     (call,) = (await client.get("/sandbox/calls")).json()["calls"]
@@ -211,7 +211,7 @@ async def test_bodies_are_among_the_calls(client: httpx2.AsyncClient) -> None:
 
 @pytest.mark.parametrize("path", [PATH, "/cgi-bin/stable_token", "/sandbox/codes"])
 async def test_a_large_body_is_refused(client: httpx2.AsyncClient, path: str) -> None:
-    """One byte more than a MiB is 413, a problem, for WeChat's calls as for the sandbox's own."""
+    """A body of more than one MiB is a problem with 413, for WeChat's calls and for the controls."""
     answer = await client.post(path, content=b"x" * (1024 * 1024 + 1), headers=JSON)
 
     assert answer.status_code == 413
@@ -219,7 +219,7 @@ async def test_a_large_body_is_refused(client: httpx2.AsyncClient, path: str) ->
 
 
 async def test_a_dropped_call_has_no_status(client: httpx2.AsyncClient) -> None:
-    """A call that was never answered is listed with a null status."""
+    """A call without an answer is listed with a null status."""
     await fault(client, drop=True)
     with pytest.raises(ConnectionResetError):
         await login(client)
@@ -227,8 +227,8 @@ async def test_a_dropped_call_has_no_status(client: httpx2.AsyncClient) -> None:
     assert (await client.get("/sandbox/calls")).json()["calls"][-1]["status"] is None
 
 
-async def test_the_clock_moves_on(client: httpx2.AsyncClient) -> None:
-    """An advance answers (200) with the new time, in UTC."""
+async def test_the_clock_can_be_advanced(client: httpx2.AsyncClient) -> None:
+    """An advance answers 200 with the new time in UTC."""
     answer = await client.post("/sandbox/clock", json={"advance_seconds": 86400})
 
     now = datetime.fromisoformat(answer.json()["now"])
@@ -265,8 +265,10 @@ async def test_the_clock_moves_on(client: httpx2.AsyncClient) -> None:
         ("/sandbox/clock", '{"advance_seconds":[]}', "advance_seconds: Expected `float`"),
     ],
 )
-async def test_a_wrong_order_is_explained(client: httpx2.AsyncClient, path: str, body: str, reason: str) -> None:
-    """A control that is used wrongly is a 400 problem that says what is wrong."""
+async def test_wrong_input_of_a_control_is_explained(
+    client: httpx2.AsyncClient, path: str, body: str, reason: str
+) -> None:
+    """A control with wrong input is a problem with 400, whose detail explains the error."""
     answer = await client.post(path, content=body, headers=JSON)
 
     assert answer.status_code == 400
@@ -281,7 +283,7 @@ async def test_a_wrong_order_is_explained(client: httpx2.AsyncClient, path: str,
 async def test_an_unknown_control_of_the_sandbox_is_a_problem(
     client: httpx2.AsyncClient, method: str, path: str, status: int
 ) -> None:
-    """An unknown control, or a wrong method, is a problem too, and no call of WeChat."""
+    """An unknown control or a wrong method is a problem, and is not listed as a call to WeChat."""
     answer = await client.request(method, path)
 
     assert answer.status_code == status

@@ -1,4 +1,4 @@
-"""Which call a fault falls on."""
+"""Faults, and the calls to which they apply."""
 
 import msgspec
 import pytest
@@ -10,12 +10,12 @@ LOGIN, TOKEN = "/sns/jscode2session", "/cgi-bin/stable_token"
 
 
 def test_a_path_has_no_fault_by_default() -> None:
-    """A path nobody asked a fault for has none."""
+    """A path without a fault returns none."""
     assert Faults().take(LOGIN) is None
 
 
-def test_faults_come_in_order_as_often_as_asked() -> None:
-    """Faults of a path come first in, first out, each as many times as it says, and then no more."""
+def test_faults_occur_in_order_and_number() -> None:
+    """The faults of a path occur in their order, each the given number of times."""
     faults = Faults()
     busy, dropped = Fault(LOGIN, errcode=-1, times=2), Fault(LOGIN, drop=True)
     faults.add(busy)
@@ -24,8 +24,8 @@ def test_faults_come_in_order_as_often_as_asked() -> None:
     assert [faults.take(LOGIN) for _ in range(4)] == [busy, busy, dropped, None]
 
 
-def test_a_fault_is_of_one_path() -> None:
-    """Calls of another path neither fail nor count."""
+def test_a_fault_applies_to_one_path() -> None:
+    """A fault of one path does not apply to calls of another path, which do not count."""
     faults = Faults()
     fault = Fault(LOGIN, status=502)
     faults.add(fault)
@@ -51,14 +51,14 @@ def test_a_fault_is_of_one_path() -> None:
         ({"path": "/sandbox/codes", "drop": True}, "path is '/sandbox/codes'"),
     ],
 )
-def test_a_fault_that_makes_no_sense_is_refused(fields: dict[str, object], reason: str) -> None:
-    """A fault that could not happen, or would do nothing, is refused with the reason."""
+def test_an_invalid_fault_is_refused(fields: dict[str, object], reason: str) -> None:
+    """A fault that cannot occur or has no effect is refused with the reason."""
     with pytest.raises(ControlRefused, match=reason):
         msgspec.structs.replace(Fault(LOGIN, status=500), **{"status": None, **fields})
 
 
-def test_only_so_many_faults_wait() -> None:
-    """More faults than memory has room for are refused, until some have happened."""
+def test_the_number_of_waiting_faults_is_limited() -> None:
+    """The number of waiting faults is limited."""
     faults = Faults()
     for number in range(MAX_WAITING):
         faults.add(Fault(f"/{number}", drop=True))

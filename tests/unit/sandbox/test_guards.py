@@ -1,4 +1,4 @@
-"""No web page drives the sandbox of its reader."""
+"""A web page in a developer's browser cannot use the controls of the sandbox."""
 
 from collections.abc import AsyncIterator
 
@@ -20,8 +20,8 @@ CONTROLS = sorted(
 
 @pytest.fixture
 async def open_to_all() -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of a sandbox that is asked by whatever name."""
-    transport = httpx2.ASGITransport(create_sandbox(any_host=True))  # type: ignore[arg-type]  # the same, typed twice
+    """A client of a sandbox that accepts any host name."""
+    transport = httpx2.ASGITransport(create_sandbox(any_host=True))  # type: ignore[arg-type]  # another type
     async with httpx2.AsyncClient(transport=transport, base_url="http://sandbox:8001") as client:
         yield client
 
@@ -38,8 +38,11 @@ async def open_to_all() -> AsyncIterator[httpx2.AsyncClient]:
         "",
     ],
 )
-async def test_a_form_of_a_page_is_refused(client: httpx2.AsyncClient, method: str, path: str, kind: str) -> None:
-    """What any page may send without leave, or no type at all, is 415, a problem; a GET changes nothing and may."""
+async def test_a_form_of_a_web_page_is_refused(client: httpx2.AsyncClient, method: str, path: str, kind: str) -> None:
+    """A body with a content type that any web page may send, or without one, is a problem with 415.
+
+    A GET is allowed.
+    """
     answer = await client.request(method, path, content=b"{}", headers={"Content-Type": kind})
 
     if method == "GET":
@@ -50,15 +53,15 @@ async def test_a_form_of_a_page_is_refused(client: httpx2.AsyncClient, method: s
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", "Application/JSON"])
-async def test_json_is_taken(client: httpx2.AsyncClient, kind: str) -> None:
-    """JSON is JSON in any case and with any parameter."""
+async def test_json_is_accepted(client: httpx2.AsyncClient, kind: str) -> None:
+    """The content type of JSON is accepted in any case and with parameters."""
     answer = await client.post("/sandbox/codes", content=b'{"appid":"wx1"}', headers={"Content-Type": kind})
 
     assert answer.status_code == 201
 
 
 async def test_a_refused_form_has_no_effect(client: httpx2.AsyncClient) -> None:
-    """The clock that a page's form would move stands still."""
+    """A refused form does not move the clock."""
     before = (await client.post("/sandbox/clock", json={"advance_seconds": 0})).json()["now"]
     await client.post("/sandbox/clock", content=b'{"advance_seconds":86400}')
     after = (await client.post("/sandbox/clock", json={"advance_seconds": 0})).json()["now"]
@@ -83,8 +86,8 @@ async def test_a_refused_form_has_no_effect(client: httpx2.AsyncClient) -> None:
         "",
     ],
 )
-async def test_a_name_that_leads_here_is_refused(client: httpx2.AsyncClient, method: str, path: str, host: str) -> None:
-    """Every control, the page too, is 421 when another host is asked for: its name was made to lead here."""
+async def test_another_host_name_is_refused(client: httpx2.AsyncClient, method: str, path: str, host: str) -> None:
+    """Every control and the page are 421 for another host name, which may be a DNS rebinding attack."""
     headers = {"Host": host, "Content-Type": "application/json"}
     answer = await client.request(method, path, content=b"{}", headers=headers)
 
@@ -95,20 +98,20 @@ async def test_a_name_that_leads_here_is_refused(client: httpx2.AsyncClient, met
     "host",
     ["localhost", "localhost:8001", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:65535", "127.0.0.2", "[::1]", "[::1]:8001"],
 )
-async def test_this_machine_may_ask(client: httpx2.AsyncClient, host: str) -> None:
-    """By each of its names, at whatever port."""
+async def test_names_of_this_machine_are_accepted(client: httpx2.AsyncClient, host: str) -> None:
+    """Every name of this machine is accepted, with any port."""
     assert (await client.get("/sandbox/calls", headers={"Host": host})).status_code == 200
 
 
-async def test_wechats_calls_have_any_host(client: httpx2.AsyncClient) -> None:
-    """An SDK may call WeChat by whatever name leads to the sandbox."""
+async def test_wechats_calls_accept_any_host(client: httpx2.AsyncClient) -> None:
+    """WeChat's calls accept any host name."""
     answer = await client.get("/cgi-bin/token", headers={"Host": "api.weixin.qq.com"})
 
     assert answer.status_code == 200
     assert answer.json()["errcode"]
 
 
-async def test_a_sandbox_for_others_has_any_host(open_to_all: httpx2.AsyncClient) -> None:
-    """Started for other machines, it is asked by names that it cannot know; a form of a page is refused even so."""
+async def test_a_sandbox_for_other_machines_accepts_any_host(open_to_all: httpx2.AsyncClient) -> None:
+    """A sandbox for other machines accepts any host name, and still refuses a form of a web page."""
     assert (await open_to_all.post("/sandbox/codes", json={"appid": "wx1"})).status_code == 201
     assert (await open_to_all.post("/sandbox/codes", content=b'{"appid":"wx1"}')).status_code == 415

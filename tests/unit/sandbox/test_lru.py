@@ -1,10 +1,10 @@
-"""Memory that has a bound."""
+"""A dictionary with a maximum size."""
 
 from wechat_sandbox.lru import LruDict
 
 
-def test_the_value_unused_for_longest_gives_way() -> None:
-    """A value that was read stays before one that was not."""
+def test_the_least_recently_used_value_is_deleted() -> None:
+    """When the dictionary is full, the value that was unused for longest is deleted."""
     recent: LruDict[str, int] = LruDict(2)
     recent["a"], recent["b"] = 1, 2
     recent.get("a")
@@ -14,8 +14,8 @@ def test_the_value_unused_for_longest_gives_way() -> None:
     assert len(recent) == 2
 
 
-def test_a_value_is_made_when_it_is_missing() -> None:
-    """What is there is not made again."""
+def test_a_missing_value_is_created() -> None:
+    """A value is created only if it is missing."""
     recent: LruDict[str, list[int]] = LruDict(2)
     recent.get_or_add("a", list).append(1)
 

@@ -1,4 +1,4 @@
-"""The page for a person."""
+"""The page of the sandbox."""
 
 import re
 from base64 import b64encode
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_the_page_is_html_in_chinese(client: httpx2.AsyncClient) -> None:
-    """GET /sandbox is a page; a control below it answers JSON as ever."""
+    """GET /sandbox is an HTML page, and a control below it still answers JSON."""
     answer = await client.get("/sandbox")
 
     assert answer.status_code == 200
@@ -25,7 +25,7 @@ async def test_the_page_is_html_in_chinese(client: httpx2.AsyncClient) -> None:
 
 
 async def test_the_page_needs_no_network(client: httpx2.AsyncClient) -> None:
-    """Nothing is loaded from anywhere, and the policy would not let it."""
+    """The page loads nothing from other hosts, and its policy forbids it."""
     answer = await client.get("/sandbox")
     policy = answer.headers["content-security-policy"]
 
@@ -37,7 +37,7 @@ async def test_the_page_needs_no_network(client: httpx2.AsyncClient) -> None:
 
 @pytest.mark.parametrize("tag", ["style", "script"])
 async def test_the_policy_allows_the_pages_own_parts(client: httpx2.AsyncClient, tag: str) -> None:
-    """The page has one style and one script, and the policy their hashes."""
+    """The page has one style and one script, and the policy has their hashes."""
     answer = await client.get("/sandbox")
     (part,) = re.findall(rf"<{tag}>(.*?)</{tag}>", answer.text, re.DOTALL)
     digest = b64encode(sha256(part.encode()).digest()).decode()
@@ -46,19 +46,19 @@ async def test_the_policy_allows_the_pages_own_parts(client: httpx2.AsyncClient,
 
 
 async def test_the_page_has_no_markup_that_the_policy_forbids(client: httpx2.AsyncClient) -> None:
-    """No element has a style or a handler of its own."""
+    """No element has an inline style or an inline handler."""
     assert not re.search(r"<[^>]+\s(style|on\w+)=", (await client.get("/sandbox")).text)
 
 
-async def test_the_page_knows_all_of_wechats_calls(client: httpx2.AsyncClient) -> None:
-    """A fault can be chosen for every path that the sandbox has."""
+async def test_the_page_has_all_of_wechats_calls(client: httpx2.AsyncClient) -> None:
+    """The page has every path of the sandbox, so that a fault can be selected for it."""
     page = (await client.get("/sandbox")).text
 
     assert [path for path in ENDPOINTS if f'"{path}"' not in page] == []
 
 
 async def test_the_page_shows_how_a_code_is_sent(client: httpx2.AsyncClient) -> None:
-    """The command goes to the page's own address, which is the service's in the demo, and says what else it may be."""
+    """The command on the page uses the page's own address, and a note says when to replace it."""
     page = (await client.get("/sandbox")).text
 
     assert "curl ${location.origin}/v1/sessions -d '${JSON.stringify({ code })}'" in page
@@ -66,7 +66,7 @@ async def test_the_page_shows_how_a_code_is_sent(client: httpx2.AsyncClient) -> 
 
 
 async def test_the_apps_are_listed_without_their_secrets(client: httpx2.AsyncClient) -> None:
-    """The page can choose among the apps that were given; there are none when every appid is one."""
+    """The page has the given apps without their secrets, and none when the sandbox accepts every appid."""
     transport = transport_to(create_sandbox({"wx1": "a secret", "wx2": "another"}))
 
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as other:

@@ -1,4 +1,4 @@
-"""The unionid of who paid."""
+"""The unionid of a user who has paid."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -21,8 +21,8 @@ async def alice(control: Ask) -> dict[str, str]:
     return {"appid": APPID, "openid": "o-alice"}
 
 
-async def test_by_either_number(control: Ask, call: Ask, alice: dict[str, str]) -> None:
-    """A payment is found by WeChat's number, and by the merchant's together with the merchant."""
+async def test_a_payment_is_found_by_either_id(control: Ask, call: Ask, alice: dict[str, str]) -> None:
+    """A payment is found by its transaction_id, and by the merchant's id and order number."""
     merchant = {"mch_id": "1900000109", "out_trade_no": "order-1"}
     paid = await control("/payments", **alice, **merchant)
 
@@ -33,8 +33,8 @@ async def test_by_either_number(control: Ask, call: Ask, alice: dict[str, str]) 
         assert answer == {"errcode": 0, "errmsg": "ok", "unionid": "u-alice"}
 
 
-async def test_a_number_of_the_testers_own(control: Ask, call: Ask, alice: dict[str, str]) -> None:
-    """A payment may be given its transaction_id."""
+async def test_a_payment_can_have_a_given_id(control: Ask, call: Ask, alice: dict[str, str]) -> None:
+    """A payment can have a given transaction_id."""
     assert await control("/payments", **alice, transaction_id="t-1") == {"transaction_id": "t-1"}
     assert (await call(PATH, openid="o-alice", transaction_id="t-1"))["unionid"] == "u-alice"
 
@@ -54,23 +54,23 @@ async def test_a_number_of_the_testers_own(control: Ask, call: Ask, alice: dict[
 async def test_a_payment_of_another_user_or_app_is_refused(
     control: Ask, call: Ask, alice: dict[str, str], query: dict[str, str], errcode: int
 ) -> None:
-    """A user of no app or of another is 40003, a payment of nobody or of another user 89300."""
+    """An unknown user is 40003, and an unknown payment or one of another user is 89300."""
     await control("/payments", **alice, transaction_id="t-1")
     await control("/codes", appid=APPID, openid="o-bob")
 
     assert (await call(PATH, **{"openid": "o-alice", "transaction_id": "t-1"} | query))["errcode"] == errcode
 
 
-async def test_five_minutes_after(control: Ask, call: Ask, alice: dict[str, str]) -> None:
-    """A payment of five minutes is no trade any more."""
+async def test_a_payment_is_unknown_after_five_minutes(control: Ask, call: Ask, alice: dict[str, str]) -> None:
+    """A payment is unknown after five minutes."""
     paid = await control("/payments", **alice)
     await control("/clock", advance_seconds=300)
 
     assert (await call(PATH, openid="o-alice", **paid))["errcode"] == 89300
 
 
-async def test_a_user_without_a_unionid(control: Ask, call: Ask) -> None:
-    """An app in no Open Platform account has no unionid to give."""
+async def test_a_user_without_a_unionid_is_refused(control: Ask, call: Ask) -> None:
+    """A user without a unionid is 89002."""
     paid = await control("/payments", appid=APPID, openid="o-alice")
 
     answer = await call(PATH, openid="o-alice", **paid)
@@ -80,8 +80,10 @@ async def test_a_user_without_a_unionid(control: Ask, call: Ask) -> None:
 
 
 @pytest.mark.parametrize("half", [{"mch_id": "1900000109"}, {"out_trade_no": "order-1"}])
-async def test_half_a_number(client: httpx2.AsyncClient, alice: dict[str, str], half: dict[str, str]) -> None:
-    """A merchant without an order, or an order without a merchant, is refused."""
+async def test_an_incomplete_merchant_id_is_refused(
+    client: httpx2.AsyncClient, alice: dict[str, str], half: dict[str, str]
+) -> None:
+    """A merchant's id without an order number, or the reverse, is refused."""
     answer = await client.post("/sandbox/payments", json=alice | half)
 
     assert answer.status_code == 400

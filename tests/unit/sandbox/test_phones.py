@@ -1,4 +1,4 @@
-"""Phone codes and the numbers behind them."""
+"""Phone codes and their phone numbers."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -17,8 +17,8 @@ APPID, OTHER = "wx0123456789abcdef", "wxfedcba9876543210"
 PATH = "/wxa/business/getuserphonenumber"
 
 
-async def test_a_phone_number(control: Ask, call: Ask) -> None:
-    """A phone code of 64 hex digits is worth the number, with a watermark; a mainland number is whole without +86."""
+async def test_a_phone_code_returns_a_number(control: Ask, call: Ask) -> None:
+    """A phone code has 64 hex digits, and returns the number with a watermark. A mainland number has no +86."""
     code = (await control("/phone-codes", appid=APPID, phone="13800138000"))["code"]
 
     answer = await call(PATH, {"code": code})
@@ -46,8 +46,8 @@ async def test_a_phone_number(control: Ask, call: Ask) -> None:
         ("+351212345678", "351", "212345678"),
     ],
 )
-def test_a_number_is_split_after_its_calling_code(phone: str, country_code: str, pure_number: str) -> None:
-    """Calling codes have one, two or three digits, as ITU-T E.164 gave them out."""
+def test_a_number_is_split_after_its_country_code(phone: str, country_code: str, pure_number: str) -> None:
+    """A number is split after its country code, which has one, two or three digits (ITU-T E.164)."""
     assert parse(phone) == Phone(country_code, pure_number)
 
 
@@ -55,13 +55,13 @@ def test_a_number_is_split_after_its_calling_code(phone: str, country_code: str,
     "phone", ["", "1380013800", "23800138000", "+0123456789", "+86", "+86 13800138000", "１３８００１３８０００"]
 )
 def test_a_malformed_phone_number_is_refused(phone: str) -> None:
-    """A number without a + has to be of the mainland, and no number has anything but digits."""
+    """A number without a + must be a mainland number, and a number may have only digits."""
     with pytest.raises(ControlRefused, match="13800138000"):
         parse(phone)
 
 
-async def test_without_a_number_a_user_has_the_same_one_every_time(control: Ask, call: Ask) -> None:
-    """A made-up number is of the mainland, the same for one openid and another for another."""
+async def test_a_generated_number_is_constant_for_a_user(control: Ask, call: Ask) -> None:
+    """A generated number is a mainland number, and always the same for one openid."""
     users = ["o-alice", "o-alice", "o-bob"]
     codes = [(await control("/phone-codes", appid=APPID, openid=openid))["code"] for openid in users]
 
@@ -71,8 +71,8 @@ async def test_without_a_number_a_user_has_the_same_one_every_time(control: Ask,
     assert first == again != other
 
 
-async def test_codes_that_are_worth_nothing(control: Ask, call: Ask) -> None:
-    """A used, an unknown and an empty phone code, and a login code, are 40029 with a hint and a rid."""
+async def test_invalid_codes_are_refused(control: Ask, call: Ask) -> None:
+    """A used, unknown or empty phone code, and a login code, are 40029 with a hint and a rid."""
     used = (await control("/phone-codes", appid=APPID))["code"]
     login = (await control("/codes", appid=APPID))["code"]
     await call(PATH, {"code": used})
@@ -85,31 +85,31 @@ async def test_codes_that_are_worth_nothing(control: Ask, call: Ask) -> None:
 
 
 async def test_a_phone_code_expires(control: Ask, call: Ask) -> None:
-    """A phone code of five minutes is 40029."""
+    """A phone code is 40029 after five minutes."""
     code = (await control("/phone-codes", appid=APPID))["code"]
     await control("/clock", advance_seconds=300)
 
     assert (await call(PATH, {"code": code}))["errcode"] == 40029
 
 
-async def test_a_phone_code_is_of_one_app(control: Ask, call: Ask) -> None:
-    """The token of another app gets 40013, as WeChat documents it, and the code is not spent."""
+async def test_a_phone_code_belongs_to_one_app(control: Ask, call: Ask) -> None:
+    """The access token of another app gets 40013, and the code still works for its own app."""
     code = (await control("/phone-codes", appid=APPID))["code"]
 
     assert (await call(PATH, {"code": code}, appid=OTHER))["errcode"] == 40013
     assert (await call(PATH, {"code": code}))["errcode"] == 0
 
 
-async def test_a_phone_code_is_of_one_user(control: Ask, call: Ask) -> None:
-    """An openid may be given with the code; another user's is 40003, and the code is not spent."""
+async def test_a_phone_code_belongs_to_one_user(control: Ask, call: Ask) -> None:
+    """The openid of another user is 40003, and the code still works for its own user."""
     code = (await control("/phone-codes", appid=APPID, openid="o-alice"))["code"]
 
     assert (await call(PATH, {"code": code, "openid": "o-bob"}))["errcode"] == 40003
     assert (await call(PATH, {"code": code, "openid": "o-alice"}))["errcode"] == 0
 
 
-async def test_a_phone_code_is_no_login_code(client: httpx2.AsyncClient, control: Ask) -> None:
-    """A phone code sent to login is 40029."""
+async def test_a_phone_code_is_not_a_login_code(client: httpx2.AsyncClient, control: Ask) -> None:
+    """A phone code at the login is 40029."""
     code = (await control("/phone-codes", appid=APPID))["code"]
     query = {"appid": APPID, "secret": "0" * 32, "js_code": code, "grant_type": "authorization_code"}
 
@@ -117,6 +117,6 @@ async def test_a_phone_code_is_no_login_code(client: httpx2.AsyncClient, control
 
 
 @pytest.mark.parametrize(("body", "errcode"), [([], 47001), ({"code": 1}, 47001)])
-async def test_a_body_of_another_kind(call: Ask, body: object, errcode: int) -> None:
-    """What is no object, or has no text for a code, is 47001."""
+async def test_a_malformed_body_is_refused(call: Ask, body: object, errcode: int) -> None:
+    """A body that is not an object, or a code that is not text, is 47001."""
     assert (await call(PATH, body))["errcode"] == errcode

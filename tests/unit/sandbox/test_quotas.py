@@ -1,4 +1,4 @@
-"""How often a call may be made."""
+"""The quotas of calls."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -16,7 +16,7 @@ Ask = Callable[..., Awaitable[dict[str, Any]]]
 PATH = "/sns/jscode2session"
 
 
-async def test_calls_beyond_a_quota(client: httpx2.AsyncClient, control: Ask) -> None:
+async def test_calls_beyond_a_quota_are_refused(client: httpx2.AsyncClient, control: Ask) -> None:
     """Calls of one path beyond its quota are 45011 until the next minute of the sandbox's clock."""
     quota = await control("/quota", path=PATH, per_minute=2)
     await control("/clock", advance_seconds=61 - float((await control("/clock", advance_seconds=0))["now"][17:-1]))
@@ -31,7 +31,7 @@ async def test_calls_beyond_a_quota(client: httpx2.AsyncClient, control: Ask) ->
 
 
 async def test_a_quota_is_removed(client: httpx2.AsyncClient, control: Ask) -> None:
-    """A quota of null is none."""
+    """A quota of null removes the quota."""
     await control("/quota", path=PATH, per_minute=0)
     refused = await client.get(PATH)
     await control("/quota", path=PATH, per_minute=None)
@@ -48,8 +48,8 @@ async def test_a_quota_is_removed(client: httpx2.AsyncClient, control: Ask) -> N
         ({"path": PATH, "per_minute": -1}, "per_minute"),
     ],
 )
-async def test_a_quota_that_makes_no_sense(client: httpx2.AsyncClient, order: dict[str, object], reason: str) -> None:
-    """A quota of a path that the sandbox lacks, or of no number, is refused with the reason."""
+async def test_an_invalid_quota_is_refused(client: httpx2.AsyncClient, order: dict[str, object], reason: str) -> None:
+    """A quota of an unknown path, or with an invalid number, is refused with the reason."""
     answer = await client.post("/sandbox/quota", json=order)
 
     assert answer.status_code == 400
@@ -57,7 +57,7 @@ async def test_a_quota_that_makes_no_sense(client: httpx2.AsyncClient, order: di
 
 
 def test_a_day_ends_at_midnight_in_beijing(clock: Clock) -> None:
-    """A daily limit starts anew when it is 16:00 in UTC, and counts each key by itself."""
+    """A daily limit starts again at 16:00 UTC, which is midnight in Beijing. It counts each key separately."""
     limit = Limit(clock.now, 1, DAY, 45009)  # it is 08:38:10 in UTC
     limit.count("a")
     limit.count("b")
@@ -69,8 +69,8 @@ def test_a_day_ends_at_midnight_in_beijing(clock: Clock) -> None:
     limit.count("a")
 
 
-def test_counts_are_bounded(clock: Clock) -> None:
-    """Only so many keys are counted at a time."""
+def test_the_number_of_counts_is_limited(clock: Clock) -> None:
+    """The number of counted keys is limited."""
     limit = Limit(clock.now, 1, DAY, 45009)
     for number in range(COUNTS_REMEMBERED + 1):
         limit.count(str(number))

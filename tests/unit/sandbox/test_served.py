@@ -1,4 +1,4 @@
-"""The sandbox behind a real server."""
+"""The sandbox on a real server."""
 
 import socket
 
@@ -8,8 +8,8 @@ import pytest
 PATH = "/sns/jscode2session"
 
 
-def test_a_dropped_call_is_a_broken_connection(served: httpx2.Client) -> None:
-    """The client of a dropped call sees the connection close, and its next call works."""
+def test_a_dropped_call_closes_the_connection(served: httpx2.Client) -> None:
+    """The connection of a dropped call closes, and the client's next call succeeds."""
     served.post("/sandbox/faults", json={"path": PATH, "drop": True})
 
     with pytest.raises(httpx2.RemoteProtocolError, match="without sending a response"):
@@ -17,8 +17,8 @@ def test_a_dropped_call_is_a_broken_connection(served: httpx2.Client) -> None:
     assert served.get(PATH).json()["errcode"] == 41002
 
 
-def test_a_dropped_call_has_not_a_byte_of_answer(served: httpx2.Client) -> None:
-    """Nothing at all is on the wire before the connection closes."""
+def test_a_dropped_call_gets_no_byte(served: httpx2.Client) -> None:
+    """A dropped call gets no byte before the connection closes."""
     served.post("/sandbox/faults", json={"path": PATH, "drop": True})
 
     with socket.create_connection((served.base_url.host, served.base_url.port or 0), timeout=5) as wire:
@@ -29,7 +29,7 @@ def test_a_dropped_call_has_not_a_byte_of_answer(served: httpx2.Client) -> None:
 
 @pytest.mark.parametrize("status", [204, 304, 418, 500, 599])
 def test_any_status_can_be_served(served: httpx2.Client, status: int) -> None:
-    """A fault's status goes over the wire, and the connection lives on."""
+    """The status of a fault is sent, and the next call succeeds."""
     served.post("/sandbox/faults", json={"path": PATH, "status": status})
 
     assert served.get(PATH).status_code == status
@@ -37,6 +37,6 @@ def test_any_status_can_be_served(served: httpx2.Client, status: int) -> None:
 
 
 def test_a_large_body_is_refused_on_the_wire(served: httpx2.Client) -> None:
-    """A client that sends far too much gets its 413, and its next call works."""
+    """A much too large body is 413, and the client's next call succeeds."""
     assert served.post("/cgi-bin/stable_token", content=b"x" * 5_000_000).status_code == 413
     assert served.get(PATH).json()["errcode"] == 41002

@@ -59,7 +59,7 @@ SAMPLE_SIGNATURE = (
 
 
 def sample_signing(now: float = 1635927954) -> Signing:
-    """The app of WeChat's sample, with its keys."""
+    """Return the app of WeChat's sample, with its keys."""
     signing = Signing(lambda: now)
     key, serial = "otUpngOjU+nVQaWJIC3D/yMLV17RKaP6t4Ot9tbnzLY=", "fa05fe1e5bcc79b81ad5ad4b58acf787"
     signing._apps[SAMPLE_APPID] = SigningApp(SAMPLE_APPID, SAMPLE_PUBLIC_KEY, True, key, serial)
@@ -67,7 +67,7 @@ def sample_signing(now: float = 1635927954) -> Signing:
 
 
 def sample_request(**headers: str) -> Request:
-    """The request of WeChat's sample."""
+    """Return the request of WeChat's sample."""
     sent = {"appid": SAMPLE_APPID, "timestamp": "1635927954", "signature": SAMPLE_SIGNATURE} | headers
     named = {f"wechatmp-{name}": value for name, value in sent.items() if value}
     return Request("POST", "/wxa/getuserriskrank", {}, SAMPLE_BODY.encode(), named, SAMPLE_APPID)
@@ -75,7 +75,7 @@ def sample_request(**headers: str) -> Request:
 
 @dataclass
 class App:
-    """A server that signs, written from WeChat's page alone."""
+    """A server that signs, written only from WeChat's documentation."""
 
     client: httpx2.AsyncClient
     token: str
@@ -85,7 +85,7 @@ class App:
     headers: dict[str, str] = field(default_factory=dict)
 
     async def send(self, path: str = PATH, **fields: object) -> httpx2.Response:
-        """Make a call that is signed, with these headers instead of the right ones."""
+        """Send a signed call, with these headers in place of the correct ones."""
         now = int(time.time())
         guards = {"_n": secrets.token_urlsafe(), "_appid": self.appid, "_timestamp": now}
         iv = secrets.token_bytes(12)
@@ -123,19 +123,19 @@ class App:
         return fields
 
     def aad(self, path: str, timestamp: str) -> bytes:
-        """What is authenticated beside the ciphertext."""
+        """Return the data that is authenticated in addition to the ciphertext."""
         return f"{HOST}{path}|{self.appid}|{timestamp}|{self.console['sym_key_sn']}".encode()
 
 
 @pytest.fixture(scope="module")
 def key() -> RSAPrivateKey:
-    """An app's key pair."""
+    """The key pair of an app."""
     return generate_private_key(65537, 2048)
 
 
 @pytest.fixture
 async def app(client: httpx2.AsyncClient, control: Ask, key: RSAPrivateKey) -> App:
-    """An app that registered."""
+    """A registered app."""
     pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     console = await control("/signing", appid=APPID, public_key=pem)
     order = {"grant_type": "client_credential", "appid": APPID, "secret": "0" * 32}
@@ -143,8 +143,8 @@ async def app(client: httpx2.AsyncClient, control: Ask, key: RSAPrivateKey) -> A
     return App(client, token, console, key)
 
 
-def test_wechats_sample_is_understood() -> None:
-    """The request of WeChat's page is verified, and decrypted to the fields that the page has."""
+def test_wechats_sample_is_verified_and_decrypted() -> None:
+    """The sample request of WeChat's documentation is verified, and decrypted to the documented fields."""
     opened = sample_signing().open(sample_request())
 
     assert opened.signed
@@ -173,8 +173,8 @@ def test_wechats_sample_is_understood() -> None:
         ({"signature": "AAAA"}, 40234),
     ],
 )
-def test_the_first_wrong_header_is_named(headers: dict[str, str], errcode: int) -> None:
-    """A header that is missing, of another app, too old or of another text has its errcode."""
+def test_a_wrong_header_has_its_errcode(headers: dict[str, str], errcode: int) -> None:
+    """A header that is missing, of another app, too old or of another body has its own errcode."""
     with pytest.raises(WeChatError) as refused:
         sample_signing().open(sample_request(**headers))
 
@@ -182,13 +182,13 @@ def test_the_first_wrong_header_is_named(headers: dict[str, str], errcode: int) 
 
 
 @pytest.mark.parametrize("age", [300, -300])
-def test_a_signature_lasts_five_minutes(age: int) -> None:
+def test_a_signature_is_valid_for_five_minutes(age: int) -> None:
     """A request may be 300 seconds late or early."""
     assert sample_signing(1635927954 + age).open(sample_request()).signed
 
 
-async def test_a_signed_call(app: App, control: Ask) -> None:
-    """A signed call is carried out, and its answer signed and encrypted."""
+async def test_a_signed_call_is_executed(app: App, control: Ask) -> None:
+    """A signed call is executed, and its answer is signed and encrypted."""
     code = (await control("/phone-codes", appid=APPID, phone="13800138000"))["code"]
 
     fields = app.read(await app.send(code=code))
@@ -197,15 +197,15 @@ async def test_a_signed_call(app: App, control: Ask) -> None:
     assert fields["phone_info"]["purePhoneNumber"] == "13800138000"
 
 
-async def test_a_refusal_of_a_signed_call(app: App) -> None:
-    """What WeChat refuses after it understood the call is refused in an encrypted answer."""
+async def test_a_refusal_of_a_signed_call_is_encrypted(app: App) -> None:
+    """An errcode of a signed call is in an encrypted answer."""
     fields = app.read(await app.send(code="unknown"))
 
     assert fields["errcode"] == 40029
 
 
-async def test_the_calls_show_nothing_of_it(app: App, client: httpx2.AsyncClient) -> None:
-    """Neither the ciphertext nor the signature is in the list of calls."""
+async def test_the_list_of_calls_shows_no_signed_content(app: App, client: httpx2.AsyncClient) -> None:
+    """The list of calls shows neither the ciphertext nor the signature."""
     answer = await app.send(code="unknown")
     shown = (await client.get("/sandbox/calls")).text
     sent = json.loads(answer.request.content)
@@ -216,14 +216,14 @@ async def test_the_calls_show_nothing_of_it(app: App, client: httpx2.AsyncClient
 
 @pytest.mark.parametrize("path", ["/wxa/business/getuserencryptkey", "/wxa/business/checkencryptedmsg"])
 async def test_other_calls_can_be_signed_too(app: App, path: str) -> None:
-    """The parameters of a signed call are in its body, wherever the unsigned one has them."""
+    """The parameters of a signed call are in its body, for calls that otherwise have them in the URL too."""
     fields = app.read(await app.send(path, openid="o-nobody", encrypted_msg_hash="0" * 64), path)
 
     assert fields["errcode"] in {1, 40003}
 
 
 async def test_a_body_for_another_key_or_serial_is_40235(app: App) -> None:
-    """A body under another key or serial is 40235, in the clear."""
+    """A body under another key or serial is an unencrypted 40235."""
     app.console["sym_key_sn"] = "0" * 32
 
     answer = await app.send(code="unknown")
@@ -233,8 +233,8 @@ async def test_a_body_for_another_key_or_serial_is_40235(app: App) -> None:
     assert "Wechatmp-Signature" not in answer.headers
 
 
-async def test_a_key_that_is_not_the_apps(app: App) -> None:
-    """A signature by another key is 40234, in the clear."""
+async def test_a_signature_with_another_key_is_40234(app: App) -> None:
+    """A signature with another key is an unencrypted 40234."""
     app.key = generate_private_key(65537, 2048)
 
     answer = await app.send(code="unknown")
@@ -243,8 +243,8 @@ async def test_a_key_that_is_not_the_apps(app: App) -> None:
     assert answer.json()["errmsg"].startswith("invalid signature rid: ")
 
 
-async def test_an_answer_cannot_be_read_by_another(app: App) -> None:
-    """An answer of another path, or under another key, does not pass for this one."""
+async def test_an_answer_is_bound_to_its_path_and_key(app: App) -> None:
+    """An answer for another path or under another key is not verified or not decrypted."""
     answer = await app.send(code="unknown")
 
     with pytest.raises(InvalidSignature):
@@ -254,15 +254,18 @@ async def test_an_answer_cannot_be_read_by_another(app: App) -> None:
         app.read(answer)
 
 
-async def test_an_app_that_signs_has_to(app: App, call: Ask) -> None:
-    """An unsigned call is refused where calls can be signed, and nowhere else; other apps need not sign."""
+async def test_an_app_that_must_sign_needs_signatures(app: App, call: Ask) -> None:
+    """An app that must sign gets an error for an unsigned call that supports signing.
+
+    Other calls and other apps need no signature.
+    """
     assert (await call(PATH, {"code": "unknown"}))["errcode"] == 40233
     assert (await call("/wxa/checksession", openid="o-nobody"))["errcode"] == 40003
     assert (await call(PATH, {"code": "unknown"}, appid=OTHER))["errcode"] == 40029
 
 
-async def test_an_app_that_may_sign(control: Ask, call: Ask, app: App) -> None:
-    """With required false an app's unsigned calls are answered as ever, and its signed ones signed."""
+async def test_an_app_may_have_optional_signatures(control: Ask, call: Ask, app: App) -> None:
+    """With `required` false, unsigned calls get unsigned answers, and signed calls get signed ones."""
     pem = app.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     app.console = await control("/signing", appid=APPID, public_key=pem, required=False)
 
@@ -270,7 +273,7 @@ async def test_an_app_that_may_sign(control: Ask, call: Ask, app: App) -> None:
     assert app.read(await app.send(code="unknown"))["errcode"] == 40029
 
 
-async def test_an_app_that_set_up_nothing(client: httpx2.AsyncClient, app: App) -> None:
+async def test_a_signed_call_without_a_registration_is_refused(client: httpx2.AsyncClient, app: App) -> None:
     """A signed call of an app without keys is refused."""
     order = {"grant_type": "client_credential", "appid": OTHER, "secret": "0" * 32}
     app.token = (await client.post("/cgi-bin/stable_token", json=order)).json()["access_token"]
@@ -278,8 +281,10 @@ async def test_an_app_that_set_up_nothing(client: httpx2.AsyncClient, app: App) 
     assert (await app.send(code="unknown")).json()["errcode"] == 40239
 
 
-async def test_the_sandboxs_clock_dates_no_signature(app: App, control: Ask, client: httpx2.AsyncClient) -> None:
-    """Whoever signs has the real time only, so the sandbox's own, moved on, does not count."""
+async def test_the_sandboxs_clock_does_not_affect_signatures(
+    app: App, control: Ask, client: httpx2.AsyncClient
+) -> None:
+    """Signatures use the real time, so that an advance of the sandbox's clock has no effect on them."""
     await control("/clock", advance_seconds=86400)
     order = {"grant_type": "client_credential", "appid": APPID, "secret": "0" * 32}
     app.token = (await client.post("/cgi-bin/stable_token", json=order)).json()["access_token"]
@@ -288,7 +293,7 @@ async def test_the_sandboxs_clock_dates_no_signature(app: App, control: Ask, cli
 
 
 async def test_a_registration_returns_keys_numbers_and_a_certificate(app: App) -> None:
-    """The answer to a registration has keys and numbers, the certificate and the public key in it being the same."""
+    """A registration returns the keys, their numbers, and a certificate of the public key."""
     certificate = x509.load_pem_x509_certificate(app.console["platform_certificate"].encode())
 
     assert app.console.keys() == {
@@ -304,8 +309,8 @@ async def test_a_registration_returns_keys_numbers_and_a_certificate(app: App) -
 
 
 @pytest.mark.parametrize("kind", ["text", "curve"])
-async def test_a_public_key_that_is_none(client: httpx2.AsyncClient, kind: str) -> None:
-    """Only an RSA public key as PEM can be registered."""
+async def test_a_malformed_public_key_is_refused(client: httpx2.AsyncClient, kind: str) -> None:
+    """Only an RSA public key in PEM can be registered."""
     curve = generate_curve_key(SECP256R1()).public_key()
     pem = curve.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 

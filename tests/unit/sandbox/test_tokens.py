@@ -1,4 +1,4 @@
-"""The rules of access tokens of both kinds."""
+"""The rules of both kinds of access tokens."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,17 +15,17 @@ SECRET = "0123456789abcdef0123456789abcdef"
 
 
 def stable(wechat: WeChat, *, force: bool = False, appid: str = APPID) -> str:
-    """A token of stable_token."""
+    """Return a token of stable_token."""
     return str(wechat.tokens.stable(appid, SECRET, "client_credential", force=force)["access_token"])
 
 
 def legacy(wechat: WeChat) -> str:
-    """A token of /cgi-bin/token."""
+    """Return a token of /cgi-bin/token."""
     return str(wechat.tokens.legacy(APPID, SECRET, "client_credential")["access_token"])
 
 
 def errcode_of(wechat: WeChat, token: str) -> int:
-    """The errcode that a token is refused with; 0 when it is good."""
+    """Return the errcode with which a token is refused, or 0 when it is valid."""
     try:
         assert wechat.tokens.appid_of(token) == APPID
     except WeChatError as refused:
@@ -33,8 +33,8 @@ def errcode_of(wechat: WeChat, token: str) -> int:
     return 0
 
 
-def test_a_stable_token_stays_with_the_time_it_has_left(wechat: WeChat, clock: Clock) -> None:
-    """Repeated calls give the same token, and fewer seconds."""
+def test_a_stable_token_has_its_remaining_time(wechat: WeChat, clock: Clock) -> None:
+    """Repeated calls return the same token with the remaining seconds."""
     first = wechat.tokens.stable(APPID, SECRET, "client_credential", force=False)
     clock.advance(6899)
     second = wechat.tokens.stable(APPID, SECRET, "client_credential", force=False)
@@ -44,7 +44,7 @@ def test_a_stable_token_stays_with_the_time_it_has_left(wechat: WeChat, clock: C
 
 
 def test_a_stable_token_is_renewed_in_its_last_five_minutes(wechat: WeChat, clock: Clock) -> None:
-    """Old and new are both good until the old one's time is over."""
+    """In its last five minutes a stable token is renewed, and the old token is valid until it expires."""
     old = stable(wechat)
     clock.advance(6900)
     new = stable(wechat)
@@ -55,8 +55,8 @@ def test_a_stable_token_is_renewed_in_its_last_five_minutes(wechat: WeChat, cloc
     assert [errcode_of(wechat, token) for token in (old, new)] == [42001, 0]
 
 
-def test_a_token_that_nobody_renews_expires(wechat: WeChat, clock: Clock) -> None:
-    """A token is good for just under 7200 seconds."""
+def test_a_token_expires_after_two_hours(wechat: WeChat, clock: Clock) -> None:
+    """A token is valid for just under 7200 seconds."""
     token = stable(wechat)
     clock.advance(7199.9)
 
@@ -65,8 +65,8 @@ def test_a_token_that_nobody_renews_expires(wechat: WeChat, clock: Clock) -> Non
     assert errcode_of(wechat, token) == 42001
 
 
-def test_force_kills_the_tokens_before_at_once(wechat: WeChat, clock: Clock) -> None:
-    """Neither the token before nor the one before that survives a forced refresh."""
+def test_a_forced_refresh_ends_earlier_tokens_at_once(wechat: WeChat, clock: Clock) -> None:
+    """A forced refresh makes all earlier tokens invalid at once."""
     oldest = stable(wechat)
     clock.advance(6900)
     old = stable(wechat)
@@ -77,15 +77,17 @@ def test_force_kills_the_tokens_before_at_once(wechat: WeChat, clock: Clock) -> 
 
 
 @pytest.mark.parametrize(("seconds", "same"), [(29.9, True), (30, False)])
-def test_forcing_needs_thirty_seconds_between(wechat: WeChat, clock: Clock, seconds: float, same: bool) -> None:
-    """A forced refresh less than 30 seconds after another one refreshes nothing."""
+def test_forced_refreshes_need_an_interval_of_thirty_seconds(
+    wechat: WeChat, clock: Clock, seconds: float, same: bool
+) -> None:
+    """A forced refresh less than 30 seconds after another one returns the same token."""
     first = stable(wechat, force=True)
     clock.advance(seconds)
 
     assert (stable(wechat, force=True) == first) is same
 
 
-def test_forcing_is_for_twenty_times_a_day(wechat: WeChat, clock: Clock) -> None:
+def test_forced_refreshes_are_limited_to_twenty_a_day(wechat: WeChat, clock: Clock) -> None:
     """The 21st forced refresh of a day in Beijing is 45009, and changes nothing."""
     for _ in range(20):
         token = stable(wechat, force=True)
@@ -100,8 +102,8 @@ def test_forcing_is_for_twenty_times_a_day(wechat: WeChat, clock: Clock) -> None
     assert stable(wechat, force=True) != token
 
 
-def test_every_call_of_the_older_kind_gives_a_new_token(wechat: WeChat, clock: Clock) -> None:
-    """The token before is good for five minutes more, and then not the latest one."""
+def test_every_call_of_the_older_kind_returns_a_new_token(wechat: WeChat, clock: Clock) -> None:
+    """Each call of the older kind returns a new token, and the previous one is valid for five more minutes."""
     old, new = legacy(wechat), legacy(wechat)
     clock.advance(299.9)
 
@@ -111,7 +113,7 @@ def test_every_call_of_the_older_kind_gives_a_new_token(wechat: WeChat, clock: C
 
 
 def test_the_two_kinds_are_independent(wechat: WeChat, clock: Clock) -> None:
-    """Neither kind ends a token of the other."""
+    """Neither kind of token ends a token of the other kind."""
     first = legacy(wechat)
     tokens = [stable(wechat, force=True), legacy(wechat)]
     clock.advance(300)
@@ -120,8 +122,8 @@ def test_the_two_kinds_are_independent(wechat: WeChat, clock: Clock) -> None:
     assert errcode_of(wechat, first) == 40001
 
 
-def test_a_token_is_of_its_app(wechat: WeChat) -> None:
-    """The token says which app calls, and forcing one app's leaves another's alone."""
+def test_a_token_belongs_to_its_app(wechat: WeChat) -> None:
+    """A token belongs to one app, and a forced refresh of one app does not affect another."""
     other = stable(wechat, appid="wxother")
     stable(wechat, force=True)
 
@@ -133,7 +135,7 @@ def test_a_token_is_of_its_app(wechat: WeChat) -> None:
     [("", 41001), ("made_up", 40001), ("76_" + "x" * 130, 40001), ("x" * 513, 40014), ("a b", 40014), ("é", 40014)],
 )
 def test_missing_unknown_and_malformed_tokens_have_their_errcodes(wechat: WeChat, token: str, errcode: int) -> None:
-    """A missing token is 41001, one that could be a token 40001, and one that could not 40014."""
+    """A missing token is 41001, an unknown token is 40001, and a malformed token is 40014."""
     assert errcode_of(wechat, token) == errcode
 
 
@@ -149,10 +151,10 @@ def test_missing_unknown_and_malformed_tokens_have_their_errcodes(wechat: WeChat
     ],
 )
 @pytest.mark.parametrize("kind", [AccessTokens.legacy, partial(AccessTokens.stable, force=False)])
-def test_the_first_wrong_parameter_is_named(
+def test_the_first_wrong_parameter_decides_the_errcode(
     clock: Clock, kind: Callable[..., object], appid: str, secret: str, grant_type: str, errcode: int
 ) -> None:
-    """Both kinds look at the parameters in the same order, an unknown appid first."""
+    """Both kinds check the parameters in the same order, an unknown appid first."""
     tokens = WeChat(clock, {APPID: SECRET}).tokens
 
     with pytest.raises(WeChatError) as refused:
@@ -161,8 +163,8 @@ def test_the_first_wrong_parameter_is_named(
     assert refused.value.errcode == errcode
 
 
-def test_the_older_kind_is_for_2000_times_a_day(wechat: WeChat) -> None:
-    """One call more is 45009."""
+def test_the_older_kind_is_limited_to_2000_a_day(wechat: WeChat) -> None:
+    """The 2001st call of the older kind in a day is 45009."""
     for _ in range(2000):
         legacy(wechat)
 
@@ -172,8 +174,8 @@ def test_the_older_kind_is_for_2000_times_a_day(wechat: WeChat) -> None:
     assert refused.value.errcode == 45009
 
 
-def test_stable_tokens_are_for_10000_times_a_minute(wechat: WeChat, clock: Clock) -> None:
-    """One call more is 45011, and the next minute is a new one."""
+def test_stable_tokens_are_limited_to_10000_a_minute(wechat: WeChat, clock: Clock) -> None:
+    """The 10,001st call in a minute is 45011, and calls succeed in the next minute."""
     for _ in range(10_000):
         stable(wechat)
 

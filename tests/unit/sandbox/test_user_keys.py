@@ -26,7 +26,7 @@ async def signed(client: httpx2.AsyncClient) -> dict[str, str]:
 
 
 async def test_client_and_server_get_the_same_key(control: Ask, call: Ask, signed: dict[str, str]) -> None:
-    """The newest key of the server is the client's: 16 bytes, an iv of 16 characters, and an hour."""
+    """The server's newest key is that of the client: 16 bytes, an iv of 16 characters, and a lifetime of one hour."""
     client = await control("/user-keys", appid=APPID, openid="o-alice")
     answer = await call(PATH, **signed)
     (server,) = answer["key_info_list"]
@@ -40,8 +40,8 @@ async def test_client_and_server_get_the_same_key(control: Ask, call: Ask, signe
     assert 3590 < server["expire_in"] <= 3600
 
 
-async def test_the_last_three_versions(control: Ask, call: Ask, signed: dict[str, str]) -> None:
-    """A key is replaced by the next version when it is an hour old, and three are shown, the newest first."""
+async def test_the_last_three_versions_are_returned(control: Ask, call: Ask, signed: dict[str, str]) -> None:
+    """A key is replaced by the next version after one hour, and the last three are returned, newest first."""
     for _ in range(5):
         await control("/user-keys", appid=APPID, openid="o-alice")
         await control("/clock", advance_seconds=3600)
@@ -59,22 +59,22 @@ async def test_the_last_three_versions(control: Ask, call: Ask, signed: dict[str
 async def test_a_refusal_has_an_empty_list(
     call: Ask, signed: dict[str, str], more: dict[str, str], errcode: int
 ) -> None:
-    """A refused call has no keys, and says so in the field that would have them."""
+    """A refused call has an empty list of keys."""
     answer = await call(PATH, **signed | more)
 
     assert answer["errcode"] == errcode
     assert answer["key_info_list"] == []
 
 
-async def test_an_expired_session_key(control: Ask, call: Ask, signed: dict[str, str]) -> None:
-    """A session_key that is too old is 87007."""
+async def test_an_expired_session_key_is_refused(control: Ask, call: Ask, signed: dict[str, str]) -> None:
+    """An expired session_key is 87007."""
     await control("/clock", advance_seconds=4 * 86400)
 
     assert (await call(PATH, **signed))["errcode"] == 87007
 
 
-async def test_a_post_signs_its_body(client: httpx2.AsyncClient, call: Ask, signed: dict[str, str]) -> None:
-    """A POST without a body is as good as a GET, and one with parameters in its body is refused."""
+async def test_a_post_must_have_no_body(client: httpx2.AsyncClient, call: Ask, signed: dict[str, str]) -> None:
+    """A POST without a body is accepted as a GET is, and a POST with parameters in its body is refused."""
     order = {"grant_type": "client_credential", "appid": APPID, "secret": "0" * 32}
     token = (await client.post("/cgi-bin/stable_token", json=order)).json()
 

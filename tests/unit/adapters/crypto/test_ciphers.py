@@ -1,4 +1,4 @@
-"""Secrets at rest."""
+"""The encryption of stored session_keys."""
 
 import pytest
 from cryptography.fernet import Fernet
@@ -19,17 +19,20 @@ WRITTEN = "b0a99191e7013600a70f7c19f2341f513f31864e2c283c53be51f6ff95543e24"
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40), st.binary())
 def test_an_encrypted_key_decrypts_to_itself(text: str, account: bytes) -> None:
-    """Whatever WeChat gives as a session_key comes back to the letter."""
+    """Any text as a session_key is encrypted and decrypted to the same text."""
     assert CIPHER.decrypt(account, CIPHER.encrypt(account, SessionKey(text))) == SessionKey(text)
 
 
-def test_wechats_take_32_bytes() -> None:
-    """The 16 bytes that WeChat's base64 stands for, and as many that prove that nobody else sealed them."""
+def test_an_encrypted_session_key_has_32_bytes() -> None:
+    """An encrypted session_key of WeChat has 32 bytes: 16 bytes of the key, and 16 bytes that authenticate it."""
     assert len(CIPHER.encrypt(b"ann", WECHATS)) == 32
 
 
-def test_the_same_key_of_an_account_is_sealed_alike() -> None:
-    """Whether a login brought another key is seen without opening it, and nothing of whether two accounts share one."""
+def test_the_same_key_of_an_account_has_the_same_ciphertext() -> None:
+    """The same key of one account is always encrypted to the same bytes.
+
+    For another account the bytes are different.
+    """
     assert CIPHER.encrypt(b"ann", WECHATS) == SivCipher([OLD]).encrypt(b"ann", WECHATS)
     assert CIPHER.encrypt(b"ann", WECHATS) != CIPHER.encrypt(b"bob", WECHATS)
     assert CIPHER.encrypt(b"ann", WECHATS) != SivCipher([NEW]).encrypt(b"ann", WECHATS)
@@ -37,14 +40,14 @@ def test_the_same_key_of_an_account_is_sealed_alike() -> None:
 
 @pytest.mark.parametrize("account", [b"bob", b"", b"ann "])
 def test_a_key_encrypted_for_one_account_does_not_decrypt_for_another(account: bytes) -> None:
-    """Who can write to Redis cannot give one user the key of another."""
+    """A session_key that is encrypted for one account cannot be decrypted for another."""
     with pytest.raises(DataUndecryptable):
         CIPHER.decrypt(account, CIPHER.encrypt(b"ann", WECHATS))
 
 
 @pytest.mark.parametrize("position", range(32))
 def test_a_changed_bit_is_detected(position: int) -> None:
-    """No bit can change unnoticed."""
+    """A change of any byte raises DataUndecryptable."""
     sealed = bytearray(CIPHER.encrypt(b"ann", WECHATS))
     sealed[position] ^= 1
 
@@ -53,5 +56,5 @@ def test_a_changed_bit_is_detected(position: int) -> None:
 
 
 def test_the_format_of_encrypted_keys_is_fixed() -> None:
-    """What is derived from an encryption key is part of the format."""
+    """A stored value of an earlier release is decrypted, because the derivation of keys is part of the format."""
     assert SivCipher([WRITTEN_WITH]).decrypt(b"ann", bytes.fromhex(WRITTEN)) == WECHATS

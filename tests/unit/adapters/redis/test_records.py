@@ -1,4 +1,4 @@
-"""What Redis keeps of a session."""
+"""The records of sessions in Redis."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -32,31 +32,31 @@ WRITTEN = (
     "382e302e3439ab3230332e302e3131332e37d7ff1d6f28006b0ac240d7ff1d6f28006b0ad050d7ff1d6f28006b13fcc0d7ff"
     "1d6f28006b324f40"
 )
-"""The session, as version 1 wrote it."""
+"""The session in the layout of version 1."""
 
 
 def test_the_layout_of_version_1_is_fixed() -> None:
-    """The layout is fixed: a session that an earlier release wrote is found by the next."""
+    """The layout of version 1 is fixed, so that each release finds the sessions of earlier releases."""
     assert encode_session(SESSION).hex() == WRITTEN
     assert decode_session(SESSION.id, bytes.fromhex(WRITTEN)) == SESSION
 
 
 @pytest.mark.parametrize("missing", [{"unionid": None}, {}])
 def test_absent_fields_stay_absent(missing: dict[str, Any]) -> None:
-    """A session without unionid, device or address comes back without them."""
+    """A session without unionid, device or address is decoded without them."""
     bare = replace(SESSION, identity=replace(SESSION.identity, **missing), device=Device())
 
     assert decode_session(bare.id, encode_session(bare)) == bare
 
 
-def test_the_reason_of_an_end_comes_back() -> None:
-    """Why a session ended, and until when that is known, is kept."""
+def test_the_reason_of_an_end_is_decoded() -> None:
+    """The reason of an end and its retention are decoded unchanged."""
     assert decode_ended(encode_ended(ENDED)) == ENDED
 
 
 @pytest.mark.parametrize("record", [[2, "whatever", 1], [2]])
-def test_a_newer_release_logs_no_one_out(record: list[object]) -> None:
-    """While two releases run side by side, what only the newer one reads is an outage to the other, not a log-out."""
+def test_a_record_of_a_newer_release_ends_no_session(record: list[object]) -> None:
+    """A record of a newer release raises StoreUnavailable. Two releases can run side by side without log-outs."""
     with pytest.raises(StoreUnavailable, match="newer"):
         decode_session(SESSION.id, msgspec.msgpack.encode(record))
     with pytest.raises(StoreUnavailable, match="newer"):
@@ -65,6 +65,6 @@ def test_a_newer_release_logs_no_one_out(record: list[object]) -> None:
 
 @pytest.mark.parametrize("stored", [bytes([0]) + bytes(16), b"e" + bytes(7), b"\xfe\x00\x04user"])
 def test_a_record_without_a_version_is_unknown(stored: bytes) -> None:
-    """A record from before layouts had versions opens nothing: its user logs in again."""
+    """A record from before the versions is unknown, so that its user logs in again."""
     assert decode_session(SESSION.id, stored) is None
     assert decode_ended(stored) is None

@@ -1,4 +1,4 @@
-"""What a URL says of where Redis is."""
+"""URLs of Redis servers."""
 
 import pytest
 from redis.asyncio.connection import SSLConnection
@@ -22,7 +22,7 @@ SERVER = {"host": "h1", "port": 1}
     ],
 )
 def test_a_url_names_servers(url: str, place: RedisUrl) -> None:
-    """Each kind of URL is read to the letter."""
+    """Each kind of URL is parsed into its servers, its master and its options."""
     assert RedisUrl.of(url) == place
 
 
@@ -31,7 +31,7 @@ def test_a_url_names_servers(url: str, place: RedisUrl) -> None:
 )
 @pytest.mark.parametrize("password", ["p", "p,a@s", "%2F%40%3A"])
 def test_all_servers_have_the_password(start: str, password: str) -> None:
-    """User and password stand once, before the first host, and hold for all; no repr shows them."""
+    """The user and the password before the first host apply to all servers, and no repr shows them."""
     place = RedisUrl.of(start.format(f"ann:{password}"))
 
     assert {server["username"] for server in place.servers} == {"ann"}
@@ -39,8 +39,8 @@ def test_all_servers_have_the_password(start: str, password: str) -> None:
     assert "ann" not in repr(place)
 
 
-def test_options_are_everybodys() -> None:
-    """What stands behind the question mark holds for all servers."""
+def test_options_apply_to_all_servers() -> None:
+    """The options after the question mark apply to all servers."""
     place = RedisUrl.of("redis+sentinel://h1:1,h2:2/m?socket_timeout=0.5&sentinel_password=s")
 
     assert [(each["socket_timeout"], each["sentinel_password"]) for each in place.servers] == [(0.5, "s")] * 2

@@ -1,4 +1,4 @@
-"""The files of a SQLite database: who may read them."""
+"""The permissions of the files of a SQLite database."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(autouse=True)
 def generous() -> Iterator[None]:
-    """A umask that lets everyone read what is created."""
+    """A umask with which all users may read new files."""
     before = os.umask(0)
     yield
     os.umask(before)
@@ -26,8 +26,8 @@ def modes(directory: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mode & 0o777 for path in directory.iterdir()}
 
 
-async def test_a_new_database_is_its_owners_alone(tmp_path: Path) -> None:
-    """Users and session_keys are in it: no other user of the machine can read it, nor the files beside it."""
+async def test_a_new_database_is_readable_only_by_its_owner(tmp_path: Path) -> None:
+    """Only the owner can read the files of a new database, because they contain users and session_keys."""
     async with Database(f"sqlite+aiosqlite:///{tmp_path / 'new.db'}") as database:
         await migrate(database)
         await database.write(lambda connection: connection.execute(text("SELECT 1")))
@@ -37,8 +37,8 @@ async def test_a_new_database_is_its_owners_alone(tmp_path: Path) -> None:
     assert set(found.values()) == {0o600}
 
 
-async def test_an_existing_database_keeps_its_mode(tmp_path: Path) -> None:
-    """An operator who lets a group read the file has decided so."""
+async def test_an_existing_database_retains_its_mode(tmp_path: Path) -> None:
+    """The mode of an existing database file does not change, because an operator has chosen it."""
     (tmp_path / "old.db").touch(0o640)
     async with Database(f"sqlite+aiosqlite:///{tmp_path / 'old.db'}") as database:
         await migrate(database)

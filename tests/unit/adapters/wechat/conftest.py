@@ -1,4 +1,4 @@
-"""Credentials that no source line has, so that a traceback that shows one has leaked it; and a platform."""
+"""A platform, and random credentials, which a traceback shows only when they leak."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from unit.adapters.wechat.platform_world import World
 
 @dataclass(frozen=True)
 class Credentials:
-    """What one login brings and gets, all of it made up anew."""
+    """The random credentials of one login."""
 
     appid: AppId
     secret: str = field(default_factory=lambda: secrets.token_hex(16))
@@ -22,13 +22,13 @@ class Credentials:
 
     @property
     def hidden(self) -> list[str]:
-        """What nobody may see."""
+        """Return the values that must stay secret."""
         return [self.secret, self.code.value, self.session_key]
 
 
 @pytest.fixture(scope="module")
 def login() -> Credentials:
-    """One login's credentials, for all tests of a module."""
+    """The credentials of one login, for all tests of a module."""
     return Credentials(AppId("wx0123456789abcdef"))
 
 

@@ -1,7 +1,7 @@
-"""Sample keys and messages of API signing, as WeChat's documentation prints them for everybody to try.
+"""Sample keys and messages of API signing from WeChat's public documentation.
 
-They are public and of no real app: a private key in here is no secret. Each message was recomputed with them.
-https://developers.weixin.qq.com/miniprogram/dev/server/getting_started/api_signature.html
+They belong to no real app, so the private key here is not a secret. Each message was recomputed with these keys. The
+source is https://developers.weixin.qq.com/miniprogram/dev/server/getting_started/api_signature.html.
 """
 
 PATH = "/wxa/getuserriskrank"
@@ -106,4 +106,4 @@ DEPRECATED_SIGNATURE = (
     "638BAwKDSiFNEwEJDWYkLz0kEw7ma3keezm4YHYKfJmjChK39tmZld7Rw/yrV1U9RiL/DO5ayP9VmrQkT/vYrPKyqI4/xKrI"
     "aTq44jFYTPIJKdU2OnLt6kjqwp2hvCzMuJdjRcrvzhWJ2A8xZ5hI2w=="
 )
-"""Of a certificate that WeChat does not print: nobody can verify it."""
+"""The signature of a certificate that WeChat does not publish, so that it cannot be verified."""

@@ -1,4 +1,4 @@
-"""A platform for tests, and the WeChat behind it."""
+"""A platform for tests, with a WeChat in memory."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -39,33 +39,33 @@ PHONE_INFO = {
 
 
 class WeChat:
-    """A WeChat that gives its answers in turn, the last one again and again, and remembers what it was asked."""
+    """A WeChat that returns its answers in turn, repeats the last one, and records the requests."""
 
     def __init__(self) -> None:
         self.requests: list[httpx2.Request] = []
         self.answers: list[Any] = [OK]
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
-        """Answer."""
+        """Return the next answer."""
         self.requests.append(request)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return answer(request) if callable(answer) else reply(answer)
 
     @property
     def request(self) -> httpx2.Request:
-        """The only one."""
+        """Return the only request."""
         (request,) = self.requests
         return request
 
 
 def reply(body: Any, **headers: str) -> httpx2.Response:
-    """A response as it comes from a wire: not read yet."""
+    """Return a response that is not read yet, as a transport does."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return httpx2.Response(200, stream=httpx2.ByteStream(content), headers=headers)
 
 
 class Changing(MemoryAccessTokenIssuer):
-    """An issuer whose every token is another one, as when somebody forces new ones."""
+    """An issuer that always returns a new token, as after a forced refresh."""
 
     error: WxLoginError | None = None
 
@@ -78,7 +78,7 @@ class Changing(MemoryAccessTokenIssuer):
 
 
 class World:
-    """A platform, and the WeChat behind it."""
+    """A platform with its WeChat."""
 
     def __init__(self, clock: Clock) -> None:
         self.wechat, self.issuer, self.clock = WeChat(), Changing(), clock
@@ -87,7 +87,7 @@ class World:
         self.platform = WeChatPlatform(self.api, self.tokens, {}, clock)
 
     def answer(self, *answers: Any) -> None:
-        """What WeChat says from now on."""
+        """Set the answers of WeChat."""
         self.wechat.answers = list(answers)
 
 
@@ -105,9 +105,9 @@ every_call = pytest.mark.parametrize(("call", "good"), [pytest.param(*case, id=n
 
 
 def query(request: httpx2.Request) -> dict[str, str]:
-    """The parameters in the URL."""
+    """Return the parameters in the URL."""
     return dict(request.url.params.multi_items())
 
 
 refusals = pytest.mark.parametrize("errcode", [40001, 40014, 42001])
-"""How WeChat refuses an access token."""
+"""The errcodes with which WeChat refuses an access token."""

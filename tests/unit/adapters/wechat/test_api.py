@@ -1,4 +1,4 @@
-"""One call to WeChat: bounded, understood or an error of ours, and nothing told."""
+"""One call to WeChat: its limits, its errors, and its secrets."""
 
 import gzip
 import logging
@@ -26,7 +26,7 @@ CHUNK = 1024
 
 
 class Body(httpx2.AsyncByteStream):
-    """An answer's body of `size` bytes that knows how much of it was read, and whether it was closed."""
+    """A response body of `size` bytes, which records how much of it is read and whether it is closed."""
 
     def __init__(self, size: int, byte: bytes = b" ") -> None:
         self.chunks = size // CHUNK
@@ -40,22 +40,22 @@ class Body(httpx2.AsyncByteStream):
             yield self.byte * CHUNK
 
     async def aclose(self) -> None:
-        """What whoever reads it has to do in the end."""
+        """Close the body, as its reader must do in the end."""
         self.closed = True
 
 
 def wechat(response: httpx2.Response) -> WeChatApi:
-    """A WeChat that gives this response."""
+    """Return an API whose WeChat gives this response."""
     return WeChatApi(httpx2.MockTransport(lambda _request: response), URL, 3.0)
 
 
 def reply(body: bytes, status: int = 200, **headers: str) -> httpx2.Response:
-    """A response as it comes from a wire: not read yet."""
+    """Return a response that is not read yet, as a transport does."""
     return httpx2.Response(status, stream=httpx2.ByteStream(body), headers=headers)
 
 
 async def get(api: WeChatApi) -> dict[str, Any]:
-    """One call."""
+    """Make one call."""
     return await api.get("/sns/jscode2session", {"js_code": "c"})
 
 
@@ -94,14 +94,14 @@ async def get(api: WeChatApi) -> dict[str, Any]:
     ids=lambda body: repr(body[:24]),
 )
 async def test_an_unexpected_response_is_a_bad_response(body: bytes) -> None:
-    """Whatever else than an object with a numeric errcode comes back is wechat_bad_answer, and no defect of ours."""
+    """A response that is not an object with a numeric errcode raises IdentityProviderBadResponse."""
     with pytest.raises(IdentityProviderBadResponse):
         await get(wechat(reply(body)))
 
 
 @pytest.mark.parametrize("errcode", [b"40029", b'"40029"'])
 async def test_an_errcode_may_be_text(errcode: bytes) -> None:
-    """WeChat's own samples have errcodes as text: they mean the same."""
+    """An errcode as text has the same meaning as a number, because WeChat's samples have both."""
     with pytest.raises(CodeInvalid) as raised:
         await get(wechat(reply(b'{"errcode":' + errcode + b"}")))
 
@@ -109,21 +109,21 @@ async def test_an_errcode_may_be_text(errcode: bytes) -> None:
 
 
 @pytest.mark.parametrize("errcode", [b"0", b'"0"', b"null"])
-async def test_an_errcode_of_nothing_is_success(errcode: bytes) -> None:
-    """Zero in either form, and null, are no error."""
+async def test_an_errcode_of_zero_or_null_is_success(errcode: bytes) -> None:
+    """An errcode of 0, as a number or as text, and null are no error."""
     answer = await get(wechat(reply(b'{"openid":"o1","errcode":' + errcode + b"}")))
 
     assert answer["openid"] == "o1"
 
 
 async def test_a_proxy_that_sends_chunks_is_named() -> None:
-    """WeChat answers a chunked body with 412: the error says that a proxy on the way does that."""
+    """A status of 412 raises an error that names a proxy, because WeChat answers a chunked body with it."""
     with pytest.raises(IdentityProviderBadResponse, match=r"412.*proxy.*Content-Length"):
         await get(wechat(reply(b"", 412)))
 
 
-async def test_an_errcode_of_any_size_can_be_told() -> None:
-    """An errcode too great for a computer's integer ends as a problem that can be sent."""
+async def test_a_very_large_errcode_becomes_a_problem() -> None:
+    """A very large errcode still becomes a problem that can be sent."""
     with pytest.raises(WxLoginError) as raised:
         await get(wechat(reply(b'{"errcode":' + b"9" * 30 + b"}")))
 
@@ -131,7 +131,7 @@ async def test_an_errcode_of_any_size_can_be_told() -> None:
 
 
 async def test_a_compressed_answer_is_a_bad_answer() -> None:
-    """A body that somebody compressed against our request is not unpacked, however small it looks."""
+    """A compressed body is not decompressed, and raises IdentityProviderBadResponse."""
     headers: dict[str, Any] = {"content-encoding": "gzip"}
     bomb = reply(gzip.compress(GOOD), **headers)
 
@@ -140,22 +140,22 @@ async def test_a_compressed_answer_is_a_bad_answer() -> None:
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
-async def test_a_server_error_is_wechat_being_unavailable(status: int) -> None:
-    """5xx is unavailable, whatever its body says."""
+async def test_a_server_error_is_unavailable(status: int) -> None:
+    """A 5xx status raises IdentityProviderUnavailable, with any body."""
     with pytest.raises(IdentityProviderUnavailable, match=str(status)):
         await get(wechat(reply(GOOD, status)))
 
 
 @pytest.mark.parametrize("status", [201, 204, 301, 302, 307, 400, 401, 403, 404, 405, 429])
 async def test_another_status_is_a_bad_answer(status: int) -> None:
-    """WeChat answers 200 or is not WeChat, so its body is not believed."""
+    """Any other status than 200 raises IdentityProviderBadResponse, and the body is ignored."""
     with pytest.raises(IdentityProviderBadResponse, match=str(status)):
         await get(wechat(reply(GOOD, status, location="https://elsewhere.example/")))
 
 
 @pytest.mark.parametrize("size", [LIMIT + CHUNK, 50_000_000])
-async def test_a_large_answer_is_not_read_to_its_end(size: int) -> None:
-    """After 64 KiB the answer is bad, and the rest of it stays where it is."""
+async def test_a_large_answer_is_not_read_completely(size: int) -> None:
+    """A body of more than 64 KiB raises IdentityProviderBadResponse, and the rest is not read."""
     body = Body(size)
 
     with pytest.raises(IdentityProviderBadResponse, match="64 KiB"):
@@ -165,13 +165,13 @@ async def test_a_large_answer_is_not_read_to_its_end(size: int) -> None:
 
 
 async def test_an_answer_of_64_kib_is_read() -> None:
-    """The greatest answer that is allowed is understood."""
+    """A body of exactly 64 KiB is accepted."""
     assert await get(wechat(reply(GOOD.rjust(LIMIT)))) == {"openid": "o1"}
 
 
 @pytest.mark.parametrize("status", [200, 302, 500])
-async def test_the_connection_is_given_back_whatever_happens(status: int) -> None:
-    """A response is closed after success and after failure."""
+async def test_the_response_is_closed_after_any_error(status: int) -> None:
+    """A response is closed after an error of any kind."""
     body = Body(2 * CHUNK, b"x")
 
     with pytest.raises(WxLoginError):
@@ -181,7 +181,7 @@ async def test_the_connection_is_given_back_whatever_happens(status: int) -> Non
 
 @pytest.mark.parametrize("base_url", [URL, f"{URL}/", "http://127.0.0.1:8001/proxy", "http://127.0.0.1:8001/proxy/"])
 async def test_the_base_url_may_have_a_path(base_url: str) -> None:
-    """A proxy below a path of its own is asked below that path."""
+    """A base URL may have a path, which precedes the path of the call."""
     seen: list[httpx2.URL] = []
 
     def proxy(request: httpx2.Request) -> httpx2.Response:
@@ -208,10 +208,10 @@ async def test_the_base_url_may_have_a_path(base_url: str) -> None:
         httpx2.DecodingError,
     ],
 )
-async def test_a_transports_failure_tells_only_its_kind(
+async def test_a_transport_error_reveals_only_its_type(
     failure: type[httpx2.RequestError], login: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A transport that puts the URL into its exception's text does not get the AppSecret told."""
+    """When the text of a transport's exception has the URL, the error does not reveal the AppSecret."""
     caplog.set_level(logging.DEBUG)
 
     def fail(request: httpx2.Request) -> httpx2.Response:
@@ -224,8 +224,8 @@ async def test_a_transports_failure_tells_only_its_kind(
     assert not [secret for secret in login.hidden if secret in told]
 
 
-async def test_a_transport_that_never_answers_is_left_in_time() -> None:
-    """The time limit holds for the whole call, whatever the transport's own limits are."""
+async def test_a_call_to_a_silent_transport_times_out() -> None:
+    """The time limit applies to the whole call, with any transport."""
 
     async def silent(request: httpx2.Request) -> httpx2.Response:
         await anyio.sleep_forever()
@@ -238,8 +238,8 @@ async def test_a_transport_that_never_answers_is_left_in_time() -> None:
     assert time.monotonic() - began < 2
 
 
-def remembering(seen: list[httpx2.Request], response: httpx2.Response | None = None) -> WeChatApi:
-    """A WeChat that keeps what it is asked."""
+def recording_api(seen: list[httpx2.Request], response: httpx2.Response | None = None) -> WeChatApi:
+    """Return an API that records the requests."""
 
     def wechat(request: httpx2.Request) -> httpx2.Response:
         seen.append(request)
@@ -249,9 +249,9 @@ def remembering(seen: list[httpx2.Request], response: httpx2.Response | None = N
 
 
 async def test_a_post_is_json() -> None:
-    """The body is a JSON object in UTF-8 and says so, and the parameters are in the URL."""
+    """The body of a POST is a JSON object in UTF-8 with its content type, and the parameters are in the URL."""
     seen: list[httpx2.Request] = []
-    await remembering(seen).post("/wxa/call", {"access_token": "t&=微"}, {"code": "李雷"})
+    await recording_api(seen).post("/wxa/call", {"access_token": "t&=微"}, {"code": "李雷"})
     (request,) = seen
 
     assert (request.method, request.url.path) == ("POST", "/wxa/call")
@@ -261,10 +261,10 @@ async def test_a_post_is_json() -> None:
     assert request.headers["content-length"] == str(len(request.content))
 
 
-async def test_a_post_of_nothing_has_no_body() -> None:
-    """WeChat signs over the body: where there is nothing to send, there is not a byte in it."""
+async def test_a_post_without_data_has_no_body() -> None:
+    """A POST without data has an empty body, because WeChat signs the body."""
     seen: list[httpx2.Request] = []
-    await remembering(seen).post("/wxa/call", {"access_token": "t"}, {})
+    await recording_api(seen).post("/wxa/call", {"access_token": "t"}, {})
 
     assert seen[0].content == b""
     assert seen[0].headers["content-length"] == "0"
@@ -282,17 +282,17 @@ async def test_a_post_of_nothing_has_no_body() -> None:
     ],
     ids=["HTML", "a list", "500", "a redirect", "busy", "too large"],
 )
-async def test_a_post_is_bounded_as_a_get_is(response: httpx2.Response, error: type[WxLoginError]) -> None:
-    """What a GET would not take, a POST does not take either, and it is sent once."""
+async def test_a_post_has_the_limits_of_a_get(response: httpx2.Response, error: type[WxLoginError]) -> None:
+    """A POST has the same limits as a GET, and is sent once."""
     seen: list[httpx2.Request] = []
     with pytest.raises(error):
-        await remembering(seen, response).post("/wxa/call", {}, {"code": "c"})
+        await recording_api(seen, response).post("/wxa/call", {}, {"code": "c"})
 
     assert len(seen) == 1
 
 
-async def test_a_post_that_is_never_answered_is_left_in_time() -> None:
-    """The time limit holds for a POST too."""
+async def test_a_post_to_a_silent_transport_times_out() -> None:
+    """The time limit also applies to a POST."""
 
     async def silent(request: httpx2.Request) -> httpx2.Response:
         await anyio.sleep_forever()
@@ -315,7 +315,10 @@ async def test_a_post_that_is_never_answered_is_left_in_time() -> None:
     ],
 )
 async def test_the_observer_receives_the_outcome_of_each_call(body: bytes, status: int, outcome: str) -> None:
-    """By path: an errcode that is known, 0 for success, or our code; a number that nobody knows is no new label."""
+    """The observer gets the path and the outcome: 0, a known errcode, or an error code.
+
+    An unknown errcode is not a label.
+    """
     seen: list[tuple[str, str, float]] = []
     transport = httpx2.MockTransport(lambda _request: reply(body, status))
     api = WeChatApi(transport, URL, 3.0, lambda *call: seen.append(call))

@@ -32,13 +32,13 @@ DATA = {"phoneNumber": "13800000000", "watermark": {"appid": "wx0123456789abcdef
 
 
 def aes(padded: bytes) -> EncryptedData:
-    """Whole blocks, encrypted."""
+    """Return whole blocks, encrypted."""
     encryptor = Cipher(algorithms.AES128(KEY), modes.CBC(IV)).encryptor()
     return EncryptedData(encryptor.update(padded) + encryptor.finalize(), IV)
 
 
 def encrypted(plain: bytes) -> EncryptedData:
-    """As WeChat does it."""
+    """Return the data as WeChat encrypts it."""
     padder = PKCS7(128).padder()
     return aes(padder.update(plain) + padder.finalize())
 
@@ -46,8 +46,8 @@ def encrypted(plain: bytes) -> EncryptedData:
 SEALED = encrypted(json.dumps(DATA).encode())
 
 
-def test_wechats_own_sample_opens() -> None:
-    """The sample of WeChat's documentation opens with its key."""
+def test_wechats_own_sample_is_decrypted() -> None:
+    """The sample of WeChat's documentation is decrypted with its key."""
     opened = WeChatDecryptor().decrypt(EncryptedData.parse(SAMPLE_DATA, SAMPLE_IV), SAMPLE_KEY)
 
     assert opened["openId"] == "oGZUI0egBJY1zhBYw2KhdUfwVJJE"
@@ -62,14 +62,14 @@ def test_wechats_own_sample_opens() -> None:
     )
 )
 @settings(max_examples=50)
-def test_any_object_opens(data: dict[str, Any]) -> None:
-    """Whatever object WeChat encrypted comes back as it was, of any length and script."""
+def test_any_object_is_decrypted(data: dict[str, Any]) -> None:
+    """Any object that WeChat encrypted is decrypted unchanged."""
     assert WeChatDecryptor().decrypt(encrypted(json.dumps(data, ensure_ascii=False).encode()), SESSION_KEY) == data
 
 
 @pytest.mark.parametrize("bit", range(128))
-def test_a_flipped_bit_in_the_last_block_opens_nothing(bit: int) -> None:
-    """One bit that was lost in the last block, and the data is DataUndecryptable."""
+def test_a_changed_bit_in_the_last_block_is_undecryptable(bit: int) -> None:
+    """A changed bit in the last block raises DataUndecryptable."""
     flipped = bytearray(SEALED.ciphertext)
     flipped[bit // 8 - 16] ^= 1 << bit % 8
 
@@ -79,8 +79,8 @@ def test_a_flipped_bit_in_the_last_block_opens_nothing(bit: int) -> None:
 
 @given(st.binary(min_size=16, max_size=16).filter(lambda key: key != KEY))
 @settings(max_examples=100)
-def test_a_wrong_key_opens_nothing(key: bytes) -> None:
-    """Any other key is DataUndecryptable, whether it shows in the padding or in what comes out."""
+def test_a_wrong_key_is_undecryptable(key: bytes) -> None:
+    """A wrong key raises DataUndecryptable, when the padding is wrong and when the content is."""
     with pytest.raises(DataUndecryptable):
         WeChatDecryptor().decrypt(SEALED, SessionKey(base64.b64encode(key).decode()))
 
@@ -90,8 +90,8 @@ def test_a_wrong_key_opens_nothing(key: bytes) -> None:
     st.integers(1, 4).flatmap(lambda n: st.binary(min_size=16 * n, max_size=16 * n)),
 )
 @settings(max_examples=100)
-def test_any_bytes_are_undecryptable_and_no_defect(iv: bytes, ciphertext: bytes) -> None:
-    """Whatever blocks a client makes up, there is one error for them."""
+def test_random_bytes_are_undecryptable(iv: bytes, ciphertext: bytes) -> None:
+    """Random blocks raise DataUndecryptable, and no other error."""
     with pytest.raises(DataUndecryptable):
         WeChatDecryptor().decrypt(EncryptedData(ciphertext, iv), SESSION_KEY)
 
@@ -99,8 +99,8 @@ def test_any_bytes_are_undecryptable_and_no_defect(iv: bytes, ciphertext: bytes)
 @pytest.mark.parametrize(
     "end", [bytes(16), b"}" + bytes(15), b"}" + b"\x11" * 15, b"} " + b"\x0e" * 13 + b"\x0f", b"}" * 16], ids=repr
 )
-def test_a_wrong_padding_opens_nothing(end: bytes) -> None:
-    """Data whose last block has no PKCS#7 padding is DataUndecryptable, though the rest would be fine."""
+def test_a_wrong_padding_is_undecryptable(end: bytes) -> None:
+    """A wrong PKCS#7 padding raises DataUndecryptable, even when the rest is correct."""
     start = b'{"watermark":1  '
 
     with pytest.raises(DataUndecryptable):
@@ -125,7 +125,7 @@ def test_a_wrong_padding_opens_nothing(end: bytes) -> None:
     ids=lambda plain: repr(plain[:16]),
 )
 def test_plaintext_that_is_not_a_json_object_is_undecryptable(plain: bytes) -> None:
-    """Padding that fits does not make JSON, UTF-8 or an object of anything."""
+    """Correctly padded data that is not a JSON object in UTF-8 raises DataUndecryptable."""
     with pytest.raises(DataUndecryptable):
         WeChatDecryptor().decrypt(encrypted(plain), SESSION_KEY)
 
@@ -135,16 +135,16 @@ def test_plaintext_that_is_not_a_json_object_is_undecryptable(plain: bytes) -> N
     ["", "no base64", "钥匙", "AAAA", base64.b64encode(bytes(15)).decode(), base64.b64encode(bytes(24)).decode()],
     ids=ascii,
 )
-def test_a_key_that_is_none_opens_nothing(key: str) -> None:
-    """A session_key that is no base64 of 16 bytes is DataUndecryptable: a new login brings another."""
+def test_a_malformed_key_is_undecryptable(key: str) -> None:
+    """A session_key that is not base64 of 16 bytes raises DataUndecryptable, because a new login brings another one."""
     with pytest.raises(DataUndecryptable) as refused:
         WeChatDecryptor().decrypt(SEALED, SessionKey(key))
 
     assert not key or key not in f"{refused.value!r} {refused.value.detail}"
 
 
-def test_every_failure_is_told_in_the_same_words() -> None:
-    """Nobody learns from the error what was wrong: the padding, the JSON or the key."""
+def test_every_failure_has_the_same_text() -> None:
+    """A wrong padding, wrong content and a wrong key raise the same error with the same text."""
     details = set()
     for data, key in [(aes(bytes(32)), SESSION_KEY), (encrypted(b"[]"), SESSION_KEY), (SEALED, SessionKey("AAAA"))]:
         with pytest.raises(DataUndecryptable) as refused:

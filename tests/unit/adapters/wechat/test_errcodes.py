@@ -1,4 +1,4 @@
-"""WeChat's error codes, explained."""
+"""The table of WeChat's error codes."""
 
 import pytest
 
@@ -35,21 +35,21 @@ CONTRACT = {
 """Section 4 of the public interface."""
 
 OF_LOGIN = (CodeMissing, CodeInvalid, CodeUsed, UserBlockedByProvider, RateLimited)
-"""What only the codes of the contract mean, and no other row."""
+"""Errors that only the codes of the contract may have."""
 
 
 def test_the_table_has_the_codes_of_the_contract() -> None:
-    """Every errcode that the public interface names means what it says there."""
+    """Every errcode of the public interface has the error that the interface documents."""
     assert {number: ERRCODES[number].error for number in CONTRACT} == CONTRACT
 
 
-def test_no_other_code_takes_a_meaning_of_the_contract() -> None:
-    """The table may hold more, but what it means for a code of the client or for a quota is the contract's alone."""
+def test_no_other_code_has_an_error_of_the_contract() -> None:
+    """Only the errcodes of the contract have an error for a client's code or a quota."""
     assert {number for number, row in ERRCODES.items() if row.error in OF_LOGIN} <= set(CONTRACT)
 
 
 def test_only_three_errcodes_mean_a_bad_access_token() -> None:
-    """40001, 40014 and 42001 alone say that another token may work; to everybody else they are WeChat's trouble."""
+    """Only 40001, 40014 and 42001 mean that another token may work. For callers they are WeChat being unavailable."""
     refused = {number for number, row in ERRCODES.items() if row.error is AccessTokenRefused}
 
     assert refused == {40001, 40014, 42001}
@@ -58,14 +58,14 @@ def test_only_three_errcodes_mean_a_bad_access_token() -> None:
 
 
 @ROWS
-def test_every_row_stands_under_its_own_number(row: ErrCode) -> None:
-    """A code is found by the number that it has."""
+def test_every_row_has_its_own_number(row: ErrCode) -> None:
+    """Each row has the number under which the table has it."""
     assert ERRCODES[row.number] is row
 
 
 @ROWS
-def test_every_row_explains(row: ErrCode) -> None:
-    """Meaning, cause and mend are each a line that `wxlogin explain` can print after its name."""
+def test_every_row_has_an_explanation(row: ErrCode) -> None:
+    """The meaning, the cause and the hint of each row are one printable line without a full stop."""
     for text in (row.meaning, row.cause, row.hint):
         assert text[0].isupper() or text.startswith("wxlogin ")
         assert not text.endswith(".")
@@ -73,8 +73,8 @@ def test_every_row_explains(row: ErrCode) -> None:
 
 
 @ROWS
-def test_the_error_tells_what_happened_and_what_mends_it(row: ErrCode) -> None:
-    """The error's text has the meaning and the mend, and its fields have WeChat's own words."""
+def test_the_error_has_the_meaning_and_the_hint(row: ErrCode) -> None:
+    """The text of the error has the meaning and the hint, and its fields have WeChat's errcode and rid."""
     error = error_of(row.number, "as it says rid: 6374a1b2-0c3d4e5f-12ab34cd")
 
     assert type(error) is row.error
@@ -84,8 +84,8 @@ def test_the_error_tells_what_happened_and_what_mends_it(row: ErrCode) -> None:
 
 
 @pytest.mark.parametrize("number", [2, 40227, 99999, -2, 2**63])
-def test_an_unknown_code_is_wechat_being_unavailable(number: int) -> None:
-    """A code that nobody explained yet is WeChat's trouble, and its text names the number."""
+def test_an_unknown_code_is_unavailable(number: int) -> None:
+    """An unknown errcode raises WeChatUnavailable, and its text has the number."""
     error = error_of(number)
 
     assert type(error) is WeChatUnavailable
@@ -95,14 +95,14 @@ def test_an_unknown_code_is_wechat_being_unavailable(number: int) -> None:
 
 
 def test_the_address_for_the_whitelist_is_named() -> None:
-    """The error of an address that is not on the whitelist names the one that WeChat saw."""
+    """The error for an address that is not on the whitelist has the address that WeChat saw."""
     errmsg = "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist, rid: 6374a1b2-0c3d4e5f-12ab34cd"
 
     assert "whitelist (203.0.113.7)." in error_of(40164, errmsg).detail
 
 
-def test_an_errcode_may_mean_something_else_in_one_call() -> None:
-    """Where a call gives an errcode a meaning of its own, that is the error, with WeChat's own words; others stay."""
+def test_a_call_may_have_its_own_error_for_an_errcode() -> None:
+    """A call can give an errcode another error. Other errcodes do not change."""
     here: Meanings = {40013: (CodeInvalid, "the code of another app")}
     meant = error_of(40013, "invalid appid rid: 6374a1b2-0c3d4e5f-12ab34cd", here)
 

@@ -1,4 +1,4 @@
-"""code2Session: what is asked, what is understood."""
+"""code2Session: the request, and the parsing of the answer."""
 
 import asyncio
 import json
@@ -59,36 +59,39 @@ ERRORS: list[tuple[int, str, type[WxLoginError], str | None]] = [
 
 
 def provider(handler: Callable[[httpx2.Request], httpx2.Response]) -> WeChatIdentityProvider:
-    """A provider whose WeChat is `handler`."""
+    """Return a provider whose WeChat is `handler`."""
     api = WeChatApi(httpx2.MockTransport(handler), "https://api.weixin.qq.com", 3.0)
     return WeChatIdentityProvider(api, SECRETS)
 
 
 def answering(body: Any) -> WeChatIdentityProvider:
-    """A provider whose WeChat always answers this JSON."""
+    """Return a provider whose WeChat always gives this JSON."""
     return provider(lambda _request: reply(body))
 
 
 def short(value: object) -> str:
-    """A test id."""
+    """Return a test id."""
     return repr(value)[:12]
 
 
 def reply(body: Any, **headers: str) -> httpx2.Response:
-    """A response as it comes from a wire: not read yet."""
+    """Return a response that is not read yet, as a transport does."""
     return httpx2.Response(200, stream=httpx2.ByteStream(json.dumps(body).encode()), headers=headers)
 
 
 async def test_a_code_becomes_an_identity_and_its_key() -> None:
-    """The openid and the session_key come back as WeChat sent them."""
+    """An exchange returns the openid and the session_key from WeChat unchanged."""
     assert await answering(ANSWER).exchange(CODE, APPID) == (
         Identity(APPID, ANSWER["openid"]),
         SessionKey(ANSWER["session_key"]),
     )
 
 
-async def test_the_request_is_code2sessions() -> None:
-    """WeChat is asked once, on its path, for exactly the four parameters that it wants, and for no access_token."""
+async def test_the_request_is_that_of_code2session() -> None:
+    """One request is sent, to the documented path.
+
+    It has exactly the four documented parameters and no access token.
+    """
     seen: list[httpx2.Request] = []
 
     def wechat(request: httpx2.Request) -> httpx2.Response:
@@ -111,8 +114,8 @@ async def test_the_request_is_code2sessions() -> None:
 @given(
     code=st.from_regex(r"[!-~]{1,512}", fullmatch=True), secret=st.text("".join(map(chr, range(33, 127))), min_size=1)
 )
-def test_code_and_secret_arrive_as_they_are(code: str, secret: str) -> None:
-    """Whatever characters a code or an AppSecret has, WeChat sees the same."""
+def test_code_and_secret_arrive_unchanged(code: str, secret: str) -> None:
+    """A code and an AppSecret with any characters reach WeChat unchanged."""
     seen: list[httpx2.Request] = []
 
     def wechat(request: httpx2.Request) -> httpx2.Response:
@@ -127,8 +130,8 @@ def test_code_and_secret_arrive_as_they_are(code: str, secret: str) -> None:
 
 
 @pytest.mark.parametrize("success", [{}, {"errcode": 0}, {"errcode": 0, "errmsg": "ok"}], ids=str)
-async def test_errcode_zero_and_none_at_all_are_success(success: dict[str, Any]) -> None:
-    """WeChat says that all is well in two ways, and both are understood."""
+async def test_a_missing_errcode_and_zero_are_success(success: dict[str, Any]) -> None:
+    """An answer without errcode, or with errcode 0, is a success."""
     identity, _ = await answering(ANSWER | success).exchange(CODE, APPID)
 
     assert identity.openid == ANSWER["openid"]
@@ -144,25 +147,25 @@ async def test_errcode_zero_and_none_at_all_are_success(success: dict[str, Any])
     ],
     ids=str,
 )
-async def test_a_unionid_may_be_there(told: dict[str, Any], understood: str | None) -> None:
-    """An app without an Open Platform account has users without unionid, in whatever way WeChat leaves it out."""
+async def test_a_unionid_is_optional(told: dict[str, Any], understood: str | None) -> None:
+    """An answer may have no unionid, in each form in which WeChat omits it."""
     identity, _ = await answering(ANSWER | told).exchange(CODE, APPID)
 
     assert identity.unionid == understood
 
 
-async def test_fields_that_nobody_asked_for_are_ignored() -> None:
-    """WeChat may add to its answer what it likes."""
+async def test_unknown_fields_are_ignored() -> None:
+    """Unknown fields in the answer are ignored."""
     identity, _ = await answering(ANSWER | {"is_limit": False, "extra": [{}]}).exchange(CODE, APPID)
 
     assert identity == Identity(APPID, ANSWER["openid"])
 
 
 @pytest.mark.parametrize(("errcode", "errmsg", "error", "rid"), ERRORS)
-async def test_an_errcode_is_the_error_that_it_means(
+async def test_an_errcode_raises_its_error(
     errcode: int, errmsg: str, error: type[WxLoginError], rid: str | None
 ) -> None:
-    """Each of WeChat's errors becomes ours, with WeChat's errcode and rid in it for WeChat's support."""
+    """Each errcode of WeChat raises its error, with the errcode and the rid."""
     with pytest.raises(error) as raised:
         await answering({"errcode": errcode, "errmsg": errmsg}).exchange(CODE, APPID)
 
@@ -180,8 +183,8 @@ async def test_an_errcode_is_the_error_that_it_means(
     ],
     ids=["a phone code", "a login code", "another alphabet", "another length"],
 )
-async def test_a_phone_code_sent_to_login_is_told_to_be_one(code: str, is_phone_code: bool) -> None:
-    """An invalid code that looks like the phone button's says where it belongs, and no other code does."""
+async def test_a_phone_code_sent_to_login_is_recognised_by_its_form(code: str, is_phone_code: bool) -> None:
+    """Only an invalid code in the form of a phone code gets the hint to send it to /v1/me/phone."""
     with pytest.raises(CodeInvalid) as raised:
         await answering({"errcode": 40029, "errmsg": f"invalid code, rid: {RID}"}).exchange(LoginCode(code), APPID)
 
@@ -191,8 +194,8 @@ async def test_a_phone_code_sent_to_login_is_told_to_be_one(code: str, is_phone_
 
 
 @pytest.mark.parametrize("errmsg", [None, 5, [], {"rid": RID}, f"rid: {RID.upper()}", "rid: 1-2-3"], ids=str)
-async def test_an_error_without_a_readable_rid_is_still_that_error(errmsg: object) -> None:
-    """An errmsg of any kind costs the rid and nothing else."""
+async def test_an_error_without_a_rid_is_the_same_error(errmsg: object) -> None:
+    """A malformed errmsg raises the same error, without a rid."""
     with pytest.raises(CodeUsed) as raised:
         await answering({"errcode": 40163, "errmsg": errmsg}).exchange(CODE, APPID)
 
@@ -205,28 +208,28 @@ async def test_an_error_without_a_readable_rid_is_still_that_error(errmsg: objec
     [None, "", " ", 5, 1.5, True, [], {}, ["o1"], "a b", "o1\n", "\r\nX: y", "\u0000", "微信", "o" * 600],
     ids=short,
 )
-async def test_a_field_that_cannot_be_what_it_should_is_a_bad_answer(field: str, value: object) -> None:
-    """An openid or session_key that is null, of a wrong type or not printable logs nobody in."""
+async def test_a_malformed_field_is_a_bad_answer(field: str, value: object) -> None:
+    """An openid or a session_key that is null, of a wrong type or not printable raises IdentityProviderBadResponse."""
     with pytest.raises(IdentityProviderBadResponse, match=field):
         await answering(ANSWER | {field: value}).exchange(CODE, APPID)
 
 
 @pytest.mark.parametrize("field", ["openid", "session_key"])
-async def test_a_field_that_is_missing_is_a_bad_answer(field: str) -> None:
-    """WeChat's answer without an openid or a session_key logs nobody in."""
+async def test_a_missing_field_is_a_bad_answer(field: str) -> None:
+    """An answer without an openid or a session_key raises IdentityProviderBadResponse."""
     with pytest.raises(IdentityProviderBadResponse, match=field):
         await answering({name: value for name, value in ANSWER.items() if name != field}).exchange(CODE, APPID)
 
 
 @pytest.mark.parametrize("unionid", [5, True, ["u1"], {"id": "u1"}, "a b", "u1\n", "u" * 600], ids=short)
-async def test_a_unionid_that_cannot_be_one_is_a_bad_answer(unionid: object) -> None:
-    """Users are never joined by something that is no unionid."""
+async def test_a_malformed_unionid_is_a_bad_answer(unionid: object) -> None:
+    """A malformed unionid raises IdentityProviderBadResponse, so that it never connects two users."""
     with pytest.raises(IdentityProviderBadResponse, match="unionid"):
         await answering(ANSWER | {"unionid": unionid}).exchange(CODE, APPID)
 
 
 async def test_an_app_without_a_secret_is_unknown() -> None:
-    """WeChat is not asked for an app that is not configured."""
+    """For an app that is not configured, AppUnknown is raised without a call to WeChat."""
     calls: list[httpx2.Request] = []
 
     def wechat(request: httpx2.Request) -> httpx2.Response:
@@ -238,8 +241,8 @@ async def test_an_app_without_a_secret_is_unknown() -> None:
     assert not calls
 
 
-async def test_apps_are_never_mixed_up() -> None:
-    """Logins of two apps at once each use their own AppSecret and get their own user."""
+async def test_concurrent_logins_of_apps_are_separate() -> None:
+    """Concurrent logins of two apps each use their own AppSecret and get their own user."""
 
     async def wechat(request: httpx2.Request) -> httpx2.Response:
         await asyncio.sleep(0)
@@ -256,7 +259,7 @@ async def test_apps_are_never_mixed_up() -> None:
 
 
 async def test_the_sandbox_logs_in_as_wechat_does() -> None:
-    """A code of the sandbox works once, with the user that it was issued for."""
+    """A code of the sandbox works once, and returns the user that it was issued for."""
     transport = transport_to(create_sandbox())
     identities = WeChatIdentityProvider(WeChatApi(transport, "http://127.0.0.1", 3.0), SECRETS)
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
@@ -271,8 +274,8 @@ async def test_the_sandbox_logs_in_as_wechat_does() -> None:
 
 
 @pytest.mark.parametrize(("errcode", "error"), list(dict.fromkeys((errcode, error) for errcode, _, error, _ in ERRORS)))
-async def test_the_sandboxs_errors_are_understood(errcode: int, error: type[WxLoginError]) -> None:
-    """Every error that the sandbox can be told to answer is the one of the contract."""
+async def test_the_sandboxs_errors_raise_the_contracts_errors(errcode: int, error: type[WxLoginError]) -> None:
+    """Every error that the sandbox can return raises the error of the contract."""
     transport = transport_to(create_sandbox())
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         fault = {"path": "/sns/jscode2session", "errcode": errcode}
@@ -284,8 +287,8 @@ async def test_the_sandboxs_errors_are_understood(errcode: int, error: type[WxLo
     assert raised.value.errcode == errcode
 
 
-async def test_json_is_json_whatever_its_content_type() -> None:
-    """WeChat has served JSON as text/plain, and that logs in."""
+async def test_json_is_accepted_with_another_content_type() -> None:
+    """A JSON answer with the content type text/plain is accepted."""
     headers = {"content-type": "text/plain"}
     identity, _ = await provider(lambda _request: reply(ANSWER, **headers)).exchange(CODE, APPID)
 

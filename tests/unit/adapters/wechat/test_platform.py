@@ -1,4 +1,4 @@
-"""WeChat's calls for an app and its users: what is asked, what is understood."""
+"""WeChat's calls for an app and its users: the requests, and the parsing of the answers."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -36,8 +36,8 @@ from unit.adapters.wechat.platform_world import (
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_phone_code_is_worth_its_number(world: World) -> None:
-    """WeChat is asked with the code in a JSON body and the access token in the URL, and its number is in E.164."""
+async def test_a_phone_code_returns_its_number(world: World) -> None:
+    """The request has the code in a JSON body and the access token in the URL. The number is returned in E.164."""
     world.answer(OK | {"phone_info": PHONE_INFO})
     number = await world.platform.phone_number(CODE, ANN)
     request = world.wechat.request
@@ -61,7 +61,7 @@ async def test_a_phone_code_is_worth_its_number(world: World) -> None:
     ids=str,
 )
 async def test_a_country_code_may_be_a_number_or_text(world: World, told: dict[str, Any], understood: str) -> None:
-    """However WeChat writes the country code, and whether or not it repeats it, the number is the same."""
+    """The number is the same for each form of the country code in WeChat's answer."""
     world.answer(OK | {"phone_info": PHONE_INFO | told})
 
     assert await world.platform.phone_number(CODE, ANN) == PhoneNumber(understood)
@@ -84,8 +84,8 @@ async def test_a_country_code_may_be_a_number_or_text(world: World, told: dict[s
     ],
     ids=str,
 )
-async def test_a_number_that_is_none_is_a_bad_answer(world: World, changes: dict[str, Any]) -> None:
-    """Nothing is bound that could not be called, and the error does not repeat it."""
+async def test_a_malformed_number_is_a_bad_answer(world: World, changes: dict[str, Any]) -> None:
+    """A malformed number raises IdentityProviderBadResponse, which does not repeat the number."""
     world.answer(OK | {"phone_info": PHONE_INFO | changes})
     with pytest.raises(IdentityProviderBadResponse, match="phone number") as raised:
         await world.platform.phone_number(CODE, ANN)
@@ -95,15 +95,15 @@ async def test_a_number_that_is_none_is_a_bad_answer(world: World, changes: dict
 
 @pytest.mark.parametrize("info", [None, [], "13800000000", [PHONE_INFO]], ids=lambda info: type(info).__name__)
 async def test_an_answer_without_phone_info_is_a_bad_answer(world: World, info: object) -> None:
-    """An answer that has no number in it is WeChat's fault."""
+    """An answer without phone_info raises IdentityProviderBadResponse."""
     world.answer(OK | {"phone_info": info})
     with pytest.raises(IdentityProviderBadResponse, match="phone_info"):
         await world.platform.phone_number(CODE, ANN)
 
 
 @pytest.mark.parametrize("watermark", [None, {}, {"appid": "wx0123456789abcdef"}, APP.value], ids=str)
-async def test_a_number_for_another_app_is_refused(world: World, watermark: object) -> None:
-    """A number whose watermark is missing or another app's is WatermarkMismatch."""
+async def test_a_number_of_another_app_is_refused(world: World, watermark: object) -> None:
+    """A number whose watermark is missing or names another app raises WatermarkMismatch."""
     world.answer(OK | {"phone_info": PHONE_INFO | {"watermark": watermark}})
     with pytest.raises(WatermarkMismatch):
         await world.platform.phone_number(CODE, ANN)
@@ -114,8 +114,8 @@ async def test_a_number_for_another_app_is_refused(world: World, watermark: obje
     [(CODE, "press again"), (PhoneCode("0a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d"), r"wx\.login\(\)")],
     ids=["a phone code", "a login code"],
 )
-async def test_an_invalid_code_says_which_kind_it_looks_like(world: World, code: PhoneCode, hint: str) -> None:
-    """40029 is CodeInvalid with errcode and rid; a code as long as wx.login()'s is told to be one."""
+async def test_an_invalid_code_has_a_hint_for_its_form(world: World, code: PhoneCode, hint: str) -> None:
+    """40029 raises CodeInvalid with errcode and rid. A code in the form of a login code gets a hint to wx.login()."""
     world.answer({"errcode": 40029, "errmsg": f"invalid code hint: [xxx] rid: {A_RID}"})
     with pytest.raises(CodeInvalid, match=hint) as raised:
         await world.platform.phone_number(code, ANN)
@@ -125,7 +125,7 @@ async def test_an_invalid_code_says_which_kind_it_looks_like(world: World, code:
 
 
 async def test_a_code_of_another_app_is_invalid(world: World) -> None:
-    """40013 to a phone code means that another mini-program gave it: the client's mistake, not the operator's."""
+    """40013 for a phone code raises CodeInvalid, because the code is of another mini-program."""
     world.answer({"errcode": 40013, "errmsg": f"invalid appid hint: [xxx] rid: {A_RID}"})
     with pytest.raises(CodeInvalid, match="another mini-program") as raised:
         await world.platform.phone_number(CODE, ANN)
@@ -134,7 +134,7 @@ async def test_a_code_of_another_app_is_invalid(world: World) -> None:
 
 
 async def test_an_app_that_wechat_does_not_know_is_misconfigured(world: World) -> None:
-    """40013 to the request for an access token is the operator's mistake, whatever the token is for."""
+    """40013 for an access token raises AppMisconfigured, for any call that needs the token."""
     world.issuer.error = AppMisconfigured("WeChat does not know the appid", errcode=40013)
     with pytest.raises(AppMisconfigured):
         await world.platform.phone_number(CODE, ANN)
@@ -142,8 +142,8 @@ async def test_an_app_that_wechat_does_not_know_is_misconfigured(world: World) -
     assert world.wechat.requests == []
 
 
-async def test_the_signature_of_a_session_key_is_wechats(world: World) -> None:
-    """checkSessionKey is a GET with the HMAC of nothing, whose key is the text of the session_key."""
+async def test_a_session_key_is_checked_with_its_signature(world: World) -> None:
+    """checkSessionKey is a GET with the HMAC of the empty message, whose key is the text of the session_key."""
     assert await world.platform.is_current(ANN, KEY)
 
     request = world.wechat.request
@@ -156,8 +156,8 @@ async def test_the_signature_of_a_session_key_is_wechats(world: World) -> None:
     }
 
 
-async def test_a_key_that_wechat_does_not_take_is_not_current(world: World) -> None:
-    """87009 is the answer no, and no error."""
+async def test_a_key_that_wechat_refuses_is_not_current(world: World) -> None:
+    """87009 means that the key is not current, and is not an error."""
     world.answer({"errcode": 87009, "errmsg": f"invalid signature rid: {A_RID}"})
 
     assert not await world.platform.is_current(ANN, KEY)
@@ -166,15 +166,15 @@ async def test_a_key_that_wechat_does_not_take_is_not_current(world: World) -> N
 @pytest.mark.parametrize(
     ("errcode", "error"), [(40003, AppMisconfigured), (48001, AppMisconfigured), (-1, IdentityProviderUnavailable)]
 )
-async def test_another_error_says_nothing_of_the_key(world: World, errcode: int, error: type[WxLoginError]) -> None:
-    """Whatever else WeChat refuses is raised: nobody is told that a key is void because WeChat is busy."""
+async def test_another_errcode_is_raised(world: World, errcode: int, error: type[WxLoginError]) -> None:
+    """Any other errcode is raised as an error, and not returned as a void key."""
     world.answer({"errcode": errcode, "errmsg": "no"})
     with pytest.raises(error):
         await world.platform.is_current(ANN, KEY)
 
 
-async def test_a_reset_gives_the_new_key(world: World) -> None:
-    """resetUserSessionKey proves the old key and answers with the new one."""
+async def test_a_reset_returns_the_new_key(world: World) -> None:
+    """resetUserSessionKey proves the old key, and returns the new one."""
     world.answer(OK | {"openid": ANN.openid, "session_key": "bmV3"})
     new = await world.platform.renew(ANN, KEY)
 
@@ -196,7 +196,7 @@ async def test_a_reset_gives_the_new_key(world: World) -> None:
     ids=str,
 )
 async def test_a_reset_of_another_user_is_a_bad_answer(world: World, answer: dict[str, Any]) -> None:
-    """A key that is not certainly this user's is not kept."""
+    """A reset whose answer has another openid or no key raises IdentityProviderBadResponse."""
     world.answer(OK | answer)
     with pytest.raises(IdentityProviderBadResponse):
         await world.platform.renew(ANN, KEY)
@@ -204,8 +204,8 @@ async def test_a_reset_of_another_user_is_a_bad_answer(world: World, answer: dic
 
 @pytest.mark.parametrize("errcode", [87007, 87009])
 @pytest.mark.parametrize("call", ["renew", "encrypt_keys"])
-async def test_a_void_key_cannot_be_used(world: World, call: str, errcode: int) -> None:
-    """Without the user's key there is neither a new one nor one for their own data: DataUndecryptable."""
+async def test_a_void_key_is_undecryptable(world: World, call: str, errcode: int) -> None:
+    """A void session_key raises DataUndecryptable for a reset and for the user's own keys."""
     world.answer({"errcode": errcode, "errmsg": "no", "key_info_list": []})
     with pytest.raises(DataUndecryptable) as raised:
         await CALLS[call][0](world.platform)
@@ -222,8 +222,11 @@ HASH = "657edd868c9715a9bebe42b833269a557a48498785397a796f1568c29a200b2c"
 
 
 @pytest.mark.parametrize("spelling", ["vaild", "valid"])
-async def test_wechat_says_when_it_made_the_data(world: World, spelling: str) -> None:
-    """The hash that is sent is of the base64 text, as in WeChat's example; `vaild` is understood, spelled right too."""
+async def test_the_check_of_data_returns_its_time(world: World, spelling: str) -> None:
+    """The request has the hash of the base64 text, as in WeChat's example.
+
+    Both spellings, `vaild` and `valid`, are read.
+    """
     world.answer(OK | {spelling: True, "create_time": 1629121902})
     made_at = await world.platform.encrypted_at(HASHED, APP)
     request = world.wechat.request
@@ -245,8 +248,8 @@ async def test_wechat_says_when_it_made_the_data(world: World, spelling: str) ->
     ],
     ids=str,
 )
-async def test_data_that_wechat_did_not_make(world: World, answer: dict[str, Any]) -> None:
-    """errcode 1, or anything but a clear yes, means that WeChat does not vouch for the data."""
+async def test_data_that_wechat_did_not_make_has_no_time(world: World, answer: dict[str, Any]) -> None:
+    """errcode 1, or an answer other than a clear yes, means that WeChat did not make the data."""
     world.answer(answer)
 
     assert await world.platform.encrypted_at(HASHED, APP) is None
@@ -254,15 +257,15 @@ async def test_data_that_wechat_did_not_make(world: World, answer: dict[str, Any
 
 @pytest.mark.parametrize("errcode", [-1, 12345])
 async def test_a_busy_wechat_does_not_mean_unknown_data(world: World, errcode: int) -> None:
-    """Only errcode 1 says that the data is unknown."""
+    """An errcode other than 1 raises an error, and does not mean unknown data."""
     world.answer({"errcode": errcode, "errmsg": "system error"})
     with pytest.raises(IdentityProviderUnavailable):
         await world.platform.encrypted_at(HASHED, APP)
 
 
 @pytest.mark.parametrize("create_time", [None, "1629121902", -1, 1.5, True, 10**12, 10**18, 10**30], ids=repr)
-async def test_a_time_that_is_none_is_a_bad_answer(world: World, create_time: object) -> None:
-    """A time that no calendar has is IdentityProviderBadResponse, and no defect of ours."""
+async def test_a_malformed_time_is_a_bad_answer(world: World, create_time: object) -> None:
+    """A malformed create_time raises IdentityProviderBadResponse."""
     world.answer(OK | {"vaild": True, "create_time": create_time})
     with pytest.raises(IdentityProviderBadResponse, match="create_time"):
         await world.platform.encrypted_at(HASHED, APP)
@@ -276,8 +279,8 @@ async def test_a_time_that_is_none_is_a_bad_answer(world: World, create_time: ob
     ],
     ids=["WeChat's number", "the merchant's"],
 )
-async def test_a_payment_is_worth_a_unionid(world: World, payment: Payment, params: dict[str, str]) -> None:
-    """getPaidUnionid is a GET with the user and the payment, by whichever name it has."""
+async def test_a_payment_returns_a_unionid(world: World, payment: Payment, params: dict[str, str]) -> None:
+    """getPaidUnionid is a GET with the user and the payment, identified by either kind of id."""
     world.answer({"unionid": "oTmHYjg-tElZ68xxxxxxxxhy1Rgk", **OK})
     unionid = await world.platform.unionid_of(ANN, payment)
     request = world.wechat.request
@@ -299,8 +302,8 @@ async def test_a_payment_is_worth_a_unionid(world: World, payment: Payment, para
     ],
     ids=str,
 )
-async def test_a_payment_that_is_worth_nothing(world: World, answer: Any, error: type[WxLoginError]) -> None:
-    """An unknown payment is NotFound, and an answer without a unionid is WeChat's fault."""
+async def test_a_payment_without_a_unionid_is_an_error(world: World, answer: Any, error: type[WxLoginError]) -> None:
+    """An unknown payment raises NotFound, and an answer without a unionid raises IdentityProviderBadResponse."""
     world.answer(answer)
     with pytest.raises(error):
         await world.platform.unionid_of(ANN, Payment("42000"))
@@ -317,8 +320,11 @@ KEY_INFO_LIST: list[dict[str, Any]] = [
 """The example of WeChat's page."""
 
 
-async def test_the_keys_for_the_users_own_data(world: World) -> None:
-    """getUserEncryptKey is a POST with all in the URL and nothing at all in the body, and tells keys as they come."""
+async def test_the_keys_for_the_users_own_data_are_returned(world: World) -> None:
+    """getUserEncryptKey is a POST with all parameters in the URL and an empty body.
+
+    The keys are returned in their order.
+    """
     world.answer(OK | {"key_info_list": KEY_INFO_LIST})
     keys = await world.platform.encrypt_keys(ANN, KEY)
     request, now = world.wechat.request, world.clock.now
@@ -337,8 +343,8 @@ async def test_the_keys_for_the_users_own_data(world: World) -> None:
 
 
 @pytest.mark.parametrize("listed", [None, {}, "keys", [5], [None], [[]], [KEY_INFO_LIST[0], "key"]], ids=repr)
-async def test_a_list_of_keys_that_is_none_is_a_bad_answer(world: World, listed: object) -> None:
-    """What is no list of objects has no keys in it."""
+async def test_a_malformed_list_of_keys_is_a_bad_answer(world: World, listed: object) -> None:
+    """A key_info_list that is not a list of objects raises IdentityProviderBadResponse."""
     world.answer(OK | {"key_info_list": listed})
     with pytest.raises(IdentityProviderBadResponse, match="key_info_list"):
         await world.platform.encrypt_keys(ANN, KEY)
@@ -350,8 +356,8 @@ async def test_a_list_of_keys_that_is_none_is_a_bad_answer(world: World, listed:
     + [{name: value} for name in ("encrypt_key", "iv") for value in (None, "", 5, "a b")],
     ids=str,
 )
-async def test_a_key_that_is_none_is_a_bad_answer(world: World, changes: dict[str, object]) -> None:
-    """One field that cannot be what it should, and no key of the answer is told."""
+async def test_a_malformed_key_is_a_bad_answer(world: World, changes: dict[str, object]) -> None:
+    """One malformed field of a key raises IdentityProviderBadResponse for the whole answer."""
     world.answer(OK | {"key_info_list": [*KEY_INFO_LIST, KEY_INFO_LIST[0] | changes]})
     with pytest.raises(IdentityProviderBadResponse, match=next(iter(changes))):
         await world.platform.encrypt_keys(ANN, KEY)

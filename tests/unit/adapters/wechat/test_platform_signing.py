@@ -1,4 +1,4 @@
-"""WeChat's calls of an app with API security on."""
+"""WeChat's calls of an app with API security."""
 
 import base64
 import json
@@ -46,7 +46,7 @@ SIGNED_PATH = "/wxa/business/getuserphonenumber"
 
 
 class SigningWeChat:
-    """A WeChat with API security on: reads sealed requests, and seals its answers with a key of its own."""
+    """A WeChat with API security, which decrypts requests, and signs and encrypts its answers with its own key."""
 
     def __init__(self, clock: Clock) -> None:
         self.read: list[dict[str, Any]] = []
@@ -55,14 +55,14 @@ class SigningWeChat:
         self._cipher = AESGCM(base64.b64decode(official.SYM_KEY))
 
     def signer(self) -> Signer:
-        """What the app has of it."""
+        """Return the signer of the app."""
         public = self._key.public_key()
         pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
         keys = SigningKeys(official.SYM_KEY, official.SYM_KEY_SN, official.PRIVATE_KEY, pem.decode(), "ours")
         return Signer(APP, keys, self._clock)
 
     def seal(self, answer: dict[str, Any]) -> Callable[[httpx2.Request], httpx2.Response]:
-        """A signed answer."""
+        """Return a function that answers with signed and encrypted data."""
 
         def respond(request: httpx2.Request) -> httpx2.Response:
             url, timestamp = f"{URL}{request.url.path}", request.headers["wechatmp-timestamp"]
@@ -82,14 +82,14 @@ class SigningWeChat:
 
 @pytest.fixture
 def signing(world: World) -> SigningWeChat:
-    """A WeChat with API security on, and a platform that knows."""
+    """A WeChat with API security, and a platform with signing keys."""
     wechat = SigningWeChat(world.clock)
     world.platform = replace(world.platform, signers={APP: wechat.signer()})
     return wechat
 
 
-async def test_a_signed_call_is_sealed_both_ways(world: World, signing: SigningWeChat) -> None:
-    """An app with signing keys sends the code sealed, with the access token alone in the URL, and reads the answer."""
+async def test_a_signed_call_is_encrypted_in_both_directions(world: World, signing: SigningWeChat) -> None:
+    """An app with signing keys sends the code encrypted and reads the answer. The URL has only the access token."""
     world.answer(signing.seal(OK | {"phone_info": PHONE_INFO}))
     number = await world.platform.phone_number(CODE, ANN)
     request = world.wechat.request
@@ -101,8 +101,8 @@ async def test_a_signed_call_is_sealed_both_ways(world: World, signing: SigningW
     assert request.headers["content-type"] == "application/json"
 
 
-async def test_a_signed_refusal_is_the_error_that_it_means(world: World, signing: SigningWeChat) -> None:
-    """An errcode in a sealed answer is understood as one in the clear."""
+async def test_a_signed_errcode_raises_its_error(world: World, signing: SigningWeChat) -> None:
+    """An errcode in an encrypted answer raises the same error as in an unencrypted one."""
     world.answer(signing.seal({"errcode": 40029, "errmsg": f"invalid code rid: {A_RID}"}))
     with pytest.raises(CodeInvalid) as raised:
         await world.platform.phone_number(CODE, ANN)
@@ -114,7 +114,7 @@ async def test_a_signed_refusal_is_the_error_that_it_means(world: World, signing
 async def test_a_request_that_wechat_cannot_verify_is_misconfigured(
     world: World, signing: SigningWeChat, errcode: int
 ) -> None:
-    """What WeChat says in the clear of a signature or a key is the operator's to mend."""
+    """An unencrypted errcode about a signature or a key raises AppMisconfigured."""
     world.answer({"errcode": errcode, "errmsg": f"invalid signature rid: {A_RID}"})
     with pytest.raises(AppMisconfigured) as raised:
         await world.platform.phone_number(CODE, ANN)
@@ -124,7 +124,7 @@ async def test_a_request_that_wechat_cannot_verify_is_misconfigured(
 
 @refusals
 async def test_a_signed_call_replaces_a_refused_token_too(world: World, signing: SigningWeChat, errcode: int) -> None:
-    """A refused token is answered in the clear, and the call is sealed anew with another one."""
+    """After an unencrypted refusal of the token, the call is encrypted again with another token."""
     world.answer({"errcode": errcode, "errmsg": "invalid credential"}, signing.seal(OK | {"phone_info": PHONE_INFO}))
 
     assert await world.platform.phone_number(CODE, ANN) == PhoneNumber("+8613800000000")
@@ -132,15 +132,15 @@ async def test_a_signed_call_replaces_a_refused_token_too(world: World, signing:
     assert world.wechat.requests[0].content != world.wechat.requests[1].content
 
 
-async def test_an_answer_in_the_clear_is_not_believed(world: World, signing: SigningWeChat) -> None:
-    """An app with signing keys takes no number that anybody on the way could have written."""
+async def test_an_unencrypted_answer_is_refused(world: World, signing: SigningWeChat) -> None:
+    """An unencrypted answer to an app with signing keys raises IdentityProviderBadResponse."""
     world.answer(OK | {"phone_info": PHONE_INFO})
     with pytest.raises(IdentityProviderBadResponse, match="not signed"):
         await world.platform.phone_number(CODE, ANN)
 
 
-async def test_the_proof_of_a_session_key_is_sealed_with_the_rest(world: World, signing: SigningWeChat) -> None:
-    """A signed call that has parameters in its URL sends them sealed, all but the access token."""
+async def test_the_proof_of_a_session_key_is_encrypted(world: World, signing: SigningWeChat) -> None:
+    """A signed call sends its parameters encrypted, except for the access token in the URL."""
     world.answer(signing.seal(OK | {"key_info_list": []}))
     await world.platform.encrypt_keys(ANN, KEY)
 
@@ -150,7 +150,7 @@ async def test_the_proof_of_a_session_key_is_sealed_with_the_rest(world: World, 
 
 
 async def test_other_apps_are_not_signed(world: World, signing: SigningWeChat) -> None:
-    """Signing is one app's: another app's calls go in the clear, and answers in the clear are taken."""
+    """Calls of an app without signing keys are unencrypted, and unencrypted answers to it are accepted."""
     other = AppId("wx0123456789abcdef")
     world.answer(OK | {"phone_info": PHONE_INFO | {"watermark": {"appid": other.value}}})
 

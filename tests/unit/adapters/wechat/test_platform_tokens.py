@@ -1,4 +1,4 @@
-"""WeChat's calls and the access token that they go with, which nobody is told."""
+"""The access tokens of WeChat's calls, and their secrecy."""
 
 import asyncio
 import traceback
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.anyio
 @refusals
 @every_call
 async def test_a_refused_token_is_replaced_once(world: World, call: Call, good: dict[str, Any], errcode: int) -> None:
-    """When WeChat refuses the access token, the same call is tried once more, with another token."""
+    """When WeChat refuses the access token, the same call is repeated once with another token."""
     world.answer({"errcode": errcode, "errmsg": f"invalid credential rid: {A_RID}"}, good)
     await call(world.platform)
     first, second = world.wechat.requests
@@ -48,7 +48,7 @@ async def test_a_refused_token_is_replaced_once(world: World, call: Call, good: 
 @refusals
 @every_call
 async def test_a_token_is_replaced_only_once(world: World, call: Call, good: dict[str, Any], errcode: int) -> None:
-    """When WeChat refuses the second token too, it is IdentityProviderUnavailable, after exactly two calls."""
+    """When WeChat also refuses the second token, IdentityProviderUnavailable is raised after exactly two calls."""
     world.answer({"errcode": errcode, "errmsg": f"invalid credential rid: {A_RID}"})
     with pytest.raises(IdentityProviderUnavailable) as raised:
         await call(world.platform)
@@ -62,10 +62,10 @@ async def test_a_token_is_replaced_only_once(world: World, call: Call, good: dic
     ("errcode", "error"),
     [(-1, IdentityProviderUnavailable), (45011, RateLimited), (45009, RateLimited), (48001, AppMisconfigured)],
 )
-async def test_other_errors_are_believed_at_once(
+async def test_other_errors_are_raised_after_one_call(
     world: World, call: Call, good: dict[str, Any], errcode: int, error: type[WxLoginError]
 ) -> None:
-    """Whatever else WeChat says is asked for once, and is the error that it means."""
+    """Any other errcode raises its error after one call."""
     world.answer({"errcode": errcode, "errmsg": f"no rid: {A_RID}"}, good)
     with pytest.raises(error) as raised:
         await call(world.platform)
@@ -78,10 +78,10 @@ async def test_other_errors_are_believed_at_once(
 @pytest.mark.parametrize(
     "error", [RateLimited("slower"), StoreUnavailable("gone"), IdentityProviderUnavailable("busy")], ids=repr
 )
-async def test_without_a_token_nothing_is_asked(
+async def test_without_a_token_wechat_is_not_called(
     world: World, call: Call, good: dict[str, Any], error: WxLoginError
 ) -> None:
-    """When there is no access token to be had, its error is the call's, and no code is spent."""
+    """When there is no access token, its error is raised and WeChat is not called, so that no code is used."""
     world.issuer.error = error
     with pytest.raises(type(error)):
         await call(world.platform)
@@ -94,14 +94,14 @@ async def test_without_a_token_nothing_is_asked(
     "body", [b"", b"<html>", b"[]", b'{"errcode":"no"}', b" " * 70_000], ids=lambda body: repr(body[:9])
 )
 async def test_an_unexpected_response_is_a_bad_response(world: World, call: Call, good: Any, body: bytes) -> None:
-    """An answer that is no object, or too large, is IdentityProviderBadResponse for every call."""
+    """An answer that is not an object, or is too large, raises IdentityProviderBadResponse for every call."""
     world.answer(lambda _request: reply(body))
     with pytest.raises(IdentityProviderBadResponse):
         await call(world.platform)
 
 
-async def test_calls_of_many_users_at_once_share_a_token(world: World) -> None:
-    """Twenty calls at once fetch one access token."""
+async def test_concurrent_calls_share_a_token(world: World) -> None:
+    """Twenty concurrent calls fetch one access token."""
     await asyncio.gather(*(world.platform.is_current(ANN, KEY) for _ in range(20)))
 
     assert len(world.issuer.issued) == 1
@@ -110,10 +110,10 @@ async def test_calls_of_many_users_at_once_share_a_token(world: World) -> None:
 
 @every_call
 @pytest.mark.parametrize("errcode", [40001, 40029, 40013, 87009, 99999])
-async def test_no_secret_is_told(
+async def test_no_secret_is_revealed(
     world: World, call: Call, good: Any, errcode: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No token, code or session_key is in any error, traceback, log or repr, though WeChat repeats the request."""
+    """No error, traceback, log or repr has a token, code or session_key, even when WeChat repeats the request."""
     world.answer(lambda request: reply({"errcode": errcode, "errmsg": f"{request.url} {request.content!r}"}))
     with caplog.at_level(0):
         try:
@@ -126,8 +126,8 @@ async def test_no_secret_is_told(
     assert not [secret for secret in hidden if secret in told]
 
 
-async def test_a_transport_that_fails_tells_no_token(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """A failure whose text has the URL does not get the access token told."""
+async def test_a_transport_error_reveals_no_token(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """When the text of a transport's exception has the URL, the error does not reveal the access token."""
 
     def fail(request: httpx2.Request) -> httpx2.Response:
         raise httpx2.ConnectError(f"cannot reach {request.url}")

@@ -1,4 +1,4 @@
-"""API signing: what WeChat can read, and what only WeChat can have written."""
+"""API signing: encryption and signature of requests, and verification of answers."""
 
 import base64
 import json
@@ -41,19 +41,19 @@ PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
 
 
 def signer(keys: SigningKeys = KEYS, appid: AppId = APP, now: datetime = ANSWERED) -> Signer:
-    """A signer of the documentation's app, at the moment of its answer."""
+    """Return a signer of the documentation's app, at the time of the sample answer."""
     return Signer(appid, keys, lambda: now)
 
 
 def opened(headers: dict[str, str] | None = None, body: bytes = ANSWER, by: Signer | None = None) -> bytes:
-    """The answer, with these headers in place of the documentation's."""
+    """Open the sample answer, with these headers in place of the sample's."""
     return (by or signer()).open(
         official.PATH, httpx2.Headers(HEADERS if headers is None else headers, encoding="latin-1"), body
     )
 
 
 class OwnWeChat:
-    """A WeChat with keys of the test's own, which signs what it likes as well as the real one would."""
+    """A WeChat with the test's own keys, which signs any answer."""
 
     def __init__(self) -> None:
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -62,7 +62,7 @@ class OwnWeChat:
         self.certificate = pem.decode()
 
     def answer(self, plain: bytes, timestamp: int = official.ANSWER_TIMESTAMP) -> tuple[str, bytes]:
-        """The signature and the body of an answer."""
+        """Return the signature and the body of an answer."""
         aad = f"{official.URL}|{official.APPID}|{timestamp}|{official.SYM_KEY_SN}".encode()
         iv = bytes(12)
         sealed = AESGCM(base64.b64decode(official.SYM_KEY)).encrypt(iv, plain, aad)
@@ -71,30 +71,30 @@ class OwnWeChat:
         return self.sign(body, timestamp), body
 
     def sign(self, body: bytes, timestamp: int = official.ANSWER_TIMESTAMP) -> str:
-        """The signature of any body."""
+        """Return the signature of any body."""
         payload = f"{official.URL}\n{official.APPID}\n{timestamp}\n".encode() + body
         return base64.b64encode(self._key.sign(payload, PSS, hashes.SHA256())).decode()
 
 
 @pytest.fixture(scope="module")
 def wechat() -> OwnWeChat:
-    """A WeChat whose private key is at hand."""
+    """A WeChat whose private key the test has."""
     return OwnWeChat()
 
 
 @pytest.fixture
 def own(wechat: OwnWeChat) -> Signer:
-    """A signer that trusts that WeChat."""
+    """A signer that trusts this WeChat."""
     return signer(replace(KEYS, certificate=wechat.certificate))
 
 
-def test_the_documentations_answer_opens() -> None:
-    """The sample answer of WeChat's documentation is verified with its certificate and opened, byte for byte."""
+def test_the_documentations_answer_is_decrypted() -> None:
+    """The sample answer of WeChat's documentation is verified and decrypted, byte for byte."""
     assert opened() == official.ANSWER_PLAIN.encode()
 
 
 def tampered(changes: dict[str, str | None]) -> dict[str, str]:
-    """The headers of the sample, without those that are None."""
+    """Return the headers of the sample with changes, without those that are None."""
     return {name: value for name, value in {**HEADERS, **changes}.items() if value is not None}
 
 
@@ -127,15 +127,15 @@ FLIPPED = base64.b64encode(bytes([base64.b64decode(official.ANSWER_SIGNATURE)[0]
         ),
     ],
 )
-def test_headers_that_are_not_wechats_open_nothing(changes: dict[str, str | None]) -> None:
-    """Without WeChat's signature of this answer, by the certificate at hand, it is IdentityProviderBadResponse."""
+def test_wrong_headers_are_refused(changes: dict[str, str | None]) -> None:
+    """An answer without WeChat's valid signature and serial raises IdentityProviderBadResponse."""
     with pytest.raises(IdentityProviderBadResponse):
         opened(tampered(changes))
 
 
 @pytest.mark.parametrize("position", range(0, len(ANSWER), 23))
-def test_a_flipped_bit_opens_nothing(position: int) -> None:
-    """One bit of the body that is not WeChat's, wherever it is, and the answer is IdentityProviderBadResponse."""
+def test_a_changed_bit_is_refused(position: int) -> None:
+    """A changed bit at any place of the body raises IdentityProviderBadResponse."""
     flipped = bytearray(ANSWER)
     flipped[position] ^= 1
 
@@ -146,20 +146,20 @@ def test_a_flipped_bit_opens_nothing(position: int) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"{}", b"null", ANSWER + b" ", ANSWER[:-1], b"\xff", official.REQUEST_BODY.encode()]
 )
-def test_another_body_opens_nothing(body: bytes) -> None:
-    """A body that WeChat did not sign is IdentityProviderBadResponse, whatever it is."""
+def test_another_body_is_refused(body: bytes) -> None:
+    """A body that WeChat did not sign raises IdentityProviderBadResponse."""
     with pytest.raises(IdentityProviderBadResponse):
         opened(body=body)
 
 
-def test_another_apps_answer_opens_nothing() -> None:
-    """The answer to one app is IdentityProviderBadResponse to another, although the keys are the same."""
+def test_another_apps_answer_is_refused() -> None:
+    """The answer to another app raises IdentityProviderBadResponse, even with the same keys."""
     with pytest.raises(IdentityProviderBadResponse):
         opened(by=signer(appid=AppId("wx0123456789abcdef")))
 
 
-def test_another_calls_answer_opens_nothing() -> None:
-    """The answer of one call cannot be passed off as another's."""
+def test_another_calls_answer_is_refused() -> None:
+    """The answer to another call raises IdentityProviderBadResponse."""
     with pytest.raises(IdentityProviderBadResponse):
         signer().open("/wxa/business/getuserphonenumber", httpx2.Headers(HEADERS), ANSWER)
 
@@ -173,15 +173,15 @@ def test_another_calls_answer_opens_nothing() -> None:
         pytest.param({"certificate_sn": official.DEPRECATED_SN}, id="the number of the old certificate"),
     ],
 )
-def test_with_other_keys_nothing_opens(changes: dict[str, str]) -> None:
-    """Keys and numbers that are not the console's are IdentityProviderBadResponse, which says where to look."""
+def test_an_answer_for_other_keys_is_refused(changes: dict[str, str]) -> None:
+    """Other keys or numbers than the console's raise IdentityProviderBadResponse, with a hint to the console."""
     with pytest.raises(IdentityProviderBadResponse, match="WeChat console"):
         opened(by=signer(replace(KEYS, **changes)))
 
 
 @pytest.mark.parametrize(("late", "opens"), [(-300, True), (0, True), (300, True), (300.001, False), (86400, False)])
-def test_an_old_answer_opens_nothing(late: float, opens: bool) -> None:
-    """An answer of more than five minutes ago is IdentityProviderBadResponse, which names the clock."""
+def test_an_old_answer_is_refused(late: float, opens: bool) -> None:
+    """An answer that is more than five minutes old raises IdentityProviderBadResponse, which names the clock."""
     then = signer(now=ANSWERED + timedelta(seconds=late))
 
     if opens:
@@ -194,8 +194,8 @@ def test_an_old_answer_opens_nothing(late: float, opens: bool) -> None:
 MARKS = {"_n": "n", "_appid": official.APPID, "_timestamp": official.ANSWER_TIMESTAMP}
 
 
-def test_an_answer_of_ones_own_wechat_opens(wechat: OwnWeChat, own: Signer) -> None:
-    """A bare public key does as well as a certificate, and the answer is what WeChat wrote."""
+def test_an_answer_with_a_public_key_is_decrypted(wechat: OwnWeChat, own: Signer) -> None:
+    """A public key is accepted in place of a certificate, and the answer is returned unchanged."""
     plain = json.dumps({**MARKS, "errcode": 0}).encode()
     signature, body = wechat.answer(plain)
 
@@ -216,8 +216,8 @@ def test_an_answer_of_ones_own_wechat_opens(wechat: OwnWeChat, own: Signer) -> N
     ],
     ids=lambda plain: json.dumps(plain)[-40:],
 )
-def test_marks_that_are_not_this_answers_open_nothing(wechat: OwnWeChat, own: Signer, plain: Any) -> None:
-    """App and time stand inside the answer too, and have to be the same as outside."""
+def test_wrong_marks_in_the_answer_are_refused(wechat: OwnWeChat, own: Signer, plain: Any) -> None:
+    """The app and the time in the encrypted answer must equal those in the headers."""
     signature, body = wechat.answer(json.dumps(plain).encode())
 
     with pytest.raises(IdentityProviderBadResponse):
@@ -236,14 +236,14 @@ def test_marks_that_are_not_this_answers_open_nothing(wechat: OwnWeChat, own: Si
         b'{"errcode":0,"errmsg":"ok"}',
     ],
 )
-def test_a_signed_body_that_is_no_envelope_opens_nothing(wechat: OwnWeChat, own: Signer, body: bytes) -> None:
-    """A response that WeChat signed but did not encrypt is IdentityProviderBadResponse, and no defect."""
+def test_a_signed_body_that_is_not_encrypted_is_refused(wechat: OwnWeChat, own: Signer, body: bytes) -> None:
+    """A body that is signed and not encrypted raises IdentityProviderBadResponse."""
     with pytest.raises(IdentityProviderBadResponse):
         opened({**HEADERS, "Wechatmp-Signature": wechat.sign(body)}, body, own)
 
 
-def test_while_wechat_replaces_its_certificate_the_old_one_does(wechat: OwnWeChat, own: Signer) -> None:
-    """An answer that is signed with a new certificate opens by the deprecated signature of the one at hand."""
+def test_the_old_certificate_is_accepted_during_its_replacement(wechat: OwnWeChat, own: Signer) -> None:
+    """While WeChat replaces its certificate, the deprecated signature of the old certificate is accepted."""
     plain = json.dumps({**MARKS, "errcode": 0}).encode()
     signature, body = wechat.answer(plain)
     replacing = {
@@ -260,7 +260,7 @@ def test_while_wechat_replaces_its_certificate_the_old_one_does(wechat: OwnWeCha
 
 
 def as_wechat(content: bytes, timestamp: int, signature: str) -> dict[str, Any]:
-    """What WeChat reads in a request to the sample's path, if it is signed with the sample's key."""
+    """Return the content of a request to the sample's path, after the checks that WeChat makes."""
     key = serialization.load_pem_private_key(official.PRIVATE_KEY.encode(), password=None)
     assert isinstance(key, rsa.RSAPrivateKey)
     payload = f"{official.URL}\n{official.APPID}\n{timestamp}\n".encode() + content
@@ -272,15 +272,15 @@ def as_wechat(content: bytes, timestamp: int, signature: str) -> dict[str, Any]:
     return plain
 
 
-def test_the_documentations_request_is_read_as_wechat_does() -> None:
-    """The sample request of WeChat's documentation verifies and decrypts: this test reads as WeChat does."""
+def test_the_documentations_request_passes_the_checks() -> None:
+    """The sample request of WeChat's documentation passes the checks of this test."""
     read = as_wechat(official.REQUEST_BODY.encode(), official.REQUEST_TIMESTAMP, official.REQUEST_SIGNATURE)
 
     assert read == json.loads(official.REQUEST_PLAIN)
 
 
-def test_a_sealed_request_is_one_that_wechat_reads() -> None:
-    """A request is signed and encrypted as the sample is, with app and time in it, and the parameters as they were."""
+def test_a_sealed_request_passes_the_checks() -> None:
+    """A request is signed and encrypted like the sample, with the app, the time and all parameters."""
     sent = {"code": "c0de", "名": "李雷", "scene": 0}
     content, headers = signer().seal(official.PATH, sent)
     read = as_wechat(content, official.ANSWER_TIMESTAMP, headers["Wechatmp-Signature"])
@@ -295,7 +295,7 @@ def test_a_sealed_request_is_one_that_wechat_reads() -> None:
 
 
 def test_each_signed_request_has_a_new_nonce_and_iv() -> None:
-    """The same request sealed twice has another nonce, another iv, other bytes: nobody can tell what is in it."""
+    """The same request, sealed twice, has a different nonce, a different iv and different bytes."""
     one, two = (signer().seal(official.PATH, {"code": "c0de"})[0] for _ in range(2))
 
     assert json.loads(one)["iv"] != json.loads(two)["iv"]
@@ -304,14 +304,14 @@ def test_each_signed_request_has_a_new_nonce_and_iv() -> None:
 
 
 def pem_of(key: Any, encryption: serialization.KeySerializationEncryption | None = None) -> str:
-    """A private key in PEM."""
+    """Return a private key in PEM."""
     protection = encryption or serialization.NoEncryption()
     pem: bytes = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection)
     return pem.decode()
 
 
 def with_a_password() -> str:
-    """An RSA key that nobody can open."""
+    """Return an RSA key with a password."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     return pem_of(key, serialization.BestAvailableEncryption(b"password"))
 
@@ -338,7 +338,7 @@ gRzPVQGDdQNIADBFAiBgazpmFJ0eCPgU+rH+EynhENGJFV8PYf7TYXH75n12IwIh
 AIuDjGTrC3RMCn2+xgSAALQW0gkCi9uKSb6/20kLvGTv
 -----END CERTIFICATE-----
 """
-"""WeChat's console offers SM2 beside RSA; these are of a key that was made for this test."""
+"""WeChat's console offers SM2 in addition to RSA. These keys were generated for this test."""
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ AIuDjGTrC3RMCn2+xgSAALQW0gkCi9uKSb6/20kLvGTv
     ],
 )
 def test_wrong_keys_are_refused_at_once(field: str, make: Callable[[], str]) -> None:
-    """What is no key of the kind that signing needs is a ValueError when the signer is made, not with a request."""
+    """A key of a wrong kind raises ValueError when the signer is created, and not at the first request."""
     with pytest.raises(ValueError, match=r"(?s).*") as refused:
         signer(replace(KEYS, **{field: make()}))
 
@@ -372,7 +372,7 @@ def test_wrong_keys_are_refused_at_once(field: str, make: Callable[[], str]) -> 
 
 
 def test_no_key_is_shown() -> None:
-    """Neither the keys nor a signer show what is secret of them."""
+    """The repr of keys and of a signer shows no secret."""
     told = f"{KEYS!r} {KEYS!s} {signer()!r}"
 
     assert official.SYM_KEY not in told

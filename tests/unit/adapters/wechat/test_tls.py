@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 
 def certificate(folder: Path, host: str) -> Path:
-    """A file with a key and a certificate that it signs itself, for a server of that name."""
+    """Return a file with a key and its self-signed certificate for a server of that name."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     made = (
@@ -77,10 +77,10 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 
 @pytest.mark.parametrize("server", ["localhost"], indirect=True)
-async def test_a_server_that_is_trusted_is_asked(
+async def test_a_trusted_server_gets_requests(
     server: TlsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two requests travel encrypted over one connection."""
+    """Two requests to a trusted server are answered over TLS."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "localhost.pem"))
     async with create_transport() as transport:
         answers = [await ask(transport, server.url) for _ in range(2)]
@@ -93,7 +93,7 @@ async def test_a_server_that_is_trusted_is_asked(
 async def test_a_server_that_is_not_wechat_gets_nothing(
     server: TlsServer, trusted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a certificate that nobody vouches for, or of another name, no request leaves, and so no AppSecret."""
+    """A server with an untrusted certificate, or one for another name, gets no request and so no AppSecret."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / f"{trusted}.pem"))
     async with create_transport() as transport:
         with pytest.raises(httpx2.NetworkError, match="ClientConnectorCertificateError"):

@@ -1,4 +1,4 @@
-"""getStableAccessToken: what is asked, what is understood."""
+"""getStableAccessToken: the request, and the parsing of the answer."""
 
 import json
 from collections.abc import Callable
@@ -31,22 +31,22 @@ A_RID = "6374a1b2-0c3d4e5f-12ab34cd"
 
 
 def issuer(handler: Callable[[httpx2.Request], httpx2.Response]) -> WeChatAccessTokenIssuer:
-    """An issuer whose WeChat is `handler`."""
+    """Return an issuer whose WeChat is `handler`."""
     return WeChatAccessTokenIssuer(WeChatApi(httpx2.MockTransport(handler), "https://api.weixin.qq.com", 3.0), SECRETS)
 
 
 def answering(body: Any) -> WeChatAccessTokenIssuer:
-    """An issuer whose WeChat always answers this JSON."""
+    """Return an issuer whose WeChat always gives this JSON."""
     return issuer(lambda _request: reply(body))
 
 
 def reply(body: Any) -> httpx2.Response:
-    """A response as it comes from a wire: not read yet."""
+    """Return a response that is not read yet, as a transport does."""
     return httpx2.Response(200, stream=httpx2.ByteStream(json.dumps(body).encode()))
 
 
 async def test_the_request_is_that_of_a_stable_token() -> None:
-    """WeChat is asked with POST on its path, the AppSecret is in the body and not in the URL, and nothing is forced."""
+    """The request is a POST to the documented path with the AppSecret in its body, and forces no refresh."""
     seen: list[httpx2.Request] = []
 
     def wechat(request: httpx2.Request) -> httpx2.Response:
@@ -66,7 +66,7 @@ async def test_the_request_is_that_of_a_stable_token() -> None:
 
 
 async def test_every_app_has_its_own_secret() -> None:
-    """The AppSecret that is sent is the one of the app that is asked for."""
+    """The request has the AppSecret of its app."""
     seen: list[dict[str, str]] = []
 
     def wechat(request: httpx2.Request) -> httpx2.Response:
@@ -81,16 +81,16 @@ async def test_every_app_has_its_own_secret() -> None:
 
 @pytest.mark.parametrize("length", [1, 136, 512, 2048])
 @pytest.mark.parametrize(("expires_in", "seconds"), [(7200, 7200), (345, 345), (0, 0), (86400, 86400), (10**9, 86400)])
-async def test_a_token_lives_from_now_on(length: int, expires_in: int, seconds: int) -> None:
-    """A token of 512 characters and more is taken, for as long as WeChat says, but for no longer than a day."""
+async def test_a_token_expires_after_its_lifetime(length: int, expires_in: int, seconds: int) -> None:
+    """A token of up to 2048 characters is accepted. Its lifetime is that of WeChat, but at most one day."""
     token = await answering({"access_token": "t" * length, "expires_in": expires_in}).issue_token(APP, NOW)
 
     assert token == AccessToken("t" * length, NOW + timedelta(seconds=seconds))
 
 
 @pytest.mark.parametrize("expires_in", [None, -1, "7200", 7200.0, True, [], {}, 10**30, float("1e300")], ids=repr)
-async def test_a_lifetime_that_is_none_is_a_bad_answer(expires_in: object) -> None:
-    """A token of which nobody knows how long it lives is not used."""
+async def test_a_malformed_lifetime_is_a_bad_answer(expires_in: object) -> None:
+    """A token with a malformed lifetime raises IdentityProviderBadResponse."""
     with pytest.raises(IdentityProviderBadResponse, match="expires_in"):
         await answering(ANSWER | {"expires_in": expires_in}).issue_token(APP, NOW)
 
@@ -98,15 +98,18 @@ async def test_a_lifetime_that_is_none_is_a_bad_answer(expires_in: object) -> No
 @pytest.mark.parametrize(
     "token", [None, "", " ", 5, True, [], {}, "a b", "t\n", "微信", "t" * 2049], ids=lambda t: repr(t)[:12]
 )
-async def test_a_token_that_cannot_be_one_is_a_bad_answer(token: object) -> None:
-    """What could not be sent in a URL, or would not fit a store, is no token, and is not repeated."""
+async def test_a_malformed_token_is_a_bad_answer(token: object) -> None:
+    """A token that does not fit into a URL or the store raises IdentityProviderBadResponse.
+
+    The error does not repeat it.
+    """
     with pytest.raises(IdentityProviderBadResponse, match=r"no usable access_token$"):
         await answering(ANSWER | {"access_token": token}).issue_token(APP, NOW)
 
 
 @pytest.mark.parametrize("missing", ["access_token", "expires_in"])
-async def test_an_answer_without_a_field_is_a_bad_answer(missing: str) -> None:
-    """WeChat's answer without a token or its lifetime is of no use."""
+async def test_an_answer_with_a_missing_field_is_a_bad_answer(missing: str) -> None:
+    """An answer without a token or its lifetime raises IdentityProviderBadResponse."""
     with pytest.raises(IdentityProviderBadResponse, match=missing):
         await answering({name: value for name, value in ANSWER.items() if name != missing}).issue_token(APP, NOW)
 
@@ -135,8 +138,8 @@ async def test_an_answer_without_a_field_is_a_bad_answer(missing: str) -> None:
         (12345, IdentityProviderUnavailable),
     ],
 )
-async def test_an_errcode_is_the_error_that_it_means(errcode: int, error: type[WxLoginError]) -> None:
-    """Each of the errors that WeChat lists for this call becomes ours, with errcode and rid."""
+async def test_an_errcode_raises_its_error(errcode: int, error: type[WxLoginError]) -> None:
+    """Each errcode that WeChat documents for this call raises its error, with the errcode and the rid."""
     with pytest.raises(error) as raised:
         await answering({"errcode": errcode, "errmsg": f"what it says rid: {A_RID}"}).issue_token(APP, NOW)
 
@@ -144,7 +147,7 @@ async def test_an_errcode_is_the_error_that_it_means(errcode: int, error: type[W
 
 
 async def test_an_app_without_a_secret_is_unknown() -> None:
-    """WeChat is not asked for an app that is not configured."""
+    """For an app that is not configured, AppUnknown is raised without a call to WeChat."""
     with pytest.raises(AppUnknown):
         await issuer(lambda _request: pytest.fail("WeChat was asked")).issue_token(AppId("wxunknown"), NOW)
 
@@ -154,8 +157,8 @@ async def test_an_app_without_a_secret_is_unknown() -> None:
     [{"errcode": 40125, "errmsg": f"bad {SECRETS[APP]}"}, {"access_token": "t0ken t0ken", "expires_in": 1}, [], ANSWER],
     ids=["refused", "bad token", "no object", "good"],
 )
-async def test_no_secret_is_told(body: Any) -> None:
-    """Neither what is raised nor what is given shows the AppSecret or the token."""
+async def test_no_secret_is_revealed(body: Any) -> None:
+    """Neither errors nor reprs show the AppSecret or the token."""
     under_test = answering(body)
     told = repr(under_test)
     try:

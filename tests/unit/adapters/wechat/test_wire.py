@@ -1,4 +1,4 @@
-"""WeChat over a real connection, through the transport that the container builds: what only a socket can do wrong."""
+"""WeChat over a real connection, with the transport of the container: errors that only a socket can cause."""
 
 import asyncio
 import contextlib
@@ -24,15 +24,15 @@ from entrypoints.settings import Settings
 pytestmark = pytest.mark.anyio
 
 LIMIT = 1.0
-"""The time limit of a call in these tests, in seconds: a busy machine answers within it."""
+"""The time limit of a call in these tests, in seconds. A busy machine answers within it."""
 GRACE = 2.0
-"""What a busy machine may add to the time limit, in seconds."""
+"""The time that a busy machine may add to the limit, in seconds."""
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Wire:
-    """A server on a loopback port that does to each request what it was told, and keeps what was sent to it."""
+    """A server on a loopback port that treats each request as the test sets, and records the requests."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -40,7 +40,7 @@ class Wire:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was told and sent."""
+        """Clear the settings and the records."""
         self.behaviours: list[Behaviour] = []
         self.requests: list[str] = []
         self.connections = 0
@@ -51,12 +51,12 @@ class Wire:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Listen no more, and wait for whoever is still connected to leave."""
+        """Stop listening, and wait until all clients have disconnected."""
         self._server.close()
         await asyncio.gather(*filter(None, self._open.values()))
 
     async def hang_up(self) -> None:
-        """Close every connection, and give the client's side the time to see it."""
+        """Close every connection, and wait until the client's side notices."""
         if not self._open:
             return
         handlers = list(filter(None, self._open.values()))
@@ -80,12 +80,12 @@ class Wire:
 
 
 def http(body: bytes, status: str = "200 OK", headers: str = "") -> bytes:
-    """An answer as bytes."""
+    """Return an answer as bytes."""
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body
 
 
 def send(answer: bytes, *, hang_up: bool = False) -> Behaviour:
-    """Send these bytes."""
+    """Return a behaviour that sends these bytes."""
 
     async def behave(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(answer)
@@ -96,12 +96,12 @@ def send(answer: bytes, *, hang_up: bool = False) -> Behaviour:
 
 
 def good(login: Any) -> Behaviour:
-    """Log in."""
+    """Return a behaviour that answers with a successful login."""
     return send(http(json.dumps({"openid": "o1", "session_key": login.session_key}).encode()))
 
 
 def flood(size: int) -> Behaviour:
-    """Send an endless answer, as far as the client takes it."""
+    """Return a behaviour that sends an endless answer, as far as the client reads it."""
 
     async def behave(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode())
@@ -114,13 +114,13 @@ def flood(size: int) -> Behaviour:
 
 
 async def stay_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer when the client has left."""
+    """Answer only after the client has left."""
     await reader.read()
     writer.write(http(b'{"openid":"late","session_key":"late"}'))
 
 
 def drip(start: bytes) -> Behaviour:
-    """Send one byte every hundredth of a second until the client leaves."""
+    """Return a behaviour that sends one byte every hundredth of a second until the client leaves."""
 
     async def behave(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(start)
@@ -133,7 +133,7 @@ def drip(start: bytes) -> Behaviour:
 
 
 async def break_later(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Send one good chunk, and when the client has it, one whose size is no number."""
+    """Send one valid chunk, and later a chunk with a malformed size."""
     writer.write(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{"\r\n')
     await writer.drain()
     await asyncio.sleep(0.02)
@@ -177,7 +177,7 @@ connections = pytest.mark.parametrize("warm", [False, True], ids=["new connectio
 
 @pytest.fixture(scope="module")
 async def served(login: Any) -> AsyncIterator[tuple[Wire, IdentityProvider]]:
-    """A WeChat that does what it is told, and the service's own IdentityProvider that asks it."""
+    """A WeChat with behaviours that a test sets, and the service's IdentityProvider that calls it."""
     wire = Wire()
     await wire.open()
     settings = Settings(
@@ -194,7 +194,7 @@ async def served(login: Any) -> AsyncIterator[tuple[Wire, IdentityProvider]]:
 
 @pytest.fixture
 async def wire(served: tuple[Wire, IdentityProvider]) -> Wire:
-    """The WeChat, without a connection and with nothing said."""
+    """The WeChat without connections and settings."""
     wire, _ = served
     await wire.hang_up()
     wire.reset()
@@ -203,16 +203,16 @@ async def wire(served: tuple[Wire, IdentityProvider]) -> Wire:
 
 @pytest.fixture
 def identities(served: tuple[Wire, IdentityProvider]) -> IdentityProvider:
-    """The service's own IdentityProvider."""
+    """The service's IdentityProvider."""
     return served[1]
 
 
 @broken
 @connections
-async def test_a_broken_answer_is_an_error_in_time_after_one_request(
+async def test_a_broken_answer_raises_an_error_in_time_after_one_request(
     behaviour: Behaviour, warm: bool, wire: Wire, identities: IdentityProvider, login: Any
 ) -> None:
-    """Whatever goes wrong is WeChat's error within the time limit, and the code was sent exactly once."""
+    """A broken answer raises an error of WeChat within the time limit, and the code is sent exactly once."""
     if warm:
         wire.behaviours.append(good(login))
         await identities.exchange(login.code, login.appid)
@@ -231,7 +231,7 @@ async def test_a_broken_answer_is_an_error_in_time_after_one_request(
 async def test_after_a_broken_answer_the_next_login_works(
     behaviour: Behaviour, wire: Wire, identities: IdentityProvider, login: Any
 ) -> None:
-    """A connection that went wrong is not used again."""
+    """After a broken answer, the next login succeeds on another connection."""
     wire.behaviours.append(behaviour)
     with contextlib.suppress(Exception):
         await identities.exchange(login.code, login.appid)
@@ -242,17 +242,17 @@ async def test_after_a_broken_answer_the_next_login_works(
 
 
 @broken
-async def test_a_broken_answer_gets_no_secret_told(
+async def test_a_broken_answer_reveals_no_secret(
     behaviour: Behaviour,
     wire: Wire,
     identities: IdentityProvider,
     login: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """No text, traceback or log record has the AppSecret or the code, even when everything is logged."""
+    """After a broken answer, no text, traceback or log record has the AppSecret or the code. The log level is debug."""
     caplog.set_level(logging.DEBUG)
     wire.behaviours += [behaviour, good(login)]
-    with pytest.raises(Exception) as raised:  # noqa: PT011  # whatever comes, it has to keep the secret
+    with pytest.raises(Exception) as raised:  # noqa: PT011  # no exception may show a secret
         await identities.exchange(login.code, login.appid)
     error = raised.value
     told = "".join(traceback.format_exception(error)) + str(error) + repr(error) + repr(vars(error)) + caplog.text
@@ -260,10 +260,10 @@ async def test_a_broken_answer_gets_no_secret_told(
     assert not [secret for secret in login.hidden if secret in told]
 
 
-async def test_a_login_gets_no_secret_told(
+async def test_a_login_reveals_no_secret(
     wire: Wire, identities: IdentityProvider, login: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Success is as silent: nothing of it is logged, and what comes back hides the key in its repr."""
+    """A successful login logs no secret, and the repr of its result has none."""
     caplog.set_level(logging.DEBUG)
     asyncio.get_running_loop().set_debug(True)
     wire.behaviours.append(good(login))
@@ -274,25 +274,25 @@ async def test_a_login_gets_no_secret_told(
 
 
 @pytest.mark.parametrize("errcode", [-1, 40029, 40125, 99999])
-async def test_an_error_of_wechats_is_asked_for_once(
+async def test_an_errcode_is_raised_after_one_request(
     errcode: int, wire: Wire, identities: IdentityProvider, login: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An errcode is believed at once, and a text of WeChat's that repeats our request is told to nobody."""
+    """An errcode is raised after one request, and WeChat's text with a repetition of the request is not revealed."""
     caplog.set_level(logging.DEBUG)
     body = json.dumps({"errcode": errcode, "errmsg": f"bad {login.secret} {login.code.value}"}).encode()
     wire.behaviours += [send(http(body)), good(login)]
 
-    with pytest.raises(Exception) as raised:  # noqa: PT011  # which one is another test's
+    with pytest.raises(Exception) as raised:  # noqa: PT011  # another test checks the type
         await identities.exchange(login.code, login.appid)
     told = "".join(traceback.format_exception(raised.value)) + caplog.text
     assert len(wire.requests) == 1
     assert not [secret for secret in login.hidden if secret in told]
 
 
-async def test_a_refused_connection_is_wechat_being_unavailable(
+async def test_a_refused_connection_is_unavailable(
     wire: Wire, identities: IdentityProvider, login: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody listening is wechat_unavailable, and no secret is told."""
+    """A refused connection raises IdentityProviderUnavailable, and reveals no secret."""
     caplog.set_level(logging.DEBUG)
     await wire.close()
 
@@ -304,7 +304,7 @@ async def test_a_refused_connection_is_wechat_being_unavailable(
 
 
 async def test_the_target_of_a_redirect_is_never_called(wire: Wire, identities: IdentityProvider, login: Any) -> None:
-    """The AppSecret goes to the configured WeChat and to nobody that it names."""
+    """The target of a redirect gets no request and so no AppSecret."""
     other = Wire()
     await other.open()
     other.behaviours.append(good(login))
@@ -320,7 +320,7 @@ async def test_the_target_of_a_redirect_is_never_called(wire: Wire, identities: 
 async def test_an_idle_connection_that_wechat_closed_is_replaced(
     wire: Wire, identities: IdentityProvider, login: Any
 ) -> None:
-    """A login after a quiet hour works, although WeChat closed the connection meanwhile."""
+    """A login succeeds after WeChat has closed the idle connection."""
     wire.behaviours += [good(login), good(login)]
     await identities.exchange(login.code, login.appid)
     await wire.hang_up()
@@ -333,7 +333,7 @@ async def test_an_idle_connection_that_wechat_closed_is_replaced(
 async def test_a_connection_is_not_used_when_servers_may_close_it(
     wire: Wire, identities: IdentityProvider, login: Any
 ) -> None:
-    """After more than four idle seconds a code is sent on a new connection: some servers close after five."""
+    """After more than four idle seconds a new connection is used, because some servers close after five."""
     wire.behaviours += [good(login), good(login)]
     await identities.exchange(login.code, login.appid)
     await asyncio.sleep(4.2)
@@ -343,8 +343,8 @@ async def test_a_connection_is_not_used_when_servers_may_close_it(
 
 
 @pytest.mark.parametrize("code", ["a+b/c==", "%41%2B%", "&secret=x", "#?;,'\"", "~!@$^*()[]{}|\\<>`", "." * 512])
-async def test_a_code_arrives_as_it_is(code: str, wire: Wire, identities: IdentityProvider, login: Any) -> None:
-    """Whatever characters a code has, they are on the wire as they were, and so is the AppSecret."""
+async def test_a_code_arrives_unchanged(code: str, wire: Wire, identities: IdentityProvider, login: Any) -> None:
+    """A code with any characters, and the AppSecret, arrive unchanged."""
     wire.behaviours.append(good(login))
     await identities.exchange(LoginCode(code), login.appid)
     target = wire.requests[0].split(" ")[1]
@@ -357,8 +357,8 @@ async def test_a_code_arrives_as_it_is(code: str, wire: Wire, identities: Identi
     }
 
 
-async def test_an_interim_answer_is_passed_over(wire: Wire, identities: IdentityProvider, login: Any) -> None:
-    """Who announces an answer is given the time to send it, and the connection goes on."""
+async def test_an_interim_answer_is_skipped(wire: Wire, identities: IdentityProvider, login: Any) -> None:
+    """Interim answers are skipped, and the connection is used again."""
     hints = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
     body = json.dumps({"openid": "o1", "session_key": login.session_key}).encode()
     wire.behaviours += [send(hints + http(body)), good(login)]
@@ -372,7 +372,7 @@ async def test_an_interim_answer_is_passed_over(wire: Wire, identities: Identity
 async def test_an_answer_may_end_with_its_connection(
     head: str, wire: Wire, identities: IdentityProvider, login: Any
 ) -> None:
-    """An answer without a length is whole when the connection is closed, as an old proxy does it."""
+    """An answer without a length ends with its connection, as old proxies send it."""
     body = json.dumps({"openid": "o1", "session_key": login.session_key}).encode()
     wire.behaviours.append(send(head.encode() + body, hang_up=True))
     identity, _ = await identities.exchange(login.code, login.appid)
@@ -383,7 +383,7 @@ async def test_an_answer_may_end_with_its_connection(
 async def test_an_unsolicited_response_is_not_given_to_the_next_request(
     wire: Wire, identities: IdentityProvider, login: Any
 ) -> None:
-    """A second answer to one request is nobody's: the next login asks on another connection."""
+    """A second answer to one request is discarded, and the next login uses another connection."""
     other = http(json.dumps({"openid": "oOther", "session_key": login.session_key}).encode())
     body = json.dumps({"openid": "o1", "session_key": login.session_key}).encode()
     wire.behaviours.append(send(http(body) + other))
@@ -396,7 +396,7 @@ async def test_an_unsolicited_response_is_not_given_to_the_next_request(
 
 
 async def test_logins_share_connections(wire: Wire, identities: IdentityProvider, login: Any) -> None:
-    """Logins one after the other need one connection, and the next login needs no new handshake."""
+    """Sequential logins use one connection."""
     wire.behaviours += [good(login)] * 5
     for _ in range(5):
         await identities.exchange(login.code, login.appid)
@@ -404,8 +404,8 @@ async def test_logins_share_connections(wire: Wire, identities: IdentityProvider
     assert wire.connections == 1
 
 
-async def test_no_cookie_of_wechats_is_kept(wire: Wire, identities: IdentityProvider, login: Any) -> None:
-    """What one answer sets is not sent with the next user's request."""
+async def test_no_cookie_of_wechat_is_stored(wire: Wire, identities: IdentityProvider, login: Any) -> None:
+    """A cookie in an answer is not sent with the next request."""
     body = json.dumps({"openid": "o1", "session_key": login.session_key}).encode()
     wire.behaviours += [send(http(body, headers="Set-Cookie: user=1; Path=/\r\n")), good(login)]
     await identities.exchange(login.code, login.appid)
