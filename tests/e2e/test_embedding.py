@@ -1,4 +1,4 @@
-"""The programs in the README, run unchanged except for the address and the code."""
+"""The programs of docs/embedding.md, run unchanged except for the address and the code."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from support.pages import ROOT, blocks
 from support.processes import Environment, Sandbox, environment, running
 from support.servers import wait_until
 
-each_readme = pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
+each_page = pytest.mark.parametrize("page", ["docs/embedding.md", "docs/embedding.zh-CN.md"])
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def program(page: str, what: str, code: str, redis_url: str = "") -> list[str]:
     return [sys.executable, "-c", source.replace("redis://cache:6379/0", redis_url)]
 
 
-@each_readme
+@each_page
 def test_the_program_that_logs_in_by_itself(page: str, env: Environment, sandbox: Sandbox) -> None:
     """The program that logs in prints the user, whether the user is new, and the token."""
     command = program(page, "open_container", sandbox.code())
@@ -41,7 +41,7 @@ def test_the_program_that_logs_in_by_itself(page: str, env: Environment, sandbox
     assert re.fullmatch(r"[0-9a-f-]{36} True [A-Za-z0-9_-]{43}\n", done.stdout)
 
 
-@each_readme
+@each_page
 def test_the_program_that_sends_a_job(page: str, env: Environment, sandbox: Sandbox, own_redis_url: str) -> None:
     """The program that queues a job prints the user and the token, or the problem of a refused code."""
     with running("worker", env=env) as worker:
@@ -63,7 +63,7 @@ class Trap:
         return os.mkdir, (str(self._directory),)
 
 
-@each_readme
+@each_page
 def test_a_planted_pickle_is_not_unpickled(page: str, own_redis_url: str, tmp_path: Path) -> None:
     """A pickle in Redis is not unpickled by the program that waits for a result."""
     planted = pickle.dumps(Trap(tmp_path / "trap"))
