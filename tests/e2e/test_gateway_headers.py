@@ -91,7 +91,7 @@ def with_tls(text: str, pem: Path) -> str:
     """Return an example with a certificate, edited as its comments say."""
     changes = {
         "listen 127.0.0.1:8080;": f"listen 127.0.0.1:8080 ssl; ssl_certificate {pem}; ssl_certificate_key {pem};",
-        "http://:8080 {": f"https://:8080 {{\n\ttls {pem} {pem}",
+        "{$SITE:http://:8080} {": f"https://:8080 {{\n\ttls {pem} {pem}",
         "admin 127.0.0.1:2019": "admin 127.0.0.1:2019\n\tauto_https disable_redirects",
         "bind 127.0.0.1:8080": f"bind 127.0.0.1:8080 ssl crt {pem}",
         "    http:\n      underscore": "    http:\n      tls: {}\n      underscore",
