@@ -13,7 +13,7 @@ from redis import Redis
 
 from adapters.crypto.ciphers import SivCipher
 from adapters.redis.client import create_client
-from adapters.redis.connections import Client as RedisClient
+from adapters.redis.connections import RedisClient
 from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.session_store import RedisSessionStore, name_of
 from benchmarks.wechat import openid_of

@@ -9,7 +9,7 @@ from application.ports.identity_provider import IdentityProvider
 from application.ports.session_store import SessionStore
 from application.ports.user_repository import UserRepository
 from domain.device import UNKNOWN_DEVICE, Device
-from domain.errors import StoreUnavailable, UserBlocked
+from domain.errors import StoreUnavailable, UserBlocked, WxLoginError
 from domain.identity import AppId, Identity, LoginCode, choose_app, code_may_be_spent
 from domain.session import TOKEN, EndReason, Session, SessionPolicy, SessionToken, session_id_of
 from domain.user import User
@@ -35,6 +35,9 @@ class LoginContext:
     previous_token: str = field(default="", repr=False)
 
 
+NO_CONTEXT = LoginContext()
+
+
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
     """The result of a login: the only object with the token in clear text. `replaced` counts the sessions it ended."""
@@ -57,7 +60,7 @@ class LoginUseCase:
     - Each login starts a session with a new random token. Beyond the limit, the oldest sessions end.
     - The session of the token that the client had before ends, if it is this user's.
     - When WeChat or a store fails after the code was sent, the error asks for a new code: this one may be spent.
-    - A block or a merge of the user while they log in counts for the new session, too.
+    - If the user is blocked or merged during the login, the new session ends or moves with them.
 
     Raises subclasses of WxLoginError only.
     """
@@ -91,11 +94,11 @@ class LoginUseCase:
         now = self._clock()
         user, is_new = await self._find_user(identity, now)
         token = SessionToken.generate()
-        identity = replace(identity, unionid=identity.unionid or user.unionid)
-        session = Session.start(token, user.id, identity, context.device, self._policy, now)
+        known = replace(identity, unionid=identity.unionid or user.unionid)
+        session = Session.start(token, user.id, known, context.device, self._policy, now)
         previous = await self._previous_session(context.previous_token, user.id, now)
         replaced = await self._sessions.start(session, session_key, self._policy.per_user, previous)
-        user, session = await self._confirm(session, now)
+        user, session = await self._follow_changes(session, identity, now)
         return LoggedIn(token, session, user, is_new, replaced)
 
     async def _find_user(self, identity: Identity, now: datetime) -> tuple[User, bool]:
@@ -108,18 +111,22 @@ class LoginUseCase:
         """Return the session of the token if it is live and this user's."""
         if not TOKEN.fullmatch(token):
             return None
-        with suppress(StoreUnavailable):  # without it the session expires by itself, and the code is spent already
+        with suppress(StoreUnavailable):  # the previous session expires by itself, and an error would waste the code
             found = await self._sessions.find(session_id_of(token))
             if isinstance(found, Session) and found.user_id == user_id and found.is_live(now):
                 return found
         return None
 
-    async def _confirm(self, session: Session, now: datetime) -> tuple[User, Session]:
-        """Find the user again: a block or a merge since the first time has not seen the new session."""
+    async def _follow_changes(self, session: Session, identity: Identity, now: datetime) -> tuple[User, Session]:
+        """Find the user again, because a block or a merge after the first time did not see the new session.
+
+        Ends the session if the user is blocked or cannot be found, and moves it if the user was merged.
+        """
         try:
-            user, _ = await self._find_user(session.identity, now)
-        except UserBlocked:
-            await self._sessions.end([session], EndReason.ENDED, now)
+            user, _ = await self._find_user(identity, now)
+        except WxLoginError:
+            with suppress(StoreUnavailable):  # no one has the token of this session
+                await self._sessions.end([session], EndReason.ENDED, now)
             raise
         if user.id != session.user_id:
             await self._sessions.move(session.user_id, user.id)

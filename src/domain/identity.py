@@ -21,7 +21,7 @@ class AppId:
 
     def __post_init__(self) -> None:
         if not APPID.fullmatch(self.value):
-            raise RequestInvalid("appid must be 1 to 64 letters and digits")
+            raise RequestInvalid("appid must be 1 to 64 letters, digits, - and _")
 
     def __str__(self) -> str:
         return self.value

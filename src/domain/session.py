@@ -128,7 +128,7 @@ class Session:
         )
 
     def is_live(self, now: datetime) -> bool:
-        """Return whether the session has not expired."""
+        """Return whether the session has not expired. A session that was ended is an EndedSession."""
         return now < self.idle_expires_at
 
     def require_live(self, now: datetime) -> Self:
@@ -153,5 +153,5 @@ class Session:
 
 def beyond_limit(sessions: Iterable[Session], limit: int, now: datetime) -> list[Session]:
     """Return the oldest live sessions beyond `limit` (0: no limit)."""
-    live = sorted((s for s in sessions if s.is_live(now)), key=lambda s: s.created_at, reverse=True)
+    live = sorted((s for s in sessions if s.is_live(now)), key=lambda s: (s.created_at, s.id), reverse=True)
     return live[limit:] if limit else []

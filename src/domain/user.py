@@ -93,7 +93,7 @@ class User:
     accounts: tuple[Identity, ...] = ()
     blocked_at: datetime | None = None
 
-    def as_blocked_as(self, other: "User | None") -> Self:
+    def with_block_of(self, other: "User | None") -> Self:
         """Return this user, blocked if `other` is. Both are the same person: they share a unionid."""
         return replace(self, blocked_at=self.blocked_at or other.blocked_at) if other else self
 
@@ -102,33 +102,33 @@ MERGED_FIELDS = (*PROFILE_LIMITS, "phone", "unionid")
 """The fields in which two users can differ."""
 
 
-def merge(one: User, into: User, discard: frozenset[str], now: datetime) -> User:
-    """Return `into` with the accounts of `one`, and with the fields that only `one` has.
+def merge(source: User, into: User, discard: frozenset[str], now: datetime) -> User:
+    """Return `into` with the accounts of `source`, and with the fields that only `source` has.
 
     Raises RequestInvalid if a field differs and is not in `discard`, and if both are the same user.
     """
-    if one.id == into.id:
+    if source.id == into.id:
         raise RequestInvalid("A user cannot be merged into themselves")
     if unknown := discard - set(MERGED_FIELDS):
         raise RequestInvalid(
             f"There is no {', '.join(sorted(unknown))} to discard; there is {', '.join(MERGED_FIELDS)}"
         )
-    ours, theirs = _merged_fields(into), _merged_fields(one)
-    lost = [name for name, value in theirs.items() if value and ours[name] and value != ours[name]]
+    kept, offered = _merged_fields(into), _merged_fields(source)
+    lost = [name for name, value in offered.items() if value and kept[name] and value != kept[name]]
     if refused := [name for name in lost if name not in discard]:
         raise RequestInvalid(
-            f"The two users have different {', '.join(refused)}, and {one.id}'s would be lost; nothing was changed."
+            f"The two users have different {', '.join(refused)}, and {source.id}'s would be lost; nothing was changed."
             f" Compare them with `wxlogin users show`; if that may be lost, say so:"
             f" {' '.join(f'--discard {name}' for name in refused)}"
         )
-    fields = {name: ours[name] or theirs[name] for name in MERGED_FIELDS}
+    fields = {name: kept[name] or offered[name] for name in MERGED_FIELDS}
     return replace(
         into,
         profile=Profile(**{name: fields[name] or "" for name in PROFILE_LIMITS}),
         phone=fields["phone"],
         unionid=fields["unionid"],
-        accounts=(*into.accounts, *one.accounts),
-        blocked_at=into.blocked_at or one.blocked_at,
+        accounts=(*into.accounts, *source.accounts),
+        blocked_at=into.blocked_at or source.blocked_at,
         updated_at=now,
     )
 

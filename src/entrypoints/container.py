@@ -13,7 +13,7 @@ from adapters.crypto.ciphers import FernetCipher, SivCipher
 from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.redis.access_token_store import RedisAccessTokenStore
 from adapters.redis.client import create_client
-from adapters.redis.connections import Client
+from adapters.redis.connections import RedisClient as RedisClient  # for entrypoints, which import no adapter
 from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.probe import RedisProbe
 from adapters.redis.rate_limiter import RedisRateLimiter
@@ -53,9 +53,6 @@ from entrypoints.instrumented import (
 )
 from entrypoints.metrics import Metrics
 from entrypoints.settings import Settings, SettingsError, Signing
-
-RedisClient = Client
-"""The type of `Container.redis`, for entrypoints, which import no adapter."""
 
 utc_now: Clock = partial(datetime.now, UTC)
 """The clock of the system."""

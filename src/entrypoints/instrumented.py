@@ -4,7 +4,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
 
-from application.login import LoggedIn, LoginContext, LoginRequest, LoginUseCase
+from application.login import NO_CONTEXT, LoggedIn, LoginContext, LoginRequest, LoginUseCase
 from application.ports.access_token_issuer import AccessTokenIssuer
 from application.ports.rate_limiter import RateLimiter
 from application.sessions import Sessions
@@ -31,7 +31,7 @@ class InstrumentedLogin:
         self._metrics = metrics
         self._apps = apps
 
-    async def __call__(self, request: LoginRequest, context: LoginContext = LoginContext()) -> LoggedIn:  # noqa: B008  # frozen
+    async def __call__(self, request: LoginRequest, context: LoginContext = NO_CONTEXT) -> LoggedIn:
         """See LoginUseCase."""
         try:
             login = await self._login(request, context)

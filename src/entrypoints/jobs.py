@@ -7,10 +7,10 @@ import msgspec
 from application.login import LoginRequest
 from domain.errors import RequestInvalid, WxLoginError
 from domain.session import EndReason
-from entrypoints.answers import LoginAnswer
 from entrypoints.container import Container
 from entrypoints.log import log, log_error, log_failed_login
 from entrypoints.problems import Problem
+from entrypoints.responses import LoginResponse
 
 Body = dict[str, Any]
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class Jobs:
         except WxLoginError as error:
             log_failed_login(error, "wxlogin.login")
             return _body(Problem.of(error))
-        return _body(LoginAnswer.of(logged_in))
+        return _body(LoginResponse.of(logged_in))
 
     async def end_all_sessions(self, user_id: object, reason: object) -> Body:
         """`wxlogin.end_all_sessions`: log a user out everywhere, as `session_ended` or `session_replaced`."""

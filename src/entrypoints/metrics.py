@@ -68,7 +68,7 @@ class Metrics(Collector):
         )
         self._request_seconds = histogram(
             "wxlogin_http_request_duration_seconds",
-            "How long it took until an answer began, /auth aside.",
+            "How long it took until a response began, /auth aside.",
             ["method", "route"],
             buckets=ANSWER_SECONDS,
         )

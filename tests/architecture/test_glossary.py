@@ -15,8 +15,6 @@ REPLACED = {
 }  # fmt: skip
 """Names that were replaced by terms of the field."""
 
-KEPT = {"forget_at": "the column of a released schema"}
-
 
 def identifiers() -> set[str]:
     """Return every name that the sources define or use."""
@@ -42,4 +40,4 @@ def test_terms_of_the_glossary_are_in_the_code() -> None:
 
 def test_no_replaced_name_is_used() -> None:
     """No name that was replaced by a term of the field is used again."""
-    assert (identifiers() & REPLACED) - set(KEPT) == set()
+    assert identifiers() & REPLACED == set()

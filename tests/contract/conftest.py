@@ -10,8 +10,8 @@ from adapters.sql.database import Database
 from adapters.sql.user_repository import SqlUserRepository
 from application.ports.user_repository import UserRepository
 from support.clock import Clock
-from support.places import SESSION_PLACES, TECHNOLOGIES, USER_PLACES, open_home
-from support.sessions import World
+from support.places import SESSION_PLACES, TECHNOLOGIES, USER_PLACES, open_environment
+from support.sessions import Scenario
 
 
 @pytest.fixture(scope="session", params=USER_PLACES)
@@ -26,12 +26,12 @@ def session_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     return TECHNOLOGIES[request.param].find(request, tmp_path_factory.mktemp("contract"))
 
 
-@pytest.fixture(params=[name for name, each in TECHNOLOGIES.items() if each.nowhere])
+@pytest.fixture(params=[name for name, each in TECHNOLOGIES.items() if each.unreachable_url])
 def unreachable_place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a server that does not exist."""
-    nowhere = TECHNOLOGIES[request.param].nowhere
-    assert nowhere
-    return nowhere(tmp_path)
+    unreachable_url = TECHNOLOGIES[request.param].unreachable_url
+    assert unreachable_url
+    return unreachable_url(tmp_path)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ async def users(user_place: str) -> AsyncIterator[UserRepository]:
 
 
 @pytest.fixture
-async def world(session_place: str, clock: Clock) -> AsyncIterator[World]:
+async def scenario(session_place: str, clock: Clock) -> AsyncIterator[Scenario]:
     """The session store under test."""
-    async with open_home(session_place) as home:
-        yield World(home, clock)
+    async with open_environment(session_place) as environment:
+        yield Scenario(environment, clock)

@@ -33,13 +33,13 @@ LEASE = timedelta(seconds=7)
 PLACES = ["memory", *IN_REDIS, "redis-sentinel", *DATABASES]
 
 durable = each_place([*IN_REDIS, *DATABASES])
-in_redis = each_place(IN_REDIS)
+redis_and_cluster = each_place(IN_REDIS)
 by_the_hosts_clock = each_place(["memory", *DATABASES])
 
 Open = Callable[[MultiFernet], AccessTokenStore]
 
 
-class World:
+class Scenario:
     """A token store, with access to its stored bytes."""
 
     def __init__(self, open_store: Open, at_rest: Callable[[AppId], Awaitable[bytes]], clock: Clock) -> None:
@@ -69,11 +69,11 @@ async def _nothing(_appid: AppId) -> bytes:
 
 
 @asynccontextmanager
-async def open_world(place: str, clock: Clock) -> AsyncIterator[World]:
+async def open_world(place: str, clock: Clock) -> AsyncIterator[Scenario]:
     """Open the store at a place."""
     if place == "memory":
         store = MemoryAccessTokenStore()
-        yield World(lambda _: store, _nothing, clock)
+        yield Scenario(lambda _: store, _nothing, clock)
     elif place.startswith("redis"):
         async with create_client(place) as redis:
 
@@ -81,7 +81,7 @@ async def open_world(place: str, clock: Clock) -> AsyncIterator[World]:
                 keys = [key async for key in redis.scan_iter(f"*{appid}*")]
                 return b"\n".join([*keys, *[part for key in keys for part in await read_key(redis, key)]])
 
-            yield World(lambda cipher: RedisAccessTokenStore(redis, FernetCipher(cipher)), read_redis, clock)
+            yield Scenario(lambda cipher: RedisAccessTokenStore(redis, FernetCipher(cipher)), read_redis, clock)
     else:
         async with Database(place) as database:
 
@@ -89,7 +89,7 @@ async def open_world(place: str, clock: Clock) -> AsyncIterator[World]:
                 statement = "SELECT * FROM access_tokens WHERE appid = :appid"
                 return await read_rows(database, {"appid": appid.value}, statement)
 
-            yield World(lambda cipher: SqlAccessTokenStore(database, FernetCipher(cipher)), read_database, clock)
+            yield Scenario(lambda cipher: SqlAccessTokenStore(database, FernetCipher(cipher)), read_database, clock)
 
 
 @pytest.fixture(scope="session", params=PLACES)
@@ -99,22 +99,22 @@ def session_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture
-async def world(session_place: str, clock: Clock) -> AsyncIterator[World]:
+async def scenario(session_place: str, clock: Clock) -> AsyncIterator[Scenario]:
     """The store under test."""
-    async with open_world(session_place, clock) as world:
-        yield world
+    async with open_world(session_place, clock) as scenario:
+        yield scenario
 
 
-async def test_a_new_app_has_an_empty_state(world: World) -> None:
+async def test_a_new_app_has_an_empty_state(scenario: Scenario) -> None:
     """An app without a stored state has neither a token nor a refusal."""
-    assert await world.store.load(world.app()) == AccessTokenState()
+    assert await scenario.store.load(scenario.app()) == AccessTokenState()
 
 
-async def test_a_saved_token_is_loaded_unchanged(world: World) -> None:
+async def test_a_saved_token_is_loaded_unchanged(scenario: Scenario) -> None:
     """The store returns a token unchanged, with its expiry in UTC and to the microsecond."""
-    appid, token = world.app(), world.token()
-    await world.keep(appid, AccessTokenState(token))
-    found = await world.store.load(appid)
+    appid, token = scenario.app(), scenario.token()
+    await scenario.keep(appid, AccessTokenState(token))
+    found = await scenario.store.load(appid)
 
     assert found == AccessTokenState(token)
     assert found.token
@@ -131,81 +131,83 @@ async def test_a_saved_token_is_loaded_unchanged(world: World) -> None:
     ids=["with WeChat's words", "without"],
 )
 @pytest.mark.parametrize("has_token", [True, False], ids=["beside a token", "alone"])
-async def test_a_refusal_is_loaded_unchanged(world: World, refusal: Refusal, has_token: bool) -> None:
+async def test_a_refusal_is_loaded_unchanged(scenario: Scenario, refusal: Refusal, has_token: bool) -> None:
     """The store returns a refusal unchanged, and does not change the token beside it."""
-    appid, state = world.app(), AccessTokenState(world.token() if has_token else None, refusal)
-    await world.keep(appid, state)
+    appid, state = scenario.app(), AccessTokenState(scenario.token() if has_token else None, refusal)
+    await scenario.keep(appid, state)
 
-    assert await world.store.load(appid) == state
+    assert await scenario.store.load(appid) == state
 
 
-async def test_the_longest_token_is_stored(world: World) -> None:
+async def test_the_longest_token_is_stored(scenario: Scenario) -> None:
     """The store returns a token of 2048 characters and a long refusal unchanged."""
-    appid, token = world.app(), AccessToken("t" * 2048, world.clock.now)
-    state = AccessTokenState(token, Refusal("wechat_unavailable", "d" * 300, world.clock.now, 2**63, "r" * 26))
-    await world.keep(appid, state)
+    appid, token = scenario.app(), AccessToken("t" * 2048, scenario.clock.now)
+    state = AccessTokenState(token, Refusal("wechat_unavailable", "d" * 300, scenario.clock.now, 2**63, "r" * 26))
+    await scenario.keep(appid, state)
 
-    assert await world.store.load(appid) == state
+    assert await scenario.store.load(appid) == state
 
 
-async def test_a_newer_state_replaces_the_whole_older_one(world: World) -> None:
+async def test_a_newer_state_replaces_the_whole_older_one(scenario: Scenario) -> None:
     """A new state replaces the old one completely, with its token and its refusal."""
-    appid, token = world.app(), world.token()
-    await world.keep(appid, AccessTokenState(world.token(), Refusal("rate_limited", "slower", world.clock.now)))
-    await world.keep(appid, AccessTokenState(token))
+    appid, token = scenario.app(), scenario.token()
+    await scenario.keep(
+        appid, AccessTokenState(scenario.token(), Refusal("rate_limited", "slower", scenario.clock.now))
+    )
+    await scenario.keep(appid, AccessTokenState(token))
 
-    assert await world.store.load(appid) == AccessTokenState(token)
+    assert await scenario.store.load(appid) == AccessTokenState(token)
 
 
-async def test_apps_have_separate_states_and_leases(world: World) -> None:
+async def test_apps_have_separate_states_and_leases(scenario: Scenario) -> None:
     """Tokens and leases belong to one app. Appids that differ only in case are different apps."""
-    one = world.app()
+    one = scenario.app()
     other = AppId(one.value.upper())
-    await world.keep(one, AccessTokenState(world.token()))
-    before = await world.store.load(one)
+    await scenario.keep(one, AccessTokenState(scenario.token()))
+    before = await scenario.store.load(one)
 
-    assert await world.acquire_lease(one)
-    assert await world.acquire_lease(other, "somebody else")
-    await world.store.save_and_release(other, "somebody else", AccessTokenState(world.token()))
-    assert await world.store.load(one) == before
-    assert await world.store.load(other) not in (before, AccessTokenState())
+    assert await scenario.acquire_lease(one)
+    assert await scenario.acquire_lease(other, "somebody else")
+    await scenario.store.save_and_release(other, "somebody else", AccessTokenState(scenario.token()))
+    assert await scenario.store.load(one) == before
+    assert await scenario.store.load(other) not in (before, AccessTokenState())
 
 
-async def test_a_lease_excludes_all_others(world: World) -> None:
+async def test_a_lease_excludes_all_others(scenario: Scenario) -> None:
     """While one process holds the lease, no call acquires it again, under any name.
 
     The stored state does not change.
     """
-    appid, state = world.app(), AccessTokenState(world.token())
-    await world.keep(appid, state)
+    appid, state = scenario.app(), AccessTokenState(scenario.token())
+    await scenario.keep(appid, state)
 
-    assert await world.acquire_lease(appid, "one")
-    assert not await world.acquire_lease(appid, "another")
-    assert not await world.acquire_lease(appid, "one")
-    assert await world.store.load(appid) == state
+    assert await scenario.acquire_lease(appid, "one")
+    assert not await scenario.acquire_lease(appid, "another")
+    assert not await scenario.acquire_lease(appid, "one")
+    assert await scenario.store.load(appid) == state
 
 
-async def test_a_released_lease_can_be_acquired(world: World) -> None:
+async def test_a_released_lease_can_be_acquired(scenario: Scenario) -> None:
     """After the holder releases the lease, the next process can acquire it."""
-    appid = world.app()
+    appid = scenario.app()
     for holder in ("one", "another", "one"):
-        await world.keep(appid, AccessTokenState(world.token()), holder)
+        await scenario.keep(appid, AccessTokenState(scenario.token()), holder)
 
-    assert await world.acquire_lease(appid, "a third")
+    assert await scenario.acquire_lease(appid, "a third")
 
 
 @by_the_hosts_clock
-async def test_a_dead_holders_lease_expires(world: World) -> None:
+async def test_a_dead_holders_lease_expires(scenario: Scenario) -> None:
     """The lease of a dead holder expires after its time, to the microsecond. One other process can then acquire it."""
-    appid = world.app()
-    await world.acquire_lease(appid, "a process that died")
-    world.clock.advance(seconds=LEASE.total_seconds() - 0.000001)
-    early = await world.acquire_lease(appid, "another")
-    world.clock.advance(seconds=0.000001)
+    appid = scenario.app()
+    await scenario.acquire_lease(appid, "a process that died")
+    scenario.clock.advance(seconds=LEASE.total_seconds() - 0.000001)
+    early = await scenario.acquire_lease(appid, "another")
+    scenario.clock.advance(seconds=0.000001)
 
     assert not early
-    assert await world.acquire_lease(appid, "another")
-    assert not await world.acquire_lease(appid, "a third")
+    assert await scenario.acquire_lease(appid, "another")
+    assert not await scenario.acquire_lease(appid, "a third")
 
 
 async def test_a_lost_answer_holds_the_lease_no_longer_than_its_time(redis_url: str, clock: Clock) -> None:
@@ -217,91 +219,94 @@ async def test_a_lost_answer_holds_the_lease_no_longer_than_its_time(redis_url: 
             between.become(How.CUT_ONCE)
             with pytest.raises(StoreUnavailable):
                 await cut_off.acquire_lease(appid, "cut off", lease)
-    async with open_world(redis_url, clock) as world:
-        early = await world.acquire_lease(appid, "another")
+    async with open_world(redis_url, clock) as scenario:
+        early = await scenario.acquire_lease(appid, "another")
         await asyncio.sleep(lease.total_seconds())
 
         assert not early
-        assert await world.acquire_lease(appid, "another")
+        assert await scenario.acquire_lease(appid, "another")
 
 
-@in_redis
-async def test_redis_expires_a_dead_holders_lease(world: World) -> None:
+@redis_and_cluster
+async def test_redis_expires_a_dead_holders_lease(scenario: Scenario) -> None:
     """In Redis a lease expires after its time, independent of the clocks of the processes."""
-    appid = world.app()
-    await world.acquire_lease(appid, "a process that died", timedelta(milliseconds=300))
-    early = await world.acquire_lease(appid, "another")
+    appid = scenario.app()
+    await scenario.acquire_lease(appid, "a process that died", timedelta(milliseconds=300))
+    early = await scenario.acquire_lease(appid, "another")
 
     assert not early
-    assert await becomes_free(world, appid)
+    assert await becomes_free(scenario, appid)
 
 
-async def becomes_free(world: World, appid: AppId) -> bool:
+async def becomes_free(scenario: Scenario, appid: AppId) -> bool:
     """Return whether the lease can be acquired within a few seconds."""
     for _ in range(250):
-        if await world.acquire_lease(appid, "another"):
+        if await scenario.acquire_lease(appid, "another"):
             return True
         await asyncio.sleep(0.02)
     return False
 
 
 @pytest.mark.parametrize("is_held", [True, False], ids=["held by another", "free"])
-async def test_a_process_without_the_lease_releases_nothing(world: World, is_held: bool) -> None:
+async def test_a_process_without_the_lease_releases_nothing(scenario: Scenario, is_held: bool) -> None:
     """A process that does not hold the lease changes neither the stored state nor the lease."""
-    appid, state = world.app(), AccessTokenState(world.token())
-    await world.keep(appid, state)
+    appid, state = scenario.app(), AccessTokenState(scenario.token())
+    await scenario.keep(appid, state)
     if is_held:
-        await world.acquire_lease(appid, "the holder")
-    await world.store.save_and_release(appid, "a stranger", AccessTokenState(world.token()))
+        await scenario.acquire_lease(appid, "the holder")
+    await scenario.store.save_and_release(appid, "a stranger", AccessTokenState(scenario.token()))
 
-    assert await world.store.load(appid) == state
-    assert await world.acquire_lease(appid, "another") is not is_held
+    assert await scenario.store.load(appid) == state
+    assert await scenario.acquire_lease(appid, "another") is not is_held
 
 
 @by_the_hosts_clock
-async def test_a_holder_that_was_too_slow_releases_nothing(world: World) -> None:
+async def test_a_holder_that_was_too_slow_releases_nothing(scenario: Scenario) -> None:
     """A process whose lease has passed to another cannot store its late result."""
-    appid, state = world.app(), AccessTokenState(world.token())
-    await world.acquire_lease(appid, "slow")
-    world.clock.advance(seconds=LEASE.total_seconds())
-    await world.acquire_lease(appid, "next")
-    await world.store.save_and_release(appid, "slow", AccessTokenState(world.token()))
-    meanwhile = await world.store.load(appid)
-    await world.store.save_and_release(appid, "next", state)
+    appid, state = scenario.app(), AccessTokenState(scenario.token())
+    await scenario.acquire_lease(appid, "slow")
+    scenario.clock.advance(seconds=LEASE.total_seconds())
+    await scenario.acquire_lease(appid, "next")
+    await scenario.store.save_and_release(appid, "slow", AccessTokenState(scenario.token()))
+    meanwhile = await scenario.store.load(appid)
+    await scenario.store.save_and_release(appid, "next", state)
 
     assert meanwhile == AccessTokenState()
-    assert await world.store.load(appid) == state
+    assert await scenario.store.load(appid) == state
 
 
 @pytest.mark.parametrize("is_known", [True, False], ids=["a known app", "a new app"])
-async def test_one_of_many_at_once_gets_the_lease(world: World, is_known: bool) -> None:
+async def test_one_of_many_at_once_gets_the_lease(scenario: Scenario, is_known: bool) -> None:
     """Of twenty processes that acquire the lease at once, exactly one succeeds, and no call fails."""
-    appid = world.app()
+    appid = scenario.app()
     if is_known:
-        await world.keep(appid, AccessTokenState(world.token()))
-    answers = await asyncio.gather(*(world.acquire_lease(appid, f"process {number}") for number in range(20)))
+        await scenario.keep(appid, AccessTokenState(scenario.token()))
+    answers = await asyncio.gather(*(scenario.acquire_lease(appid, f"process {number}") for number in range(20)))
 
     assert sorted(answers) == [False] * 19 + [True]
 
 
 @durable
-async def test_tokens_survive_a_restart(world: World) -> None:
+async def test_tokens_survive_a_restart(scenario: Scenario) -> None:
     """Another store on the same server has the same state and respects the leases."""
-    appid, state = world.app(), AccessTokenState(world.token(), Refusal("rate_limited", "slower", world.clock.now))
-    await world.keep(appid, state)
-    await world.acquire_lease(appid, "before")
-    restarted = world.open(MultiFernet([OLD]))
+    appid, state = (
+        scenario.app(),
+        AccessTokenState(scenario.token(), Refusal("rate_limited", "slower", scenario.clock.now)),
+    )
+    await scenario.keep(appid, state)
+    await scenario.acquire_lease(appid, "before")
+    restarted = scenario.open(MultiFernet([OLD]))
 
     assert await restarted.load(appid) == state
-    assert not await restarted.acquire_lease(appid, "after", world.clock.now, LEASE)
+    assert not await restarted.acquire_lease(appid, "after", scenario.clock.now, LEASE)
 
 
 @durable
-async def test_tokens_are_stored_encrypted(world: World) -> None:
+async def test_tokens_are_stored_encrypted(scenario: Scenario) -> None:
     """The stored bytes contain neither the token nor the refusal in readable form."""
-    appid, token = world.app(), world.token()
-    await world.keep(appid, AccessTokenState(token, Refusal("rate_limited", "5l0wer", world.clock.now)))
-    kept = await world.at_rest(appid)
+    appid, token = scenario.app(), scenario.token()
+    await scenario.keep(appid, AccessTokenState(token, Refusal("rate_limited", "5l0wer", scenario.clock.now)))
+    kept = await scenario.at_rest(appid)
 
     assert appid.value.encode() in kept
     assert b"gAAAA" in kept
@@ -310,34 +315,34 @@ async def test_tokens_are_stored_encrypted(world: World) -> None:
 
 
 @durable
-async def test_encryption_keys_rotate(world: World) -> None:
+async def test_encryption_keys_rotate(scenario: Scenario) -> None:
     """With a new encryption key before the old one, the store still reads the old state."""
-    appid, state = world.app(), AccessTokenState(world.token())
-    await world.keep(appid, state)
+    appid, state = scenario.app(), AccessTokenState(scenario.token())
+    await scenario.keep(appid, state)
 
-    assert await world.open(MultiFernet([NEW, OLD])).load(appid) == state
+    assert await scenario.open(MultiFernet([NEW, OLD])).load(appid) == state
 
 
 @durable
-async def test_without_the_encryption_key_the_state_is_empty(world: World) -> None:
+async def test_without_the_encryption_key_the_state_is_empty(scenario: Scenario) -> None:
     """Without the encryption key the store returns an empty state, and the next token replaces the unreadable one."""
-    appid, state = world.app(), AccessTokenState(world.token())
-    await world.keep(appid, AccessTokenState(world.token()))
-    rotated_out = world.open(MultiFernet([NEW]))
+    appid, state = scenario.app(), AccessTokenState(scenario.token())
+    await scenario.keep(appid, AccessTokenState(scenario.token()))
+    rotated_out = scenario.open(MultiFernet([NEW]))
     before = await rotated_out.load(appid)
-    assert await rotated_out.acquire_lease(appid, "me", world.clock.now, LEASE)
+    assert await rotated_out.acquire_lease(appid, "me", scenario.clock.now, LEASE)
     await rotated_out.save_and_release(appid, "me", state)
 
     assert before == AccessTokenState()
     assert await rotated_out.load(appid) == state
-    assert await world.store.load(appid) == AccessTokenState()
+    assert await scenario.store.load(appid) == AccessTokenState()
 
 
 @pytest.fixture
 async def unreachable(unreachable_place: str, clock: Clock) -> AsyncIterator[AccessTokenStore]:
     """A store whose server does not exist."""
-    async with open_world(unreachable_place, clock) as world:
-        yield world.store
+    async with open_world(unreachable_place, clock) as scenario:
+        yield scenario.store
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from domain.identity import AppId, Identity
 from domain.session import Session, SessionPolicy, SessionToken
 from domain.session_key import KeyRing, SessionKey
 from support.clock import Clock
-from support.places import durable, in_redis, open_home, technology_of
-from support.stores import Home
+from support.places import durable, open_environment, redis_and_cluster, technology_of
+from support.stores import StoreEnvironment
 
 pytestmark = pytest.mark.anyio
 
@@ -27,12 +27,12 @@ OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 A, B, C = SessionKey("a" * 22 + "=="), SessionKey("b" * 22 + "=="), SessionKey("c" * 22 + "==")
 
 
-class World:
+class Scenario:
     """A vault, and sessions of accounts that no other test uses."""
 
-    def __init__(self, home: Home, clock: Clock) -> None:
-        self.home, self.clock = home, clock
-        self.store, self.vault = home.open([OLD])
+    def __init__(self, environment: StoreEnvironment, clock: Clock) -> None:
+        self.environment, self.clock = environment, clock
+        self.store, self.vault = environment.open([OLD])
 
     def session(self, user_id: str = "", *, max_age: timedelta = timedelta(days=30)) -> Session:
         """Return a session of a new account, and of a new user unless a user is given."""
@@ -53,101 +53,101 @@ def session_of(user_id: str, identity: Identity, now: datetime, max_age: timedel
 
 
 @pytest.fixture
-async def world(session_place: str, clock: Clock) -> AsyncIterator[World]:
+async def scenario(session_place: str, clock: Clock) -> AsyncIterator[Scenario]:
     """The vault under test."""
     clock.now = datetime.now(UTC)
-    async with open_home(session_place) as home:
-        yield World(home, clock)
+    async with open_environment(session_place) as environment:
+        yield Scenario(environment, clock)
 
 
-async def test_a_stored_key_is_found(world: World) -> None:
+async def test_a_stored_key_is_found(scenario: Scenario) -> None:
     """The first key of an account is its current key, and there is no previous key."""
-    session = world.session()
-    await world.keep(session, A)
+    session = scenario.session()
+    await scenario.keep(session, A)
 
-    assert await world.vault.find(session) == KeyRing(A)
+    assert await scenario.vault.find(session) == KeyRing(A)
 
 
-async def test_a_login_stores_the_key(world: World) -> None:
+async def test_a_login_stores_the_key(scenario: Scenario) -> None:
     """The key that a session starts with becomes the current key of its account."""
-    session = world.session()
-    user, _ = await world.home.users.find_or_create(session.identity, world.clock.now)
+    session = scenario.session()
+    user, _ = await scenario.environment.users.find_or_create(session.identity, scenario.clock.now)
     session = replace(session, user_id=user.id)
-    await world.store.start(session, A, 0)
+    await scenario.store.start(session, A, 0)
 
-    assert await world.vault.find(session) == KeyRing(A)
+    assert await scenario.vault.find(session) == KeyRing(A)
 
 
-async def test_the_previous_key_is_found_beside_the_current_one(world: World) -> None:
+async def test_the_previous_key_is_found_beside_the_current_one(scenario: Scenario) -> None:
     """A replaced key stays available with the time of its replacement. The key before it does not."""
-    session = world.session()
-    await world.keep(session, A, B)
-    replaced_at = world.clock.now
-    await world.keep(session, C)
+    session = scenario.session()
+    await scenario.keep(session, A, B)
+    replaced_at = scenario.clock.now
+    await scenario.keep(session, C)
 
-    assert await world.vault.find(session) == KeyRing(C, B, replaced_at)
+    assert await scenario.vault.find(session) == KeyRing(C, B, replaced_at)
 
 
-async def test_the_same_key_again_replaces_nothing(world: World) -> None:
+async def test_the_same_key_again_replaces_nothing(scenario: Scenario) -> None:
     """When WeChat returns the same key again, the previous key and the time of its replacement do not change."""
-    session = world.session()
-    await world.keep(session, A)
-    replaced_at = world.clock.now
-    await world.keep(session, B, B, B)
+    session = scenario.session()
+    await scenario.keep(session, A)
+    replaced_at = scenario.clock.now
+    await scenario.keep(session, B, B, B)
 
-    assert await world.vault.find(session) == KeyRing(B, A, replaced_at)
+    assert await scenario.vault.find(session) == KeyRing(B, A, replaced_at)
 
 
-async def test_an_account_has_no_other_accounts_key(world: World) -> None:
+async def test_an_account_has_no_other_accounts_key(scenario: Scenario) -> None:
     """Keys belong to one app and openid, both case-sensitive, even when one user has all accounts."""
-    one = world.session()
+    one = scenario.session()
     in_other_app = replace(one, identity=Identity(OTHER_APP, one.identity.openid))
     other = replace(one, identity=Identity(APP, one.identity.openid.upper()))
-    await world.keep(one, A)
-    await world.keep(in_other_app, B)
-    await world.keep(other, C)
+    await scenario.keep(one, A)
+    await scenario.keep(in_other_app, B)
+    await scenario.keep(other, C)
 
-    assert [(await world.vault.find(each)).current for each in (one, in_other_app, other)] == [A, B, C]
+    assert [(await scenario.vault.find(each)).current for each in (one, in_other_app, other)] == [A, B, C]
 
 
 @pytest.mark.parametrize("openid", ["nobody", "*", "}:{", "a|b"])
-async def test_an_unknown_account_has_to_log_in(world: World, openid: str) -> None:
+async def test_an_unknown_account_has_to_log_in(scenario: Scenario, openid: str) -> None:
     """Without a stored key the vault raises DataUndecryptable, with the hint to log in again."""
     with pytest.raises(DataUndecryptable) as refused:
-        await world.vault.find(replace(world.session(), identity=Identity(APP, openid)))
+        await scenario.vault.find(replace(scenario.session(), identity=Identity(APP, openid)))
 
     assert refused.value.retry is Retry.NEW_CODE
 
 
-async def test_concurrent_logins_leave_two_of_their_keys(world: World) -> None:
+async def test_concurrent_logins_leave_two_of_their_keys(scenario: Scenario) -> None:
     """After concurrent logins an account has a current and a previous key, both from those logins."""
-    session = world.session()
+    session = scenario.session()
     keys = [SessionKey(f"key {number}") for number in range(20)]
-    await world.keep(session, keys[0])
-    await asyncio.gather(*(world.vault.replace(session, key, world.clock.now) for key in keys[1:]))
-    ring = await world.vault.find(session)
+    await scenario.keep(session, keys[0])
+    await asyncio.gather(*(scenario.vault.replace(session, key, scenario.clock.now) for key in keys[1:]))
+    ring = await scenario.vault.find(session)
 
     assert {ring.current, ring.previous} <= set(keys)
     assert ring.previous not in (None, ring.current)
 
 
 @durable
-async def test_keys_survive_a_restart(world: World) -> None:
+async def test_keys_survive_a_restart(scenario: Scenario) -> None:
     """Another vault on the same server has the same keys."""
-    session = world.session()
-    await world.keep(session, A, B)
-    _, restarted = world.home.open([OLD])
+    session = scenario.session()
+    await scenario.keep(session, A, B)
+    _, restarted = scenario.environment.open([OLD])
 
-    assert await restarted.find(session) == await world.vault.find(session)
+    assert await restarted.find(session) == await scenario.vault.find(session)
 
 
 @durable
-async def test_encryption_keys_rotate(world: World) -> None:
+async def test_encryption_keys_rotate(scenario: Scenario) -> None:
     """A new encryption key before the old one reads all data. After a re-encryption the old key is not needed."""
-    session = world.session()
-    await world.keep(session, A, B)
-    _, rotated = world.home.open([NEW, OLD])
-    _, rotated_out = world.home.open([NEW])
+    session = scenario.session()
+    await scenario.keep(session, A, B)
+    _, rotated = scenario.environment.open([NEW, OLD])
+    _, rotated_out = scenario.environment.open([NEW])
     before = await rotated.find(session)
     with pytest.raises(DataUndecryptable):
         await rotated_out.find(session)
@@ -159,40 +159,40 @@ async def test_encryption_keys_rotate(world: World) -> None:
 
 
 @durable
-async def test_reencryption_counts_undecryptable_keys_and_does_not_change_them(world: World) -> None:
+async def test_reencryption_counts_undecryptable_keys_and_does_not_change_them(scenario: Scenario) -> None:
     """Re-encryption counts a session_key that no encryption key decrypts, and does not change it."""
-    session = world.session()
-    await world.keep(session, A)
-    _, rotated_out = world.home.open([NEW])
+    session = scenario.session()
+    await scenario.keep(session, A)
+    _, rotated_out = scenario.environment.open([NEW])
 
     assert (await rotated_out.reencrypt()).lost >= 1
-    assert await world.vault.find(session) == KeyRing(A)
+    assert await scenario.vault.find(session) == KeyRing(A)
 
 
 @durable
-async def test_reencryption_overwrites_no_login(world: World) -> None:
+async def test_reencryption_overwrites_no_login(scenario: Scenario) -> None:
     """A key that a login stores during a re-encryption is the current key afterwards."""
-    sessions = [world.session() for _ in range(40)]
-    _, rotated = world.home.open([NEW, OLD])
+    sessions = [scenario.session() for _ in range(40)]
+    _, rotated = scenario.environment.open([NEW, OLD])
     for session in sessions:
-        await world.keep(session, A)
+        await scenario.keep(session, A)
     newest: dict[str, SessionKey] = {}
     reencryption = asyncio.create_task(rotated.reencrypt())
     while not reencryption.done():
         for session in sessions:
             newest[session.id] = SessionKey(secrets.token_urlsafe(18))
-            await rotated.replace(session, newest[session.id], world.clock.now)
+            await rotated.replace(session, newest[session.id], scenario.clock.now)
     await reencryption
 
     assert {session.id: (await rotated.find(session)).current for session in sessions} == newest
 
 
-@in_redis
-async def test_reencryption_does_not_extend_a_keys_life(world: World) -> None:
+@redis_and_cluster
+async def test_reencryption_does_not_extend_a_keys_life(scenario: Scenario) -> None:
     """A re-encrypted key expires when it would have expired before."""
-    session = world.session(max_age=timedelta(seconds=1))
-    await world.keep(session, A)
-    _, rotated = world.home.open([NEW, OLD])
+    session = scenario.session(max_age=timedelta(seconds=1))
+    await scenario.keep(session, A)
+    _, rotated = scenario.environment.open([NEW, OLD])
     await rotated.reencrypt()
     found = await rotated.find(session)
     await asyncio.sleep(1)
@@ -203,58 +203,58 @@ async def test_reencryption_does_not_extend_a_keys_life(world: World) -> None:
 
 
 @durable
-async def test_a_login_replaces_a_key_without_its_encryption_key(world: World) -> None:
+async def test_a_login_replaces_a_key_without_its_encryption_key(scenario: Scenario) -> None:
     """Without the encryption key, the old session_key raises DataUndecryptable.
 
     The key of the next login is readable.
     """
-    session = world.session()
-    await world.keep(session, A)
-    _, rotated_out = world.home.open([NEW])
+    session = scenario.session()
+    await scenario.keep(session, A)
+    _, rotated_out = scenario.environment.open([NEW])
     with pytest.raises(DataUndecryptable, match="WXLOGIN_ENCRYPTION_KEYS"):
         await rotated_out.find(session)
 
-    await world.keep(session, B, vault=rotated_out)
+    await scenario.keep(session, B, vault=rotated_out)
 
     assert await rotated_out.find(session) == KeyRing(B)
 
 
-async def test_a_key_is_retained_as_long_as_the_longest_session(world: World, session_place: str) -> None:
+async def test_a_key_is_retained_as_long_as_the_longest_session(scenario: Scenario, session_place: str) -> None:
     """A key is retained as long as the longest session of its account.
 
     A later, shorter session does not shorten this.
     """
-    session, short = world.session(), world.session(max_age=timedelta(milliseconds=1))
-    shorter = session_of(session.user_id, session.identity, world.clock.now, timedelta(seconds=1))
+    session, short = scenario.session(), scenario.session(max_age=timedelta(milliseconds=1))
+    shorter = session_of(session.user_id, session.identity, scenario.clock.now, timedelta(seconds=1))
     for each in (session, shorter, short):
-        await world.vault.replace(each, A, world.clock.now)
+        await scenario.vault.replace(each, A, scenario.clock.now)
     await asyncio.sleep(0.05)
-    await world.store.purge(world.clock.now + timedelta(seconds=2))
+    await scenario.store.purge(scenario.clock.now + timedelta(seconds=2))
 
-    assert await world.vault.find(session) == KeyRing(A)
+    assert await scenario.vault.find(session) == KeyRing(A)
     if technology_of(session_place).durable:
         with pytest.raises(DataUndecryptable):
-            await world.vault.find(short)
+            await scenario.vault.find(short)
 
 
-async def test_a_new_key_is_retained_as_long_as_the_one_it_replaced(world: World) -> None:
+async def test_a_new_key_is_retained_as_long_as_the_one_it_replaced(scenario: Scenario) -> None:
     """A login with a short session does not remove the key of a longer session."""
-    session = world.session()
-    shorter = session_of(session.user_id, session.identity, world.clock.now, timedelta(milliseconds=1))
-    await world.vault.replace(session, A, world.clock.now)
-    await world.vault.replace(shorter, B, world.clock.now)
-    world.clock.advance(hours=1)
-    await world.store.purge(world.clock.now)
-    await world.keep(world.session(session.user_id), C)
+    session = scenario.session()
+    shorter = session_of(session.user_id, session.identity, scenario.clock.now, timedelta(milliseconds=1))
+    await scenario.vault.replace(session, A, scenario.clock.now)
+    await scenario.vault.replace(shorter, B, scenario.clock.now)
+    scenario.clock.advance(hours=1)
+    await scenario.store.purge(scenario.clock.now)
+    await scenario.keep(scenario.session(session.user_id), C)
 
-    assert (await world.vault.find(session)).current == B
+    assert (await scenario.vault.find(session)).current == B
 
 
 @pytest.fixture
 async def unreachable(unreachable_place: str) -> AsyncIterator[KeyVault]:
     """A vault whose server does not exist."""
-    async with open_home(unreachable_place) as home:
-        yield home.open([OLD])[1]
+    async with open_environment(unreachable_place) as environment:
+        yield environment.open([OLD])[1]
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from application.merge import MergeUsers
 from application.sessions import Sessions
 from domain.errors import StoreUnavailable, UserBlocked
 from domain.identity import Identity
-from support.places import ONCE, each_place
-from support.sessions import APP, POLICY, World, after
+from support.places import WITHOUT_SENTINEL, each_place
+from support.sessions import APP, POLICY, Scenario, after
 
-pytestmark = [pytest.mark.anyio, each_place(ONCE)]
+pytestmark = [pytest.mark.anyio, each_place(WITHOUT_SENTINEL)]
 
 TURNS = range(0, 60, 4)
 """The numbers of event loop turns that a change waits, so that it meets the logins at every stage."""
@@ -25,13 +25,13 @@ TURNS = range(0, 60, 4)
 class Service:
     """The use cases on the stores under test."""
 
-    def __init__(self, world: World) -> None:
-        users, clock = world.home.users, world.clock
+    def __init__(self, scenario: Scenario) -> None:
+        users, clock = scenario.environment.users, scenario.clock
         self.wechat = MemoryIdentityProvider()
-        self.sessions = Sessions(world.store, policy=POLICY, clock=clock)
-        self.login = LoginUseCase(self.wechat, users, world.store, apps=frozenset({APP}), policy=POLICY, clock=clock)
+        self.sessions = Sessions(scenario.store, policy=POLICY, clock=clock)
+        self.login = LoginUseCase(self.wechat, users, scenario.store, apps=frozenset({APP}), policy=POLICY, clock=clock)
         self.block = BlockUsers(users, self.sessions, clock=clock)
-        self.merge = MergeUsers(users, world.store, self.sessions, clock=clock)
+        self.merge = MergeUsers(users, scenario.store, self.sessions, clock=clock)
 
     async def log_in(self, identity: Identity) -> LoggedIn:
         """Log in as a user of WeChat."""
@@ -54,9 +54,9 @@ class Service:
 
 
 @pytest.fixture
-def service(world: World) -> Service:
+def service(scenario: Scenario) -> Service:
     """The use cases."""
-    return Service(world)
+    return Service(scenario)
 
 
 def new_identity() -> Identity:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, update
 
 from adapters.crypto.ciphers import FernetCipher, SivCipher
 from adapters.redis.client import create_client
-from adapters.redis.connections import Client, run, run_all
+from adapters.redis.connections import RedisClient, run, run_all
 from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.records import encode_session, millis, seconds
 from adapters.redis.session_store import RedisSessionStore, name_of
@@ -28,10 +28,10 @@ from contract import test_key_vault, test_session_ends, test_session_store
 from domain.session import EndReason, Session
 from domain.session_key import Reencrypted, SessionKey
 from support.clock import Clock
-from support.places import open_home
+from support.places import open_environment
 from support.servers import free_port
-from support.sessions import KEYS, World
-from support.stores import Home
+from support.sessions import KEYS, Scenario
+from support.stores import StoreEnvironment
 
 pytestmark = pytest.mark.anyio
 
@@ -99,7 +99,7 @@ class OverwritingRedisVault(RedisKeyVault):
 
     async def reencrypt(self) -> Reencrypted:
         """See KeyVault."""
-        names = [name async for name in self._redis.scan_iter("wx:u:*")]
+        names = [name async for name in self._redis.scan_iter("wxlogin:u:*")]
         found = await run_all(self._redis, [[("ZRANGEBYSCORE", name, "-inf", "(0")] for name in names])
         for name, [members] in zip(names, found, strict=True):
             for member in members:
@@ -121,21 +121,21 @@ def _overwrite(connection: Connection, session: Session) -> None:
     connection.execute(row.values({**row_of(session), "end_reason": None}))
 
 
-def in_redis(
+def plant_in_redis(
     store: type[RedisSessionStore] = RedisSessionStore,
     vault: type[RedisKeyVault] = RedisKeyVault,
     cipher: type[SivCipher] = SivCipher,
 ) -> Plant:
     """Return a function that plants a bug in one of the classes on Redis."""
 
-    def plant(redis: Client, keys: Sequence[str]) -> tuple[SessionStore, KeyVault]:
+    def plant(redis: RedisClient, keys: Sequence[str]) -> tuple[SessionStore, KeyVault]:
         planted = vault(redis, cipher(keys))
         return store(redis, planted), planted
 
     return plant
 
 
-def in_sql(store: type[SqlSessionStore] = SqlSessionStore, cipher: type[FernetCipher] = FernetCipher) -> Plant:
+def plant_in_sql(store: type[SqlSessionStore] = SqlSessionStore, cipher: type[FernetCipher] = FernetCipher) -> Plant:
     """Return a function that plants a bug in one of the classes on SQL."""
 
     def plant(database: Database, keys: Sequence[str]) -> tuple[SessionStore, KeyVault]:
@@ -146,15 +146,15 @@ def in_sql(store: type[SqlSessionStore] = SqlSessionStore, cipher: type[FernetCi
 
 
 @asynccontextmanager
-async def planted_home(place: str, plant: Plant) -> AsyncIterator[Home]:
-    """Open a home whose store or vault has the bug."""
-    async with open_home(place) as home:
+async def planted_environment(place: str, plant: Plant) -> AsyncIterator[StoreEnvironment]:
+    """Open a environment whose store or vault has the bug."""
+    async with open_environment(place) as environment:
         if place.startswith("redis"):
             async with create_client(place) as redis:
-                yield replace(home, open=partial(plant, redis))
+                yield replace(environment, open=partial(plant, redis))
         else:
             async with Database(place) as database:
-                yield replace(home, open=partial(plant, database))
+                yield replace(environment, open=partial(plant, database))
 
 
 touches = test_session_ends.test_a_touch_during_an_end_does_not_restart_the_session
@@ -165,10 +165,10 @@ reencryption = test_key_vault.test_reencryption_overwrites_no_login
 @pytest.mark.parametrize(
     ("session_place", "plant", "promise"),
     [
-        pytest.param("redis", in_redis(cipher=ClearSivCipher), no_secret, id="redis: in clear"),
-        pytest.param("redis", in_redis(RevivingRedisStore), touches, id="redis: no compare-and-set"),
-        pytest.param("sqlite", in_sql(cipher=ClearFernetCipher), no_secret, id="sql: in clear"),
-        pytest.param("sqlite", in_sql(RevivingSqlStore), touches, id="sql: no compare-and-set"),
+        pytest.param("redis", plant_in_redis(cipher=ClearSivCipher), no_secret, id="redis: in clear"),
+        pytest.param("redis", plant_in_redis(RevivingRedisStore), touches, id="redis: no compare-and-set"),
+        pytest.param("sqlite", plant_in_sql(cipher=ClearFernetCipher), no_secret, id="sql: in clear"),
+        pytest.param("sqlite", plant_in_sql(RevivingSqlStore), touches, id="sql: no compare-and-set"),
     ],
     indirect=["session_place"],
 )
@@ -176,23 +176,27 @@ async def test_the_suite_of_session_stores_catches(
     session_place: str, plant: Plant, promise: Promise, clock: Clock
 ) -> None:
     """A store with a planted bug fails the test of the promise that the bug breaks."""
-    async with planted_home(session_place, plant) as home:
+    async with planted_environment(session_place, plant) as environment:
         with pytest.raises(AssertionError):
-            await promise(World(home, clock))
+            await promise(Scenario(environment, clock))
 
 
 @pytest.mark.parametrize("session_place", ["redis"], indirect=True)
 async def test_an_index_that_leaks_is_caught(session_place: str, clock: Clock) -> None:
     """A store that leaves an ended session in its user's set fails the test."""
-    async with planted_home(session_place, in_redis(LeakyRedisStore)) as home:
+    async with planted_environment(session_place, plant_in_redis(LeakyRedisStore)) as environment:
         with pytest.raises(AssertionError):
-            await test_session_ends.test_an_ended_session_is_not_in_its_users_set(World(home, clock), session_place)
+            await test_session_ends.test_an_ended_session_is_not_in_its_users_set(
+                Scenario(environment, clock), session_place
+            )
 
 
 async def test_an_error_of_a_library_is_caught(clock: Clock) -> None:
     """A store that raises the exception of its library fails the test."""
-    async with planted_home(f"redis://127.0.0.1:{free_port()}", in_redis(UntranslatedRedisStore)) as home:
-        store, _ = home.open(KEYS)
+    async with planted_environment(
+        f"redis://127.0.0.1:{free_port()}", plant_in_redis(UntranslatedRedisStore)
+    ) as environment:
+        store, _ = environment.open(KEYS)
         with pytest.raises(RedisError):
             await test_session_store.test_a_missing_server_raises_store_unavailable(
                 store, clock, lambda store, session: store.find(session.id)
@@ -202,6 +206,6 @@ async def test_an_error_of_a_library_is_caught(clock: Clock) -> None:
 @pytest.mark.parametrize("session_place", ["redis"], indirect=True)
 async def test_a_reencryption_that_overwrites_logins_is_caught(session_place: str, clock: Clock) -> None:
     """A vault whose re-encryption overwrites a login's key fails the test."""
-    async with planted_home(session_place, in_redis(vault=OverwritingRedisVault)) as home:
+    async with planted_environment(session_place, plant_in_redis(vault=OverwritingRedisVault)) as environment:
         with pytest.raises(AssertionError):
-            await reencryption(test_key_vault.World(home, clock))
+            await reencryption(test_key_vault.Scenario(environment, clock))

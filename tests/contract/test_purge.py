@@ -27,7 +27,7 @@ APP = AppId("wx0000000000000001")
 ROWS = 3 * BATCH + 1
 
 
-class World:
+class Scenario:
     """A store with one live session and its key, and with many sessions and keys whose retention is over."""
 
     def __init__(self, database: Database) -> None:
@@ -49,7 +49,7 @@ class World:
         for table, names in ((sessions, ["id"]), (session_keys, ["appid", "openid"])):
             row = dict(connection.execute(select(table)).one()._mapping)
             moments = [clock.now - timedelta(minutes=number // 2) for number in range(ROWS)]
-            rows = [row | dict.fromkeys(names, f"{n:032}") | {"forget_at": at} for n, at in enumerate(moments)]
+            rows = [row | dict.fromkeys(names, f"{n:032}") | {"retain_until": at} for n, at in enumerate(moments)]
             connection.execute(insert(table), rows)
 
     async def count_rows(self) -> tuple[int | None, int | None]:
@@ -60,42 +60,42 @@ class World:
 
 
 @pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
+async def scenario(database_url: str) -> AsyncIterator[Scenario]:
     """A store on a database of each kind."""
     async with Database(database_url) as database:
-        yield World(database)
+        yield Scenario(database)
 
 
-async def test_a_purge_deletes_all_whose_retention_is_over(world: World, clock: Clock) -> None:
+async def test_a_purge_deletes_all_whose_retention_is_over(scenario: Scenario, clock: Clock) -> None:
     """A purge deletes all sessions and session_keys whose retention is over, and no live one."""
-    live = await world.fill(clock)
+    live = await scenario.fill(clock)
 
-    assert await world.count_rows() == (ROWS + 1, ROWS + 1)
-    assert await world.store.purge(clock.now) == ROWS
-    assert await world.count_rows() == (1, 1)
-    assert await world.store.find(live.id) == live
-    assert await world.store.purge(clock.now) == 0
+    assert await scenario.count_rows() == (ROWS + 1, ROWS + 1)
+    assert await scenario.store.purge(clock.now) == ROWS
+    assert await scenario.count_rows() == (1, 1)
+    assert await scenario.store.find(live.id) == live
+    assert await scenario.store.purge(clock.now) == 0
 
 
-async def test_concurrent_purges_delete_each_session_once(world: World, database_url: str, clock: Clock) -> None:
+async def test_concurrent_purges_delete_each_session_once(scenario: Scenario, database_url: str, clock: Clock) -> None:
     """Concurrent purges do not disturb each other: each session is deleted once and counted once."""
-    await world.fill(clock)
+    await scenario.fill(clock)
     async with Database(database_url) as database:
-        purges = [each.store.purge(clock.now) for each in (world, World(database), World(database))]
+        purges = [each.store.purge(clock.now) for each in (scenario, Scenario(database), Scenario(database))]
 
         assert sum(await asyncio.gather(*purges)) == ROWS
-    assert await world.count_rows() == (1, 1)
+    assert await scenario.count_rows() == (1, 1)
 
 
-async def test_a_purge_does_not_block_writes(world: World, clock: Clock) -> None:
+async def test_a_purge_does_not_block_writes(scenario: Scenario, clock: Clock) -> None:
     """Writes during a long purge do not wait for its end."""
-    live = await world.fill(clock)
+    live = await scenario.fill(clock)
     touched = live.touch(SessionPolicy(), clock.now)
-    await asyncio.gather(*(world.store.touch(touched) for _ in range(2)))  # each opens its own connection
-    purge = asyncio.create_task(world.store.purge(clock.now))
+    await asyncio.gather(*(scenario.store.touch(touched) for _ in range(2)))  # each opens its own connection
+    purge = asyncio.create_task(scenario.store.purge(clock.now))
     writes = 0
     while not purge.done():
-        await world.store.touch(touched)
+        await scenario.store.touch(touched)
         writes += 1
 
     assert writes > 1

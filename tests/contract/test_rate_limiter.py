@@ -12,7 +12,7 @@ import pytest
 
 from adapters.memory.rate_limiter import SWEPT, MemoryRateLimiter
 from adapters.redis.client import create_client
-from adapters.redis.connections import Client
+from adapters.redis.connections import RedisClient
 from adapters.redis.rate_limiter import RedisRateLimiter
 from application.ports.rate_limiter import RateLimiter
 from domain.errors import StoreUnavailable
@@ -23,7 +23,7 @@ from support.servers import free_port
 
 pytestmark = pytest.mark.anyio
 
-on_redis = pytest.mark.parametrize("place", ["redis", "redis-cluster"], indirect=True)
+single_redis = pytest.mark.parametrize("place", ["redis", "redis-cluster"], indirect=True)
 
 LIMIT = RateLimit("login", 3, timedelta(hours=1))
 
@@ -129,7 +129,7 @@ async def test_concurrent_calls_get_exactly_the_quota(limiter: RateLimiter, who:
     assert sorted(allowance.remaining for allowance in taken if allowance.admitted) == [*range(20)]
 
 
-@on_redis
+@single_redis
 async def test_processes_on_one_redis_share_a_counter(limiter: RateLimiter, place: str, who: str) -> None:
     """Processes on the same Redis share one counter."""
     async with open_limiter(place) as other:
@@ -139,7 +139,7 @@ async def test_processes_on_one_redis_share_a_counter(limiter: RateLimiter, plac
     assert not taken[-1].admitted
 
 
-@on_redis
+@single_redis
 async def test_redis_deletes_a_counter_when_its_quota_is_full(limiter: RateLimiter, place: str, who: str) -> None:
     """A Redis key expires when the client's quota is full again."""
     debt = (await limiter.take(LIMIT, who)).debt
@@ -150,7 +150,7 @@ async def test_redis_deletes_a_counter_when_its_quota_is_full(limiter: RateLimit
     assert NONE < left <= debt == LIMIT.interval
 
 
-async def _keys(redis: Client, who: str) -> list[bytes]:
+async def _keys(redis: RedisClient, who: str) -> list[bytes]:
     return [key async for key in redis.scan_iter("wxlogin:limit:*") if who.encode() in key]
 
 

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from adapters.redis.client import create_client
-from adapters.redis.connections import Client, run
+from adapters.redis.connections import RedisClient, run
 from adapters.redis.sentinel import SentinelPool
 from support.proxy import How, proxy
 from support.servers import unique_name, wait_until
@@ -44,7 +44,7 @@ def clean() -> Iterator[None]:
 
 
 @pytest.fixture
-async def client(url: str) -> AsyncIterator[Client]:
+async def client(url: str) -> AsyncIterator[RedisClient]:
     """A client that has not been used."""
     async with create_client(url) as opened:
         yield opened
@@ -57,7 +57,7 @@ def cluster() -> Iterator[Topology]:
         yield started
 
 
-async def test_concurrent_first_commands_are_all_answered(client: Client) -> None:
+async def test_concurrent_first_commands_are_all_answered(client: RedisClient) -> None:
     """Hundreds of concurrent requests on a new client all get an answer."""
     names = [unique_name() for _ in range(300)]
     await asyncio.gather(*(client.set(name, name, px=60_000) for name in names))
@@ -65,7 +65,7 @@ async def test_concurrent_first_commands_are_all_answered(client: Client) -> Non
     assert await asyncio.gather(*(client.get(name) for name in names)) == [name.encode() for name in names]
 
 
-async def test_a_pipeline_returns_its_answers_in_order(client: Client) -> None:
+async def test_a_pipeline_returns_its_answers_in_order(client: RedisClient) -> None:
     """Each command of a pipeline gets its own answer, on any server that has its key."""
     pipeline = client.pipeline(transaction=False)
     names = [unique_name() for _ in range(30)]
@@ -76,7 +76,7 @@ async def test_a_pipeline_returns_its_answers_in_order(client: Client) -> None:
     assert (await pipeline.execute())[1::2] == [name.encode() for name in names]
 
 
-async def test_a_refused_command_of_a_pipeline_raises(client: Client) -> None:
+async def test_a_refused_command_of_a_pipeline_raises(client: RedisClient) -> None:
     """A pipeline with a command that Redis refuses raises an error, as a single command does."""
     name = unique_name()
     await client.set(name, "text", px=60_000)
@@ -90,7 +90,7 @@ async def test_a_refused_command_of_a_pipeline_raises(client: Client) -> None:
 UVLOOP, ASYNCIO = ("asyncio", {"use_uvloop": True}), ("asyncio", {"use_uvloop": False})
 
 
-async def test_a_cancelled_command_leaves_no_answer_on_its_connection(client: Client) -> None:
+async def test_a_cancelled_command_leaves_no_answer_on_its_connection(client: RedisClient) -> None:
     """A cancelled request, at any stage, leaves no connection on which the next request reads its answer."""
     names = [unique_name() for _ in range(100)]
     await asyncio.gather(*(client.set(name, name, px=60_000) for name in names))
@@ -169,7 +169,7 @@ async def test_idle_connections_to_a_master_that_were_reset_fail_no_command(clus
             assert await client.get(name) == b"20"
 
 
-async def test_a_scan_sees_every_key_once(client: Client) -> None:
+async def test_a_scan_sees_every_key_once(client: RedisClient) -> None:
     """A scan finds the keys of all masters."""
     prefix = unique_name()
     names = {f"{prefix}:{number}".encode() for number in range(100)}

@@ -9,7 +9,7 @@ import pytest
 from redis.exceptions import RedisError
 
 from adapters.redis.client import create_client
-from adapters.redis.connections import ANSWER_SECONDS, Client
+from adapters.redis.connections import ANSWER_SECONDS, RedisClient
 from adapters.redis.reader import create_reader
 from support.proxy import How, Proxy, proxy
 from support.servers import redis_server, unique_name
@@ -26,33 +26,33 @@ def between(redis_url: str) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-async def redis(between: Proxy) -> AsyncIterator[Client]:
+async def redis(between: Proxy) -> AsyncIterator[RedisClient]:
     """A client of Redis through the proxy."""
     async with create_client(f"redis://127.0.0.1:{between.port}/0") as client:
         yield client
 
 
 @pytest.fixture
-async def other(redis_url: str) -> AsyncIterator[Client]:
+async def other(redis_url: str) -> AsyncIterator[RedisClient]:
     """A client of another process, without the proxy."""
     async with create_client(redis_url) as client:
         yield client
 
 
-async def written(redis: Client, count: int) -> list[str]:
+async def written(redis: RedisClient, count: int) -> list[str]:
     """Store so many values, each equal to its own name, and return the names."""
     names = [unique_name() for _ in range(count)]
     await asyncio.gather(*(redis.set(name, name, px=60_000) for name in names))
     return names
 
 
-async def commands(redis: Client, name: str) -> int:
+async def commands(redis: RedisClient, name: str) -> int:
     """Return how often Redis has run a command."""
     stats: Any = await redis.info("commandstats")
     return int(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"])
 
 
-async def test_each_reader_gets_its_own_value(redis: Client, other: Client) -> None:
+async def test_each_reader_gets_its_own_value(redis: RedisClient, other: RedisClient) -> None:
     """Hundreds of concurrent readers each get their own value, also for a shared or a missing key."""
     reader, names = create_reader(redis), await written(other, 250)
     asked = [*names, names[0], unique_name(), names[-1]]
@@ -60,7 +60,7 @@ async def test_each_reader_gets_its_own_value(redis: Client, other: Client) -> N
     assert await reader.get_many(asked) == [name.encode() if name in names else None for name in asked]
 
 
-async def test_reads_in_one_turn_share_a_command(redis: Client, other: Client) -> None:
+async def test_reads_in_one_turn_share_a_command(redis: RedisClient, other: RedisClient) -> None:
     """Two hundred reads in one turn of the event loop become two MGET commands, and no GET."""
     with redis_server() as server:
         async with create_client(f"redis://127.0.0.1:{server.port}/0") as alone:
@@ -70,7 +70,7 @@ async def test_reads_in_one_turn_share_a_command(redis: Client, other: Client) -
             assert (await commands(alone, "mget"), await commands(alone, "get")) == (2, 0)
 
 
-async def test_no_reader_gets_an_overwritten_value(redis: Client, other: Client) -> None:
+async def test_no_reader_gets_an_overwritten_value(redis: RedisClient, other: RedisClient) -> None:
     """With many concurrent reads and writes, no reader gets a value that was overwritten before its read."""
     reader, names = create_reader(redis), [unique_name() for _ in range(20)]
     acknowledged = dict.fromkeys(names, 0)
@@ -94,7 +94,9 @@ async def test_no_reader_gets_an_overwritten_value(redis: Client, other: Client)
     assert set(acknowledged.values()) == {49}
 
 
-async def test_a_reset_connection_is_replaced_without_an_error(between: Proxy, redis: Client, other: Client) -> None:
+async def test_a_reset_connection_is_replaced_without_an_error(
+    between: Proxy, redis: RedisClient, other: RedisClient
+) -> None:
     """When a connection is reset during reads, every reader gets its own value."""
     reader, names = create_reader(redis), await written(other, 50)
     for _ in range(5):
@@ -106,7 +108,7 @@ async def test_a_reset_connection_is_replaced_without_an_error(between: Proxy, r
         assert await asked == [name.encode() for name in names]
 
 
-async def test_a_late_answer_is_discarded(between: Proxy, redis: Client, other: Client) -> None:
+async def test_a_late_answer_is_discarded(between: Proxy, redis: RedisClient, other: RedisClient) -> None:
     """A late answer of Redis to a timed-out read is not returned for another read."""
     reader, names = create_reader(redis), await written(other, 50)
     await reader.get_many(names)
@@ -118,7 +120,7 @@ async def test_a_late_answer_is_discarded(between: Proxy, redis: Client, other: 
     assert await reader.get_many(names[::-1]) == [name.encode() for name in names[::-1]]
 
 
-async def test_many_readers_wait_no_longer_than_one(between: Proxy, redis: Client) -> None:
+async def test_many_readers_wait_no_longer_than_one(between: Proxy, redis: RedisClient) -> None:
     """While Redis does not answer, a thousand concurrent reads fail after two round trips, not in turn."""
     reader = create_reader(redis)
     await reader.get(unique_name())
@@ -132,7 +134,7 @@ async def test_many_readers_wait_no_longer_than_one(between: Proxy, redis: Clien
     assert {isinstance(answer, (RedisError, TimeoutError)) for answer in answers} == {True}
 
 
-async def test_a_cancelled_read_does_not_disturb_its_batch(redis: Client, other: Client) -> None:
+async def test_a_cancelled_read_does_not_disturb_its_batch(redis: RedisClient, other: RedisClient) -> None:
     """When some readers of a shared command are cancelled at any moment, the others get their values."""
     reader, names = create_reader(redis), await written(other, 20)
     for turns in range(20):

@@ -21,9 +21,9 @@ from domain.errors import StoreUnavailable
 from domain.session import EndReason, Session, SessionPolicy
 from domain.session_key import SessionKey
 from support.clock import Clock
-from support.places import each_place, on_every_redis, open_home
+from support.places import each_place, every_redis, open_environment
 from support.servers import redis_server
-from support.sessions import KEYS, POLICY, World
+from support.sessions import KEYS, POLICY, Scenario
 from support.topologies import Topology, quiet_garbage, redis_cluster, replicate
 
 pytestmark = pytest.mark.anyio
@@ -37,10 +37,10 @@ def topology() -> Iterator[Topology]:
 
 
 @pytest.fixture
-async def on_cluster(topology: Topology, clock: Clock) -> AsyncIterator[World]:
+async def on_cluster(topology: Topology, clock: Clock) -> AsyncIterator[Scenario]:
     """A session store on the cluster."""
-    async with open_home(topology.url) as home:
-        yield World(home, clock)
+    async with open_environment(topology.url) as environment:
+        yield Scenario(environment, clock)
 
 
 REFUSE_ENDS = """
@@ -66,113 +66,117 @@ async def until_it_works(call: Callable[[], Awaitable[object]]) -> int:
             return refused
 
 
-async def test_a_log_out_everywhere_that_fails_halfway_can_be_repeated(on_cluster: World, topology: Topology) -> None:
+async def test_a_log_out_everywhere_that_fails_halfway_can_be_repeated(
+    on_cluster: Scenario, topology: Topology
+) -> None:
     """When one master dies, a log-out everywhere raises StoreUnavailable.
 
     Repeated until it succeeds, it ends every session.
     """
-    world, master = on_cluster, topology.shards[0][0]
-    user_id = await world.user()
-    started = [await world.start(user_id) for _ in range(30)]
+    scenario, master = on_cluster, topology.shards[0][0]
+    user_id = await scenario.user()
+    started = [await scenario.start(user_id) for _ in range(30)]
     await asyncio.to_thread(replicate, topology)
 
     async def end_all() -> None:
-        await world.store.end(await world.store.list_for_user(user_id), EndReason.ENDED, world.clock.now)
+        await scenario.store.end(await scenario.store.list_for_user(user_id), EndReason.ENDED, scenario.clock.now)
 
-    known = await world.store.list_for_user(user_id)
+    known = await scenario.store.list_for_user(user_id)
     master.kill()
     with pytest.raises(StoreUnavailable):
-        await world.store.end(known, EndReason.ENDED, world.clock.now)
+        await scenario.store.end(known, EndReason.ENDED, scenario.clock.now)
     await until_it_works(end_all)
 
-    left = [session for session in started if isinstance(await world.store.find(session.id), Session)]
+    left = [session for session in started if isinstance(await scenario.store.find(session.id), Session)]
     assert left == []
-    assert await world.store.list_for_user(user_id) == []
+    assert await scenario.store.list_for_user(user_id) == []
 
 
-async def test_every_live_session_is_in_its_users_list(on_cluster: World, topology: Topology) -> None:
+async def test_every_live_session_is_in_its_users_list(on_cluster: Scenario, topology: Topology) -> None:
     """When the end of sessions fails because one master stops, every session that stays live is in its user's list."""
-    world, master = on_cluster, topology.shards[1][0]
-    users = [await world.user() for _ in range(6)]
-    started = [await world.start(user_id) for user_id in users for _ in range(6)]
+    scenario, master = on_cluster, topology.shards[1][0]
+    users = [await scenario.user() for _ in range(6)]
+    started = [await scenario.start(user_id) for user_id in users for _ in range(6)]
     master.send(signal.SIGSTOP)
     with pytest.raises(StoreUnavailable):
-        await world.store.end(started, EndReason.ENDED, world.clock.now)
+        await scenario.store.end(started, EndReason.ENDED, scenario.clock.now)
     master.send(signal.SIGCONT)
-    await until_it_works(lambda: asyncio.gather(*map(world.store.list_for_user, users)))
+    await until_it_works(lambda: asyncio.gather(*map(scenario.store.list_for_user, users)))
 
-    alive = {session.id for session in started if isinstance(await world.store.find(session.id), Session)}
-    assert alive <= set().union(*[await world.ids_of(user_id) for user_id in users])
+    alive = {session.id for session in started if isinstance(await scenario.store.find(session.id), Session)}
+    assert alive <= set().union(*[await scenario.ids_of(user_id) for user_id in users])
 
 
-@on_every_redis
-async def test_a_start_succeeds_when_redis_cannot_end_the_previous_session(world: World, session_place: str) -> None:
+@every_redis
+async def test_a_start_succeeds_when_redis_cannot_end_the_previous_session(
+    scenario: Scenario, session_place: str
+) -> None:
     """When Redis fails after the new session is stored, the login succeeds."""
-    previous = await world.start()
+    previous = await scenario.start()
     async with create_client(session_place) as redis:
         await redis.delete(name_of(previous.id))
         await redis.rpush(name_of(previous.id), "what no GETDEL can read")
-    session = world.new(previous.user_id)
-    ended = await world.store.start(session, SessionKey("a key"), 1, previous)
+    session = scenario.new(previous.user_id)
+    ended = await scenario.store.start(session, SessionKey("a key"), 1, previous)
 
     assert ended == 0
-    assert await world.store.find(session.id) == session
+    assert await scenario.store.find(session.id) == session
 
 
 @each_place(["sqlite"])
 async def test_a_start_succeeds_when_the_database_cannot_end_the_previous_session(
-    world: World, session_place: str
+    scenario: Scenario, session_place: str
 ) -> None:
     """When the database fails after the new session is stored, the login succeeds.
 
     The next login ends both sessions.
     """
-    previous = await world.start()
-    session, later = world.new(previous.user_id), world.new(previous.user_id)
+    previous = await scenario.start()
+    session, later = scenario.new(previous.user_id), scenario.new(previous.user_id)
     async with Database(session_place) as database:
         await database.write(partial(execute, statement=REFUSE_ENDS))
-        ended = await world.store.start(session, SessionKey("a key"), 1, previous)
+        ended = await scenario.store.start(session, SessionKey("a key"), 1, previous)
         await database.write(partial(execute, statement="DROP TRIGGER refuse_ends"))
 
-    assert (ended, await world.ids_of(previous.user_id)) == (0, {previous.id, session.id})
-    assert await world.store.start(later, SessionKey("a key"), 1) == 2
+    assert (ended, await scenario.ids_of(previous.user_id)) == (0, {previous.id, session.id})
+    assert await scenario.store.start(later, SessionKey("a key"), 1) == 2
 
 
-@on_every_redis
-async def test_a_host_whose_clock_is_ahead_removes_no_live_session(world: World) -> None:
+@every_redis
+async def test_a_host_whose_clock_is_ahead_removes_no_live_session(scenario: Scenario) -> None:
     """A login on a host whose clock is ahead deletes no session that is live by the store's clock."""
-    user_id = await world.user()
+    user_id = await scenario.user()
     short = SessionPolicy(idle=timedelta(minutes=1))
-    session = await world.start(user_id, policy=short)
-    ahead, _ = world.home.open(KEYS)
-    world.clock.advance(minutes=5)
-    login = world.new(user_id)
+    session = await scenario.start(user_id, policy=short)
+    ahead, _ = scenario.environment.open(KEYS)
+    scenario.clock.advance(minutes=5)
+    login = scenario.new(user_id)
     await ahead.start(login, SessionKey("another key"), 0)
 
-    assert await world.ids_of(user_id) == {session.id, login.id}
+    assert await scenario.ids_of(user_id) == {session.id, login.id}
 
 
-@on_every_redis
-async def test_a_touch_lists_a_session_again(world: World, session_place: str) -> None:
+@every_redis
+async def test_a_touch_lists_a_session_again(scenario: Scenario, session_place: str) -> None:
     """When the user's list has lost a live session, the session's next touch adds it again."""
-    user_id = await world.user()
-    session = await world.start(user_id)
+    user_id = await scenario.user()
+    session = await scenario.start(user_id)
     async with create_client(session_place) as redis:
         await redis.zremrangebyscore(set_of(user_id), 0, "+inf")
-    before = await world.ids_of(user_id)
-    await world.store.touch(session.touch(POLICY, world.clock.advance(minutes=2)))
+    before = await scenario.ids_of(user_id)
+    await scenario.store.touch(session.touch(POLICY, scenario.clock.advance(minutes=2)))
 
-    assert (before, await world.ids_of(user_id)) == (set(), {session.id})
+    assert (before, await scenario.ids_of(user_id)) == (set(), {session.id})
 
 
 async def test_lookups_of_unknown_sessions_store_nothing_in_redis() -> None:
     """Two hundred thousand lookups of random ids take no memory in Redis, except for client buffers."""
     with redis_server() as server:
         async with (
-            open_home(f"redis://127.0.0.1:{server.port}/0") as home,
+            open_environment(f"redis://127.0.0.1:{server.port}/0") as environment,
             create_client(f"redis://127.0.0.1:{server.port}/0") as redis,
         ):
-            store, _ = home.open(KEYS)
+            store, _ = environment.open(KEYS)
             await store.find(secrets.token_hex(16))
             before = (await redis.info("memory"))["used_memory_dataset"]
             for _ in range(200):

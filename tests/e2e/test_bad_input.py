@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from entrypoints.http.edge import BODY_BYTES
+from entrypoints.http.edge import MAX_BODY_BYTES
 from support.processes import Sandbox, Service
 from support.raw_http import connect
 
@@ -101,7 +101,7 @@ def send(service: Service, route: str, token: str | None = None, **request: Any)
 
 def is_refused(answer: httpx2.Response, route: str, body: bytes = b"") -> bool:
     """Return whether the answer says, in the format of its route, that the request is malformed or too large."""
-    status = 413 if len(body) > BODY_BYTES else 400
+    status = 413 if len(body) > MAX_BODY_BYTES else 400
     if route == "article":
         return (answer.status_code, answer.json()) == (status, {"status": 3, "msg": "请求格式错误"})
     problem = answer.json()

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import psutil
 import pytest
 
-from entrypoints.http.edge import BODY_BYTES, BODY_SECONDS, HEAD_SECONDS
+from entrypoints.http.edge import MAX_BODY_BYTES, MAX_BODY_SECONDS, MAX_HEAD_SECONDS
 from support.faults import workers_of
 from support.processes import Sandbox, Service, environment
 from support.raw_http import Response, Wire, connect, exchange, parse, request, statuses
@@ -231,7 +231,7 @@ def test_the_size_of_a_head_is_limited(service: Service, head: bytes, status: in
 
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("path", ["/auth", "/login/", "/v1/sessions", "/oauth2/introspect", "/no"])
-@pytest.mark.parametrize(("size", "status"), [(BODY_BYTES, None), (BODY_BYTES + 1, 413), (3_000_000, 413)])
+@pytest.mark.parametrize(("size", "status"), [(MAX_BODY_BYTES, None), (MAX_BODY_BYTES + 1, 413), (3_000_000, 413)])
 def test_the_size_of_a_body_is_limited(
     service: Service, path: str, size: int, status: int | None, chunked: bool
 ) -> None:
@@ -287,7 +287,7 @@ def test_an_incomplete_request_has_a_deadline(service: Service) -> None:
         )
 
     for name, (seconds, answers) in closed.items():
-        limit = BODY_SECONDS if "body" in name else HEAD_SECONDS
+        limit = MAX_BODY_SECONDS if "body" in name else MAX_HEAD_SECONDS
         assert limit - 1 < seconds < limit + 10, name
         assert answers == ([408] if "body" in name else [200] if "idle" in name else []), name
 

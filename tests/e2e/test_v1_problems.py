@@ -182,9 +182,9 @@ def test_a_disabled_path_is_not_found(open_service: Open, setting: str) -> None:
     """A disabled path is answered as an unknown path is, with any method. The other path still works."""
     (other,) = set(OPTIONAL) - {setting}
     with open_service(**{setting: "false"}) as service:
-        nowhere = {method: service.http.request(method, "/nowhere") for method in ("GET", "POST")}
+        unknown_path = {method: service.http.request(method, "/nowhere") for method in ("GET", "POST")}
         for path in OPTIONAL[setting]:
-            for method, unknown in nowhere.items():
+            for method, unknown in unknown_path.items():
                 answer = service.http.request(method, path)
 
                 assert (answer.status_code, answer.content) == (404, unknown.content)

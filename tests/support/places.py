@@ -9,8 +9,8 @@ import pytest
 
 from support import servers
 from support.servers import find_mariadb, free_port
-from support.stores import Home, database_home, memory_home, redis_home
-from support.twin import twin_home
+from support.stores import StoreEnvironment, database_environment, memory_environment, redis_environment
+from support.twin import twin_environment
 
 Find = Callable[[pytest.FixtureRequest, Path], str]
 """A function that returns a place: the URL of a running server, or of a file in a directory."""
@@ -22,8 +22,8 @@ class Technology:
 
     scheme: str
     find: Find
-    open_home: Callable[[str], AbstractAsyncContextManager[Home]]
-    nowhere: Callable[[Path], str] | None = None
+    open_environment: Callable[[str], AbstractAsyncContextManager[StoreEnvironment]]
+    unreachable_url: Callable[[Path], str] | None = None
     """A function that returns the URL of a server that does not exist. None for a technology without a server."""
     durable: bool = True
     """Whether sessions survive the process."""
@@ -31,24 +31,24 @@ class Technology:
     """Whether the server deletes data after its retention without a purge, by its own clock."""
 
 
-def _redis(kind: str, nowhere: Callable[[Path], str]) -> Technology:
+def _redis(kind: str, unreachable_url: Callable[[Path], str]) -> Technology:
     fixture = f"{kind.replace('-', '_')}_url"
     return Technology(
         "redis",
         lambda request, _: str(request.getfixturevalue(fixture)),
-        redis_home,
-        nowhere,
+        redis_environment,
+        unreachable_url,
         expires_by_itself=True,
     )
 
 
-def _database(scheme: str, find: Find, nowhere: Callable[[Path], str]) -> Technology:
+def _database(scheme: str, find: Find, unreachable_url: Callable[[Path], str]) -> Technology:
     def find_migrated(request: pytest.FixtureRequest, directory: Path) -> str:
         url = find(request, directory)
         servers.migrate_database(url)
         return url
 
-    return Technology(scheme, find_migrated, database_home, nowhere)
+    return Technology(scheme, find_migrated, database_environment, unreachable_url)
 
 
 REDIS_TECHNOLOGIES = {
@@ -82,8 +82,8 @@ if not find_mariadb():
     del DATABASE_TECHNOLOGIES["mariadb"]
 
 TECHNOLOGIES: Mapping[str, Technology] = {
-    "memory": Technology("memory", lambda *_: "memory", memory_home, durable=False),
-    "twin": Technology("twin", lambda *_: "twin", twin_home, durable=False),
+    "memory": Technology("memory", lambda *_: "memory", memory_environment, durable=False),
+    "twin": Technology("twin", lambda *_: "twin", twin_environment, durable=False),
     **REDIS_TECHNOLOGIES,
     **DATABASE_TECHNOLOGIES,
 }
@@ -94,7 +94,7 @@ USER_PLACES = ["memory", *DATABASES]
 IN_REDIS = ["redis", "redis-cluster"]
 """The master behind sentinels is an ordinary Redis, so tests of its records do not need a third run."""
 SESSION_PLACES = [*TECHNOLOGIES]
-ONCE = [name for name in SESSION_PLACES if name != "redis-sentinel"]
+WITHOUT_SENTINEL = [name for name in SESSION_PLACES if name != "redis-sentinel"]
 
 
 def technology_of(place: str) -> Technology:
@@ -102,9 +102,9 @@ def technology_of(place: str) -> Technology:
     return next(each for each in TECHNOLOGIES.values() if place.startswith(each.scheme))
 
 
-def open_home(place: str) -> AbstractAsyncContextManager[Home]:
-    """Open the home of sessions at a place."""
-    return technology_of(place).open_home(place)
+def open_environment(place: str) -> AbstractAsyncContextManager[StoreEnvironment]:
+    """Open the environment of sessions at a place."""
+    return technology_of(place).open_environment(place)
 
 
 def each_place(names: list[str]) -> pytest.MarkDecorator:
@@ -112,8 +112,8 @@ def each_place(names: list[str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("session_place", names, indirect=True)
 
 
-durable = each_place([name for name in ONCE if TECHNOLOGIES[name].durable])
-by_the_hosts_clock = each_place([name for name in ONCE if not TECHNOLOGIES[name].expires_by_itself])
-in_redis = each_place(IN_REDIS)
-on_every_redis = each_place([*REDIS_TECHNOLOGIES])
+durable = each_place([name for name in WITHOUT_SENTINEL if TECHNOLOGIES[name].durable])
+by_the_hosts_clock = each_place([name for name in WITHOUT_SENTINEL if not TECHNOLOGIES[name].expires_by_itself])
+redis_and_cluster = each_place(IN_REDIS)
+every_redis = each_place([*REDIS_TECHNOLOGIES])
 durable_users = pytest.mark.parametrize("user_place", DATABASES, indirect=True)

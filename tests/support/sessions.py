@@ -12,7 +12,7 @@ from domain.identity import AppId, Identity
 from domain.session import EndedSession, EndReason, Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
 from support.clock import Clock
-from support.stores import Home
+from support.stores import StoreEnvironment
 
 APP = AppId("wx0000000000000001")
 POLICY = SessionPolicy(idle=timedelta(days=7), max_age=timedelta(days=30))
@@ -20,17 +20,17 @@ KEYS = [Fernet.generate_key().decode()]
 PHONE = Device("MicroMessenger/8.0 微信 👩\N{ZERO WIDTH JOINER}👧 Ünïcode", "2001:db8::1")
 
 
-class World:
+class Scenario:
     """A store, and users with sessions in it."""
 
-    def __init__(self, home: Home, clock: Clock) -> None:
-        self.home = home
+    def __init__(self, environment: StoreEnvironment, clock: Clock) -> None:
+        self.environment = environment
         self.clock = clock
-        self.store, self.vault = home.open(KEYS)
+        self.store, self.vault = environment.open(KEYS)
 
     async def user(self) -> str:
         """Create a user, and return its id."""
-        user, _ = await self.home.users.find_or_create(Identity(APP, f"o{uuid.uuid4().hex}"), self.clock.now)
+        user, _ = await self.environment.users.find_or_create(Identity(APP, f"o{uuid.uuid4().hex}"), self.clock.now)
         return user.id
 
     async def start(
@@ -63,10 +63,10 @@ async def after(pauses: int, call: Awaitable[None]) -> None:
     await call
 
 
-async def start_some(world: World, user_id: str, number: int, limit: int) -> list[Session]:
+async def start_some(scenario: Scenario, user_id: str, number: int, limit: int) -> list[Session]:
     """Start that many sessions of a user, one second apart."""
     sessions = []
     for _ in range(number):
-        sessions.append(await world.start(user_id, limit=limit))
-        world.clock.advance(seconds=1)
+        sessions.append(await scenario.start(user_id, limit=limit))
+        scenario.clock.advance(seconds=1)
     return sessions

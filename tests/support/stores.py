@@ -14,7 +14,7 @@ from adapters.memory.key_vault import MemoryKeyVault
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
 from adapters.redis.client import create_client
-from adapters.redis.connections import Client
+from adapters.redis.connections import RedisClient
 from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.records import set_of
 from adapters.redis.session_store import RedisSessionStore
@@ -29,7 +29,7 @@ from domain.session import Session
 
 
 @dataclass
-class Home:
+class StoreEnvironment:
     """A place of sessions: the function that opens a store on it, its users, and its stored bytes."""
 
     open: Callable[[Sequence[str]], tuple[SessionStore, KeyVault]]
@@ -38,26 +38,26 @@ class Home:
 
 
 @asynccontextmanager
-async def memory_home(_place: str) -> AsyncIterator[Home]:
-    """Open a home of sessions in this process."""
+async def memory_environment(_place: str) -> AsyncIterator[StoreEnvironment]:
+    """Open a environment of sessions in this process."""
     vault = MemoryKeyVault()
     store = MemorySessionStore(vault)
-    yield Home(lambda _: (store, vault), MemoryUserRepository(), nothing_at_rest)
+    yield StoreEnvironment(lambda _: (store, vault), MemoryUserRepository(), nothing_at_rest)
 
 
 @asynccontextmanager
-async def redis_home(url: str) -> AsyncIterator[Home]:
-    """Open a home of sessions in a Redis of any kind."""
+async def redis_environment(url: str) -> AsyncIterator[StoreEnvironment]:
+    """Open a environment of sessions in a Redis of any kind."""
     async with create_client(url) as redis:
-        yield Home(partial(open_redis, redis), MemoryUserRepository(), partial(read_redis, redis))
+        yield StoreEnvironment(partial(open_redis, redis), MemoryUserRepository(), partial(read_redis, redis))
 
 
 @asynccontextmanager
-async def database_home(url: str) -> AsyncIterator[Home]:
-    """Open a home of sessions in a database, beside their users."""
+async def database_environment(url: str) -> AsyncIterator[StoreEnvironment]:
+    """Open a environment of sessions in a database, beside their users."""
     async with Database(url) as database:
         users = SqlUserRepository(database)
-        yield Home(partial(open_sql, database), users, partial(read_database, database))
+        yield StoreEnvironment(partial(open_sql, database), users, partial(read_database, database))
 
 
 async def nothing_at_rest(_session: Session) -> bytes:
@@ -65,7 +65,7 @@ async def nothing_at_rest(_session: Session) -> bytes:
     return b""
 
 
-def open_redis(redis: Client, encryption_keys: Sequence[str]) -> tuple[SessionStore, KeyVault]:
+def open_redis(redis: RedisClient, encryption_keys: Sequence[str]) -> tuple[SessionStore, KeyVault]:
     """Return a store and its vault in Redis."""
     vault = RedisKeyVault(redis, SivCipher(encryption_keys))
     return RedisSessionStore(redis, vault), vault
@@ -77,7 +77,7 @@ def open_sql(database: Database, encryption_keys: Sequence[str]) -> tuple[Sessio
     return SqlSessionStore(database, vault), vault
 
 
-async def read_redis(redis: Client, session: Session) -> bytes:
+async def read_redis(redis: RedisClient, session: Session) -> bytes:
     """Return all that Redis stores of the session and its user."""
     names = (session.id.encode(), set_of(session.user_id).encode())
     keys = [key async for key in redis.scan_iter("*") if key.endswith(names)]
@@ -85,7 +85,7 @@ async def read_redis(redis: Client, session: Session) -> bytes:
     return b"\n".join([*keys, *(part for parts in values for part in parts)])
 
 
-async def read_key(redis: Client, key: bytes) -> list[bytes]:
+async def read_key(redis: RedisClient, key: bytes) -> list[bytes]:
     """Return the values of one key of any type."""
     match await redis.type(key):
         case b"string":

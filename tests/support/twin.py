@@ -7,7 +7,7 @@ from adapters.memory.identity_provider import MemoryIdentityProvider
 from adapters.memory.key_vault import MemoryKeyVault
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
-from support.stores import Home, nothing_at_rest
+from support.stores import StoreEnvironment, nothing_at_rest
 
 
 class TwinIdentityProvider(MemoryIdentityProvider):
@@ -23,8 +23,8 @@ class TwinSessionStore(MemorySessionStore):
 
 
 @asynccontextmanager
-async def twin_home(_place: str) -> AsyncIterator[Home]:
-    """Open a home of sessions in another technology."""
+async def twin_environment(_place: str) -> AsyncIterator[StoreEnvironment]:
+    """Open a environment of sessions in another technology."""
     vault = TwinKeyVault()
     store = TwinSessionStore(vault)
-    yield Home(lambda _: (store, vault), MemoryUserRepository(), nothing_at_rest)
+    yield StoreEnvironment(lambda _: (store, vault), MemoryUserRepository(), nothing_at_rest)

@@ -50,11 +50,10 @@ class MemorySessionStore(SessionStore):
         self._sessions |= {each.id: each.end(reason, now) for each in ending}
         return len(ending)
 
-    async def move(self, from_id: str, into_id: str) -> int:
+    async def move(self, from_id: str, into_id: str) -> None:
         """See SessionStore."""
         moving = await self.list_for_user(from_id)
         self._sessions |= {session.id: replace(session, user_id=into_id) for session in moving}
-        return len(moving)
 
     async def purge(self, now: datetime) -> int:
         """See SessionStore."""

@@ -102,4 +102,4 @@ class MemoryUserRepository(UserRepository):
             return self._users[user.id]
         conflict = UnionIdConflict(user.id, identity.unionid, other.id if other else None)
         self._conflicts[user.id, identity.unionid] = conflict
-        return user.as_blocked_as(other)
+        return user.with_block_of(other)

@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 
 from adapters.crypto.access_token_format import decode_state, encode_state
 from adapters.crypto.ciphers import FernetCipher
-from adapters.redis.connections import Client, map_redis_errors
+from adapters.redis.connections import RedisClient, map_redis_errors
 from application.ports.access_token_store import AccessTokenStore
 from domain.access_token import AccessTokenState
 from domain.identity import AppId
 
-KEPT = timedelta(days=1)
+STATE_RETENTION = timedelta(days=1)
 """How long the state is kept: longer than a token is valid."""
 
 RELEASE_SCRIPT = """
@@ -29,7 +29,7 @@ end
 class RedisAccessTokenStore(AccessTokenStore):
     """An AccessTokenStore on Redis, for all processes and hosts that share it."""
 
-    def __init__(self, redis: Client, cipher: FernetCipher) -> None:
+    def __init__(self, redis: RedisClient, cipher: FernetCipher) -> None:
         self._redis = redis
         self._cipher = cipher
 
@@ -45,7 +45,7 @@ class RedisAccessTokenStore(AccessTokenStore):
 
     async def save_and_release(self, appid: AppId, holder: str, state: AccessTokenState) -> None:
         """See AccessTokenStore."""
-        kept = KEPT // timedelta(milliseconds=1)
+        kept = STATE_RETENTION // timedelta(milliseconds=1)
         with map_redis_errors():
             encoded = encode_state(state, self._cipher)
             await self._redis.eval(RELEASE_SCRIPT, 2, _token(appid), _lease(appid), holder, encoded, kept)

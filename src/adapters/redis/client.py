@@ -4,12 +4,12 @@ from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.exceptions import RedisError
 
 from adapters.redis.cluster import Cluster
-from adapters.redis.connections import Client, limits
+from adapters.redis.connections import RedisClient, limits
 from adapters.redis.sentinel import SentinelPool
 from adapters.redis.urls import RedisUrl
 
 
-def create_client(url: str) -> Client:
+def create_client(url: str) -> RedisClient:
     """Return a client of what the URL names. Opens no connection.
 
     Raises ValueError for an option that redis-py does not know; its text does not show the URL.

@@ -23,7 +23,7 @@ MAX_COMMANDS = 2 * MAX_CONNECTIONS
 MAX_NODE_CONNECTIONS = 10 * MAX_COMMANDS
 """How many connections redis-py may have to a node: it counts those that it is about to close."""
 
-ONE_SERVERS = ("host", "port", "db", "connection_class", "timeout", "max_connections")
+SINGLE_SERVER_OPTIONS = ("host", "port", "db", "connection_class", "timeout", "max_connections")
 """The options of one server's pool that RedisCluster does not take, or that are set below."""
 
 NOT_REDIS_ERRORS = (RedisClusterException, AttributeError, RuntimeError, TypeError)
@@ -42,7 +42,7 @@ class Cluster(RedisCluster):
             require_full_coverage=False,  # the other masters' keys stay in reach
             reinitialize_steps=0,  # 5 closes every connection at every fifth MOVED
             ssl=options.get("connection_class") is SSLConnection,
-            **{name: value for name, value in options.items() if name not in ONE_SERVERS},
+            **{name: value for name, value in options.items() if name not in SINGLE_SERVER_OPTIONS},
             max_connections=MAX_NODE_CONNECTIONS,
         )
         self._commands = asyncio.Semaphore(MAX_COMMANDS)

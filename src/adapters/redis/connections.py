@@ -16,7 +16,7 @@ from domain.errors import StoreUnavailable
 
 T = TypeVar("T")
 
-Client = Redis | RedisCluster
+RedisClient = Redis | RedisCluster
 """A client of one Redis, of the master that sentinels name, or of a cluster. No command is executed twice by it."""
 
 Command = tuple[Any, ...]
@@ -32,7 +32,7 @@ KEEPALIVE = {
     if hasattr(socket, name)
 }
 """The operating system probes an idle connection after 5 seconds, then every 2, and closes it after 3 probes without
-an answer. Without that, the first command on a connection that a firewall has dropped would wait ANSWER_SECONDS."""
+a response. Without that, the first command on a connection that a firewall has dropped would wait ANSWER_SECONDS."""
 
 
 class map_redis_errors:  # noqa: N801  # read as a verb: with map_redis_errors()
@@ -46,13 +46,13 @@ class map_redis_errors:  # noqa: N801  # read as a verb: with map_redis_errors()
             raise StoreUnavailable(f"Redis does not answer as it should ({type(error).__name__})") from error
 
 
-async def run(redis: Client, commands: Sequence[Command]) -> list[Any]:
+async def run(redis: RedisClient, commands: Sequence[Command]) -> list[Any]:
     """Run commands in their order, and return their answers. Raises the first error."""
     [answers] = await run_all(redis, [commands])
     return answers
 
 
-async def run_all(redis: Client, sequences: Sequence[Sequence[Command]]) -> list[list[Any]]:
+async def run_all(redis: RedisClient, sequences: Sequence[Sequence[Command]]) -> list[list[Any]]:
     """Run the commands of each sequence in their order, and return their answers. Raises the first error.
 
     One Redis gets all of them in one round trip. On a cluster the sequences run side by side, and an error ends its

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import partial
 
 from adapters.crypto.ciphers import SivCipher, open_ring
-from adapters.redis.connections import Client, Command, map_redis_errors, run, run_all
+from adapters.redis.connections import Command, RedisClient, map_redis_errors, run, run_all
 from adapters.redis.records import KEEP_UNTIL_FUNCTION, from_micros, micros, millis, seconds, set_of
 from application.ports.key_vault import KeyVault
 from domain.errors import DataUndecryptable
@@ -75,7 +75,7 @@ SCAN_COUNT = 200
 class RedisKeyVault(KeyVault):
     """A KeyVault on Redis."""
 
-    def __init__(self, redis: Client, cipher: SivCipher) -> None:
+    def __init__(self, redis: RedisClient, cipher: SivCipher) -> None:
         self._redis = redis
         self._cipher = cipher
 
@@ -115,7 +115,7 @@ class RedisKeyVault(KeyVault):
         """See KeyVault."""
         total = Reencrypted()
         with map_redis_errors():
-            async for sets in _batches(self._redis.scan_iter("wx:u:*", count=SCAN_COUNT)):
+            async for sets in _batches(self._redis.scan_iter("wxlogin:u:*", count=SCAN_COUNT)):
                 found = await run_all(self._redis, [[("ZRANGEBYSCORE", name, "-inf", "(0")] for name in sets])
                 swaps: list[list[Command]] = []
                 for name, [members] in zip(sets, found, strict=True):

@@ -2,7 +2,7 @@
 
 from redis.asyncio import RedisCluster
 
-from adapters.redis.connections import Client, map_redis_errors
+from adapters.redis.connections import RedisClient, map_redis_errors
 from application.ports.probe import Probe
 
 
@@ -11,7 +11,7 @@ class RedisProbe(Probe):
 
     name = "session store"
 
-    def __init__(self, redis: Client) -> None:
+    def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
     async def check(self) -> None:

@@ -5,7 +5,7 @@ wxlogin:limit:<name>:<quota>/<seconds>:<subject>   when it is restored, in micro
 
 from datetime import timedelta
 
-from adapters.redis.connections import Client, map_redis_errors
+from adapters.redis.connections import RedisClient, map_redis_errors
 from adapters.redis.records import MICROSECOND
 from application.ports.rate_limiter import RateLimiter
 from domain.rate_limit import Allowance, RateLimit
@@ -28,7 +28,7 @@ return {1, debt}
 class RedisRateLimiter(RateLimiter):
     """A RateLimiter for all processes and hosts that share a Redis."""
 
-    def __init__(self, redis: Client) -> None:
+    def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
     async def take(self, limit: RateLimit, subject: str) -> Allowance:

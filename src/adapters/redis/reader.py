@@ -8,7 +8,7 @@ from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import ConnectionError as BrokenConnection
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from adapters.redis.connections import Client, run
+from adapters.redis.connections import RedisClient, run
 
 MAX_KEYS_PER_MGET = 100
 """Redis serves no other client while it runs an MGET."""
@@ -26,7 +26,7 @@ class Reader(ABC):
         """Return the values in the order of their keys."""
 
 
-def create_reader(redis: Client) -> Reader:
+def create_reader(redis: RedisClient) -> Reader:
     """Return a reader for this kind of client."""
     return ClusterReader(redis) if isinstance(redis, RedisCluster) else BatchingReader(redis)
 

@@ -1,6 +1,6 @@
 """The layout of sessions and session_keys in Redis: names of keys, scores, times, and records.
 
-    wx:u:<user id>  a sorted set with two kinds of members:
+    wxlogin:u:<user id>  a sorted set with two kinds of members:
                     sessions that were not ended; score: the second since 1970 in which the session expires unused
                     session_keys; score: minus the second since 1970 in which the retention of the key ends
 
@@ -35,13 +35,10 @@ end
 """
 """A function for scripts: sets the expiry of a set, in milliseconds since 1970, unless it is later already."""
 
-ARRAYS = range(0x90, 0xA0)
-"""The first byte of a MessagePack array of up to 15 elements."""
-
 
 def set_of(user_id: str) -> str:
     """Return the name of a user's set."""
-    return f"wx:u:{user_id}"
+    return f"wxlogin:u:{user_id}"
 
 
 def micros(time: datetime) -> int:
@@ -110,14 +107,9 @@ def encode_session(session: Session) -> bytes:
     )
 
 
-def decode_session(session_id: str, stored: bytes) -> Session | None:
-    """Return the session; None for records from before layouts had versions.
-
-    Raises StoreUnavailable for a version that is not known: another process, of a newer release, wrote it.
-    """
+def decode_session(session_id: str, stored: bytes) -> Session:
+    """Return the session. Raises StoreUnavailable for a version of a newer release, which another process wrote."""
     record = _decode(_sessions, stored)
-    if record is None:
-        return None
     return Session(
         session_id,
         record.user_id,
@@ -135,16 +127,14 @@ def encode_ended(ended: EndedSession) -> bytes:
     return _encoder.encode(EndedRecord(ended.reason, ended.retain_until))
 
 
-def decode_ended(stored: bytes) -> EndedSession | None:
-    """Return the ended session. None and StoreUnavailable as `decode_session`."""
+def decode_ended(stored: bytes) -> EndedSession:
+    """Return the ended session. Raises StoreUnavailable as `decode_session`."""
     record = _decode(_ended, stored)
-    return None if record is None else EndedSession(record.reason, record.retain_until)
+    return EndedSession(record.reason, record.retain_until)
 
 
-def _decode(decoder: msgspec.msgpack.Decoder[T], stored: bytes) -> T | None:
-    if stored[0] not in ARRAYS:
-        return None
+def _decode(decoder: msgspec.msgpack.Decoder[T], stored: bytes) -> T:
     try:
         return decoder.decode(stored)
     except msgspec.MsgspecError:
-        raise StoreUnavailable("Redis holds a session that a newer release of wxlogin wrote") from None
+        raise StoreUnavailable("Redis holds a record of a newer release of wxlogin, or a damaged one") from None

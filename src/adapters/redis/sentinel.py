@@ -9,7 +9,7 @@ from adapters.redis.single_flight import SingleFlight
 from adapters.redis.urls import Options
 
 SENTINEL_SECONDS = 0.5
-"""The time limit to connect to a sentinel, and for its answer. Then the next sentinel is asked."""
+"""The time limit to connect to a sentinel, and for its response. Then the next sentinel is asked."""
 SENTINEL_PORT = 26379
 
 

@@ -1,11 +1,14 @@
 """Store sessions in Redis 6.2 or newer: one key for each session, one set for each user. Works on clusters.
 
-    wx:s:<session id>  the record, until its retention ends
-    wx:e:<session id>  the reason why it was ended, until its retention ends
-    wx:u:<user id>     a sorted set of the user's sessions and session_keys: adapters/redis/records.py
+    wxlogin:s:<session id>  the record, until its retention ends
+    wxlogin:e:<session id>  the reason why it was ended, until its retention ends
+    wxlogin:u:<user id>     a sorted set of the user's sessions and session_keys: adapters/redis/records.py
 
-The member of a session has three parts: when the session was created and when it expires, in milliseconds since 1970,
-six bytes each, and its id. So the members of a set sort by age.
+The member of a session has 28 bytes, so that the members of a set sort by age:
+
+    0 to 5    when the session was created, in milliseconds since 1970, big-endian
+    6 to 11   when it expires, likewise
+    12 to 27  its id
 
 Two rules keep this right when commands interleave, and when a node of a cluster fails between two commands:
 
@@ -19,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from adapters.redis.connections import Client, Command, map_redis_errors, run, run_all
+from adapters.redis.connections import Command, RedisClient, map_redis_errors, run, run_all
 from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.reader import create_reader
 from adapters.redis.records import (
@@ -50,7 +53,7 @@ return redis.call('ZRANGEBYSCORE', set, host_now, '+inf')
 """Adds the member of a session, and removes those of sessions and keys that are past their time by Redis's clock.
 Returns the members of all sessions that are live by the host's clock if they exceed the limit, else none."""
 
-TOUCH_SCRIPT = """
+OVERWRITE_SCRIPT = """
 local record = redis.call('GET', KEYS[1])
 if record and string.find(string.sub(record, 1, 64), ARGV[1], 1, true) then
     redis.call('SET', KEYS[1], ARGV[2], 'PXAT', ARGV[3])
@@ -58,7 +61,9 @@ end
 return record
 """
 """Overwrites the record of a session if it exists and belongs to the user, and returns the old record. The user's id is
-within the first 64 bytes in every layout."""
+within the first 64 bytes."""
+
+NO_LIMIT = 0
 
 MILLIS_BYTES = 6
 
@@ -75,7 +80,7 @@ class End:
 class RedisSessionStore(SessionStore):
     """A SessionStore on Redis."""
 
-    def __init__(self, redis: Client, vault: RedisKeyVault) -> None:
+    def __init__(self, redis: RedisClient, vault: RedisKeyVault) -> None:
         self._redis = redis
         self._reader = create_reader(redis)
         self._vault = vault
@@ -92,7 +97,8 @@ class RedisSessionStore(SessionStore):
                 ],
             )
         replaced = [_member(previous)] if previous else []
-        replaced += sorted(set(members).difference(replaced))[:-limit]
+        if limit:
+            replaced += sorted(set(members).difference(replaced))[:-limit]
         now, reason = session.created_at, EndReason.REPLACED
         ends = [End(session.user_id, member, EndedSession.of(reason, now, _expires_at(member))) for member in replaced]
         with suppress(StoreUnavailable):
@@ -118,7 +124,7 @@ class RedisSessionStore(SessionStore):
         name, user_set, member = name_of(session.id), set_of(session.user_id), _member(session)
         arguments = (session.user_id, encode_session(session), millis(session.retain_until))
         with map_redis_errors():
-            record = await self._redis.eval(TOUCH_SCRIPT, 1, name, *arguments)
+            record = await self._redis.eval(OVERWRITE_SCRIPT, 1, name, *arguments)
             previous = decode_session(session.id, record) if record else None
             if previous is None or previous.user_id != session.user_id:
                 return previous
@@ -155,28 +161,28 @@ class RedisSessionStore(SessionStore):
             await run_all(self._redis, list(_remove_moved_members(ends, deleted)))
         return len([record for record in deleted if record])
 
-    async def move(self, from_id: str, into_id: str) -> int:
+    async def move(self, from_id: str, into_id: str) -> None:
         """See SessionStore.
 
-        A session is in the sets of both users for a moment, so that an end_all of either finds it.
+        A session is in the sets of both users for a moment, so that a log-out everywhere of either finds it.
         """
-        moving, moved_count = await self.list_for_user(from_id), 0
+        moving = await self.list_for_user(from_id)
         await self._vault.copy(from_id, into_id)
         for session in moving:
             moved = replace(session, user_id=into_id)
+            member, arguments = _member(session), (from_id, encode_session(moved), millis(session.retain_until))
             with map_redis_errors():
-                _added, written, _removed = await run(
+                _added, record, _removed = await run(
                     self._redis,
                     [
-                        _add_command(moved, session.created_at, 0),
-                        ("SET", name_of(session.id), encode_session(moved), "PXAT", millis(session.retain_until), "XX"),
-                        ("ZREM", set_of(from_id), _member(session)),
+                        _add_command(moved, session.created_at, NO_LIMIT),
+                        ("EVAL", OVERWRITE_SCRIPT, 1, name_of(session.id), *arguments),
+                        ("ZREM", set_of(from_id), member),
                     ],
                 )
-                if not written:  # it ended meanwhile
-                    await self._redis.zrem(set_of(into_id), _member(session))
-                moved_count += bool(written)
-        return moved_count
+                current = decode_session(session.id, record) if record else None
+                if current is None or current.user_id not in (from_id, into_id):  # it ended or moved meanwhile
+                    await self._redis.zrem(set_of(into_id), member)
 
     async def purge(self, now: datetime) -> int:  # noqa: ARG002  # Redis drops keys by itself
         """See SessionStore."""
@@ -185,11 +191,11 @@ class RedisSessionStore(SessionStore):
 
 def name_of(session_id: str) -> str:
     """Return the name under which Redis keeps a session."""
-    return f"wx:s:{session_id}"
+    return f"wxlogin:s:{session_id}"
 
 
 def _ended_name(session_id: str) -> str:
-    return f"wx:e:{session_id}"
+    return f"wxlogin:e:{session_id}"
 
 
 def _member(session: Session) -> bytes:

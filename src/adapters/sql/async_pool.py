@@ -33,7 +33,7 @@ class AsyncPool(Connections):
             pool_use_lifo=True,
             pool_recycle=1800,
         )
-        self._reader, self._writer = _ways(self._engine)
+        self._reader, self._writer = _reader_and_writer(self._engine)
         self.pools = [self._engine.pool]
         self.size = MAX_CONNECTIONS
 
@@ -56,7 +56,7 @@ class AsyncPool(Connections):
         await self._engine.dispose()
 
 
-def _ways(engine: AsyncEngine) -> tuple[AsyncEngine, AsyncEngine]:
+def _reader_and_writer(engine: AsyncEngine) -> tuple[AsyncEngine, AsyncEngine]:
     """Return the engines for reads, in autocommit, and for writes, in transactions.
 
     With asyncpg autocommit costs nothing. On MySQL switching it takes round trips whose failure SQLAlchemy does not

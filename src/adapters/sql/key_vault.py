@@ -47,7 +47,7 @@ class SqlKeyVault(KeyVault):
             "openid": session.identity.openid,
             "key_id": key.fingerprint,
             "current": self._cipher.encrypt(key.value),
-            "forget_at": session.expires_at,
+            "retain_until": session.expires_at,
             "now": now,
         }
         await self._database.write_one(partial(upsert, table=session_keys, row=row, changes=_replacing))
@@ -84,7 +84,7 @@ def _replacing(new: Any) -> list[tuple[str, Any]]:
         ("previous", case((is_same, old.previous), else_=old.current)),
         ("replaced_at", case((is_same, old.replaced_at), else_=bindparam("now", type_=UtcDateTime))),
         ("current", new.current),
-        ("forget_at", case((old.forget_at > new.forget_at, old.forget_at), else_=new.forget_at)),
+        ("retain_until", case((old.retain_until > new.retain_until, old.retain_until), else_=new.retain_until)),
         ("key_id", new.key_id),
     ]
 

@@ -67,9 +67,9 @@ class SqlSessionStore(SessionStore):
         """End the sessions, and return how many had not ended before."""
         return await self._database.write(partial(_end, ending=sessions, reason=reason, now=now)) if sessions else 0
 
-    async def move(self, from_id: str, into_id: str) -> int:
+    async def move(self, from_id: str, into_id: str) -> None:
         """See SessionStore."""
-        return await self._database.write(partial(_move, from_id=from_id, into_id=into_id))
+        await self._database.write(partial(_move, from_id=from_id, into_id=into_id))
 
     async def purge(self, now: datetime) -> int:
         """See SessionStore."""
@@ -93,45 +93,45 @@ def _find(connection: Connection, session_id: str) -> Session | EndedSession | N
     row = (connection.execute(select(sessions).where(sessions.c.id == session_id))).first()
     if row is None:
         return None
-    return EndedSession(EndReason(row.end_reason), row.forget_at) if row.end_reason else _session(row)
+    return EndedSession(EndReason(row.end_reason), row.retain_until) if row.end_reason else _session(row)
 
 
 def _touch(connection: Connection, session: Session) -> None:
     seen = {
         "last_seen_at": session.last_seen_at,
         "idle_expires_at": session.idle_expires_at,
-        "forget_at": session.retain_until,
+        "retain_until": session.retain_until,
     }
-    connection.execute(update(sessions).where(_is_open(session)).values(seen))
+    connection.execute(update(sessions).where(_has_not_ended(session)).values(seen))
 
 
 def _of_user(connection: Connection, user_id: str) -> list[Session]:
-    open_ones = select(sessions).where(sessions.c.user_id == user_id, sessions.c.end_reason.is_(None))
-    return [_session(row) for row in connection.execute(open_ones)]
+    not_ended = select(sessions).where(sessions.c.user_id == user_id, sessions.c.end_reason.is_(None))
+    return [_session(row) for row in connection.execute(not_ended)]
 
 
 def _end(connection: Connection, ending: Sequence[Session], reason: EndReason, now: datetime) -> int:
     ended = 0
     for session in ending:
-        values = {"end_reason": reason.value, "forget_at": session.end(reason, now).retain_until}
-        ended += connection.execute(update(sessions).where(_is_open(session)).values(values)).rowcount
+        values = {"end_reason": reason.value, "retain_until": session.end(reason, now).retain_until}
+        ended += connection.execute(update(sessions).where(_has_not_ended(session)).values(values)).rowcount
     return ended
 
 
-def _move(connection: Connection, from_id: str, into_id: str) -> int:
+def _move(connection: Connection, from_id: str, into_id: str) -> None:
     theirs = update(sessions).where(sessions.c.user_id == from_id, sessions.c.end_reason.is_(None))
-    return connection.execute(theirs.values(user_id=into_id)).rowcount
+    connection.execute(theirs.values(user_id=into_id))
 
 
 def _purge_batch(connection: Connection, table: Table, since: datetime, now: datetime) -> tuple[int, datetime]:
     """Delete the next BATCH rows past their retention. Return how many, and until when none is left."""
-    forget_at = table.c.forget_at
-    forgotten = select(forget_at).where(forget_at.between(since, now)).order_by(forget_at)
-    until = connection.scalar(forgotten.offset(BATCH - 1).limit(1)) or now
-    return connection.execute(delete(table).where(forget_at.between(since, until))).rowcount, until
+    retain_until = table.c.retain_until
+    expired = select(retain_until).where(retain_until.between(since, now)).order_by(retain_until)
+    until = connection.scalar(expired.offset(BATCH - 1).limit(1)) or now
+    return connection.execute(delete(table).where(retain_until.between(since, until))).rowcount, until
 
 
-def _is_open(session: Session) -> Any:
+def _has_not_ended(session: Session) -> Any:
     return (sessions.c.id == session.id) & sessions.c.end_reason.is_(None)
 
 
@@ -162,5 +162,5 @@ def row_of(session: Session) -> dict[str, Any]:
         "last_seen_at": session.last_seen_at,
         "idle_expires_at": session.idle_expires_at,
         "expires_at": session.expires_at,
-        "forget_at": session.retain_until,
+        "retain_until": session.retain_until,
     }

@@ -117,7 +117,7 @@ sessions = Table(
     Column("last_seen_at", UtcDateTime, nullable=False),
     Column("idle_expires_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
-    Column("forget_at", UtcDateTime, nullable=False, index=True),
+    Column("retain_until", UtcDateTime, nullable=False, index=True),
     Column("end_reason", Identifier(32)),
 )
 
@@ -130,7 +130,7 @@ session_keys = Table(
     Column("current", Identifier(1024), nullable=False),
     Column("previous", Identifier(1024)),
     Column("replaced_at", UtcDateTime),
-    Column("forget_at", UtcDateTime, nullable=False, index=True),
+    Column("retain_until", UtcDateTime, nullable=False, index=True),
 )
 
 access_tokens = Table(

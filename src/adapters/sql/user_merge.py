@@ -1,4 +1,4 @@
-"""Merge two users in one transaction."""
+"""Merge two users in one transaction. Sessions in the database move with them, because their rows refer to the user."""
 
 from datetime import datetime
 from typing import Any

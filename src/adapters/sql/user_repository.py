@@ -107,9 +107,9 @@ def _add_unionid(connection: Connection, identity: Identity, now: datetime) -> U
         return owner
     if user.unionid or owner:
         _record_conflict(connection, UnionIdConflict(user.id, identity.unionid, owner.id if owner else None), now)
-        return user.as_blocked_as(owner)
-    nameless = update(users).where(users.c.id == user.id, users.c.unionid.is_(None))
-    if not connection.execute(nameless.values(unionid=identity.unionid, updated_at=now)).rowcount:
+        return user.with_block_of(owner)
+    without_unionid = update(users).where(users.c.id == user.id, users.c.unionid.is_(None))
+    if not connection.execute(without_unionid.values(unionid=identity.unionid, updated_at=now)).rowcount:
         raise ConcurrentChange
     return replace(user, unionid=identity.unionid, updated_at=now)
 
@@ -131,8 +131,8 @@ def _new_owner(new: Any) -> list[tuple[str, Any]]:
 def _get(connection: Connection, user_id: str) -> User:
     row = connection.execute(select(users).where(users.c.id == user_id)).first()
     if row is None:
-        if now_is := merged_into(connection, user_id):
-            return _get(connection, now_is)
+        if merged_id := merged_into(connection, user_id):
+            return _get(connection, merged_id)
         raise NotFound("There is no such user")
     owned = select(accounts).where(accounts.c.user_id == row.id).order_by(accounts.c.created_at, accounts.c.openid)
     return _user(row, connection.execute(owned).all())
@@ -140,8 +140,8 @@ def _get(connection: Connection, user_id: str) -> User:
 
 def _change(connection: Connection, user_id: str, values: dict[str, Any]) -> User:
     changed = connection.execute(update(users).where(users.c.id == user_id).values(values)).rowcount
-    if not changed and (now_is := merged_into(connection, user_id)):
-        return _change(connection, now_is, values)
+    if not changed and (merged_id := merged_into(connection, user_id)):
+        return _change(connection, merged_id, values)
     return _get(connection, user_id)
 
 

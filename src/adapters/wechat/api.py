@@ -33,7 +33,7 @@ from adapters.wechat.errors import Meanings, error_of
 from adapters.wechat.signing import Signer
 from domain.errors import WxLoginError
 
-LARGEST_ANSWER = 64 * 1024
+MAX_RESPONSE_BYTES = 64 * 1024
 """The maximum size of a response body, in bytes. Real ones are below one KiB."""
 
 MAX_CONNECTIONS = 200
@@ -45,7 +45,7 @@ sent while the server closes the connection is lost, because it is not sent agai
 
 HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "wxlogin"}
 
-GREATEST_NUMBER = 2**33
+MAX_NUMBER = 2**33
 """The maximum of a number: as a time in the year 2242, and as a duration within the range of datetime."""
 
 
@@ -57,11 +57,11 @@ The outcome is WeChat's errcode, 0 for success; without a known errcode, the `co
 
 
 Params = Mapping[str, str]
-Answer = dict[str, Any]
+JsonObject = dict[str, Any]
 NONE: Meanings = MappingProxyType({})
 
 
-class Reply(NamedTuple):
+class RawResponse(NamedTuple):
     """A response of WeChat: its HTTP status, headers and whole body."""
 
     status: int
@@ -85,30 +85,30 @@ class WeChatApi:
         self._timeout = timeout
         self._observe = observe
 
-    async def get(self, path: str, params: Params, meanings: Meanings = NONE) -> Answer:
+    async def get(self, path: str, params: Params, meanings: Meanings = NONE) -> JsonObject:
         """Send a GET request, with all parameters in the query."""
         with self._observed(path):
             reply = await self._exchange("GET", self._url(path, params), HEADERS)
-            return _understand(reply.body, meanings)
+            return _parse_response(reply.body, meanings)
 
-    async def post(self, path: str, params: Params, body: Mapping[str, Any], meanings: Meanings = NONE) -> Answer:
+    async def post(self, path: str, params: Params, body: Mapping[str, Any], meanings: Meanings = NONE) -> JsonObject:
         """Send a POST request with a JSON object; without a body if it is empty, because WeChat signs over the body."""
         content = msgspec.json.encode(body) if body else b""
         with self._observed(path):
             reply = await self._send(path, params, content, {})
-            return _understand(reply.body, meanings)
+            return _parse_response(reply.body, meanings)
 
     async def post_signed(
         self, path: str, params: Params, body: Mapping[str, Any], signer: Signer, meanings: Meanings = NONE
-    ) -> Answer:
+    ) -> JsonObject:
         """Send a POST request with an encrypted and signed object. Responses other than refusals are signed, too."""
         content, headers = signer.seal(path, body)
         with self._observed(path):
             reply = await self._send(path, params, content, headers)
             if "wechatmp-signature" not in reply.headers:
-                _understand(reply.body, meanings)  # a request that WeChat refuses is answered in the clear
-                raise WeChatBadResponse("WeChat's answer is not signed")
-            return _understand(signer.open(path, reply.headers, reply.body), meanings)
+                _parse_response(reply.body, meanings)  # a request that WeChat refuses is answered in the clear
+                raise WeChatBadResponse("WeChat's response is not signed")
+            return _parse_response(signer.open(path, reply.headers, reply.body), meanings)
 
     @contextmanager
     def _observed(self, path: str) -> Iterator[None]:
@@ -121,14 +121,14 @@ class WeChatApi:
             raise
         self._observe(path, "0", time.perf_counter() - began)
 
-    async def _send(self, path: str, params: Params, content: bytes, headers: Mapping[str, str]) -> Reply:
+    async def _send(self, path: str, params: Params, content: bytes, headers: Mapping[str, str]) -> RawResponse:
         headers = {**HEADERS, "content-type": "application/json", **headers}
         return await self._exchange("POST", self._url(path, params), headers, content)
 
     def _url(self, path: str, params: Params) -> str:
         return f"{self._base_url}{path}?{urlencode(params)}"
 
-    async def _exchange(self, method: str, url: str, headers: Mapping[str, str], content: bytes = b"") -> Reply:
+    async def _exchange(self, method: str, url: str, headers: Mapping[str, str], content: bytes = b"") -> RawResponse:
         request = httpx2.Request(method, url, headers=headers, content=content)
         try:
             async with asyncio.timeout(self._timeout):
@@ -147,7 +147,7 @@ def create_transport() -> httpx2.AsyncBaseTransport:
     """Return a pool of connections, of which none is open yet.
 
     It sends each request at most once, follows no redirect, keeps no cookie, reads no proxy from the environment and
-    logs nothing. Its caller limits the time of a request and the size of an answer.
+    logs nothing. Its caller limits the time of a request and the size of a response.
     """
     context = ssl.create_default_context()
 
@@ -170,7 +170,7 @@ async def send_once(request: ClientRequest, handler: ClientHandlerType) -> Clien
         raise httpx2.NetworkError(type(error).__name__) from error
 
 
-async def _read(response: httpx2.Response) -> Reply:
+async def _read(response: httpx2.Response) -> RawResponse:
     """Read the whole response, so that its connection is free. Raises for a status or size that is not WeChat's."""
     try:
         if response.status_code >= 500:
@@ -185,20 +185,20 @@ async def _read(response: httpx2.Response) -> Reply:
         body = b""
         async for chunk in response.stream:  # type: ignore[union-attr]  # of an asynchronous transport
             body += chunk
-            if len(body) > LARGEST_ANSWER:
-                raise WeChatBadResponse(f"WeChat's answer is larger than {LARGEST_ANSWER // 1024} KiB")
-        return Reply(response.status_code, response.headers, body)
+            if len(body) > MAX_RESPONSE_BYTES:
+                raise WeChatBadResponse(f"WeChat's response is larger than {MAX_RESPONSE_BYTES // 1024} KiB")
+        return RawResponse(response.status_code, response.headers, body)
     finally:
         await response.aclose()
 
 
-def _understand(body: bytes, meanings: Meanings) -> Answer:
+def _parse_response(body: bytes, meanings: Meanings) -> JsonObject:
     try:
         answer = msgspec.json.decode(body)
     except (ValueError, RecursionError):
-        raise WeChatBadResponse("WeChat's answer is not JSON; check WXLOGIN_WECHAT_URL") from None
+        raise WeChatBadResponse("WeChat's response is not JSON; check WXLOGIN_WECHAT_URL") from None
     if not isinstance(answer, dict):
-        raise WeChatBadResponse("WeChat's answer is not a JSON object")
+        raise WeChatBadResponse("WeChat's response is not a JSON object")
     if errcode := _errcode_in(answer):
         raise error_of(errcode, str(answer.get("errmsg", "")), meanings)
     return answer
@@ -220,7 +220,7 @@ def text_in(answer: Mapping[str, Any], field: str, pattern: str) -> str:
     """Return a text field of a response. Raises IdentityProviderBadResponse if it is missing or does not match."""
     value = answer.get(field)
     if not isinstance(value, str) or not re.fullmatch(pattern, value):
-        raise WeChatBadResponse(f"WeChat's answer has no usable {field}")
+        raise WeChatBadResponse(f"WeChat's response has no usable {field}")
     return value
 
 
@@ -230,6 +230,6 @@ def number_in(answer: Mapping[str, Any], field: str) -> int:
     Raises IdentityProviderBadResponse.
     """
     value = answer.get(field)
-    if type(value) is not int or not 0 <= value <= GREATEST_NUMBER:
-        raise WeChatBadResponse(f"WeChat's answer has no usable {field}")
+    if type(value) is not int or not 0 <= value <= MAX_NUMBER:
+        raise WeChatBadResponse(f"WeChat's response has no usable {field}")
     return value

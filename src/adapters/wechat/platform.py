@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from adapters.wechat.api import NONE, Answer, Params, WeChatApi, number_in, text_in
+from adapters.wechat.api import NONE, JsonObject, Params, WeChatApi, number_in, text_in
 from adapters.wechat.errcodes import AccessTokenRefused, WeChatBadResponse
 from adapters.wechat.errors import Meanings
 from adapters.wechat.signing import Signer
@@ -23,7 +23,7 @@ from domain.identity import AppId, Identity, PhoneCode
 from domain.session_key import EncryptKey, SessionKey
 from domain.user import Payment, PhoneNumber
 
-Call = Callable[[dict[str, str]], Awaitable[Answer]]
+Call = Callable[[dict[str, str]], Awaitable[JsonObject]]
 """A call to WeChat, given the access token."""
 
 LOGIN_CODE_LENGTH = 32
@@ -61,7 +61,7 @@ class WeChatPlatform(Platform):
         answer = await self._post(identity.appid, "/wxa/business/getuserphonenumber", {}, sent, meanings)
         info = answer.get("phone_info")
         if not isinstance(info, dict):
-            raise WeChatBadResponse("WeChat's answer has no usable phone_info")
+            raise WeChatBadResponse("WeChat's response has no usable phone_info")
         check_watermark(info, identity.appid)
         return _phone_number(info)
 
@@ -77,7 +77,7 @@ class WeChatPlatform(Platform):
         """See Platform."""
         answer = await self._get(identity.appid, "/wxa/resetusersessionkey", _signed(identity, key))
         if text_in(answer, "openid", r"[!-~]{1,128}") != identity.openid:
-            raise WeChatBadResponse("WeChat's answer is of another user")
+            raise WeChatBadResponse("WeChat's response is of another user")
         return SessionKey(text_in(answer, "session_key", r"[!-~]{1,512}"))
 
     async def encrypt_keys(self, identity: Identity, key: SessionKey) -> list[EncryptKey]:
@@ -86,7 +86,7 @@ class WeChatPlatform(Platform):
         answer = await self._post(identity.appid, "/wxa/business/getuserencryptkey", params, {})
         listed = answer.get("key_info_list")
         if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
-            raise WeChatBadResponse("WeChat's answer has no usable key_info_list")
+            raise WeChatBadResponse("WeChat's response has no usable key_info_list")
         now = self.clock()
         return [_encrypt_key(each, now) for each in listed]
 
@@ -113,10 +113,12 @@ class WeChatPlatform(Platform):
         answer = await self._get(identity.appid, "/wxa/getpaidunionid", params, meanings)
         return text_in(answer, "unionid", r"[!-~]{1,128}")
 
-    async def _get(self, appid: AppId, path: str, params: Params, meanings: Meanings = NONE) -> Answer:
+    async def _get(self, appid: AppId, path: str, params: Params, meanings: Meanings = NONE) -> JsonObject:
         return await self._with_token(appid, lambda token: self.api.get(path, {**token, **params}, meanings))
 
-    async def _post(self, appid: AppId, path: str, params: Params, body: Params, meanings: Meanings = NONE) -> Answer:
+    async def _post(
+        self, appid: AppId, path: str, params: Params, body: Params, meanings: Meanings = NONE
+    ) -> JsonObject:
         if signer := self.signers.get(appid):
             sealed = {**params, **body}
             return await self._with_token(
@@ -124,7 +126,7 @@ class WeChatPlatform(Platform):
             )
         return await self._with_token(appid, lambda token: self.api.post(path, {**token, **params}, body, meanings))
 
-    async def _with_token(self, appid: AppId, call: Call) -> Answer:
+    async def _with_token(self, appid: AppId, call: Call) -> JsonObject:
         """Return the response of `call`; if WeChat refuses the token, call again once with a new one."""
         token = await self.tokens.get(appid)
         try:
@@ -146,7 +148,7 @@ def _phone_number(info: Mapping[str, Any]) -> PhoneNumber:
     try:
         return PhoneNumber(f"+{country}{number}")
     except ValueError:
-        raise WeChatBadResponse("WeChat's answer has no usable phone number") from None
+        raise WeChatBadResponse("WeChat's response has no usable phone number") from None
 
 
 def _encrypt_key(listed: Mapping[str, Any], now: datetime) -> EncryptKey:

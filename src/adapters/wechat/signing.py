@@ -89,10 +89,10 @@ class Signer:
             is_ours = (marks["_appid"], marks["_timestamp"]) == (self._appid, timestamp)
         except (LookupError, ValueError, TypeError, InvalidSignature, InvalidTag):
             raise WeChatBadResponse(
-                "WeChat's answer is not signed as it should be; compare the app's certificate with the WeChat console"
+                "WeChat's response is not signed as it should be; compare the app's certificate with the WeChat console"
             ) from None
         if not is_ours or self._clock().timestamp() - timestamp > OLDEST_SECONDS:
-            raise WeChatBadResponse("WeChat's answer is another app's, or too old; check this server's clock")
+            raise WeChatBadResponse("WeChat's response is another app's, or too old; check this server's clock")
         return plain
 
     def _verify(self, path: str, timestamp: int, headers: Mapping[str, str], body: bytes) -> None:

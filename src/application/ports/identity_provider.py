@@ -16,6 +16,6 @@ class IdentityProvider(Protocol):
 
         A code works once: implementations send it at most once, whatever fails.
 
-        Raises CodeInvalid, CodeUsed, UserBlockedByProvider, AppMisconfigured, RateLimited,
+        Raises AppUnknown, CodeInvalid, CodeUsed, UserBlockedByProvider, AppMisconfigured, RateLimited,
         IdentityProviderUnavailable, IdentityProviderBadResponse and, if logins of an app are limited, StoreUnavailable.
         """

@@ -18,10 +18,16 @@ class SessionStore(Protocol):
 
     @abstractmethod
     async def start(self, session: Session, key: SessionKey, limit: int, previous: Session | None = None) -> int:
-        """Store a new session, and its session_key in the KeyVault. Then end others, and return how many ended.
+        """Store a new session and its session_key, end others, and return how many ended.
 
-        Ends `previous`, the session that the client had until now, and the oldest of the user's live sessions beyond
-        `limit` (0: no limit), with reason REPLACED. The order is that of `created_at`, so concurrent calls agree on it.
+        One call, because a login waits for each round trip. The session_key goes into the KeyVault. With reason
+        REPLACED end, in this order:
+
+        1. `previous`, the session of the same user that the client had until now
+        2. the oldest of the user's live sessions, until there are `limit` with the new one (0: no limit)
+
+        The order is that of `created_at`, so that concurrent calls agree on it. When the clocks of hosts differ, the
+        new session can be among the oldest.
 
         StoreUnavailable means that the new session was not stored, or that this is unknown. A failure to end others is
         no error: the user is logged in, and the others expire, and count again at the next login.
@@ -47,10 +53,11 @@ class SessionStore(Protocol):
         """
 
     @abstractmethod
-    async def move(self, from_id: str, into_id: str) -> int:
-        """Give the sessions of one user to another, and the session_keys if they are stored by user.
+    async def move(self, from_id: str, into_id: str) -> None:
+        """Give the sessions of one user to another. Idempotent.
 
-        Return how many sessions moved; 0 where UserRepository.merge has moved them.
+        Where session_keys are stored with the user, as in Redis, it moves them, too. Does nothing for sessions that
+        UserRepository.merge has moved.
         """
 
     @abstractmethod

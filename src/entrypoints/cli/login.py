@@ -9,8 +9,8 @@ import rich_click as click
 def login(code: str, appid: str | None) -> None:
     """Log in with a CODE of wx.login() and print the response body of POST /v1/sessions."""
     from application.login import LoginRequest
-    from entrypoints.answers import LoginAnswer
     from entrypoints.cli.running import run, show
+    from entrypoints.responses import LoginResponse
 
     logged_in = run(lambda container: container.instrumented_login()(LoginRequest(code, appid)))
-    show(LoginAnswer.of(logged_in))
+    show(LoginResponse.of(logged_in))

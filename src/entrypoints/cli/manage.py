@@ -12,8 +12,8 @@ def sessions() -> None:
 @click.argument("user_id")
 def list_sessions(user_id: str) -> None:
     """List the user's live sessions, newest first."""
-    from entrypoints.answers import SessionList
     from entrypoints.cli.running import run, show
+    from entrypoints.responses import SessionList
 
     show(SessionList.of(run(lambda container: container.sessions().list_for_user(user_id))))
 
@@ -50,13 +50,13 @@ def users() -> None:
 @click.argument("user_id")
 def show_user(user_id: str) -> None:
     """Show the user's profile, WeChat accounts and live sessions."""
-    from entrypoints.answers import SessionList, UserAnswer
     from entrypoints.cli.running import run, show
+    from entrypoints.responses import SessionList, UserResponse
 
     user = run(lambda container: container.users().get(user_id))
     live = run(lambda container: container.sessions().list_for_user(user_id))
     blocked = {"blocked_at": user.blocked_at} if user.blocked_at else {}
-    show({"user": UserAnswer.of(user), **blocked, "sessions": SessionList.of(live).sessions})
+    show({"user": UserResponse.of(user), **blocked, "sessions": SessionList.of(live).sessions})
 
 
 @users.command()
@@ -75,20 +75,20 @@ def block(user_id: str) -> None:
 @click.argument("user_id")
 def unblock(user_id: str) -> None:
     """Allow a blocked user to log in again."""
-    from entrypoints.answers import UserAnswer
     from entrypoints.cli.running import run, show
     from entrypoints.log import log
+    from entrypoints.responses import UserResponse
 
     user = run(lambda container: container.block_users().unblock(user_id))
     log.info("user_unblocked", user_id=user_id)
-    show({"user": UserAnswer.of(user)})
+    show({"user": UserResponse.of(user)})
 
 
 @users.command()
 def conflicts() -> None:
     """List users that share a unionid, so that they have to be merged."""
-    from entrypoints.answers import ConflictList
     from entrypoints.cli.running import run, show
+    from entrypoints.responses import ConflictList
 
     show(ConflictList.of(run(lambda container: container.merge_users().conflicts())))
 
@@ -103,11 +103,11 @@ def merge(from_id: str, into_id: str, discard: tuple[str, ...]) -> None:
     Refuses if a field differs and is not discarded. A record of FROM is kept, and its id finds INTO from then on. If
     one of the two is blocked, INTO is blocked, and all its sessions end.
     """
-    from entrypoints.answers import UserAnswer
     from entrypoints.cli.running import run, show
     from entrypoints.log import log
+    from entrypoints.responses import UserResponse
 
     merged = run(lambda container: container.merge_users()(from_id, into_id, frozenset(discard)))
     log.info("users_merged", user_id=merged.user.id, from_id=from_id, sessions=merged.sessions, discarded=list(discard))
     ended = {"ended": merged.ended} if merged.user.blocked_at else {}
-    show({"user": UserAnswer.of(merged.user), "sessions": merged.sessions, **ended})
+    show({"user": UserResponse.of(merged.user), "sessions": merged.sessions, **ended})

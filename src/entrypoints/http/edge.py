@@ -13,19 +13,19 @@ from litestar.types import ASGIApp, HTTPRequestEvent, Message, Receive, Scope, S
 
 from entrypoints.http.raw import RawHeaders
 
-HEAD_BYTES = 64 * 1024
-HEAD_FIELDS = 100
-HEAD_SECONDS = 15.0
+MAX_HEAD_BYTES = 64 * 1024
+MAX_HEAD_FIELDS = 100
+MAX_HEAD_SECONDS = 15.0
 """How long a head may take to arrive, and how long a connection may stay idle between two requests."""
 
-BODY_BYTES = 64 * 1024
+MAX_BODY_BYTES = 64 * 1024
 """Real requests are below one KiB."""
-BODY_SECONDS = 30.0
+MAX_BODY_SECONDS = 30.0
 
 DISCARD_BYTES = 4 * 1024 * 1024
 DISCARD_SECONDS = 2.0
 """How much of a refused body is read and dropped, and for how long: a client that is still sending when the connection
-closes loses the answer (RFC 9112 section 9.6)."""
+closes loses the response (RFC 9112 section 9.6)."""
 
 CLOSE = [(b"connection", b"close")]
 
@@ -62,8 +62,8 @@ Refuse = Callable[[LimitExceeded], ASGIApp]
 def with_request_limits(app: ASGIApp, refuse: Refuse, lifecycle: Lifecycle) -> ASGIApp:
     """Return `app` with limits: it receives only requests within the limits, each with its whole body.
 
-    Other requests get the answer of `refuse`, and their connections close. When the worker process stops, each answer
-    closes its connection, so that the client's next request goes to another process.
+    Other requests get the response of `refuse`, and their connections close. When the worker process stops, each
+    response closes its connection, so that the client's next request goes to another process.
     """
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,10 +93,10 @@ def by_path(apps: Mapping[str, ASGIApp], otherwise: ASGIApp) -> ASGIApp:
 async def _checked(scope: Scope, receive: Receive) -> Receive:
     """Return a `receive` that gives the whole body in one message. Raises LimitExceeded."""
     head = _head_of(scope["headers"])
-    if head.size + len(scope["raw_path"]) + len(scope["query_string"]) > HEAD_BYTES:
-        raise LimitExceeded(431, f"The request's head is larger than {HEAD_BYTES} bytes")
-    if head.fields > HEAD_FIELDS:
-        raise LimitExceeded(431, f"The request has more than {HEAD_FIELDS} header fields")
+    if head.size + len(scope["raw_path"]) + len(scope["query_string"]) > MAX_HEAD_BYTES:
+        raise LimitExceeded(431, f"The request's head is larger than {MAX_HEAD_BYTES} bytes")
+    if head.fields > MAX_HEAD_FIELDS:
+        raise LimitExceeded(431, f"The request has more than {MAX_HEAD_FIELDS} header fields")
     if len(head.hosts) != 1 or not head.hosts[0]:
         _require_http_1_0(scope, head.hosts)
     return await _body(scope, receive) if head.has_body else NO_BODY
@@ -122,13 +122,13 @@ def _require_http_1_0(scope: Scope, hosts: list[bytes]) -> None:
 
 async def _body(scope: Scope, receive: Receive) -> Receive:
     declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    if len(declared.lstrip(b"0")) > 9 or int(declared) > BODY_BYTES:
-        raise LimitExceeded(413, f"The request's body is larger than {BODY_BYTES} bytes")
+    if len(declared.lstrip(b"0")) > 9 or int(declared) > MAX_BODY_BYTES:
+        raise LimitExceeded(413, f"The request's body is larger than {MAX_BODY_BYTES} bytes")
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(MAX_BODY_SECONDS):
             return _given(await _read(receive))
     except TimeoutError:
-        raise LimitExceeded(408, f"The request's body did not arrive within {BODY_SECONDS:.0f} seconds") from None
+        raise LimitExceeded(408, f"The request's body did not arrive within {MAX_BODY_SECONDS:.0f} seconds") from None
 
 
 async def _read(receive: Receive) -> bytes:
@@ -139,8 +139,8 @@ async def _read(receive: Receive) -> bytes:
             raise LimitExceeded(400, "The client closed the connection before the end of the request")
         body += message.get("body", b"")
         more = message.get("more_body", False)
-        if len(body) > BODY_BYTES:
-            raise LimitExceeded(413, f"The request's body is larger than {BODY_BYTES} bytes")
+        if len(body) > MAX_BODY_BYTES:
+            raise LimitExceeded(413, f"The request's body is larger than {MAX_BODY_BYTES} bytes")
     return body
 
 

@@ -10,7 +10,7 @@ from granian.net import SocketHolder  # type: ignore[attr-defined]  # imported t
 from granian.server.embed import Server
 from litestar.types import ASGIApp
 
-from entrypoints.http.edge import HEAD_BYTES, HEAD_SECONDS
+from entrypoints.http.edge import MAX_HEAD_BYTES, MAX_HEAD_SECONDS
 from entrypoints.http.listener import BACKLOG, Listener
 
 LOGGING = {"handlers": {}, "incremental": True, "loggers": {"_granian": {"propagate": True}}}
@@ -32,7 +32,7 @@ class Engine(Server):
             backlog=BACKLOG,
             backpressure=connections,
             http1_settings=HTTP1Settings(
-                header_read_timeout=round(HEAD_SECONDS * 1000), max_buffer_size=HEAD_BYTES, pipeline_flush=False
+                header_read_timeout=round(MAX_HEAD_SECONDS * 1000), max_buffer_size=MAX_HEAD_BYTES, pipeline_flush=False
             ),
             log_level=LogLevels.error,
             log_dictconfig=LOGGING,

@@ -24,13 +24,13 @@ def problem_response(request: AnyRequest, error: WxLoginError) -> Response[Probl
 
 
 def login_problem_response(request: AnyRequest, error: WxLoginError) -> Response[Problem]:
-    """Return the answer to a login that failed."""
+    """Return the response to a login that failed."""
     log_failed_login(error, route_of(request.scope), device_of(request.scope).ip)
     return _respond(error)
 
 
 def login_refused_response(request: AnyRequest, error: HTTPException) -> Response[Problem]:
-    """Return the answer to a login that the framework refuses: its body cannot be read."""
+    """Return the response to a login that the framework refuses: its body cannot be read."""
     log_failed_login(as_error(error), route_of(request.scope), device_of(request.scope).ip)
     return refused_response(request, error)
 

@@ -29,7 +29,6 @@ from domain.errors import (
     UserBlockedByProvider,
     WxLoginError,
 )
-from entrypoints.answers import SecretStruct
 from entrypoints.http.contract import RATE_LIMITED, codes_by_status
 from entrypoints.http.dependencies import CallerRequest, device_of, login_context_of, route_of, take_login_quota
 from entrypoints.http.errors import AnyRequest, as_error, headers_of
@@ -37,6 +36,7 @@ from entrypoints.http.raw import NO_STORE
 from entrypoints.instrumented import InstrumentedLogin
 from entrypoints.log import log, log_failed_login
 from entrypoints.problems import outcome_of
+from entrypoints.responses import SecretStruct
 
 ROUTE = "/login"
 PATHS = ("/login", "/login/")
@@ -48,7 +48,7 @@ class ArticleToken(SecretStruct, frozen=True):
     token: str
 
 
-class ArticleAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+class ArticleResponse(msgspec.Struct, frozen=True, omit_defaults=True):
     """The body of POST /login/. `data` is the token, the reason of a refusal, or absent."""
 
     status: int
@@ -70,35 +70,37 @@ MESSAGES: dict[type[WxLoginError], str] = {
 """The texts of status 3."""
 
 
-LIMIT_EXCEEDED = ArticleAnswer(3, MESSAGES[RequestInvalid])
-"""The answer to a request that exceeds a limit of the edge."""
+LIMIT_EXCEEDED = ArticleResponse(3, MESSAGES[RequestInvalid])
+"""The response to a request that exceeds a limit of the edge."""
 
 
 ERROR_RESPONSES = {
-    status: ResponseSpec(ArticleAnswer, description=f"status 3: {codes}", generate_examples=False)
+    status: ResponseSpec(ArticleResponse, description=f"status 3: {codes}", generate_examples=False)
     for status, codes in codes_by_status(*MESSAGES).items()
 }
 
 
-def error_response(request: AnyRequest, error: Exception) -> Response[ArticleAnswer]:
-    """Return the answer to an error, in the article's shape."""
+def error_response(request: AnyRequest, error: Exception) -> Response[ArticleResponse]:
+    """Return the response to an error, in the article's shape."""
     scope = request.scope
     if isinstance(error, HTTPException):
         error = as_error(error)
     if not isinstance(error, WxLoginError):
         log.error("defect", where=route_of(scope), exc_info=error)
-        return _answer(ArticleAnswer(3, "服务内部错误"), 500)
+        return _answer(ArticleResponse(3, "服务内部错误"), 500)
     log_failed_login(error, route_of(scope), device_of(scope).ip)
     match error:
         case CodeMissing():
-            return _answer(ArticleAnswer(1, "缺少参数"))
+            return _answer(ArticleResponse(1, "缺少参数"))
         case CodeInvalid() | CodeUsed():
-            return _answer(ArticleAnswer(2, "无效的code", "无效的code"))
+            return _answer(ArticleResponse(2, "无效的code", "无效的code"))
     message = next(MESSAGES[kind] for kind in type(error).__mro__ if kind in MESSAGES)
-    return _answer(ArticleAnswer(3, message), outcome_of(error).http, headers_of(error))
+    return _answer(ArticleResponse(3, message), outcome_of(error).http, headers_of(error))
 
 
-def _answer(answer: ArticleAnswer, status: int = 200, headers: Mapping[str, str] = NO_STORE) -> Response[ArticleAnswer]:
+def _answer(
+    answer: ArticleResponse, status: int = 200, headers: Mapping[str, str] = NO_STORE
+) -> Response[ArticleResponse]:
     return Response(answer, status_code=status, headers=headers)
 
 
@@ -113,7 +115,7 @@ def _answer(answer: ArticleAnswer, status: int = 200, headers: Mapping[str, str]
 )
 async def log_in(
     request: CallerRequest, login: NamedDependency[InstrumentedLogin], data: JSONBody[LoginRequest | None] = None
-) -> Response[ArticleAnswer]:
+) -> Response[ArticleResponse]:
     """Log in with the code of wx.login().
 
     `status` is 0 if `data.token` is the token of a session, 1 if the code is missing, 2 if WeChat refuses the code, so
@@ -123,4 +125,4 @@ async def log_in(
     context = login_context_of(scope)
     headers = await take_login_quota(scope)
     logged_in = await login(data or LoginRequest(), context)
-    return _answer(ArticleAnswer(0, "ok", ArticleToken(logged_in.token.value)), headers=NO_STORE | headers)
+    return _answer(ArticleResponse(0, "ok", ArticleToken(logged_in.token.value)), headers=NO_STORE | headers)

@@ -8,24 +8,24 @@ from application.users import Users
 from domain.errors import RequestInvalid, UserBlocked
 from domain.session import Session
 from domain.user import Payment, ProfileChange
-from entrypoints.answers import SecretStruct, UserAnswer
 from entrypoints.http.contract import PHONE_ERRORS, PLATFORM_ERRORS, signed_in
 from entrypoints.http.dependencies import CallerRequest, device_of
 from entrypoints.log import log_session
+from entrypoints.responses import SecretStruct, UserResponse
 
 
 @get(**signed_in())
-async def show_me(session: NamedDependency[Session], users: NamedDependency[Users]) -> UserAnswer:
+async def show_me(session: NamedDependency[Session], users: NamedDependency[Users]) -> UserResponse:
     """Return the user's profile and accounts."""
-    return UserAnswer.of(await users.get(session.user_id))
+    return UserResponse.of(await users.get(session.user_id))
 
 
 @route(http_method=[HttpMethod.PATCH, HttpMethod.PUT], status_code=200, **signed_in(RequestInvalid))
 async def change_me(
     data: JSONBody[ProfileChange], session: NamedDependency[Session], users: NamedDependency[Users]
-) -> UserAnswer:
+) -> UserResponse:
     """Change the fields that are sent. PUT does the same: wx.request knows no PATCH."""
-    return UserAnswer.of(await users.change_profile(session.user_id, data))
+    return UserResponse.of(await users.change_profile(session.user_id, data))
 
 
 class PhoneRequest(SecretStruct, frozen=True):
@@ -40,22 +40,22 @@ async def bind_phone(
     data: JSONBody[PhoneRequest],
     session: NamedDependency[Session],
     users: NamedDependency[Users],
-) -> UserAnswer:
+) -> UserResponse:
     """Bind the phone number behind a code of the phone button, which works once, for five minutes."""
     user = await users.bind_phone(session, data.code or "")
     log_session("phone_bound", session, ip=device_of(request.scope).ip)
-    return UserAnswer.of(user)
+    return UserResponse.of(user)
 
 
 @put("/unionid", **signed_in(RequestInvalid, UserBlocked, *PLATFORM_ERRORS))
 async def add_unionid(
     data: JSONBody[Payment], session: NamedDependency[Session], users: NamedDependency[Users]
-) -> UserAnswer:
+) -> UserResponse:
     """Add the unionid of a user who paid within the last five minutes: by `transaction_id`, or by merchant and order.
 
     WeChat returns it then without the user's consent. If it belongs to another user, a conflict is recorded.
     """
-    return UserAnswer.of(await users.add_unionid(session, data))
+    return UserResponse.of(await users.add_unionid(session, data))
 
 
 router = Router("/v1/me", tags=["User"], route_handlers=[show_me, change_me, bind_phone, add_unionid])

@@ -16,13 +16,13 @@ from litestar.params import URLEncodedBody
 from domain.errors import RateLimited, StoreUnavailable, Unauthenticated
 from domain.identity import AppId
 from domain.session import Session
-from entrypoints.answers import SecretStruct
 from entrypoints.http.contract import CLIENT, problems
 from entrypoints.http.dependencies import CallerRequest, address_of, network_of, route_of, runtime_of
 from entrypoints.http.errors import AnyRequest, as_error, headers_of
 from entrypoints.http.raw import NO_STORE
 from entrypoints.instrumented import InstrumentedSessions
 from entrypoints.log import log, log_error, log_session
+from entrypoints.responses import SecretStruct
 
 CHALLENGE = {"www-authenticate": 'Basic realm="wxlogin", charset="UTF-8"'}
 

@@ -7,12 +7,12 @@ from litestar.params import FromPath, JSONBody
 from application.login import LoginRequest
 from domain.errors import RequestInvalid
 from domain.session import Session
-from entrypoints.answers import LoginAnswer, SessionAnswer, SessionList
 from entrypoints.http.contract import LOGIN_ERRORS, RATE_LIMITED, problems, signed_in
 from entrypoints.http.dependencies import CallerRequest, device_of, login_context_of, take_login_quota
 from entrypoints.http.errors import LOGIN_EXCEPTION_HANDLERS
 from entrypoints.instrumented import InstrumentedLogin, InstrumentedSessions
 from entrypoints.log import log_session
+from entrypoints.responses import LoginResponse, SessionList, SessionResponse
 
 
 @post(responses=problems(*LOGIN_ERRORS), response_headers=RATE_LIMITED, exception_handlers=LOGIN_EXCEPTION_HANDLERS)
@@ -20,12 +20,12 @@ async def log_in(
     data: JSONBody[LoginRequest],
     request: CallerRequest,
     login: NamedDependency[InstrumentedLogin],
-) -> Response[LoginAnswer]:
+) -> Response[LoginResponse]:
     """Log in with the code of wx.login(). Store the token: it is returned once."""
     context = login_context_of(request.scope)
     headers = await take_login_quota(request.scope)
     logged_in = await login(data, context)
-    return Response(LoginAnswer.of(logged_in), headers=headers)
+    return Response(LoginResponse.of(logged_in), headers=headers)
 
 
 @get(**signed_in())
@@ -37,9 +37,9 @@ async def list_sessions(
 
 
 @get("/current", sync_to_thread=False, **signed_in())
-def show_current(session: NamedDependency[Session]) -> SessionAnswer:
+def show_current(session: NamedDependency[Session]) -> SessionResponse:
     """Return the session of the request."""
-    return SessionAnswer.of(session, current=True)
+    return SessionResponse.of(session, current=True)
 
 
 @delete("/current", **signed_in())

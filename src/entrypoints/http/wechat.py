@@ -12,10 +12,10 @@ from application.client_data import ClientData
 from application.session_keys import SessionKeys
 from domain.errors import DataUndecryptable, RateLimited, RequestInvalid
 from domain.session import Session
-from entrypoints.answers import EncryptKeyList, SecretStruct
 from entrypoints.http.contract import DATA_ERRORS, PLATFORM_ERRORS, signed_in
 from entrypoints.http.dependencies import CallerRequest, device_of
 from entrypoints.log import log_session
+from entrypoints.responses import EncryptKeyList, SecretStruct
 
 
 class Encrypted(SecretStruct, frozen=True, rename="camel"):

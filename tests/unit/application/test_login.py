@@ -477,3 +477,42 @@ async def test_a_merge_during_a_login_moves_its_session(clock: Clock) -> None:
     assert (late.user.id, late.session.user_id) == (bob.id, bob.id)
     assert await store.list_for_user(ann.id) == []
     assert late.session in await store.list_for_user(bob.id)
+
+
+class FailingUserRepository(MemoryUserRepository):
+    """A database that fails from the second call of a login on."""
+
+    calls = 0
+
+    async def find_or_create(self, identity: Identity, now: datetime) -> tuple[User, bool]:
+        """See UserRepository."""
+        self.calls += 1
+        if self.calls > 1:
+            raise StoreUnavailable
+        return await super().find_or_create(identity, now)
+
+
+async def test_a_login_whose_user_cannot_be_found_again_leaves_no_live_session(clock: Clock) -> None:
+    """When the database fails after the session is stored, the login asks for a new code, and the session ends."""
+    users = FailingUserRepository()
+    service = Service(clock, users=users)
+    with pytest.raises(StoreUnavailable) as error:
+        await service.log_in(service.request())
+    user, _ = await MemoryUserRepository.find_or_create(users, ANN, clock.now)
+
+    assert error.value.retry is Retry.NEW_CODE
+    assert await service.store.list_for_user(user.id) == []
+
+
+async def test_a_login_without_a_unionid_records_no_conflict(clock: Clock) -> None:
+    """When an operator discards the unionid during a login, wxlogin does not report the old one as WeChat's."""
+    store = InterruptedSessionStore()
+    service = Service(clock, store=store)
+    ann = replace(ANN, unionid="uOld")
+    one, two = [(await service.log_in(service.request(each))).user for each in (ann, replace(BOB, unionid="uNew"))]
+    merge = MergeUsers(service.users, store, Sessions(store, policy=POLICY, clock=clock), clock=clock)
+    store.interrupt = lambda: merge(one.id, two.id, frozenset({"unionid"}))
+    late = await service.log_in(service.request(replace(ANN, unionid=None)))
+
+    assert late.user.id == two.id
+    assert await service.users.conflicts() == []

@@ -141,7 +141,7 @@ def test_a_former_id_is_not_merged_into_another() -> None:
 
     An operator must name the current user.
     """
-    now_is, other = user("2", HERE), user("3", THERE)
+    merged_id, other = user("2", HERE), user("3", THERE)
 
     with pytest.raises(RequestInvalid, match="1 was merged into 2 before"):
-        was_merged("1", "3", now_is, other)
+        was_merged("1", "3", merged_id, other)

@@ -11,9 +11,9 @@ from adapters.memory.identity_provider import MemoryIdentityProvider
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
 from domain.identity import AppId, Identity
-from entrypoints.answers import LoginAnswer
 from entrypoints.container import open_container
 from entrypoints.jobs import Jobs
+from entrypoints.responses import LoginResponse
 from entrypoints.settings import Settings
 from support.clock import Clock
 from support.processes import APPID, KEY, SECRET
@@ -47,7 +47,7 @@ async def test_a_login_answers_what_http_would(jobs: Jobs, wechat: MemoryIdentit
     """The result of a login job is the body of POST /v1/sessions, in types of JSON."""
     body = await jobs.login(issue(wechat), APPID)
 
-    assert msgspec.to_builtins(msgspec.convert(body, LoginAnswer)) == body
+    assert msgspec.to_builtins(msgspec.convert(body, LoginResponse)) == body
     assert body == msgspec.json.decode(msgspec.json.encode(body))
     assert body["user"]["is_new"]
 

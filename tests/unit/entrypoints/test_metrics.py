@@ -143,9 +143,12 @@ async def test_checks_are_counted_by_outcome(counted: Counted, clock: Clock) -> 
     assert scrape.total("wxlogin_session_checks_total") == 4
 
 
-async def test_ends_are_counted_by_reason(counted: Counted) -> None:
+async def test_ends_are_counted_by_reason(counted: Counted, clock: Clock) -> None:
     """Each session that a log-out, a revocation or a newer login ends counts once, by reason."""
-    logins = [await counted.log_in(counted.request()) for _ in range(3)]
+    logins = []
+    for _ in range(3):
+        logins.append(await counted.log_in(counted.request()))
+        clock.advance(seconds=1)
     await counted.sessions.end(logins[1].session.id)
     for _ in range(2):
         await counted.sessions.revoke(logins[2].token.value)

@@ -14,8 +14,8 @@ from domain.identity import AppId, Identity, LoginCode, PhoneCode
 from domain.session import Session, SessionPolicy, SessionToken
 from domain.session_key import EncryptKey, KeyRing, SessionKey
 from domain.user import Profile, User
-from entrypoints.answers import LoginAnswer, SecretStruct
 from entrypoints.http import login, me, oauth, wechat
+from entrypoints.responses import LoginResponse, SecretStruct
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 TOKEN = SessionToken.generate()
@@ -38,8 +38,8 @@ def below(kind: type[Any]) -> Iterator[type[Any]]:
 HOLDERS = [
     TOKEN,
     logged_in(),
-    LoginAnswer.of(logged_in()),
-    login.ArticleAnswer(0, "ok", login.ArticleToken(SECRET)),
+    LoginResponse.of(logged_in()),
+    login.ArticleResponse(0, "ok", login.ArticleToken(SECRET)),
     LoginRequest(SECRET),
     LoginCode(SECRET),
     PhoneCode(SECRET),

@@ -61,10 +61,3 @@ def test_a_record_of_a_newer_release_ends_no_session(record: list[object]) -> No
         decode_session(SESSION.id, msgspec.msgpack.encode(record))
     with pytest.raises(StoreUnavailable, match="newer"):
         decode_ended(msgspec.msgpack.encode(record))
-
-
-@pytest.mark.parametrize("stored", [bytes([0]) + bytes(16), b"e" + bytes(7), b"\xfe\x00\x04user"])
-def test_a_record_without_a_version_is_unknown(stored: bytes) -> None:
-    """A record from before the versions is unknown, so that its user logs in again."""
-    assert decode_session(SESSION.id, stored) is None
-    assert decode_ended(stored) is None

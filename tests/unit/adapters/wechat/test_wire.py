@@ -114,7 +114,7 @@ def flood(size: int) -> Behaviour:
 
 
 async def stay_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer only after the client has left."""
+    """JsonObject only after the client has left."""
     await reader.read()
     writer.write(http(b'{"openid":"late","session_key":"late"}'))
 

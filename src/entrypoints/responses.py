@@ -18,7 +18,7 @@ class SecretStruct(msgspec.Struct, frozen=True):
         return f"{type(self).__name__}()"
 
 
-class SessionAnswer(msgspec.Struct, frozen=True):
+class SessionResponse(msgspec.Struct, frozen=True):
     """A session, as its user sees it.
 
     `user_agent` is the User-Agent if the session store keeps it, else the same as `device`.
@@ -53,12 +53,12 @@ class SessionAnswer(msgspec.Struct, frozen=True):
 class SessionList(msgspec.Struct, frozen=True):
     """A user's live sessions, newest first."""
 
-    sessions: list[SessionAnswer]
+    sessions: list[SessionResponse]
 
     @classmethod
     def of(cls, sessions: list[Session], *, current: str | None = None) -> Self:
         """Return the body for `sessions`. `current`: the id of the session of the request."""
-        return cls([SessionAnswer.of(session, current=session.id == current) for session in sessions])
+        return cls([SessionResponse.of(session, current=session.id == current) for session in sessions])
 
 
 class LoggedInUser(msgspec.Struct, frozen=True):
@@ -70,12 +70,12 @@ class LoggedInUser(msgspec.Struct, frozen=True):
     avatar: str
 
 
-class LoginAnswer(SecretStruct, frozen=True):
+class LoginResponse(SecretStruct, frozen=True):
     """The result of a login. No other body contains the token."""
 
     token: str
     token_type: str
-    session: SessionAnswer
+    session: SessionResponse
     user: LoggedInUser
 
     @classmethod
@@ -83,7 +83,7 @@ class LoginAnswer(SecretStruct, frozen=True):
         """Return the body for `login`."""
         profile = login.user.profile
         user = LoggedInUser(login.user.id, login.is_new, profile.name, profile.avatar)
-        return cls(login.token.value, "Bearer", SessionAnswer.of(login.session, current=True), user)
+        return cls(login.token.value, "Bearer", SessionResponse.of(login.session, current=True), user)
 
 
 class AccountAnswer(msgspec.Struct, frozen=True):
@@ -93,7 +93,7 @@ class AccountAnswer(msgspec.Struct, frozen=True):
     openid: str
 
 
-class UserAnswer(msgspec.Struct, frozen=True):
+class UserResponse(msgspec.Struct, frozen=True):
     """A user, as they see themselves."""
 
     id: str
