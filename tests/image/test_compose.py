@@ -1,0 +1,183 @@
+"""compose.yaml, brought up as its first lines say: by Docker Compose, on Docker or on Podman's socket."""
+
+import collections
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from image.conftest import NOT_CONFINED, Engine
+from support.pages import ROOT
+from support.servers import free_port, wait_until
+
+IMAGES = Path(__file__).parent / "images"
+STAND_INS = {"postgres": "docker.io/library/postgres:17", "redis": "docker.io/library/redis:7"} | {
+    "caddy": "docker.io/library/caddy:2"
+}
+"""The images that this machine cannot fetch, with the names of the Dockerfiles that replace them."""
+
+COMPOSE = shutil.which("docker-compose", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+
+
+@dataclass(frozen=True)
+class Project:
+    """The services of compose.yaml."""
+
+    command: list[str]
+    environment: dict[str, str]
+
+    def __call__(self, *arguments: str) -> str:
+        """Run a command of Docker Compose, which must succeed, and return what it prints."""
+        done = subprocess.run(
+            [*self.command, *arguments],
+            env=self.environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    def url(self, variable: str) -> str:
+        """Return the URL of a published port."""
+        return f"http://127.0.0.1:{self.environment[variable]}"
+
+
+@contextmanager
+def podman_socket(engine: Engine, directory: Path) -> Iterator[str]:
+    """Serve Docker's API by Podman, and yield its address."""
+    address = f"unix://{directory}/podman.sock"
+    with subprocess.Popen([*engine.command, "system", "service", "--time", "0", address]) as service:
+        wait_until(lambda: (directory / "podman.sock").exists(), "Podman's socket")
+        yield address
+        service.terminate()
+
+
+def override(directory: Path) -> str:
+    """Write what Podman needs here: limits that it may set, and no health checks, which need systemd's timers."""
+    services = json.loads(
+        subprocess.run(
+            [str(COMPOSE), "--profile", "demo", "config", "--format", "json"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    )["services"]
+    limits = {name: {"soft": 4096, "hard": 4096} for name in ("nofile", "nproc")}
+    changed = {name: {"ulimits": limits, "healthcheck": {"disable": True}} for name in services}
+    for name, service in services.items():
+        waits = service.get("depends_on") or {}
+        healthy = [other for other, each in waits.items() if each["condition"] == "service_healthy"]
+        changed[name]["depends_on"] = {other: {"condition": "service_started"} for other in healthy}
+    path = directory / "override.json"
+    path.write_text(json.dumps({"services": changed}), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def project(engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The services with the profile `demo`, on free ports."""
+    directory = tmp_path_factory.mktemp("compose")
+    ports = {name: str(free_port()) for name in ("HTTP_PORT", "HTTPS_PORT", "SANDBOX_PORT")}
+    command = [str(COMPOSE), "--project-name", "wxlogin-test", "--file", "compose.yaml"]
+    with ExitStack() as stack:
+        environment = {**os.environ, **ports, "WXLOGIN_VERSION": image.partition(":")[2]}
+        if "podman" in engine.command:
+            for file, name in STAND_INS.items():
+                options = ["--quiet", "--format", "docker", *engine.build_options[:3], *NOT_CONFINED]
+                engine.output("build", *options, "--file", f"{IMAGES}/{file}.Dockerfile", "--tag", name, str(IMAGES))
+            environment["DOCKER_HOST"] = stack.enter_context(podman_socket(engine, directory))
+            command += ["--file", override(directory)]
+        running = Project([*command, "--profile", "demo"], environment)
+        stack.callback(lambda: running("down", "--volumes", "--timeout", "5"))
+        running("up", "--detach", "--no-build", "postgres", "redis")
+        wait_until(lambda: is_ready(running), "PostgreSQL")
+        running("up", "--detach", "--no-build")
+        with httpx2.Client() as http:
+            wait_until(lambda: http.get(f"{running.url('HTTP_PORT')}/orders").status_code == 401, "the services")
+        yield running
+
+
+def is_ready(project: Project) -> bool:
+    """Return whether PostgreSQL accepts connections over the network, as compose.yaml's health check asks."""
+    check = [*project.command, "exec", "-T", "postgres", "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/5432"]
+    return subprocess.run(check, env=project.environment, cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def token(project: Project) -> str:
+    """The token of a login by a code of the sandbox, through Caddy."""
+    with httpx2.Client() as http:
+        code = http.post(f"{project.url('SANDBOX_PORT')}/sandbox/codes", json={"appid": "wxdemo0123456789ab"}).json()
+        login = http.post(f"{project.url('HTTP_PORT')}/login/", json={"code": code["code"]})
+    return str(login.json()["data"]["token"])
+
+
+@pytest.mark.parametrize("profile", [[], ["--profile", "demo"]], ids=["production", "demo"])
+def test_the_file_is_valid(profile: list[str]) -> None:
+    """Docker Compose accepts the file, also with the production settings."""
+    settings = ["--env-file", "deploy/compose/production.env"] if not profile else []
+    command = [str(COMPOSE), *settings, *profile, "config", "--quiet"]
+
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
+def test_a_backend_gets_the_user_of_a_login(project: Project, token: str) -> None:
+    """A user who logs in with a code of the sandbox is known to the backend behind Caddy."""
+    with httpx2.Client() as http:
+        seen = http.get(f"{project.url('HTTP_PORT')}/orders", headers={"Authorization": f"Bearer {token}"})
+        anonymous = http.get(f"{project.url('HTTP_PORT')}/orders", headers={"X-User-Id": "forged"})
+    names = {name.lower() for name, _ in seen.json()["headers"]}
+
+    assert {"x-user-id", "x-wx-openid", "x-wx-appid"} <= names
+    assert "authorization" not in names
+    assert anonymous.status_code == 401
+
+
+def test_a_restart_of_both_instances_in_turn_loses_no_request(project: Project, token: str) -> None:
+    """While each instance restarts, every request to the backend succeeds."""
+    statuses: collections.Counter[int | str] = collections.Counter()
+    over = threading.Event()
+
+    def load() -> None:
+        with httpx2.Client(headers={"Authorization": f"Bearer {token}"}, timeout=30) as http:
+            while not over.is_set():
+                try:
+                    statuses[http.get(f"{project.url('HTTP_PORT')}/orders").status_code] += 1
+                except httpx2.HTTPError as error:
+                    statuses[type(error).__name__] += 1
+
+    clients = [threading.Thread(target=load) for _ in range(4)]
+    for client in clients:
+        client.start()
+    for name in ("wxlogin-1", "wxlogin-2"):
+        project("restart", name)
+        wait_until(lambda: "serving" in project("logs", "--tail", "1", name), "the instance")  # noqa: B023  # waits here
+    over.set()
+    for client in clients:
+        client.join()
+
+    assert set(statuses) == {200}
+
+
+def test_a_second_start_keeps_the_encryption_key(project: Project, token: str) -> None:
+    """After `up` again, the key is the same, and the session of before is live."""
+    project("up", "--detach", "--no-build", "--force-recreate", "keys", "migrate", "wxlogin-1", "wxlogin-2")
+    url, headers = f"{project.url('HTTP_PORT')}/v1/sessions", {"Authorization": f"Bearer {token}"}
+    with httpx2.Client() as http:
+        wait_until(lambda: http.get(url, headers=headers).status_code == 200, "the session")
+        code = http.get(f"{project.url('HTTP_PORT')}/v1/wechat/session-key", headers=headers)
+
+    assert code.json() == {"valid": True}
