@@ -7,7 +7,7 @@ FASTIFY := benchmarks/fastify
 NODE_MODULES := node_modules/.package-lock.json
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-image coverage check bench image install lock clean
+.PHONY: demo test test-image coverage check bench image dist install lock clean
 
 demo: install
 	@$(BIN)/wxlogin demo $(ARGS)
@@ -66,6 +66,12 @@ image:
 # Builds the image on a Debian made by debootstrap, and uses it. Needs root, buildah, podman, runc and debootstrap.
 test-image: $(VENV)/dev
 	$(BIN)/pytest tests/image $(ARGS)
+
+# The wheels of both distributions, and what they are locked to, in CycloneDX.
+dist: $(VENV)/dev
+	rm -rf dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist ./sandbox .
+	$(BIN)/pip-audit --requirement requirements/runtime.txt --disable-pip --progress-spinner off --format cyclonedx-json --output dist/sbom.json
 
 # Rewrites the hash-locked requirements from pyproject.toml and package.json; needs uv.
 LOCK = uv pip compile --quiet --no-emit-package wechat-sandbox --universal --python-version 3.11 --generate-hashes --no-annotate --no-header $(UPGRADE)

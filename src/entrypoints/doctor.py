@@ -6,6 +6,7 @@ from domain.errors import StoreUnavailable, WxLoginError
 from domain.identity import AppId
 from entrypoints.container import Container, open_container, require_migrated, shared_store
 from entrypoints.exposure import exposures
+from entrypoints.packages import foreign_owners
 from entrypoints.problems import Exit, explained, outcome_of
 from entrypoints.settings import Settings, SettingsError, load_settings
 
@@ -17,6 +18,9 @@ async def examine(write: Write, *, wechat: bool = False) -> Exit:
 
     Exposed secrets are warnings and do not change the status, because a private network may be trusted.
     """
+    for package, others in foreign_owners().items():
+        clash = f"{package} is also a package of {', '.join(others)}\n  hint: give wxlogin an environment of its own"
+        write(f"{'warn':<5} {'packages':<14} {clash}\n")
     try:
         settings = load_settings().require_app()
         async with open_container(settings) as container:

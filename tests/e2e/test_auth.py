@@ -45,6 +45,22 @@ def refusal(answer: httpx2.Response) -> tuple[int, str, str]:
     return answer.status_code, answer.json()["code"], answer.headers["www-authenticate"]
 
 
+@pytest.mark.parametrize("path", ["/auth/", "/auth/orders", "/auth/v1/me?page=1", "/auth/%2e%2e/metrics"])
+def test_a_path_below_auth_is_auth(service: Service, login: dict[str, Any], path: str) -> None:
+    """A gateway may append the path of the client's request: it does not change the response."""
+    known = service.http.get(path, headers={"Authorization": f"Bearer {login['token']}"})
+    unknown = service.http.get(path)
+
+    assert (known.status_code, known.headers["x-user-id"]) == (204, login["user"]["id"])
+    assert unknown.status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/authx", "/AUTH", "//auth"])
+def test_a_path_that_only_resembles_auth_is_not_found(service: Service, login: dict[str, Any], path: str) -> None:
+    """Another path is not /auth, although it resembles it."""
+    assert service.http.get(path, headers={"Authorization": f"Bearer {login['token']}"}).status_code == 404
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_any_method_is_answered(either_service: Service, sandbox: Sandbox, method: str) -> None:
     """For a live session every method is 204 without a body, with exactly the caller's identity."""

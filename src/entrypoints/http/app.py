@@ -4,7 +4,7 @@ A request passes, from the outside inwards:
 
 1. `with_request_limits`: refuses a request that is too large or too slow
 2. `tracing.requests`: starts the span of the request, if tracing is on
-3. `by_path`: /auth goes to its handler at once, because every request of every backend comes through it
+3. `by_prefix`: /auth goes to its handler at once, because every request of every backend comes through it
 4. `with_request_ids`: gives the request an id, which logs and the response have
 5. `ProxyHeadersMiddleware`: takes the client's address from trusted proxies
 6. `with_security_headers`, `with_response_metrics`: adds headers, counts and times
@@ -26,7 +26,7 @@ from entrypoints.container import OpenContainer
 from entrypoints.http import auth, docs, login, me, oauth, operations, sessions, wechat
 from entrypoints.http.contract import PROBLEM_JSON
 from entrypoints.http.dependencies import DEPENDENCIES, CallerRequest, Runtime, device_of
-from entrypoints.http.edge import Lifecycle, LimitExceeded, by_path, with_request_limits
+from entrypoints.http.edge import Lifecycle, LimitExceeded, by_prefix, with_request_limits
 from entrypoints.http.errors import EXCEPTION_HANDLERS
 from entrypoints.http.middleware import (
     REQUEST_ID_HEADER,
@@ -84,7 +84,7 @@ def create_app(
         return ProxyHeadersMiddleware(app, list(trusted_proxies)) if trusted_proxies else app  # type: ignore[arg-type, return-value]  # ASGI, typed twice
 
     routes = with_client_address(with_security_headers(with_response_metrics(app.asgi_handler)))
-    routes = by_path(dict.fromkeys(auth.PATHS, auth.forward_auth), with_request_ids(routes))
+    routes = by_prefix(auth.PREFIX, auth.forward_auth, with_request_ids(routes))
     routes = tracing.requests(routes) if tracing else routes
     app.asgi_handler = with_request_limits(routes, lambda error: with_client_address(refuse(error)), lifecycle)
     return app

@@ -17,7 +17,8 @@ from entrypoints.instrumented import InstrumentedSessions
 from entrypoints.log import log, log_error
 from entrypoints.problems import DEFECT, Problem, outcome_of
 
-PATHS = ("/auth", "/auth/")
+PREFIX = "/auth"
+"""Envoy appends the path of the client's request to it."""
 
 
 async def forward_auth(scope: Scope, _receive: Receive, send: Send) -> None:

@@ -5,7 +5,7 @@ the body, and closes connections when the process is about to stop.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -81,11 +81,13 @@ def with_request_limits(app: ASGIApp, refuse: Refuse, lifecycle: Lifecycle) -> A
     return application
 
 
-def by_path(apps: Mapping[str, ASGIApp], otherwise: ASGIApp) -> ASGIApp:
-    """Return the app of each path. All paths that are not named go to `otherwise`."""
+def by_prefix(prefix: str, app: ASGIApp, otherwise: ASGIApp) -> ASGIApp:
+    """Return an application that passes requests for `prefix`, and for paths below it, to `app`."""
+    below = f"{prefix}/"
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        await apps.get(scope["path"], otherwise)(scope, receive, send)
+        path = scope["path"]
+        await (app if path == prefix or path.startswith(below) else otherwise)(scope, receive, send)
 
     return application
 
