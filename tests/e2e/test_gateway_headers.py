@@ -87,6 +87,19 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+ENVOY_TLS = """\
+        - transport_socket:
+            name: tls
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+              common_tls_context:
+                tls_certificates:
+                  - { certificate_chain: { filename: PEM }, private_key: { filename: PEM } }
+          filters:
+"""
+"""What a user writes into envoy.yaml for a certificate."""
+
+
 def with_tls(text: str, pem: Path) -> str:
     """Return an example with a certificate, edited as its comments say."""
     changes = {
@@ -95,6 +108,8 @@ def with_tls(text: str, pem: Path) -> str:
         "admin 127.0.0.1:2019": "admin 127.0.0.1:2019\n\tauto_https disable_redirects",
         "bind 127.0.0.1:8080": f"bind 127.0.0.1:8080 ssl crt {pem}",
         "    http:\n      underscore": "    http:\n      tls: {}\n      underscore",
+        "        - filters:\n": ENVOY_TLS.replace("PEM", str(pem)),
+        "# response_headers_to_add:": "response_headers_to_add:",
     }
     for before, after in changes.items():
         text = text.replace(before, after)

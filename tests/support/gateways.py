@@ -65,14 +65,29 @@ def traefik(binary: str, directory: Path) -> list[str]:
     return ["env", f"--chdir={directory}", binary, "--configFile=traefik.yml"]
 
 
+def envoy(binary: str, directory: Path) -> list[str]:
+    """Return the command that runs Envoy, beside others on the same machine."""
+    return [
+        binary,
+        "--disable-hot-restart",
+        "--concurrency",
+        "1",
+        "--log-level",
+        "warning",
+        "-c",
+        f"{directory}/envoy.yaml",
+    ]
+
+
 COMMANDS: dict[str, Callable[[str, Path], list[str]]] = {
     "nginx": nginx,
     "caddy": caddy,
     "haproxy": haproxy,
     "traefik": traefik,
+    "envoy": envoy,
 }
 WHEELS = str(Path(sys.executable).parent)
-"""The directory of Traefik's binary, which is a wheel because Debian does not package Traefik."""
+"""The directory of Traefik's and Envoy's binaries, which are wheels because Debian does not package them."""
 
 
 def find_gateway(name: str) -> str | None:
@@ -135,7 +150,7 @@ def _knows_its_routes(url: str) -> bool:
 
 def on_ports(text: str, ports: dict[int, int]) -> str:
     """Return an example with other ports."""
-    return re.sub(r"(?<=:)\d{4}\b", lambda port: str(ports[int(port[0])]), text)
+    return re.sub(r"(?:(?<=:)|(?<=port_value: ))\d{4}\b", lambda port: str(ports[int(port[0])]), text)
 
 
 class Backend:
@@ -152,11 +167,14 @@ def backend() -> Iterator[Backend]:
 
     class Recorded(runpy.run_path(str(EXAMPLES / "backend.py"))["Echo"]):  # type: ignore[misc]
         def do_GET(self) -> None:  # noqa: N802  # http.server requires this name
-            if self.path == "/auth":
-                self.send_response(204)
+            if self.path.startswith("/auth"):
+                self.send_response(204 if self.path == "/auth" else 200)
+                self.send_header("Content-Length", "0")
                 self.end_headers()
             else:
                 self.answer()
+
+        do_POST = do_GET  # noqa: N815  # Envoy asks with the client's method
 
         def log_message(self, *_: object) -> None:
             running.reached.append(copy(self))

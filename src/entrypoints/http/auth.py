@@ -18,17 +18,20 @@ from entrypoints.log import log, log_error
 from entrypoints.problems import DEFECT, Problem, outcome_of
 
 PREFIX = "/auth"
-"""Envoy appends the path of the client's request to it."""
+PATHS = (PREFIX, f"{PREFIX}/")
+"""Paths below are for Envoy, which appends the path of the client's request, and accepts no success but 200."""
 
 
 async def forward_auth(scope: Scope, _receive: Receive, send: Send) -> None:
-    """Answer /auth."""
-    answer = await check(scope["headers"], runtime_of(scope["litestar_app"].state).sessions)
-    await answer.send(send)
+    """Respond with the caller's identity in headers that a gateway copies, or with a problem."""
+    response = await check(scope["headers"], runtime_of(scope["litestar_app"].state).sessions)
+    if response.status == 204 and scope["path"] not in PATHS:
+        response = RawResponse(200, [*response.headers, (b"content-length", b"0")])
+    await response.send(send)
 
 
 async def check(headers: RawHeaders, sessions: InstrumentedSessions) -> RawResponse:
-    """Return 204 with the caller's identity in headers that a gateway copies, or the problem."""
+    """Return 204 with the caller's identity, or the problem."""
     try:
         return RawResponse(204, _identity(await sessions.authenticate(token_of(headers))))
     except Exception as error:  # noqa: BLE001  # nothing behind this answers for a defect
