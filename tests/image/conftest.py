@@ -82,6 +82,13 @@ def import_debian(engine: Engine) -> None:
         shutil.rmtree(root, ignore_errors=True)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the first test of a module the time to make Debian, to build the images and to start the services."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.timeout(1800))
+
+
 @pytest.fixture(scope="session")
 def engine() -> Engine:
     """What builds and runs containers here."""
