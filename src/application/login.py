@@ -60,7 +60,7 @@ class LoginUseCase:
     - Each login starts a session with a new random token. Beyond the limit, the oldest sessions end.
     - The session of the token that the client had before ends, if it is this user's.
     - When WeChat or a store fails after the code was sent, the error asks for a new code: this one may be spent.
-    - If the user is blocked or merged during the login, the new session ends or moves with them.
+    - If the user is blocked or merged during the login, the new session ends or moves, or the login fails.
 
     Raises subclasses of WxLoginError only.
     """
@@ -82,7 +82,7 @@ class LoginUseCase:
         self._policy = policy
         self._clock = clock
 
-    async def __call__(self, request: LoginRequest, context: LoginContext = LoginContext()) -> LoggedIn:  # frozen
+    async def __call__(self, request: LoginRequest, context: LoginContext = NO_CONTEXT) -> LoggedIn:
         """Log in with `request.code`."""
         code = LoginCode(request.code or "")
         appid = choose_app(self._apps, request.appid, context.referer_appid)
@@ -129,5 +129,5 @@ class LoginUseCase:
                 await self._sessions.end([session], EndReason.ENDED, now)
             raise
         if user.id != session.user_id:
-            await self._sessions.move(session.user_id, user.id)
+            await self._sessions.move(session.user_id, user.id)  # if it fails, no one has the token of this session
         return user, replace(session, user_id=user.id)

@@ -59,7 +59,7 @@ utc_now: Clock = partial(datetime.now, UTC)
 
 
 def shared_store(settings: Settings) -> str:
-    """Return where processes share sessions, tokens and limits: in Redis if it is configured, else in the database."""
+    """Return where processes share sessions and access tokens: Redis if it is configured, else the database."""
     return "redis" if settings.redis_url else "database"
 
 

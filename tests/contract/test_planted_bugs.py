@@ -147,7 +147,7 @@ def plant_in_sql(store: type[SqlSessionStore] = SqlSessionStore, cipher: type[Fe
 
 @asynccontextmanager
 async def planted_environment(place: str, plant: Plant) -> AsyncIterator[StoreEnvironment]:
-    """Open a environment whose store or vault has the bug."""
+    """Open an environment whose store or vault has the bug."""
     async with open_environment(place) as environment:
         if place.startswith("redis"):
             async with create_client(place) as redis:

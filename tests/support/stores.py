@@ -39,7 +39,7 @@ class StoreEnvironment:
 
 @asynccontextmanager
 async def memory_environment(_place: str) -> AsyncIterator[StoreEnvironment]:
-    """Open a environment of sessions in this process."""
+    """Open an environment of sessions in this process."""
     vault = MemoryKeyVault()
     store = MemorySessionStore(vault)
     yield StoreEnvironment(lambda _: (store, vault), MemoryUserRepository(), nothing_at_rest)
@@ -47,14 +47,14 @@ async def memory_environment(_place: str) -> AsyncIterator[StoreEnvironment]:
 
 @asynccontextmanager
 async def redis_environment(url: str) -> AsyncIterator[StoreEnvironment]:
-    """Open a environment of sessions in a Redis of any kind."""
+    """Open an environment of sessions in a Redis of any kind."""
     async with create_client(url) as redis:
         yield StoreEnvironment(partial(open_redis, redis), MemoryUserRepository(), partial(read_redis, redis))
 
 
 @asynccontextmanager
 async def database_environment(url: str) -> AsyncIterator[StoreEnvironment]:
-    """Open a environment of sessions in a database, beside their users."""
+    """Open an environment of sessions in a database, beside their users."""
     async with Database(url) as database:
         users = SqlUserRepository(database)
         yield StoreEnvironment(partial(open_sql, database), users, partial(read_database, database))

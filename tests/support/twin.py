@@ -24,7 +24,7 @@ class TwinSessionStore(MemorySessionStore):
 
 @asynccontextmanager
 async def twin_environment(_place: str) -> AsyncIterator[StoreEnvironment]:
-    """Open a environment of sessions in another technology."""
+    """Open an environment of sessions in another technology."""
     vault = TwinKeyVault()
     store = TwinSessionStore(vault)
     yield StoreEnvironment(lambda _: (store, vault), MemoryUserRepository(), nothing_at_rest)

@@ -12,7 +12,7 @@ Work = Callable[[Connection], T]
 """Runs statements on a connection. It is synchronous: a greenlet or a thread waits for the database."""
 
 CALL_SECONDS = 3.0
-"""The time limit of a repository method, including the wait for a connection and its closing."""
+"""The time limit of one call of Database, including the wait for a connection and its closing."""
 
 CLOSE_SECONDS = 0.5
 """The part of CALL_SECONDS in which the server may cancel a statement that took too long."""

@@ -77,6 +77,8 @@ def _owner_of_account(connection: Connection, identity: Identity) -> User | None
 
 
 def _owner_of_unionid(connection: Connection, unionid: str | None) -> User | None:
+    if unionid is None:
+        return None
     row = connection.execute(select(users).where(users.c.unionid == unionid)).first()
     return _user(row) if row else None
 

@@ -46,7 +46,7 @@ sent while the server closes the connection is lost, because it is not sent agai
 HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "wxlogin"}
 
 MAX_NUMBER = 2**33
-"""The maximum of a number: as a time in the year 2242, and as a duration within the range of datetime."""
+"""The largest number accepted: as a time it is in the year 2242, and as a duration it fits into a timedelta."""
 
 
 Observe = Callable[[str, str, float], None]

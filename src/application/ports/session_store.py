@@ -20,8 +20,8 @@ class SessionStore(Protocol):
     async def start(self, session: Session, key: SessionKey, limit: int, previous: Session | None = None) -> int:
         """Store a new session and its session_key, end others, and return how many ended.
 
-        One call, because a login waits for each round trip. The session_key goes into the KeyVault. With reason
-        REPLACED end, in this order:
+        One call, because a login waits for each round trip. The session_key goes into the KeyVault. These sessions
+        end, in this order, with the reason REPLACED:
 
         1. `previous`, the session of the same user that the client had until now
         2. the oldest of the user's live sessions, until there are `limit` with the new one (0: no limit)
@@ -56,7 +56,7 @@ class SessionStore(Protocol):
     async def move(self, from_id: str, into_id: str) -> None:
         """Give the sessions of one user to another. Idempotent.
 
-        Where session_keys are stored with the user, as in Redis, it moves them, too. Does nothing for sessions that
+        Moves the session_keys, too, if this store holds them by user. Does nothing for sessions that
         UserRepository.merge has moved.
         """
 

@@ -9,7 +9,7 @@ from domain.user import PhoneNumber, ProfileChange, UnionIdConflict, User
 
 
 class UserRepository(Protocol):
-    """Stores users and their accounts. Each method is one transaction, and may raise StoreUnavailable."""
+    """Stores users and their accounts. Each change is one transaction. Every method may raise StoreUnavailable."""
 
     @abstractmethod
     async def find_or_create(self, identity: Identity, now: datetime) -> tuple[User, bool]:
@@ -40,8 +40,8 @@ class UserRepository(Protocol):
     async def merge(self, from_id: str, into_id: str, discard: frozenset[str], now: datetime) -> User:
         """Merge the first user into the second, and return the second. Idempotent.
 
-        Moves accounts and profile as `domain.user.merge` says, resolves the conflicts between the two, and keeps a
-        record of the first. Raises NotFound and RequestInvalid.
+        Moves accounts and profile as `domain.user.merge` says, and sessions where they are stored with the users.
+        Resolves the conflicts between the two, and keeps a record of the first. Raises NotFound and RequestInvalid.
         """
 
     @abstractmethod
