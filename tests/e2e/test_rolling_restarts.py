@@ -18,7 +18,9 @@ def test_two_instances_behind_a_gateway_are_restarted_in_turn(
     """With the example configurations, a rolling restart loses no request and delays none for more than two seconds."""
     migrate_database(sqlite_url)
     stores = {"redis_url": redis_url, "database_url": sqlite_url}
-    env = environment(**stores, wechat_url=sandbox.url, trusted_proxies="127.0.0.1", drain_seconds="3")
+    env = environment(
+        **stores, wechat_url=sandbox.url, trusted_proxies="127.0.0.1", drain_seconds="6"
+    )  # a health check takes up to 5 on a busy machine
     ports = [free_port(), free_port()]
     with gateways.backend() as backend, gateways.gateway(name, tmp_path, ports[0], backend.port, other=ports[1]) as url:
         instances = [_instance(env, port) for port in ports]
