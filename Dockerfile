@@ -20,8 +20,8 @@ COPY src src
 COPY sandbox sandbox
 RUN /build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels ./sandbox . \
     && /opt/wxlogin/bin/pip install --no-deps /wheels/*.whl
-# The image needs no installer, no C source, no debug symbol and one API browser of three. Litestar needs polyfactory only to invent examples for
-# the API's schema, which wxlogin does not do.
+# The image needs no installer, no C source, no debug symbol, and one API browser of three. Litestar needs polyfactory
+# only to invent examples for the API's schema, which wxlogin does not do.
 RUN /opt/wxlogin/bin/pip uninstall --yes faker polyfactory setuptools pip \
     && find /opt/wxlogin \( -name '*.c' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.h' \) -delete \
     && find /opt/wxlogin -name '*.so*' -exec strip --strip-unneeded {} + \

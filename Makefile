@@ -63,7 +63,7 @@ image:
 	test $$builder = docker || format="--format docker"; \
 	set -x; $$builder build $$format --build-arg VERSION=$(VERSION) --tag wxlogin:$(VERSION) $(ARGS) .
 
-# Builds the image on a Debian made by debootstrap, and uses it. Needs root, buildah, podman, runc and debootstrap.
+# Builds the image, and uses it. Needs Docker; or root, Podman, runc and debootstrap, which makes the base.
 test-image: $(VENV)/dev
 	$(BIN)/pytest tests/image $(ARGS)
 

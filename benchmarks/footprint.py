@@ -50,7 +50,7 @@ USER_AGENTS = [
 
 PER_USER = (1, 3, 12)
 MANY = 1_000
-"""The number of sessions of the user for whom each command is timed."""
+"""The number of sessions of the user whose commands are timed."""
 
 TRIES = 100
 REENCRYPTED = 10_000

@@ -9,9 +9,9 @@ from application.ports.identity_provider import IdentityProvider
 from application.ports.session_store import SessionStore
 from application.ports.user_repository import UserRepository
 from domain.device import UNKNOWN_DEVICE, Device
-from domain.errors import StoreUnavailable, UserBlocked, WxLoginError
+from domain.errors import StoreUnavailable, Unauthenticated, UserBlocked, WxLoginError
 from domain.identity import AppId, Identity, LoginCode, choose_app, code_may_be_spent
-from domain.session import TOKEN, EndReason, Session, SessionPolicy, SessionToken, session_id_of
+from domain.session import EndReason, Session, SessionPolicy, SessionToken
 from domain.user import User
 
 
@@ -25,9 +25,9 @@ class LoginRequest:
 
 @dataclass(frozen=True, slots=True)
 class LoginContext:
-    """What a login comes with besides its request, all of it unverified.
+    """The context of a login: the device, the appid in the Referer header, and the client's token until now.
 
-    The device, the appid in the Referer header, and the token that the client had until now.
+    The client can forge all of it.
     """
 
     device: Device = UNKNOWN_DEVICE
@@ -109,10 +109,11 @@ class LoginUseCase:
 
     async def _previous_session(self, token: str, user_id: str, now: datetime) -> Session | None:
         """Return the session of the token if it is live and this user's."""
-        if not TOKEN.fullmatch(token):
+        if not token:
             return None
-        with suppress(StoreUnavailable):  # the previous session expires by itself, and an error would waste the code
-            found = await self._sessions.find(session_id_of(token))
+        # An error would waste the code, and the previous session expires by itself.
+        with suppress(Unauthenticated, StoreUnavailable):
+            found = await self._sessions.find(SessionToken(token).session_id)
             if isinstance(found, Session) and found.user_id == user_id and found.is_live(now):
                 return found
         return None

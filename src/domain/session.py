@@ -43,12 +43,7 @@ class SessionToken:
     @property
     def session_id(self) -> str:
         """Return the id of the session: half of the token's SHA-256 in hex. It does not reveal the token."""
-        return session_id_of(self.value)
-
-
-def session_id_of(token: str) -> str:
-    """Return the id of the session that this text opens, if it is a token."""
-    return hashlib.sha256(token.encode()).hexdigest()[:32]
+        return hashlib.sha256(self.value.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ utc_now: Clock = partial(datetime.now, UTC)
 """The clock of the system."""
 
 
-def shared_store(settings: Settings) -> str:
+def choose_shared_store(settings: Settings) -> str:
     """Return where processes share sessions and access tokens: Redis if it is configured, else the database."""
     return "redis" if settings.redis_url else "database"
 
@@ -100,7 +100,7 @@ class Container(containers.DeclarativeContainer):
     cipher = providers.Dependency(instance_of=MultiFernet)
     clock = providers.Dependency[Clock]()
 
-    shared_store = providers.Callable(shared_store, settings)
+    shared_store = providers.Callable(choose_shared_store, settings)
     metrics = providers.Singleton(Metrics, settings.provided.platforms)
     wechat = providers.Singleton(
         WeChatApi,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from domain.errors import StoreUnavailable, WxLoginError
 from domain.identity import AppId
-from entrypoints.container import Container, open_container, require_migrated, shared_store
+from entrypoints.container import Container, choose_shared_store, open_container, require_migrated
 from entrypoints.exposure import exposures
 from entrypoints.packages import foreign_owners
 from entrypoints.problems import Exit, explained, outcome_of
@@ -41,7 +41,7 @@ async def _examine_stores(settings: Settings, container: Container, write: Write
         del answers["database"]  # it answers, but has nothing to say yet
     places = {
         "database": settings.database_url.get_secret_value().partition("+")[0],
-        "session store": shared_store(settings),
+        "session store": choose_shared_store(settings),
     }
     return max([schema, *(_report_store(write, name, places[name], wrong) for name, wrong in answers.items())])
 

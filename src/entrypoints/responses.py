@@ -86,7 +86,7 @@ class LoginResponse(SecretStruct, frozen=True):
         return cls(login.token.value, "Bearer", SessionResponse.of(login.session, current=True), user)
 
 
-class AccountAnswer(msgspec.Struct, frozen=True):
+class AccountResponse(msgspec.Struct, frozen=True):
     """A user's account in one mini-program."""
 
     appid: str
@@ -106,7 +106,7 @@ class UserResponse(msgspec.Struct, frozen=True):
     phone: str | None
     created_at: datetime
     updated_at: datetime
-    accounts: list[AccountAnswer]
+    accounts: list[AccountResponse]
     unionid: str | None
 
     @classmethod
@@ -124,12 +124,12 @@ class UserResponse(msgspec.Struct, frozen=True):
             user.phone,
             user.created_at,
             user.updated_at,
-            [AccountAnswer(account.appid.value, account.openid) for account in user.accounts],
+            [AccountResponse(account.appid.value, account.openid) for account in user.accounts],
             user.unionid,
         )
 
 
-class EncryptKeyAnswer(SecretStruct, frozen=True):
+class EncryptKeyResponse(SecretStruct, frozen=True):
     """A key for the user's own data. `encrypt_key` is base64; the client uses the text `iv` unchanged."""
 
     version: int
@@ -142,15 +142,15 @@ class EncryptKeyAnswer(SecretStruct, frozen=True):
 class EncryptKeyList(msgspec.Struct, frozen=True):
     """The keys for the user's own data, newest first."""
 
-    keys: list[EncryptKeyAnswer]
+    keys: list[EncryptKeyResponse]
 
     @classmethod
     def of(cls, keys: list[EncryptKey]) -> Self:
         """Return the body for `keys`."""
-        return cls([EncryptKeyAnswer(key.version, key.key, key.iv, key.created_at, key.expires_at) for key in keys])
+        return cls([EncryptKeyResponse(key.version, key.key, key.iv, key.created_at, key.expires_at) for key in keys])
 
 
-class ConflictAnswer(msgspec.Struct, frozen=True):
+class ConflictResponse(msgspec.Struct, frozen=True):
     """A unionid of `user_id` that belongs to `other_user_id`; null: the user had another unionid before."""
 
     user_id: str
@@ -161,9 +161,9 @@ class ConflictAnswer(msgspec.Struct, frozen=True):
 class ConflictList(msgspec.Struct, frozen=True):
     """The conflicts that `wxlogin users merge` resolves."""
 
-    conflicts: list[ConflictAnswer]
+    conflicts: list[ConflictResponse]
 
     @classmethod
     def of(cls, conflicts: list[UnionIdConflict]) -> Self:
         """Return the body for `conflicts`."""
-        return cls([ConflictAnswer(each.user_id, each.unionid, each.other_user_id) for each in conflicts])
+        return cls([ConflictResponse(each.user_id, each.unionid, each.other_user_id) for each in conflicts])

@@ -24,7 +24,7 @@ from adapters.sql.session_store import SqlSessionStore, row_of
 from adapters.sql.tables import sessions as session_rows
 from application.ports.key_vault import KeyVault
 from application.ports.session_store import SessionStore
-from contract import test_key_vault, test_session_ends, test_session_store
+from contract import test_key_vault, test_session_ends, test_session_limit, test_session_store
 from domain.session import EndReason, Session
 from domain.session_key import Reencrypted, SessionKey
 from support.clock import Clock
@@ -108,6 +108,22 @@ class OverwritingRedisVault(RedisKeyVault):
         return Reencrypted(done=len(names))
 
 
+class UnmindfulRedisStore(RedisSessionStore):
+    """A store whose start ignores the previous session."""
+
+    async def start(self, session: Session, key: SessionKey, limit: int, _previous: Session | None = None) -> int:
+        """See SessionStore."""
+        return await super().start(session, key, limit)
+
+
+class GenerousSqlStore(SqlSessionStore):
+    """A store whose start raises the limit by the previous session, as if that one were always within it."""
+
+    async def start(self, session: Session, key: SessionKey, limit: int, previous: Session | None = None) -> int:
+        """See SessionStore."""
+        return await super().start(session, key, limit + bool(previous), previous)
+
+
 class RevivingSqlStore(SqlSessionStore):
     """A store whose touch overwrites a session without a comparison."""
 
@@ -159,6 +175,8 @@ async def planted_environment(place: str, plant: Plant) -> AsyncIterator[StoreEn
 
 touches = test_session_ends.test_a_touch_during_an_end_does_not_restart_the_session
 no_secret = test_session_store.test_no_secret_is_stored_unencrypted
+one_ends = partial(test_session_limit.test_a_start_ends_the_previous_session, limit=0)
+limit_holds = test_session_limit.test_a_previous_session_beyond_a_lower_limit_counts_once
 reencryption = test_key_vault.test_reencryption_overwrites_no_login
 
 
@@ -169,6 +187,8 @@ reencryption = test_key_vault.test_reencryption_overwrites_no_login
         pytest.param("redis", plant_in_redis(RevivingRedisStore), touches, id="redis: no compare-and-set"),
         pytest.param("sqlite", plant_in_sql(cipher=ClearFernetCipher), no_secret, id="sql: in clear"),
         pytest.param("sqlite", plant_in_sql(RevivingSqlStore), touches, id="sql: no compare-and-set"),
+        pytest.param("redis", plant_in_redis(UnmindfulRedisStore), one_ends, id="redis: previous session ignored"),
+        pytest.param("sqlite", plant_in_sql(GenerousSqlStore), limit_holds, id="sql: one beyond the limit"),
     ],
     indirect=["session_place"],
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
@@ -116,26 +117,9 @@ async def test_a_redis_that_resets_every_connection_raises_redis_error() -> None
     assert {isinstance(answer, RedisError) for answers in asked for answer in answers} == {True}
 
 
-@pytest.mark.parametrize("anyio_backend", [UVLOOP], ids=["uvloop"])
-@pytest.mark.parametrize("pipelined", [False, True])
-async def test_idle_connections_that_were_reset_fail_no_command(redis_url: str, pipelined: bool) -> None:
-    """Commands after a reset are sent on new connections, and each is executed once."""
-    server, name = urlsplit(redis_url), unique_name()
-    with proxy((str(server.hostname), server.port or 6379)) as between:
-        async with create_client(f"redis://127.0.0.1:{between.port}{server.path}") as client:
-            await asyncio.gather(*(client.echo("open") for _ in range(10)))
-            between.become(How.RESETTING)
-            await asyncio.sleep(0.1)
-            between.become(How.PASSING)
-            counting = (run(client, [("INCR", name)]) if pipelined else client.incr(name) for _ in range(20))
-            await asyncio.gather(*counting)
-
-            assert await client.get(name) == b"20"
-
-
-@pytest.mark.parametrize("anyio_backend", [ASYNCIO], ids=["asyncio"])
-async def test_on_the_asyncio_loop_a_reset_idle_connection_raises_only_redis_error(redis_url: str) -> None:
-    """A command on a connection that was reset succeeds or raises RedisError; the next one succeeds."""
+@asynccontextmanager
+async def client_with_reset_connections(redis_url: str) -> AsyncIterator[RedisClient]:
+    """Provide a client whose ten idle connections were reset."""
     server = urlsplit(redis_url)
     with proxy((str(server.hostname), server.port or 6379)) as between:
         async with create_client(f"redis://127.0.0.1:{between.port}{server.path}") as client:
@@ -143,8 +127,27 @@ async def test_on_the_asyncio_loop_a_reset_idle_connection_raises_only_redis_err
             between.become(How.RESETTING)
             await asyncio.sleep(0.1)
             between.become(How.PASSING)
-            first = await asyncio.gather(*(client.echo("again") for _ in range(10)), return_exceptions=True)
-            second = await asyncio.gather(*(client.echo("again") for _ in range(10)))
+            yield client
+
+
+@pytest.mark.parametrize("anyio_backend", [UVLOOP], ids=["uvloop"])
+@pytest.mark.parametrize("pipelined", [False, True])
+async def test_idle_connections_that_were_reset_fail_no_command(redis_url: str, pipelined: bool) -> None:
+    """Commands after a reset are sent on new connections, and each is executed once."""
+    name = unique_name()
+    async with client_with_reset_connections(redis_url) as client:
+        counting = (run(client, [("INCR", name)]) if pipelined else client.incr(name) for _ in range(20))
+        await asyncio.gather(*counting)
+
+        assert await client.get(name) == b"20"
+
+
+@pytest.mark.parametrize("anyio_backend", [ASYNCIO], ids=["asyncio"])
+async def test_on_the_asyncio_loop_a_reset_idle_connection_raises_only_redis_error(redis_url: str) -> None:
+    """A command on a connection that was reset succeeds or raises RedisError; the next one succeeds."""
+    async with client_with_reset_connections(redis_url) as client:
+        first = await asyncio.gather(*(client.echo("again") for _ in range(10)), return_exceptions=True)
+        second = await asyncio.gather(*(client.echo("again") for _ in range(10)))
 
     assert [each for each in first if each != b"again" and not isinstance(each, RedisError)] == []
     assert second == [b"again"] * 10

@@ -79,10 +79,10 @@ async def test_a_move_does_not_restart_an_ended_session(scenario: Scenario, reas
 
 async def test_a_second_move_moves_nothing(scenario: Scenario) -> None:
     """A second move of a user, and a move of a user without sessions, move nothing."""
-    one, into, nobody = [await scenario.user() for _ in range(3)]
+    one, into, idle = [await scenario.user() for _ in range(3)]
     session = await scenario.start(one)
 
-    for user_id in (one, one, nobody):
+    for user_id in (one, one, idle):
         await scenario.store.move(user_id, into)
 
     assert await scenario.ids_of(into) == {session.id}

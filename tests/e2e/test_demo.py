@@ -94,6 +94,14 @@ def test_the_demo_ignores_the_machines_settings(once: Done) -> None:
     assert (once.returncode, once.stderr) == (0, "")
 
 
+def test_the_demo_on_every_address_logs_in_by_loopback(tmp_path: Path) -> None:
+    """In a container the demo listens on every address, and reaches itself on loopback."""
+    done = run("demo", "--once", "--host", "0.0.0.0", "--port", "0", env=clean_environment(), cwd=tmp_path)  # noqa: S104
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "One login took" in done.stdout
+
+
 def test_one_login_is_shown(once: Done) -> None:
     """`--once` prints every step of one login, in order and with its time, and the token."""
     calls = ["code2Session", "openid, session_key", "find or create", "user", "start", "find again"]

@@ -97,7 +97,7 @@ ENVOY_TLS = """\
                   - { certificate_chain: { filename: PEM }, private_key: { filename: PEM } }
           filters:
 """
-"""What a user writes into envoy.yaml for a certificate."""
+"""The part of envoy.yaml that a certificate needs."""
 
 
 def with_tls(text: str, pem: Path) -> str:

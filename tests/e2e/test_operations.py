@@ -24,7 +24,7 @@ Labels = dict[str, set[str]]
 
 
 @pytest.fixture(scope="module")
-def told(sandbox: Sandbox, own_redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Labels:
+def exposed(sandbox: Sandbox, own_redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Labels:
     """The labels of each metric, after every counted event has occurred."""
     env = environment(
         database_url=sqlite_url(tmp_path_factory.mktemp("operations")),
@@ -39,10 +39,10 @@ def told(sandbox: Sandbox, own_redis_url: str, tmp_path_factory: pytest.TempPath
         return scrape(running.url).labels()
 
 
-def base(name: str, told: Labels) -> str:
+def base(name: str, exposed: Labels) -> str:
     """Return the name of the histogram that a metric is part of, or the name itself."""
     stem = re.sub(r"_(bucket|sum|count)$", "", name)
-    return stem if f"{stem}_bucket" in told else name
+    return stem if f"{stem}_bucket" in exposed else name
 
 
 def expressions(part: Any) -> Iterator[str]:
@@ -71,44 +71,44 @@ QUERIES = [*expressions(DASHBOARD["panels"]), *alert_expressions()]
 each_query = pytest.mark.parametrize("query", QUERIES)
 
 
-def test_the_page_has_every_metric_with_its_labels(told: Labels) -> None:
+def test_the_page_has_every_metric_with_its_labels(exposed: Labels) -> None:
     """The table has exactly the metrics of a service, with their labels."""
     documented = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in table(PAGE, "metric")}
     known: Labels = {}
-    for name, labels in told.items():
-        known.setdefault(base(name, told), set()).update(labels - {"le"})
+    for name, labels in exposed.items():
+        known.setdefault(base(name, exposed), set()).update(labels - {"le"})
 
     assert documented == known
 
 
-def test_the_page_and_the_alerts_name_only_existing_metrics(told: Labels) -> None:
+def test_the_page_and_the_alerts_name_only_existing_metrics(exposed: Labels) -> None:
     """The text of the page and the alerts name only existing metrics."""
     named = metrics_in(re.sub(r"`process_\*?`", "", PAGE)) | metrics_in(ALERTS)
 
-    assert named - set(told) - {base(name, told) for name in told} == set()
+    assert named - set(exposed) - {base(name, exposed) for name in exposed} == set()
 
 
 @each_query
-def test_a_query_uses_existing_metrics_and_labels(query: str, told: Labels) -> None:
+def test_a_query_uses_existing_metrics_and_labels(query: str, exposed: Labels) -> None:
     """The metrics, the labels and the label values in a query exist."""
     matchers = re.findall(r"\b(wxlogin_\w+|process_\w+)\{([^}]*)\}", query)
     grouped = re.findall(r"(?:by|ignoring) \(([^)]*)\)", query)
     by = {label.strip() for group in grouped for label in group.split(",")}
     metrics = metrics_in(query)
 
-    assert metrics <= set(told)
-    assert by <= set().union(*(told[name] for name in metrics)) | OF_PROMETHEUS
+    assert metrics <= set(exposed)
+    assert by <= set().union(*(exposed[name] for name in metrics)) | OF_PROMETHEUS
     for name, inside in matchers:
         for label, value in re.findall(r'(\w+)=?[=!]~?"([^"]*)"', inside):
-            assert label in told[name] | OF_PROMETHEUS
+            assert label in exposed[name] | OF_PROMETHEUS
             assert label != "outcome" or set(value.split("|")) <= {"ok", DEFECT.code, *(each.code for each in OUTCOMES)}
 
 
-def test_every_metric_is_on_the_dashboard(told: Labels) -> None:
+def test_every_metric_is_on_the_dashboard(exposed: Labels) -> None:
     """The dashboard shows every metric of the service."""
-    shown = {base(name, told) for query in expressions(DASHBOARD) for name in metrics_in(query)}
+    shown = {base(name, exposed) for query in expressions(DASHBOARD) for name in metrics_in(query)}
 
-    assert {base(name, told) for name in told} - shown <= {"process_virtual_memory_bytes"}
+    assert {base(name, exposed) for name in exposed} - shown <= {"process_virtual_memory_bytes"}
 
 
 def test_every_panel_uses_the_selected_data_source() -> None:
@@ -120,11 +120,11 @@ def test_every_panel_uses_the_selected_data_source() -> None:
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
 
 
-def test_a_legend_names_labels_of_its_query(told: Labels) -> None:
+def test_a_legend_names_labels_of_its_query(exposed: Labels) -> None:
     """A legend uses only labels of its query."""
     for panel in DASHBOARD["panels"]:
         for target in panel.get("targets", []):
-            known = set().union(*(told[name] for name in metrics_in(target["expr"]))) | OF_PROMETHEUS
+            known = set().union(*(exposed[name] for name in metrics_in(target["expr"]))) | OF_PROMETHEUS
             assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= known
 
 
@@ -138,9 +138,9 @@ def test_every_alert_is_explained() -> None:
 
 def test_critical_alerts_are_marked() -> None:
     """The page marks the same alerts as critical as the rules."""
-    told = re.findall(r"^### (\w+)\n\nCritical\.", PAGE, re.MULTILINE)
+    critical = re.findall(r"^### (\w+)\n\nCritical\.", PAGE, re.MULTILINE)
 
-    assert told == [
+    assert critical == [
         name
         for name, severity in re.findall(r"- alert: (\w+)\n(?:.*\n)*?\s+labels: \{ severity: (\w+) \}", ALERTS)
         if severity == "critical"

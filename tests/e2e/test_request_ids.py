@@ -111,9 +111,12 @@ def test_a_refused_check_is_logged_with_its_id(open_service: Any) -> None:
         assert service.process.event("token_missing")["request_id"] == "check-7"
 
 
-def test_a_refusal_is_logged_with_the_clients_address(open_service: Any) -> None:
-    """Behind a gateway, the log line of a request that exceeds a limit has the address of the client."""
-    with open_service(trusted_proxies="127.0.0.1") as service:
+@pytest.mark.parametrize(
+    ("proxies", "address"), [("127.0.0.1", "203.0.113.9"), ("192.0.2.1", "127.0.0.1")], ids=["trusted", "untrusted"]
+)
+def test_a_refusal_is_logged_with_the_clients_address(open_service: Any, proxies: str, address: str) -> None:
+    """The log line of a request that exceeds a limit has the address that a trusted gateway names, and no other's."""
+    with open_service(trusted_proxies=proxies) as service:
         fields = ("X-Forwarded-For: 203.0.113.9", "X-Request-Id: forwarded", "Content-Length: 99999999")
         with connect(service.url) as wire:
             wire.send(request("/v1/sessions", *fields, method="POST"))
@@ -124,4 +127,4 @@ def test_a_refusal_is_logged_with_the_clients_address(open_service: Any) -> None
             return [event["ip"] for event in events if event.get("request_id") == "forwarded"]
 
         wait_until(lambda: bool(addresses()), "the log")
-        assert (refused.status, addresses()) == (413, ["203.0.113.9"])
+        assert (refused.status, addresses()) == (413, [address])

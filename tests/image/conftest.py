@@ -21,6 +21,9 @@ SLIM = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", 
 NOT_CONFINED = ("--network", "host", "--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096")
 """Podman runs inside other containers with these: they may not set up networks or raise limits."""
 
+UNPRIVILEGED_BUILD = ("--pull-never", "--isolation", "chroot", *NOT_CONFINED)
+"""The same for builds, from images of this machine only."""
+
 
 @dataclass(frozen=True)
 class Engine:
@@ -52,7 +55,7 @@ def find_engine() -> Engine:
         return Engine(["docker"])
     engine = Engine(
         ["podman", "--runtime", "runc", "--log-level", "error"],
-        ["--pull-never", "--isolation", "chroot", *NOT_CONFINED[:4], *certificates()],
+        [*UNPRIVILEGED_BUILD, *certificates()],
         ["--no-healthcheck", *NOT_CONFINED],
     )
     if engine("image", "exists", BASE).returncode:

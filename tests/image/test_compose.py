@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from image.conftest import NOT_CONFINED, Engine
+from image.conftest import UNPRIVILEGED_BUILD, Engine
 from support.pages import ROOT
 from support.servers import free_port, wait_until
 
@@ -99,7 +99,7 @@ def project(engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory
         environment = {**os.environ, **ports, "WXLOGIN_VERSION": image.partition(":")[2]}
         if "podman" in engine.command:
             for file, name in STAND_INS.items():
-                options = ["--quiet", "--format", "docker", *engine.build_options[:3], *NOT_CONFINED]
+                options = ["--quiet", "--format", "docker", *UNPRIVILEGED_BUILD]
                 engine.output("build", *options, "--file", f"{IMAGES}/{file}.Dockerfile", "--tag", name, str(IMAGES))
             environment["DOCKER_HOST"] = stack.enter_context(podman_socket(engine, directory))
             command += ["--file", override(directory)]

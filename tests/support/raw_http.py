@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPResponse
 from io import BytesIO
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx2
 
@@ -127,3 +127,8 @@ def parse(answers: bytes) -> list[Response]:
         headers = {name.lower(): value for name, value in response.getheaders()}
         found.append(Response(response.status, headers, response.read()))
     return found
+
+
+def authorization(login: dict[str, Any]) -> str:
+    """Return the Authorization header line of a user."""
+    return f"Authorization: Bearer {login['token']}"

@@ -144,7 +144,7 @@ class RedisSessionStore(SessionStore):
             ids = [_id(member) for member in members]
             stored = await self._reader.get_many([name_of(session_id) for session_id in ids])
         found = [decode_session(session_id, record) for session_id, record in zip(ids, stored, strict=True) if record]
-        return [session for session in found if session and session.user_id == user_id]
+        return [session for session in found if session.user_id == user_id]
 
     async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:
         """See SessionStore."""

@@ -91,12 +91,13 @@ def _sqlite_engine(url: str, **options: Any) -> Engine:
 def _create_private(_dialect: object, _record: object, arguments: Sequence[Any], _options: object) -> None:
     """Create the database file with mode 0600, if it does not exist. The files beside it get the same mode.
 
-    Does not open an existing file, because closing any descriptor of it drops the locks of all connections of this
-    process (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+    Does not open the file, because closing any descriptor of it drops the locks of all connections of this process
+    (https://www.sqlite.org/howtocorrupt.html, section 2.2). Where only root may do that, as on macOS, SQLite creates it
+    with the mode that the umask leaves.
     """
     if arguments[0] != ":memory:":
         with suppress(OSError):  # it exists, or SQLite reports the error
-            os.close(os.open(arguments[0], os.O_CREAT | os.O_EXCL, 0o600))
+            os.mknod(arguments[0], 0o600)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
