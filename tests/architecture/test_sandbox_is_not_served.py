@@ -43,9 +43,7 @@ def test_serve_and_worker_import_no_sandbox(command: str, module: str, tmp_path:
     loaded = loaded_by(command, tmp_path)
 
     assert module in loaded
-    assert [
-        name for name in loaded if name.startswith(("wechat_sandbox", "entrypoints.demo", "entrypoints.diagram"))
-    ] == []
+    assert [name for name in loaded if name.startswith(("wechat_sandbox", "entrypoints.demo"))] == []
     assert "entrypoints.cli.demo" not in loaded
 
 

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from application.login import LoginRequest
 from entrypoints.container import open_container
-from entrypoints.demo import DemoSettings
+from entrypoints.demo.run import DemoSettings
 from entrypoints.settings import Settings
 from support import plain_http
 from support.clock import Clock

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from application.login import LoggedIn, LoginRequest
 from domain.errors import CodeInvalid, DataUndecryptable, WatermarkMismatch
 from entrypoints.container import Container, migrate_database, open_container
-from entrypoints.demo import DemoSettings
+from entrypoints.demo.run import DemoSettings
 from entrypoints.settings import App, Settings
 from support.processes import KEY
 from support.servers import sqlite_url

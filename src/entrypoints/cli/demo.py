@@ -10,7 +10,7 @@ import rich_click as click
 def demo(host: str, port: int, *, once: bool) -> None:
     """Start the service with SQLite and a WeChat sandbox, log one user in, and show each step."""
     from entrypoints.cli.running import exit_statuses
-    from entrypoints.demo import run_demo
+    from entrypoints.demo.run import run_demo
 
     with exit_statuses():
         run_demo(host, port, once=once)

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from entrypoints.container import Container, migrate_database, open_container
-from entrypoints.diagram import Diagram, Step
+from entrypoints.demo.diagram import Diagram, Step
 from entrypoints.http.app import create_app
 from entrypoints.http.engine import Engine
 from entrypoints.http.listener import Listener

@@ -1,0 +1,1 @@
+"""`wxlogin demo`: the service and a WeChat sandbox in one process."""
