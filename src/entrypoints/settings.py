@@ -1,6 +1,8 @@
 """The settings, from the environment, secret files and a TOML file, in this order."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
@@ -258,8 +260,15 @@ def load_settings() -> Settings:
     for name in sorted(os.environ):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             raise unknown(name, known)
-    try:
+    with explaining_wrong_settings():
         return Settings()
+
+
+@contextmanager
+def explaining_wrong_settings() -> Iterator[None]:
+    """Raise SettingsError for a ValidationError of the block, which builds Settings."""
+    try:
+        yield
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 from support import browser, gateways, processes
 from support.devices import Device, LogIn
@@ -17,13 +18,20 @@ from support.servers import sqlite_url
 collect_ignore = [
     *([] if gateways.FOUND else ["test_gateways.py", "test_gateway_attacks.py", "test_gateway_headers.py"]),
     *([] if gateways.FOUND else ["test_rolling_restarts.py"]),
-    *([] if browser.FOUND else ["test_docs_browser.py"]),
+    *([] if browser.FOUND else ["test_demo_page.py", "test_docs_browser.py"]),
 ]
 
 OTHER_APPID = "wxfedcba9876543210"
 """The second app of `two_apps`."""
 
 Open = Callable[..., AbstractContextManager[Service]]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A browser, for `browser.visit`."""
+    with browser.browser() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

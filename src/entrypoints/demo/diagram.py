@@ -1,20 +1,9 @@
 """The demo's login as a sequence diagram in the terminal."""
 
-from dataclasses import dataclass
-
 from rich.console import Console
 from rich.text import Text
 
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One call of a port; times are seconds of time.perf_counter()."""
-
-    lane: str
-    call: str
-    began: float
-    ended: float
-
+from entrypoints.demo.trace import Trace
 
 LANES = {
     "client": "小程序 client",
@@ -23,13 +12,6 @@ LANES = {
     "user_repository": "users (SQLite)",
     "session_store": "sessions (SQLite)",
 }
-CALLS = {
-    "identities": ("code2Session", "openid, session_key"),
-    "user_repository": ("find or create", "user"),
-    "session_store": ("start", "stored, key encrypted"),
-}
-AGAIN = ("find again", "neither blocked nor merged")
-"""The second call to the user repository."""
 WIDTH = 22
 COLUMN = {lane: 6 + index * WIDTH for index, lane in enumerate(LANES)}
 TIME_COLUMN = 6 + len(LANES) * WIDTH - 12
@@ -38,11 +20,9 @@ TIME_COLUMN = 6 + len(LANES) * WIDTH - 12
 class Diagram:
     """The calls of a login in their order, with their times."""
 
-    def __init__(self, token: str, steps: list[Step], began: float, ended: float) -> None:
+    def __init__(self, token: str, trace: Trace) -> None:
         self._token = token
-        self._steps = steps
-        self._began = began
-        self._ended = ended
+        self._trace = trace
 
     def show(self, url: str, appid: str, *, serving: bool) -> None:
         """Print the diagram, and commands to try next."""
@@ -54,22 +34,17 @@ class Diagram:
             console.print(line)
         console.print(_lifelines())
         console.print()
-        console.print(f"One login took [bold]{self._millis(self._ended).strip()}[/]. The token, shown only here:")
+        console.print(f"One login took [bold]{self._trace.took:.1f} ms[/]. The token, shown only here:")
         console.print(f"  {self._token}\n", style="green")
         if serving:
             self._show_next(console, url, appid)
 
     def _lines(self) -> list[Text]:
-        lines = [_arrow("client", "wxlogin", "POST /login/", self._millis(self._began))]
-        for number, step in enumerate(self._steps):
-            repeated = any(earlier.lane == step.lane for earlier in self._steps[:number])
-            asked, answered = AGAIN if repeated else CALLS[step.lane]
-            lines.append(_arrow("wxlogin", step.lane, asked, self._millis(step.began)))
-            lines.append(_arrow(step.lane, "wxlogin", answered, self._millis(step.ended)))
-        return [*lines, _arrow("wxlogin", "client", "token", self._millis(self._ended))]
-
-    def _millis(self, moment: float) -> str:
-        return f"{(moment - self._began) * 1000:5.1f} ms"
+        lines = [_arrow("client", "wxlogin", "POST /login/", 0)]
+        for step in self._trace.steps:
+            lines.append(_arrow("wxlogin", step.port, step.call, step.began))
+            lines.append(_arrow(step.port, "wxlogin", step.answer, step.ended))
+        return [*lines, _arrow("wxlogin", "client", "token", self._trace.took)]
 
     def _show_next(self, console: Console, url: str, appid: str) -> None:
         bearer = f"-H 'Authorization: Bearer {self._token}'"
@@ -86,7 +61,8 @@ class Diagram:
         for purpose, command in tries.items():
             console.print(f"  # {purpose}", style="dim")
             console.print(f"  {command.strip()}", soft_wrap=True, markup=False)
-        console.print(f"\nThe API: [bold]{url}/docs[/]   Stop with Ctrl-C.")
+        console.print(f"\nThe same in a browser, with what can go wrong: [bold]{url}/[/]")
+        console.print(f"The API: [bold]{url}/docs[/]   Stop with Ctrl-C.")
 
 
 def _header() -> Text:
@@ -102,7 +78,7 @@ def _lifelines() -> Text:
     return Text(_canvas(dict.fromkeys(COLUMN.values(), "│")), style="dim")
 
 
-def _arrow(source: str, target: str, label: str, time: str) -> Text:
+def _arrow(source: str, target: str, label: str, milliseconds: float) -> Text:
     start, end = sorted((COLUMN[source], COLUMN[target]))
     to_right = COLUMN[source] == start
     shaft = f"─ {label} ".ljust(end - start - 1, "─") if to_right else f" {label} ─".rjust(end - start - 1, "─")
@@ -111,7 +87,7 @@ def _arrow(source: str, target: str, label: str, time: str) -> Text:
     line = _canvas(marks | {start + offset: character for offset, character in enumerate(drawn)})
     text = Text(line.ljust(TIME_COLUMN), style="dim")
     text.stylize("not dim cyan" if to_right else "not dim green", start, end + 1)
-    return text.append(time, style="not dim")
+    return text.append(f"{milliseconds:5.1f} ms", style="not dim")
 
 
 def _canvas(marks: dict[int, str]) -> str:

@@ -1,37 +1,43 @@
 """`wxlogin demo`: the service and a WeChat sandbox in one process, and one login through them, step by step."""
 
 import asyncio
+import os
 import signal
 import tempfile
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import uvloop
 from cryptography.fernet import Fernet
-from dependency_injector import providers
 from litestar.types import ASGIApp, Receive, Scope, Send
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from entrypoints.container import Container, migrate_database, open_container
-from entrypoints.demo.diagram import Diagram, Step
+from entrypoints.demo.diagram import Diagram
+from entrypoints.demo.page import MovableClock, create_page
+from entrypoints.demo.trace import Traces
 from entrypoints.http.app import create_app
+from entrypoints.http.dependencies import runtime_of
 from entrypoints.http.engine import Engine
 from entrypoints.http.listener import Listener
+from entrypoints.http.middleware import REQUEST_ID_HEADER
 from entrypoints.log import configure_logging
-from entrypoints.settings import Settings
+from entrypoints.setting_sources import PREFIX
+from entrypoints.settings import Settings, explaining_wrong_settings
 from wechat_sandbox.app import create_sandbox
 
 APPID = "wxdemo0123456789ab"
+LOGIN = "demo-login"
+"""The request id of the login that the terminal shows."""
 MAX_CONNECTIONS = 256
 
 
 class DemoSettings(Settings):
-    """The settings of the demo. They ignore the environment."""
+    """Settings that ignore the environment."""
 
     @classmethod
     def settings_customise_sources(
@@ -47,56 +53,50 @@ class DemoSettings(Settings):
 
 
 def demo_settings(directory: Path) -> Settings:
-    """Return the settings of a service with one fictitious app, and with SQLite in `directory`."""
-    return DemoSettings(
-        appid=APPID,
-        app_secret=SecretStr("0123456789abcdef0123456789abcdef"),
-        encryption_keys=[SecretStr(Fernet.generate_key().decode())],
-        database_url=SecretStr(f"sqlite+aiosqlite:///{directory / 'wxlogin.db'}"),
-        log_level="warning",
-    )
+    """Return the settings of a service with one fictitious app, and with SQLite in `directory`.
 
-
-class Traced:
-    """A wrapper that records how long each awaited method of an object took."""
-
-    def __init__(self, inner: Any, lane: str, steps: list[Step]) -> None:
-        self._inner, self._lane, self._steps = inner, lane, steps
-
-    def __getattr__(self, name: str) -> Any:
-        method: Callable[..., Awaitable[Any]] = getattr(self._inner, name)
-
-        async def timed(*args: Any, **kwargs: Any) -> Any:
-            began = time.perf_counter()
-            try:
-                return await method(*args, **kwargs)
-            finally:
-                self._steps.append(Step(self._lane, name, began, time.perf_counter()))
-
-        return timed
+    How long sessions live, and how many a user has, is as the environment says. Raises SettingsError.
+    """
+    of_sessions = {field: f"{PREFIX}{field.upper()}" for field in Settings.model_fields if field.startswith("session")}
+    given: dict[str, Any] = {field: os.environ[name] for field, name in of_sessions.items() if os.environ.get(name)}
+    with explaining_wrong_settings():
+        return DemoSettings(
+            appid=APPID,
+            app_secret=SecretStr("0123456789abcdef0123456789abcdef"),
+            encryption_keys=[SecretStr(Fernet.generate_key().decode())],
+            database_url=SecretStr(f"sqlite+aiosqlite:///{directory / 'wxlogin.db'}"),
+            log_level="warning",
+            **given,
+        )
 
 
 class Demo:
-    """The service at `/` and the sandbox's controls at `/sandbox`, in one server."""
+    """The service, its page at `/` and the sandbox's controls at `/sandbox`, in one server."""
 
     def __init__(self, settings: Settings) -> None:
-        self.steps: list[Step] = []
+        self.traces = Traces()
         self._settings = settings
+        self._clock = MovableClock()
         self._sandbox = create_sandbox()
+        self._page = create_page(settings, self.traces, self._clock, lambda: runtime_of(self.service.state).container)
         self.service = create_app(self._open_container)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request to the service or to the sandbox."""
-        app: ASGIApp = self._sandbox if scope["path"].startswith("/sandbox") else self.service
-        await app(scope, receive, send)
+        """Pass the request to its application. One that has an X-Request-Id is recorded."""
+        path = scope["path"]
+        if path.startswith("/sandbox"):
+            await self._sandbox(scope, receive, send)
+            return
+        app: ASGIApp = self._page if path == "/" or path.startswith("/demo/") else self.service
+        request_id = dict(scope["headers"]).get(REQUEST_ID_HEADER)
+        async with self.traces.record(request_id.decode("latin-1")) if request_id else nullcontext():
+            await app(scope, receive, send)
 
     @asynccontextmanager
     async def _open_container(self) -> AsyncIterator[Container]:
         transport = httpx2.ASGITransport(self._sandbox)  # type: ignore[arg-type]  # the same protocol, typed twice
-        async with open_container(self._settings, transport=transport) as container:
-            for lane in ("identities", "user_repository", "session_store"):
-                port: providers.Provider[Any] = getattr(container, lane)
-                port.override(providers.Object(Traced(port(), lane, self.steps)))
+        async with open_container(self._settings, transport=transport, clock=self._clock) as container:
+            self.traces.watch(container)
             yield container
 
 
@@ -129,18 +129,10 @@ async def _run(listener: Listener, settings: Settings, *, once: bool) -> None:
 
 
 async def _log_in(demo: Demo, url: str, *, once: bool) -> None:
-    async with httpx2.AsyncClient(base_url=url) as client:
-        for _ in range(2):  # the first login of a process pays for what is loaded when it is needed
-            await client.post("/login/", json={"code": await _code(client)})
-        code = await _code(client)
-        demo.steps.clear()
-        began = time.perf_counter()
-        answer = await client.post("/login/", json={"code": code})
-        ended = time.perf_counter()
-    diagram = Diagram(answer.raise_for_status().json()["data"]["token"], demo.steps, began, ended)
-    diagram.show(url, APPID, serving=not once)
-
-
-async def _code(client: httpx2.AsyncClient) -> str:
-    """Return a code of the sandbox, as wx.login() does."""
-    return str((await client.post("/sandbox/codes", json={"appid": APPID})).raise_for_status().json()["code"])
+    async with httpx2.AsyncClient(base_url=url, headers={REQUEST_ID_HEADER.decode(): LOGIN}) as client:
+        for _ in range(3):  # the first login of a process pays for what is loaded when it is needed
+            code = (await client.post("/sandbox/codes", json={"appid": APPID})).raise_for_status().json()["code"]
+            response = await client.post("/login/", json={"code": code})
+    trace = demo.traces.get(LOGIN)
+    assert trace  # noqa: S101  # just recorded
+    Diagram(response.raise_for_status().json()["data"]["token"], trace).show(url, APPID, serving=not once)
