@@ -179,15 +179,3 @@ def test_the_guides_errors_have_the_status_of_the_code(guide: str) -> None:
         kind = error_named(code)
         assert int(status) == OUTCOMES[kind].http
         assert retry in ({Retry.NEW_CODE, Retry.LATER} if issubclass(kind, Unavailable) else {kind.retry})
-
-
-def test_the_guide_is_the_same_in_both_languages() -> None:
-    """The examples, the code without comments and the errors are the same in both languages."""
-
-    def essence(guide: str) -> list[Any]:
-        code = [re.sub(r" // .*", "", block) for block in blocks(guide, "js")]
-        return [blocks(guide, "http"), code, blocks(guide, "html"), blocks(guide, "sh"), codes_in(guide)]
-
-    english, chinese = map(essence, GUIDES.values())
-
-    assert english == chinese
