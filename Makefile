@@ -5,10 +5,12 @@ BIN := $(VENV)/bin
 SDKS := tests/support/sdks/node
 EXPRESS := examples/backends/express
 FASTIFY := benchmarks/fastify
+DOCS := docs/site
+SITE := build/site
 NODE_MODULES := node_modules/.package-lock.json
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-image coverage check bench image dist install lock clean
+.PHONY: demo test test-image coverage check docs bench image dist install lock clean
 
 demo: install
 	@$(BIN)/wxlogin demo $(ARGS)
@@ -22,13 +24,20 @@ coverage: $(VENV)/dev $(SDKS)/$(NODE_MODULES) $(EXPRESS)/$(NODE_MODULES)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-check: $(VENV)/dev
+check: $(VENV)/dev docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/pip-audit --requirement requirements/pip.txt --requirement requirements/runtime.txt --disable-pip --progress-spinner off
+
+# The documentation as a site, from the same pages in each language. A link without a target is an error.
+SPHINX = $(BIN)/sphinx-build --quiet --fail-on-warning --fresh-env --conf-dir $(DOCS)
+docs: $(VENV)/dev $(DOCS)/$(NODE_MODULES)
+	rm -rf $(SITE)
+	$(SPHINX) --doctree-dir $(SITE).doctrees/en . $(SITE)
+	$(SPHINX) --doctree-dir $(SITE).doctrees/zh-CN --define language=zh_CN . $(SITE)/zh-CN
 
 bench: $(VENV)/bench $(FASTIFY)/$(NODE_MODULES)
 	$(BIN)/python -m benchmarks.calls
@@ -48,8 +57,8 @@ $(VENV)/dev $(VENV)/bench: $(VENV)/%: requirements/%.txt $(VENV)/runtime
 	@$(PIP) --require-hashes --requirement requirements/$*.txt
 	@touch $@
 
-# What the tests run against the sandbox and what is measured beside us, installed and run by the Node.js of a wheel.
-$(SDKS)/$(NODE_MODULES) $(EXPRESS)/$(NODE_MODULES): | $(VENV)/dev
+# What the tests run against the sandbox, what draws diagrams, and what is measured beside us: by the Node.js of a wheel.
+$(SDKS)/$(NODE_MODULES) $(EXPRESS)/$(NODE_MODULES) $(DOCS)/$(NODE_MODULES): | $(VENV)/dev
 $(FASTIFY)/$(NODE_MODULES): | $(VENV)/bench
 %/$(NODE_MODULES): %/package-lock.json
 	@$(BIN)/npm ci --ignore-scripts --loglevel error --prefix $* >/dev/null
@@ -86,6 +95,7 @@ lock: | $(VENV)/dev
 	$(BIN)/npm install --package-lock-only --prefix $(SDKS)
 	$(BIN)/npm install --package-lock-only --prefix $(EXPRESS)
 	$(BIN)/npm install --package-lock-only --prefix $(FASTIFY)
+	$(BIN)/npm install --package-lock-only --prefix $(DOCS)
 
 clean:
-	rm -rf $(VENV) $(SDKS)/node_modules $(EXPRESS)/node_modules $(FASTIFY)/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
+	rm -rf $(VENV) $(SDKS)/node_modules $(EXPRESS)/node_modules $(FASTIFY)/node_modules $(DOCS)/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist

@@ -238,8 +238,13 @@ def test_the_docstring_of_errors_has_the_class_tree() -> None:
     }
 
 
-EXAMPLE_PAGES = [path for path in (ROOT / "examples").rglob("*.md") if "node_modules" not in path.parts]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *sorted(EXAMPLE_PAGES)]
+FOLDERS = ("*", ".github/*", "clients/**/*", "docs/**/*", "examples/**/*", "sandbox/*")
+PAGES = sorted(
+    path
+    for folder in FOLDERS
+    for path in ROOT.glob(f"{folder}.md")
+    if "node_modules" not in path.relative_to(ROOT).parts
+)
 
 
 def anchors(path: Path) -> set[str]:

@@ -18,7 +18,7 @@ from support.servers import sqlite_url
 collect_ignore = [
     *([] if gateways.FOUND else ["test_gateways.py", "test_gateway_attacks.py", "test_gateway_headers.py"]),
     *([] if gateways.FOUND else ["test_rolling_restarts.py"]),
-    *([] if browser.FOUND else ["test_demo_page.py", "test_docs_browser.py"]),
+    *([] if browser.FOUND else ["test_demo_page.py", "test_docs_browser.py", "test_docs_site.py"]),
 ]
 
 OTHER_APPID = "wxfedcba9876543210"
