@@ -7,6 +7,7 @@ EXPRESS := examples/backends/express
 FASTIFY := benchmarks/fastify
 DOCS := docs/site
 SITE := build/site
+CLIENT := clients/miniprogram
 NODE_MODULES := node_modules/.package-lock.json
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
@@ -15,11 +16,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 demo: install
 	@$(BIN)/wxlogin demo $(ARGS)
 
-test: $(VENV)/dev $(SDKS)/$(NODE_MODULES) $(EXPRESS)/$(NODE_MODULES)
+test: $(VENV)/dev $(SDKS)/$(NODE_MODULES) $(EXPRESS)/$(NODE_MODULES) $(CLIENT)/$(NODE_MODULES)
 	$(BIN)/pytest --numprocesses 8 --dist worksteal $(ARGS)
 
 # What of the code `make test` runs, the processes of the service included. Takes three times as long.
-coverage: $(VENV)/dev $(SDKS)/$(NODE_MODULES) $(EXPRESS)/$(NODE_MODULES)
+coverage: $(VENV)/dev $(SDKS)/$(NODE_MODULES) $(EXPRESS)/$(NODE_MODULES) $(CLIENT)/$(NODE_MODULES)
 	$(BIN)/coverage run -m pytest --numprocesses 8 --dist worksteal $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
@@ -57,8 +58,9 @@ $(VENV)/dev $(VENV)/bench: $(VENV)/%: requirements/%.txt $(VENV)/runtime
 	@$(PIP) --require-hashes --requirement requirements/$*.txt
 	@touch $@
 
-# What the tests run against the sandbox, what draws diagrams, and what is measured beside us: by the Node.js of a wheel.
-$(SDKS)/$(NODE_MODULES) $(EXPRESS)/$(NODE_MODULES) $(DOCS)/$(NODE_MODULES): | $(VENV)/dev
+# What the tests run against the sandbox, what draws diagrams, what builds the client, and what is measured beside us:
+# installed and run by the Node.js of a wheel.
+$(SDKS)/$(NODE_MODULES) $(EXPRESS)/$(NODE_MODULES) $(DOCS)/$(NODE_MODULES) $(CLIENT)/$(NODE_MODULES): | $(VENV)/dev
 $(FASTIFY)/$(NODE_MODULES): | $(VENV)/bench
 %/$(NODE_MODULES): %/package-lock.json
 	@$(BIN)/npm ci --ignore-scripts --loglevel error --prefix $* >/dev/null
@@ -77,11 +79,13 @@ image:
 test-image: $(VENV)/dev
 	$(BIN)/pytest tests/image $(ARGS)
 
-# The wheels of both distributions, and what they are locked to, in CycloneDX.
-dist: $(VENV)/dev
+# The wheels of both distributions, what they are locked to, in CycloneDX, and the client of mini-programs.
+dist: $(VENV)/dev $(CLIENT)/$(NODE_MODULES)
 	rm -rf dist
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist ./sandbox .
 	$(BIN)/pip-audit --requirement requirements/runtime.txt --disable-pip --progress-spinner off --format cyclonedx-json --output dist/sbom.json
+	$(BIN)/npm run build --prefix $(CLIENT)
+	$(BIN)/npm pack ./$(CLIENT) --pack-destination dist
 
 # Rewrites the hash-locked requirements from pyproject.toml and package.json; needs uv.
 LOCK = uv pip compile --quiet --no-emit-package wechat-sandbox --universal --python-version 3.11 --generate-hashes --no-annotate --no-header $(UPGRADE)
@@ -96,6 +100,8 @@ lock: | $(VENV)/dev
 	$(BIN)/npm install --package-lock-only --prefix $(EXPRESS)
 	$(BIN)/npm install --package-lock-only --prefix $(FASTIFY)
 	$(BIN)/npm install --package-lock-only --prefix $(DOCS)
+	$(BIN)/npm install --package-lock-only --prefix $(CLIENT)
 
 clean:
-	rm -rf $(VENV) $(SDKS)/node_modules $(EXPRESS)/node_modules $(FASTIFY)/node_modules $(DOCS)/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
+	rm -rf $(VENV) build dist $(CLIENT)/miniprogram_dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(addsuffix /node_modules,$(SDKS) $(EXPRESS) $(FASTIFY) $(DOCS) $(CLIENT))

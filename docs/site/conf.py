@@ -29,6 +29,7 @@ NAVIGATION = {
         "docs/settings",
         "docs/containers",
         "docs/kubernetes",
+        "deploy/helm/wxlogin/README",
         "docs/operations",
         "docs/measurements",
     ],
@@ -46,7 +47,7 @@ NAVIGATION = {
 
 project = html_title = "wxlogin"
 root_doc = "README"
-include_patterns = ["*.md", "*/README*.md", "*/*/README*.md", "docs/**.md"]
+include_patterns = ["*.md", "*/README*.md", "*/*/README*.md", "deploy/helm/*/README.md", "docs/**.md"]
 exclude_patterns = [".*", "build", "dist", "src", "tests", "benchmarks", "**/node_modules"]
 source_suffix = {".zh-CN.md": "markdown", ".md": "markdown"}
 extensions = ["myst_parser"]

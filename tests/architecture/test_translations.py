@@ -12,11 +12,17 @@ ENGLISH_ONLY = ROOT / "docs/decisions"
 
 CHINESE = ".zh-CN.md"
 
-DOCS = [page for page in sorted((ROOT / "docs").rglob("*.md")) if ENGLISH_ONLY not in page.parents]
+DOCS = [
+    page
+    for page in sorted((ROOT / "docs").rglob("*.md"))
+    if ENGLISH_ONLY not in page.parents and "node_modules" not in page.relative_to(ROOT).parts
+]
 
 ENGLISH = [page for page in DOCS if not page.name.endswith(CHINESE)]
 
-TRANSLATED = [*ENGLISH, ROOT / "examples/gateways/README.md", ROOT / "sandbox/README.md"]
+OTHERS = ["clients/miniprogram", "examples/gateways", "examples/miniprogram", "sandbox"]
+
+TRANSLATED = [*ENGLISH, *(ROOT / folder / "README.md" for folder in OTHERS)]
 """The pages that keep step. README.zh-CN.md is not one: it compares wxlogin with what Chinese readers know."""
 
 

@@ -1,7 +1,6 @@
 """`wxlogin demo`: the printed commands, run as they are printed."""
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -12,13 +11,11 @@ from typing import Any
 
 import pytest
 
+from support.demo import Demo
 from support.plain_http import ask
-from support.processes import Running, clean_environment, run, running
-from support.servers import wait_until
+from support.processes import clean_environment, run, running
 
-MINI_PROGRAM_TESTS = Path(__file__).parents[2] / "examples/miniprogram/test/wxlogin.test.js"
 CURL = shutil.which("curl")
-NODES = {os.path.realpath(found) for name in ("node", "nodejs") if (found := shutil.which(name))}
 Done = subprocess.CompletedProcess[str]
 FOREIGN_SETTINGS = {
     "WXLOGIN_APPID": "not an appid!",
@@ -29,18 +26,6 @@ FOREIGN_SETTINGS = {
     "WXLOGIN_SECRETS_DIR": "/no/such/directory",
     "WXLOGIN_NO_SUCH_SETTING": "x",
 }
-
-
-class Demo:
-    """A running demo, and its output."""
-
-    def __init__(self, process: Running) -> None:
-        self.process = process
-        wait_until(lambda: "Ctrl-C" in process.text() or process.process.poll() is not None, "the demo")
-        self.url = re.search(r"The API: (http://127\.0\.0\.1:\d+)/docs", process.text())[1]  # type: ignore[index]
-        printed = re.findall(r"^  # (.+)\n  (curl .+)$", process.text(), re.MULTILINE)
-        self.token = re.search(r"shown only here:\n  (\S+)\n", process.text())[1]  # type: ignore[index]
-        self.commands: dict[str, str] = dict(printed)
 
 
 @pytest.fixture(scope="module")
@@ -213,21 +198,3 @@ def test_a_port_in_use_is_reported(demo: Demo, tmp_path: Path) -> None:
     assert port in done.stderr
     assert "--port" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-if NODES:
-
-    @pytest.mark.parametrize("node", sorted(NODES))
-    def test_the_example_mini_program_works(demo: Demo, node: str) -> None:
-        """The tests of the example mini-program pass against the demo."""
-        done = subprocess.run(
-            [node, "--test", str(MINI_PROGRAM_TESTS)],
-            env={**clean_environment(), "WXLOGIN_URL": demo.url},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert re.search(r"^. pass [1-9]", done.stdout, re.MULTILINE)

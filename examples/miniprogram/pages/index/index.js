@@ -1,87 +1,84 @@
-const { wxlogin } = getApp()
+const config = require('../../config')
+const run = require('../../utils/page')
 
-const MESSAGES = {
-  network: '连接不上服务，请确认 make demo 正在运行',
-  timeout: '服务没有及时回应，请稍后再试',
-  wx_login_failed: '微信登录没有成功，请稍后再试',
-}
+const { client, wechat } = getApp()
 
-const explain = (error) =>
-  MESSAGES[error.code] || (error.retry === 'later' ? '服务繁忙，请稍后再试' : error.message)
-
-const localTime = (rfc3339) => {
-  const time = new Date(rfc3339)
-  const two = (number) => String(number).padStart(2, '0')
-  const date = [time.getFullYear(), two(time.getMonth() + 1), two(time.getDate())].join('-')
-  return `${date} ${two(time.getHours())}:${two(time.getMinutes())}`
-}
-
-const toUser = ({ id, name }) => ({ id, name, initial: [...(name || '微')][0] })
-
-const toDevice = (session) => ({
-  id: session.id,
-  current: session.current,
-  name: session.user_agent || '未知设备',
-  detail: [session.ip, `登录于 ${localTime(session.created_at)}`].filter(Boolean).join(' · '),
-})
+const toUser = ({ id, name, avatar, phone }) => ({ id, name, avatar, phone, initial: [...(name || '微')][0] })
 
 Page({
-  data: { user: null, devices: [], busy: false, error: '' },
+  data: { user: null, steps: null, hint: '', busy: false, error: '' },
 
   onLoad() {
-    return this.run(() => this.refresh())
+    return run(this, () => this.refresh())
   },
 
-  relogin() {
-    return this.run(async () => {
-      await wxlogin.login()
-      await this.refresh()
-    })
-  },
-
-  logout() {
-    return this.run(async () => {
-      this.setData({ user: null, devices: [] })
-      await wxlogin.logout()
-    })
-  },
-
-  async rename() {
-    const { confirm, content } = await wx.showModal({
-      title: '修改昵称',
-      editable: true,
-      placeholderText: '请输入新昵称',
-    })
-    const name = (content || '').trim()
-    if (!confirm || !name) return
-    await this.run(async () => {
-      const user = await wxlogin.request({ url: '/v1/me', method: 'PUT', data: { name } })
-      this.setData({ user: toUser(user) })
-    })
-  },
-
-  endDevice({ currentTarget }) {
-    return this.run(async () => {
-      await wxlogin.request({ url: `/v1/sessions/${currentTarget.dataset.id}`, method: 'DELETE' })
-      await this.refresh()
-    })
+  retry() {
+    return this.onLoad()
   },
 
   async refresh() {
-    const [user, { sessions }] = await Promise.all([
-      wxlogin.request({ url: '/v1/me' }),
-      wxlogin.request({ url: '/v1/sessions' }),
-    ])
-    this.setData({ user: toUser(user), devices: sessions.map(toDevice) })
+    this.setData({ user: toUser(await client.request({ url: '/v1/me' })) })
   },
 
-  async run(work) {
-    this.setData({ busy: true, error: '' })
-    try {
-      await work()
-    } catch (error) {
-      this.setData({ error: explain(error) })
-    }
-    this.setData({ busy: false })
+  async change(data) {
+    this.setData({ user: toUser(await client.request({ url: '/v1/me', method: 'PUT', data })) })
+  },
+
+  saveName({ detail }) {
+    const name = detail.value.name.trim()
+    if (!name) return
+    return run(this, () => this.change({ name }))
+  },
+
+  chooseAvatar({ detail }) {
+    return run(this, async () => {
+      // A temporary file: only an upload makes it an address that other devices can load.
+      const filePath = detail.avatarUrl
+      if (!config.uploadPath) {
+        this.setData({ 'user.avatar': filePath, hint: '演示服务没有文件存储，头像只在这里显示' })
+        return
+      }
+      const { url } = await client.upload({ url: config.uploadPath, filePath, name: 'file' })
+      await this.change({ avatar: url })
+    })
+  },
+
+  bindPhone({ detail }) {
+    return run(this, async () => {
+      const code = await wechat.phoneCode(detail)
+      if (code) this.setData({ user: toUser(await client.bindPhone(code)) }) // none: the user declined
+    })
+  },
+
+  async readSteps() {
+    if (!(await this.mayUseData())) return
+    await run(this, async () => {
+      const { encryptedData, iv } = await wechat.weRunData()
+      const data = { encryptedData, iv }
+      const { stepInfoList } = await client.request({ url: '/v1/wechat/decrypt', method: 'POST', data })
+      this.setData({ steps: stepInfoList[stepInfoList.length - 1].step })
+    })
+  },
+
+  /** Asks for the user's consent, by the popup, unless they have given it. */
+  async mayUseData() {
+    if (!wx.requirePrivacyAuthorize) return true
+    return new Promise((resolve) =>
+      wx.requirePrivacyAuthorize({ success: () => resolve(true), fail: () => resolve(false) }),
+    )
+  },
+
+  showDevices() {
+    wx.navigateTo({ url: '/pages/devices/devices' })
+  },
+
+  logout() {
+    return run(this, async () => {
+      try {
+        await client.logout()
+      } finally {
+        wx.reLaunch({ url: '/pages/logged-out/logged-out' })
+      }
+    })
   },
 })

@@ -1,0 +1,39 @@
+import { createClient, WxLoginError } from '@wxlogin/client'
+import type { Platform, Profile } from '@wxlogin/client'
+
+const client = createClient({ baseUrl: 'https://api.example.com' })
+
+// `wx` is what the default adapter expects.
+const platform: Platform = wx
+void platform
+
+Page({
+  data: { name: '', phone: '', numbers: [] as string[] },
+
+  async onLoad({ scene = '' }: { scene?: string }) {
+    const me = await client.request<Profile>({ url: '/v1/me', timeout: 5000 })
+    const scan = await client.scan(decodeURIComponent(scene))
+    this.setData({ name: me.name, phone: me.phone ?? '', numbers: scan.match_numbers })
+    await scan.approve(scan.match_numbers[0])
+  },
+
+  async onPhone({ detail }: WechatMiniprogram.ButtonGetPhoneNumber) {
+    try {
+      if (detail.code) this.setData({ phone: (await client.bindPhone(detail.code)).phone ?? '' })
+    } catch (error) {
+      if (!(error instanceof WxLoginError)) throw error
+      const seconds: number | undefined = error.retry === 'later' ? error.retryAfter : undefined
+      console.warn(error.code, error.rid, seconds)
+    }
+  },
+
+  async onAvatar({ detail }: WechatMiniprogram.CustomEvent<{ avatarUrl: string }>) {
+    const { url } = await client.upload<{ url: string }>({ url: '/files', filePath: detail.avatarUrl, name: 'file' })
+    await client.request({ url: '/v1/me', method: 'PUT', data: { avatar: url } })
+    // @ts-expect-error: wx.request() has no PATCH
+    await client.request({ url: '/v1/me', method: 'PATCH', data: { avatar: url } })
+  },
+})
+
+const remove: () => void = client.onLoggedOut(({ code }) => wx.reLaunch({ url: `/pages/logged-out/index?code=${code}` }))
+remove()

@@ -1,0 +1,156 @@
+"""`@wxlogin/client` as npm packs it: what is in it, what it does, and the projects that use it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.demo import Demo
+from support.pages import ROOT
+from support.processes import clean_environment, running
+
+CLIENT = ROOT / "clients/miniprogram"
+EXAMPLE = ROOT / "examples/miniprogram"
+CONSUMERS = CLIENT / "test/consumers"
+BIN = Path(sys.executable).parent
+"""Where the Node.js of the wheel is."""
+
+
+def run_node(*command: str | Path, cwd: Path, **variables: str) -> str:
+    """Run `node` or `npm` and return its output. It must end with status 0."""
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [BIN / command[0], *command[1:]],
+        cwd=cwd,
+        env={**clean_environment(), "PATH": path, **variables},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def link_packages(directory: Path) -> Path:
+    """Link the installed packages into `node_modules` of a directory, and return it."""
+    modules = directory / "node_modules"
+    modules.mkdir()
+    for package in (CLIENT / "node_modules").iterdir():
+        (modules / package.name).symlink_to(package)
+    return modules
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package, built from its sources and packed by npm."""
+    source = tmp_path_factory.mktemp("source")
+    ignored = shutil.ignore_patterns("node_modules", "miniprogram_dist")
+    shutil.copytree(CLIENT, source, ignore=ignored, dirs_exist_ok=True)
+    link_packages(source)
+    run_node("npm", "run", "build", cwd=source)
+    (answer,) = json.loads(run_node("npm", "pack", "--json", cwd=source))
+    return source / str(answer["filename"])
+
+
+@pytest.fixture(scope="module")
+def installed(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of modules with the package in it, as after its installation."""
+    modules = tmp_path_factory.mktemp("modules")
+    with tarfile.open(packed) as archive:
+        archive.extractall(modules, filter="data")
+    (modules / "@wxlogin").mkdir()
+    (modules / "package").rename(modules / "@wxlogin/client")
+    return modules
+
+
+@pytest.fixture(scope="module")
+def manifest(installed: Path) -> dict[str, Any]:
+    """The package.json of the package."""
+    found: dict[str, Any] = json.loads((installed / "@wxlogin/client/package.json").read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """A running demo."""
+    with running("demo", "--port", "0", env=clean_environment(), cwd=tmp_path_factory.mktemp("demo")) as process:
+        yield Demo(process)
+
+
+def test_the_package_has_its_code_and_types_and_nothing_else(installed: Path) -> None:
+    """The package has `miniprogram_dist` with a declaration for each module, and what npm adds to each package."""
+    root = installed / "@wxlogin/client"
+    files = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    modules = {path.stem for path in (CLIENT / "src").iterdir()}
+
+    assert files == {
+        *(f"miniprogram_dist/{module}{suffix}" for module in modules for suffix in (".js", ".d.ts")),
+        *("LICENSE", "README.md", "README.zh-CN.md", "package.json"),
+    }
+
+
+def test_the_package_is_small(packed: Path) -> None:
+    """The package is under 12 KB."""
+    assert packed.stat().st_size < 12_000
+
+
+def test_the_package_depends_on_nothing(manifest: dict[str, Any]) -> None:
+    """The package has no dependencies and runs no scripts when it is installed."""
+    assert not {"dependencies", "peerDependencies", "optionalDependencies"} & set(manifest)
+    assert set(manifest["scripts"]) == {"build"}
+
+
+def test_the_package_has_the_version_of_the_service(manifest: dict[str, Any]) -> None:
+    """One tag releases the service and its client, so they have one version."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    assert manifest["version"] == project["version"]
+
+
+def test_the_lock_names_no_registry() -> None:
+    """Every package in the lock has a hash and no address."""
+    packages: dict[str, dict[str, Any]] = json.loads((CLIENT / "package-lock.json").read_text())["packages"]
+    del packages[""]
+
+    assert packages
+    assert all("integrity" in package and "resolved" not in package for package in packages.values())
+
+
+def test_the_code_is_commonjs_of_es2017(installed: Path) -> None:
+    """The code has no syntax after ES2017 and no modules of ES2015, which mini-programs may not read."""
+    for path in (installed / "@wxlogin/client/miniprogram_dist").glob("*.js"):
+        code = path.read_text()
+
+        assert not re.search(r"\?\?|\?\.\w|^(import|export) |\{ ?\.\.\.|catch \{", code, re.MULTILINE), path.name
+
+
+@pytest.mark.parametrize("consumer", sorted(path.name for path in CONSUMERS.iterdir()))
+def test_a_project_that_uses_the_package_compiles(consumer: str, installed: Path, tmp_path: Path) -> None:
+    """The packed types agree with those of WeChat, Taro and uni-app."""
+    project = tmp_path / consumer
+    shutil.copytree(CONSUMERS / consumer, project)
+    (link_packages(project) / "@wxlogin").symlink_to(installed / "@wxlogin")
+    run_node("node", CLIENT / "node_modules/typescript/bin/tsc", "--project", project, cwd=project)
+
+    assert 'require("@wxlogin/client")' in (project / "dist/app.js").read_text()
+
+
+@pytest.mark.parametrize(
+    "tests", [CLIENT / "test/client.test.js", EXAMPLE / "test/pages.test.js"], ids=lambda path: path.stem
+)
+def test_the_package_and_the_example_work(tests: Path, demo: Demo, installed: Path) -> None:
+    """The tests of the client and of the example mini-program pass against the demo."""
+    output = run_node("node", "--test", tests, cwd=ROOT, WXLOGIN_URL=demo.url, NODE_PATH=str(installed))
+
+    assert re.search(r"^. pass [1-9]", output, re.MULTILINE)
+    assert re.search(r"^. skipped 0$", output, re.MULTILINE)
