@@ -27,9 +27,9 @@ OTHER_APPID = "wxfedcba9876543210"
 Open = Callable[..., AbstractContextManager[Service]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def chromium() -> Iterator[Browser]:
-    """A browser, for `browser.visit`."""
+    """A browser, for `browser.visit`. One for each test: while it runs, its thread can run no other event loop."""
     with browser.browser() as started:
         yield started
 

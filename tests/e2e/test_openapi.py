@@ -1,6 +1,7 @@
 """The published schema at /docs/openapi.json describes the service correctly."""
 
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -188,6 +189,30 @@ def test_every_operation_is_described(schema: Schema) -> None:
 def test_every_reference_exists(schema: Schema) -> None:
     """Every $ref in the schema exists."""
     assert [reference for reference in references(schema) if not resolves(schema, reference)] == []
+
+
+def test_every_body_has_a_valid_example(schema: Schema) -> None:
+    """Every body is described in a sentence, has an example that the schema allows, and explains each field."""
+    bodies = {name: body for name, body in schema["components"]["schemas"].items() if "properties" in body}
+    examples = {name: body["examples"] for name, body in bodies.items()}
+
+    assert [name for name, body in bodies.items() if not body["description"].endswith(".")] == []
+    assert [name for name, (example,) in examples.items() if not allows(schema, bodies[name], example)] == []
+    assert [
+        f"{name}.{field}"
+        for name, body in bodies.items()
+        for field, described in body["properties"].items()
+        if not described["description"].endswith(".")
+    ] == []
+
+
+def test_every_operation_is_in_words(schema: Schema) -> None:
+    """Every summary is a phrase, and no response is described by the phrase of its status alone."""
+    operations = [described(schema, operation) for operation in OPERATIONS]
+    responses = [response["description"] for each in operations for response in each["responses"].values()]
+
+    assert [each["summary"] for each in operations if not 2 <= len(each["summary"].split()) <= 20] == []
+    assert {status.description for status in HTTPStatus} & set(responses) == set()
 
 
 def test_every_operation_has_a_unique_id(schema: Schema) -> None:

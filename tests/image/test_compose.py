@@ -26,6 +26,9 @@ STAND_INS = {"postgres": "docker.io/library/postgres:17", "redis": "docker.io/li
 }
 """The images that this machine cannot fetch, with the names of the Dockerfiles that replace them."""
 
+NETWORK = "10.213.77"
+"""The first three numbers of the containers' addresses."""
+
 COMPOSE = shutil.which("docker-compose", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 
 
@@ -68,24 +71,26 @@ def podman_socket(engine: Engine, directory: Path) -> Iterator[str]:
 
 
 def override(directory: Path) -> str:
-    """Write what Podman needs here: limits that it may set, and no health checks, which need systemd's timers."""
-    services = json.loads(
-        subprocess.run(
-            [str(COMPOSE), "--profile", "demo", "config", "--format", "json"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    )["services"]
+    """Write what Podman needs here, and return the path.
+
+    Limits that it may set; no health checks, which need systemd's timers; and addresses in place of its name server,
+    which can take seconds to answer while a container restarts on a busy machine.
+    """
+    command = [str(COMPOSE), "--profile", "demo", "config", "--format", "json"]
+    config = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    services = json.loads(config)["services"]
     limits = {name: {"soft": 4096, "hard": 4096} for name in ("nofile", "nproc")}
+    addresses = {name: f"{NETWORK}.{number}" for number, name in enumerate(services, 10)}
     changed = {name: {"ulimits": limits, "healthcheck": {"disable": True}} for name in services}
     for name, service in services.items():
         waits = service.get("depends_on") or {}
         healthy = [other for other, each in waits.items() if each["condition"] == "service_healthy"]
         changed[name]["depends_on"] = {other: {"condition": "service_started"} for other in healthy}
+        if service.get("network_mode") != "none":
+            changed[name] |= {"networks": {"default": {"ipv4_address": addresses[name]}}, "extra_hosts": addresses}
+    networks = {"default": {"ipam": {"config": [{"subnet": f"{NETWORK}.0/24"}]}}}
     path = directory / "override.json"
-    path.write_text(json.dumps({"services": changed}), encoding="utf-8")
+    path.write_text(json.dumps({"services": changed, "networks": networks}), encoding="utf-8")
     return str(path)
 
 

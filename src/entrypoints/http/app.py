@@ -78,7 +78,7 @@ def create_app(
         logging_config=None,
     )
     if with_docs:
-        docs.document_auth(app)
+        docs.document(app)
 
     def with_client_address(app: ASGIApp) -> ASGIApp:
         return ProxyHeadersMiddleware(app, list(trusted_proxies)) if trusted_proxies else app  # type: ignore[arg-type, return-value]  # ASGI, typed twice

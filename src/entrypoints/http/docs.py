@@ -1,9 +1,12 @@
 """/docs: the API documentation, without access to the internet."""
 
+import inspect
 import re
 from base64 import b64encode
+from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import sha256
+from http import HTTPStatus
 from importlib import metadata, resources
 from operator import itemgetter
 from typing import Any
@@ -27,6 +30,21 @@ from litestar.params import FromPath
 
 from domain.errors import NotFound
 from entrypoints.http.contract import BEARER, PROBLEM_JSON, SESSION_ERRORS, codes_by_status
+from entrypoints.http.descriptions import APPID, EXAMPLES, FIELDS, OPENID, SESSION, UNIONID, USER
+
+IDENTITY = {
+    "X-User-Id": ("sub", USER),
+    "X-Session-Id": ("sid", SESSION),
+    "X-WX-OPENID": ("openid", OPENID),
+    "X-WX-APPID": ("appid", APPID),
+    "X-WX-UNIONID": ("unionid", UNIONID),
+}
+"""The headers of /auth: what they are, and an example."""
+
+METHODS = ("get", "post", "put", "patch", "delete")
+
+STANDARD_PHRASES = {status.description for status in HTTPStatus}
+"""What the framework says of a response by itself."""
 
 ASSETS = {
     "swagger_bundle.js": "text/javascript",
@@ -101,9 +119,36 @@ def show_asset(name: FromPath[str]) -> Response[bytes]:
     return Response(body, media_type=ASSETS[name], headers={"cache-control": "public, max-age=86400"})
 
 
-def document_auth(app: Litestar) -> None:
-    """Add /auth to the schema, because the framework does not know plain ASGI applications."""
-    headers = ("X-User-Id", "X-Session-Id", "X-WX-OPENID", "X-WX-APPID", "X-WX-UNIONID")
+def document(app: Litestar) -> None:
+    """Add to the schema what the framework does not know: /auth, examples, and what bodies and fields are."""
+    schema = app.openapi_schema
+    (schema.paths or {})["/auth"] = PathItem(get=_auth())
+    schemas = schema.components.schemas if schema.components else {}
+    for body, example in EXAMPLES.items():
+        described = schemas[body.__name__]
+        described.description = (inspect.getdoc(body) or "").partition("Raises ")[0].strip()
+        described.examples = [example]
+        for name, field in (described.properties or {}).items():
+            field.description = FIELDS.get(f"{body.__name__}.{name}") or FIELDS.get(name)
+    for path in (schema.paths or {}).values():
+        for operation in filter(None, (getattr(path, method) for method in METHODS)):
+            _describe(operation, schemas)
+
+
+def _describe(operation: Operation, schemas: Mapping[str, Schema]) -> None:
+    """Take the summary from the first sentence of the description, and say what a success is."""
+    if " " not in (operation.summary or ""):
+        operation.summary = (operation.description or "").partition(". ")[0].partition("\n")[0].removesuffix(".")
+    for response in (operation.responses or {}).values():
+        if isinstance(response, OpenAPIResponse) and response.description in STANDARD_PHRASES:
+            bodies = [media.schema for media in (response.content or {}).values()]
+            names = [body.ref.rpartition("/")[2] for body in bodies if isinstance(body, Reference)]
+            known = [schemas[name].description or "" for name in names]
+            response.description = known[0].partition("\n")[0] if known else "Done" if not bodies else "The result"
+
+
+def _auth() -> Operation:
+    """Return the description of /auth, a plain ASGI application."""
     problem = {PROBLEM_JSON: OpenAPIMediaType(schema=Reference(ref="#/components/schemas/Problem"))}
     refusals = {
         str(status): OpenAPIResponse(description=codes, content=problem)
@@ -112,15 +157,16 @@ def document_auth(app: Litestar) -> None:
     }
     live = OpenAPIResponse(
         description="A live session",
-        headers={name: OpenAPIHeader(schema=Schema(type=OpenAPIType.STRING)) for name in headers},
+        headers={
+            name: OpenAPIHeader(schema=Schema(type=OpenAPIType.STRING), description=FIELDS[field], example=example)
+            for name, (field, example) in IDENTITY.items()
+        },
     )
-    operation = Operation(
+    return Operation(
         tags=["Gateway"],
         operation_id="authenticate",
-        summary="Authenticate",
-        description="Forward authentication for nginx, Caddy, Traefik: who is calling, in headers to copy.",
+        summary="Authenticate the caller of a request",
+        description="Forward authentication for gateways: who is calling, in headers to copy.",
         security=BEARER,
         responses={"204": live, **refusals},
     )
-    paths = app.openapi_schema.paths or {}
-    paths["/auth"] = PathItem(get=operation)
