@@ -11,7 +11,7 @@ CLIENT := clients/miniprogram
 NODE_MODULES := node_modules/.package-lock.json
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-image coverage check docs bench image dist install lock clean
+.PHONY: demo test test-image test-dist coverage check docs bench image dist install lock clean
 
 demo: install
 	@$(BIN)/wxlogin demo $(ARGS)
@@ -79,6 +79,11 @@ image:
 test-image: $(VENV)/dev
 	$(BIN)/pytest tests/image $(ARGS)
 
+# The demo from the wheels, by the tools that users have. Needs the network.
+test-dist: dist
+	$(BIN)/uvx --find-links dist wxlogin demo --once --port 0
+	$(BIN)/pipx run --pip-args="--find-links dist" wxlogin demo --once --port 0
+
 # The wheels of both distributions, what they are locked to, in CycloneDX, and the client of mini-programs.
 dist: $(VENV)/dev $(CLIENT)/$(NODE_MODULES)
 	rm -rf dist
@@ -87,8 +92,8 @@ dist: $(VENV)/dev $(CLIENT)/$(NODE_MODULES)
 	$(BIN)/npm run build --prefix $(CLIENT)
 	$(BIN)/npm pack ./$(CLIENT) --pack-destination dist
 
-# Rewrites the hash-locked requirements from pyproject.toml and package.json; needs uv.
-LOCK = uv pip compile --quiet --no-emit-package wechat-sandbox --universal --python-version 3.11 --generate-hashes --no-annotate --no-header $(UPGRADE)
+# Rewrites the hash-locked requirements from pyproject.toml and package.json.
+LOCK = $(BIN)/uv pip compile --quiet --no-emit-package wechat-sandbox --universal --python-version 3.11 --generate-hashes --no-annotate --no-header $(UPGRADE)
 LOCKED = --constraint requirements/pip.txt --constraint requirements/runtime.txt
 lock: | $(VENV)/dev
 	$(LOCK) --group pip --output-file requirements/pip.txt
