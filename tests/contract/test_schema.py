@@ -7,13 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, Engine, event, inspect, text
 
 from adapters.sql.database import Database
 from adapters.sql.schema import differences, is_migrated, migrate
 from adapters.sql.tables import metadata
 
 HOSTS = 4
+FIRST_RELEASE = "0006"
+"""The newest migration of the first release."""
 INSERT_USER = """
     INSERT INTO users (id, name, avatar, language, province, city, country, created_at, updated_at)
     VALUES ('ann', '', '', '', '', '', '', '2026-03-01 12:00:00', '2026-03-01 12:00:00')
@@ -160,6 +162,33 @@ async def test_a_changed_table_is_a_difference(database_url: str, statement: str
         await execute(database, statement)
 
         assert [change[0] for change in await database.read(differences)] == [kind]
+
+
+def columns_of(connection: Connection) -> dict[str, tuple[str, bool, bool]]:
+    """Return each column's type, whether it may be null, and whether it has a default."""
+    inspector = inspect(connection)
+    return {
+        f"{table}.{column['name']}": (str(column["type"]), column["nullable"], column["default"] is not None)
+        for table in inspector.get_table_names()
+        for column in inspector.get_columns(table)
+    }
+
+
+async def test_migrations_only_add(empty_database_url: str) -> None:
+    """After the first release, a migration changes and drops no column, and the release before need not know the new.
+
+    So the release before serves on the new schema, and a rollback needs no migration.
+    """
+    async with Database(empty_database_url) as database:
+        await migrate(database, FIRST_RELEASE)
+        before = await database.read(columns_of)
+        await migrate(database)
+        after = await database.read(columns_of)
+    tables = {column.partition(".")[0] for column in before}
+    added = {column: after[column] for column in after.keys() - before.keys() if column.partition(".")[0] in tables}
+
+    assert {column: after.get(column) for column in before} == before
+    assert [column for column, (_, nullable, has_default) in added.items() if not nullable and not has_default] == []
 
 
 async def test_a_migration_retains_the_newest_key_of_an_account(empty_database_url: str) -> None:
