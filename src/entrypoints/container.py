@@ -208,7 +208,7 @@ async def open_container(
         container.transport.override(await stack.enter_async_context(transport or create_transport()))
         database = await stack.enter_async_context(open_database(settings))
         container.database.override(database)
-        container.metrics().connections_open(database.watch(container.metrics().connection_used))
+        container.metrics().connections_open(database.watch(container.metrics().connections_used))
         if settings.redis_url:
             redis = await stack.enter_async_context(open_redis(settings.redis_url.get_secret_value()))
             container.redis.override(redis)

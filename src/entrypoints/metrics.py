@@ -132,9 +132,9 @@ class Metrics(Collector):
         """Set the size of the database pool."""
         self._pool_size.set(size)
 
-    def connection_used(self, more: int) -> None:
-        """Count a connection of the database that was taken (1) or returned (-1)."""
-        self._in_use.inc(more)
+    def connections_used(self, count: int) -> None:
+        """Set how many connections of the database are in use."""
+        self._in_use.set(count)
 
     def expose(self, accept: str) -> tuple[bytes, str]:
         """Return all metrics and their content type: OpenMetrics if accepted, else the text format of Prometheus."""

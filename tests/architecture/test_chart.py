@@ -363,14 +363,17 @@ def test_a_pod_has_the_time_to_stop(name: str) -> None:
 
 @each_set
 def test_the_probes_are_those_of_the_service(name: str) -> None:
-    """Liveness asks /healthz, which needs no store, and readiness /readyz, on the port of the service."""
+    """A start needs the stores; then an outage of a store neither restarts a pod nor takes it from the gateway."""
     for deployment in objects(name, "Deployment"):
         container = deployment["spec"]["template"]["spec"]["containers"][0]
         probes = {key: probe["httpGet"] for key, probe in container.items() if key.endswith("Probe")}
         paths = {key.removesuffix("Probe"): (probe["path"], probe["port"]) for key, probe in probes.items()}
         if container["args"][0] == "serve":
-            health = ("/healthz", "http")
-            assert paths == {"startup": health, "liveness": health, "readiness": ("/readyz", "http")}
+            assert paths == {
+                "startup": ("/readyz", "http"),
+                "liveness": ("/healthz", "http"),
+                "readiness": ("/readyz?exclude=stores", "http"),
+            }
             arguments = container["args"]
             assert arguments[arguments.index("--port") + 1] == str(container["ports"][0]["containerPort"])
         else:

@@ -87,6 +87,22 @@ async def test_a_failing_database_is_unavailable_until_it_recovers(proxied: tupl
         await asyncio.gather(*(call(ping) for call in calls))
 
 
+async def test_the_number_of_connections_in_use_is_right_after_an_outage(proxied: tuple[Database, Proxy]) -> None:
+    """Connections that could not be opened are not counted as returned: the number is never below 0, and 0 at rest."""
+    database, between = proxied
+    numbers: list[int] = []
+    size = database.watch(numbers.append)
+    await database.read(ping)
+    for how in (How.REFUSING, How.SILENT):
+        between.become(how)
+        await asyncio.gather(*(fail(database.read(ping)) for _ in range(10)))
+        between.become(How.PASSING)
+        await asyncio.gather(*(database.read(ping) for _ in range(10)))
+
+    assert min(numbers) == numbers[-1] == 0
+    assert 0 < max(numbers) <= size
+
+
 @pytest.mark.parametrize("known", [0, 1, MAX_CONNECTIONS])
 async def test_a_call_to_a_silent_database_times_out(proxied: tuple[Database, Proxy], known: int) -> None:
     """No call waits longer than CALL_SECONDS, with open connections or with new ones."""

@@ -103,10 +103,12 @@ def test_a_drain_is_announced_before_the_service_stops(env: Environment, workers
         port = httpx2.URL(running.url).port or 0
         running.process.process.send_signal(signal.SIGTERM)
         wait_until(lambda: plain_http.ask(f"{running.url}/readyz").status_code == 503, "the drain", 1.5)
-        ready, health = (plain_http.ask(f"{running.url}{path}") for path in ("/readyz", "/healthz"))
+        paths = ("/readyz", "/readyz?exclude=stores", "/healthz")
+        ready, for_gateways, health = (plain_http.ask(f"{running.url}{path}") for path in paths)
         wait_until(lambda: not accepts(port), "the end of the drain")
 
         assert (ready.status_code, ready.json()["checks"]["service"]) == (503, "stopping")
+        assert (for_gateways.status_code, for_gateways.json()["checks"]) == (503, {"service": "stopping"})
         assert (health.status_code, health.headers["connection"]) == (200, "close")
         assert running.process.wait() == 0
 

@@ -168,6 +168,8 @@ def test_readiness_names_only_the_store(open_service: Open, tmp_path: Path) -> N
             503,
             {"status": "unavailable", "checks": {"database": "unavailable", "session store": "unavailable"}},
         )
+        assert blind.http.get("/readyz", params={"exclude": "stores"}).status_code == 200
+        assert blind.http.get("/readyz", params={"exclude": "other"}).status_code == 400
         wait_until(lambda: blind.process.text().count('"/readyz"') == 2, "the log")
         details = {line["store"]: line["detail"] for line in blind.process.events() if line.get("where") == "/readyz"}
         assert re.fullmatch(r"The database does not answer as it should \(\w+Error\)", details["database"])

@@ -87,7 +87,8 @@ def override(directory: Path) -> str:
         healthy = [other for other, each in waits.items() if each["condition"] == "service_healthy"]
         changed[name]["depends_on"] = {other: {"condition": "service_started"} for other in healthy}
         if service.get("network_mode") != "none":
-            changed[name] |= {"networks": {"default": {"ipv4_address": addresses[name]}}, "extra_hosts": addresses}
+            hosts = {**addresses, "wxlogin": addresses["wxlogin-1"]}
+            changed[name] |= {"networks": {"default": {"ipv4_address": addresses[name]}}, "extra_hosts": hosts}
     networks = {"default": {"ipam": {"config": [{"subnet": f"{NETWORK}.0/24"}]}}}
     path = directory / "override.json"
     path.write_text(json.dumps({"services": changed, "networks": networks}), encoding="utf-8")
@@ -101,7 +102,7 @@ def project(engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory
     ports = {name: str(free_port()) for name in ("HTTP_PORT", "HTTPS_PORT", "SANDBOX_PORT")}
     command = [str(COMPOSE), "--project-name", "wxlogin-test", "--file", "compose.yaml"]
     with ExitStack() as stack:
-        environment = {**os.environ, **ports, "WXLOGIN_VERSION": image.partition(":")[2]}
+        environment = {**os.environ, **ports, "IMAGE": image}
         if "podman" in engine.command:
             for file, name in STAND_INS.items():
                 options = ["--quiet", "--format", "docker", *UNPRIVILEGED_BUILD]
@@ -154,6 +155,16 @@ def test_the_file_is_valid(profile: list[str]) -> None:
     assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
+def test_an_empty_secret_of_production_is_not_replaced_by_a_known_one() -> None:
+    """The settings for production, copied and not edited, have no AppSecret and no password: nothing starts."""
+    command = [str(COMPOSE), "--env-file", "deploy/compose/production.env", "config", "--format", "json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    services = json.loads(done.stdout)["services"]
+
+    assert services["wxlogin-1"]["environment"]["WXLOGIN_APP_SECRET"] == ""
+    assert services["postgres"]["environment"]["POSTGRES_PASSWORD"] == ""
+
+
 def test_a_backend_gets_the_user_of_a_login(project: Project, token: str) -> None:
     """A user who logs in with a code of the sandbox is known to the backend behind Caddy."""
     with httpx2.Client() as http:
@@ -175,10 +186,13 @@ def checks_of(project: Project, name: str) -> int:
     return int(found[1]) if found else 0
 
 
-def test_a_restart_of_both_instances_in_turn_loses_no_request(project: Project, token: str) -> None:
-    """While each instance restarts, every request to the backend succeeds.
+@pytest.mark.parametrize(
+    "command", [["restart"], ["up", "--detach", "--no-deps", "--no-build", "--force-recreate"]], ids=["restart", "up"]
+)
+def test_new_instances_in_turn_lose_no_request(project: Project, token: str, command: list[str]) -> None:
+    """While each instance restarts, or is replaced as in an upgrade, every request to the backend succeeds.
 
-    The second restart begins when Caddy uses the first instance again. Podman kills at once without `--timeout`.
+    The second one begins when Caddy uses the first instance again. Podman kills at once without `--timeout`.
     """
     responses: collections.Counter[str] = collections.Counter()
     over = threading.Event()
@@ -196,7 +210,7 @@ def test_a_restart_of_both_instances_in_turn_loses_no_request(project: Project, 
     for client in clients:
         client.start()
     for name in ("wxlogin-1", "wxlogin-2"):
-        project("restart", "--timeout", "30", name)
+        project(*command, "--timeout", "30", name)
         wait_until(lambda: checks_of(project, name) > 0, "requests to the instance")  # noqa: B023  # waits here
     over.set()
     for client in clients:

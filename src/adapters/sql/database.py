@@ -40,10 +40,20 @@ class Database:
         await self._connections.close()
 
     def watch(self, used: Callable[[int], None]) -> int:
-        """Call `used` with 1 when a connection is taken, and with -1 when it is returned. Return the pool size."""
+        """Call `used` with the number of connections in use, when it changes. Return the pool size."""
+        taken: set[object] = set()
+
+        def take(_: object, record: object, __: object) -> None:
+            taken.add(record)
+            used(len(taken))
+
+        def give_back(_: object, record: object) -> None:
+            taken.discard(record)  # also called for one that could not connect, and was not taken
+            used(len(taken))
+
         for pool in self._connections.pools:
-            event.listen(pool, "checkout", lambda *_: used(1))
-            event.listen(pool, "checkin", lambda *_: used(-1))
+            event.listen(pool, "checkout", take)
+            event.listen(pool, "checkin", give_back)
         return self._connections.size
 
     async def read(self, work: Work[T]) -> T:

@@ -9,6 +9,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import OpenAPIResponse, Operation
+from litestar.params import FromQuery
 
 from application.readiness import Readiness
 from entrypoints.http.dependencies import CallerRequest, runtime_of
@@ -38,13 +39,16 @@ def show_health() -> Health:
 
 
 @get("/readyz", responses={503: ResponseSpec(Ready, description="Names what does not answer")})
-async def show_readiness(readiness: NamedDependency[Readiness], state: State) -> Response[Ready]:
+async def show_readiness(
+    readiness: NamedDependency[Readiness], state: State, exclude: FromQuery[Literal["stores"] | None] = None
+) -> Response[Ready]:
     """Return whether database and session store answer; 503 names which does not, or that the service is stopping.
 
-    The log says why.
+    The log says why. With `exclude=stores`, 503 means that the service is stopping: for gateways, which should send
+    requests to an instance without its database, because most of them succeed.
     """
     checks: dict[str, Status] = {"service": "stopping"} if runtime_of(state).lifecycle.service_stopping else {}
-    for store, wrong in (await readiness()).items():
+    for store, wrong in ({} if exclude else await readiness()).items():
         checks[store] = "unavailable" if wrong else "ok"
         if wrong:
             log.warning("store_unavailable", where="/readyz", store=store, detail=wrong)
