@@ -23,6 +23,7 @@ NAVIGATION = {
         "docs/mini-program",
         "clients/miniprogram/README",
         "examples/miniprogram/README",
+        "examples/website/README",
     ],
     ("Verify a token", "验证 token"): ["docs/verify", "examples/gateways/README", "docs/embedding"],
     ("Operate", "运维"): [

@@ -89,6 +89,14 @@ def curls_in(page: str) -> dict[Operation, str | None]:
     return sent
 
 
+async def draw_code(client: httpx2.AsyncClient, scene: str) -> None:
+    """Draw a mini-program code with this scene, which a phone can scan then."""
+    app = {"grant_type": "client_credential", "appid": "wxdemo0123456789ab", "secret": "0" * 32}
+    token = (await client.post("/cgi-bin/stable_token", json=app)).json()["access_token"]
+    drawn = await client.post("/wxa/getwxacodeunlimit", params={"access_token": token}, json={"scene": scene})
+    assert drawn.headers["content-type"] == "image/jpeg"
+
+
 @each_sandbox_page
 def test_the_sandbox_page_has_every_control(page: str) -> None:
     """The page has all controls and no others, each with its fields and its status."""
@@ -113,6 +121,7 @@ async def test_the_sandbox_pages_commands_work(page: str) -> None:
     """The page has one command for each control, whose answer has the fields in the table."""
     sent = curls_in(page)
     async with in_process() as client:
+        await draw_code(client, msgspec.json.decode(sent["POST", "/sandbox/scan"] or "")["scene"])
         for name, _, told, *_ in sandbox_table(page, "controls"):
             method, path = name.strip("`").split(" ")
             answer = await client.request(method, path, content=sent.pop((method, path)), headers=JSON)

@@ -20,7 +20,7 @@ DOCS = [
 
 ENGLISH = [page for page in DOCS if not page.name.endswith(CHINESE)]
 
-OTHERS = ["clients/miniprogram", "examples/gateways", "examples/miniprogram", "sandbox"]
+OTHERS = ["clients/miniprogram", "examples/gateways", "examples/miniprogram", "examples/website", "sandbox"]
 
 TRANSLATED = [*ENGLISH, *(ROOT / folder / "README.md" for folder in OTHERS)]
 """The pages that keep step. README.zh-CN.md is not one: it compares wxlogin with what Chinese readers know."""

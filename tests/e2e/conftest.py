@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from support import browser, gateways, processes
+from support import browser, client_package, gateways, processes
 from support.devices import Device, LogIn
 from support.processes import Environment, Sandbox, Service, environment, run
 from support.servers import sqlite_url
@@ -18,7 +18,11 @@ from support.servers import sqlite_url
 collect_ignore = [
     *([] if gateways.FOUND else ["test_gateways.py", "test_gateway_attacks.py", "test_gateway_headers.py"]),
     *([] if gateways.FOUND else ["test_rolling_restarts.py"]),
-    *([] if browser.FOUND else ["test_demo_page.py", "test_docs_browser.py", "test_docs_site.py"]),
+    *(
+        []
+        if browser.FOUND
+        else ["test_demo_page.py", "test_docs_browser.py", "test_docs_site.py", "test_scan_website.py"]
+    ),
 ]
 
 OTHER_APPID = "wxfedcba9876543210"
@@ -32,6 +36,20 @@ def chromium() -> Iterator[Browser]:
     """A browser, for `browser.visit`. One for each test: while it runs, its thread can run no other event loop."""
     with browser.browser() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The client of mini-programs, built from its sources and packed by npm."""
+    return client_package.pack(tmp_path_factory.mktemp("source"))
+
+
+@pytest.fixture(scope="session")
+def installed(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of modules with the client in it, as after its installation."""
+    modules = tmp_path_factory.mktemp("modules")
+    client_package.install(packed, modules)
+    return modules
 
 
 @pytest.fixture(scope="session")

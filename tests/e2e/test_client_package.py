@@ -1,12 +1,8 @@
 """`@wxlogin/client` as npm packs it: what is in it, what it does, and the projects that use it."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
-import tarfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,63 +10,13 @@ from typing import Any
 
 import pytest
 
+from support.client_package import CLIENT, link_packages, run_node
 from support.demo import Demo
 from support.pages import ROOT
 from support.processes import clean_environment, running
 
-CLIENT = ROOT / "clients/miniprogram"
 EXAMPLE = ROOT / "examples/miniprogram"
 CONSUMERS = CLIENT / "test/consumers"
-BIN = Path(sys.executable).parent
-"""Where the Node.js of the wheel is."""
-
-
-def run_node(*command: str | Path, cwd: Path, **variables: str) -> str:
-    """Run `node` or `npm` and return its output. It must end with status 0."""
-    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        [BIN / command[0], *command[1:]],
-        cwd=cwd,
-        env={**clean_environment(), "PATH": path, **variables},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def link_packages(directory: Path) -> Path:
-    """Link the installed packages into `node_modules` of a directory, and return it."""
-    modules = directory / "node_modules"
-    modules.mkdir()
-    for package in (CLIENT / "node_modules").iterdir():
-        (modules / package.name).symlink_to(package)
-    return modules
-
-
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package, built from its sources and packed by npm."""
-    source = tmp_path_factory.mktemp("source")
-    ignored = shutil.ignore_patterns("node_modules", "miniprogram_dist")
-    shutil.copytree(CLIENT, source, ignore=ignored, dirs_exist_ok=True)
-    link_packages(source)
-    run_node("npm", "run", "build", cwd=source)
-    (answer,) = json.loads(run_node("npm", "pack", "--json", cwd=source))
-    return source / str(answer["filename"])
-
-
-@pytest.fixture(scope="module")
-def installed(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory of modules with the package in it, as after its installation."""
-    modules = tmp_path_factory.mktemp("modules")
-    with tarfile.open(packed) as archive:
-        archive.extractall(modules, filter="data")
-    (modules / "@wxlogin").mkdir()
-    (modules / "package").rename(modules / "@wxlogin/client")
-    return modules
 
 
 @pytest.fixture(scope="module")

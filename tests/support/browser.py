@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
@@ -60,10 +60,14 @@ class Visit:
 
 
 @contextmanager
-def visit(browser: Browser, url: str, size: tuple[int, int] = DESKTOP, locale: str = "zh-CN") -> Iterator[Visit]:
-    """Open the page on a screen of this size, without animations."""
+def visit(
+    browser: Browser, url: str, size: tuple[int, int] = DESKTOP, locale: str = "zh-CN", **options: Any
+) -> Iterator[Visit]:
+    """Open the page on a screen of this size, without animations, in a new context with Playwright's options."""
     width, height = size
-    context = browser.new_context(viewport={"width": width, "height": height}, locale=locale, reduced_motion="reduce")
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, locale=locale, reduced_motion="reduce", **options
+    )
     visited = Visit(context.new_page())
 
     def on_console(message: ConsoleMessage) -> None:

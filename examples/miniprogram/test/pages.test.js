@@ -7,8 +7,8 @@ const { afterEach, test } = require('node:test')
 const { asUser, DEMO, endElsewhere, letWeChatFail, newUser } = require('../../../clients/miniprogram/test/demo')
 const { createWx } = require('../../../clients/miniprogram/test/fakes')
 const config = require('../config')
+const { createWeChat, loaded, openApp, openPage, ROOT, settled } = require('./phone')
 
-const ROOT = join(__dirname, '..')
 const INDEX = 'pages/index/index'
 const DEVICES = 'pages/devices/devices'
 const SCAN = 'pages/scan/scan'
@@ -16,65 +16,6 @@ const LOGGED_OUT = 'pages/logged-out/logged-out'
 const POPUP = 'components/privacy/privacy'
 
 config.baseUrl = DEMO
-
-const load = (path) => {
-  delete require.cache[require.resolve(path)]
-  return require(path)
-}
-
-const settled = () => new Promise((resolve) => setImmediate(resolve))
-
-const setData = (target) => (changes) => {
-  for (const [path, value] of Object.entries(changes)) {
-    const names = path.split('.')
-    const last = names.pop()
-    names.reduce((data, name) => data[name], target.data)[last] = value
-  }
-}
-
-/** Creates what Page() or Component() was given, as WeChat does. */
-const created = ({ methods, ...options }) => {
-  const instance = { ...options, ...methods, data: structuredClone(options.data) }
-  return Object.assign(instance, { setData: setData(instance) })
-}
-
-const loaded = (kind, path) => {
-  let options
-  globalThis[kind] = (given) => (options = given)
-  load(join(ROOT, `${path}.js`))
-  return created(options)
-}
-
-/** WeChat, with the calls that the pages make: where they lead is in `opened`. */
-const createWeChat = ({ consent = true, ...options } = {}) => {
-  const wx = createWx(options)
-  const opened = []
-  return Object.assign(wx, {
-    opened,
-    reLaunch: ({ url }) => opened.push(url),
-    navigateTo: ({ url }) => opened.push(url),
-    requirePrivacyAuthorize: ({ success, fail }) => (consent ? success() : fail()),
-    onNeedPrivacyAuthorization: (listener) => (wx.askForConsent = listener),
-    openPrivacyContract: () => opened.push('privacy contract'),
-  })
-}
-
-/** Opens app.js as WeChat does, and returns the app when its head start is over. */
-const openApp = async (wx) => {
-  let app
-  Object.assign(globalThis, { wx, App: (options) => (app = options), getApp: () => app })
-  load('../app.js')
-  app.onLaunch()
-  await app.client.token().catch(() => {})
-  await settled()
-  return app
-}
-
-const openPage = async (path, options = {}) => {
-  const page = loaded('Page', path)
-  await page.onLoad(options)
-  return page
-}
 
 const open = async (path, { query, ...options } = {}) => {
   const wx = createWeChat(options)
@@ -299,12 +240,15 @@ test('a login that fails says why', async () => {
   assert.match(page.data.error, /请 \d+ 秒后再试/)
 })
 
-// The service does not have /v1/scans yet: the fake answers in its place.
-const scanning = (decisions, status = 200) => async ({ method, url, data }) => {
-  if (!url.endsWith('/v1/scans/8nX0c-_2QhWcT1vK3yLmPA')) return undefined
-  if (method === 'POST') decisions.push(data)
-  if (method === 'POST') return { statusCode: 204, data: '' }
-  return { statusCode: status, data: status === 200 ? ASKED : { code: 'not_found', retry: 'never' } }
+// The fake answers in place of the service. Both sides together are tested with examples/website.
+const scanning = ({ decisions = [], look = 200, decided = 204, numbers = ASKED.match_numbers } = {}) => {
+  const bodies = { 200: { ...ASKED, match_numbers: numbers }, 204: '', 404: { code: 'not_found', retry: 'never' } }
+  return async ({ method, url, data }) => {
+    if (!url.endsWith('/v1/scans/8nX0c-_2QhWcT1vK3yLmPA')) return undefined
+    if (method === 'POST') decisions.push(data)
+    const statusCode = method === 'POST' ? decided : look
+    return { statusCode, data: bodies[statusCode] }
+  }
 }
 
 const ASKED = {
@@ -316,12 +260,12 @@ const ASKED = {
   match_numbers: ['17', '42', '83'],
 }
 
-const scan = (decisions, status) =>
-  open(SCAN, { onRequest: scanning(decisions, status), query: { scene: '8nX0c-_2QhWcT1vK3yLmPA' } })
+const scan = (options) =>
+  open(SCAN, { onRequest: scanning(options), query: { scene: '8nX0c-_2QhWcT1vK3yLmPA' } })
 
 test('a scanned code shows who asks, and the picked number approves', async () => {
   const decisions = []
-  const { page } = await scan(decisions)
+  const { page } = await scan({ decisions })
 
   const { client, browser, ip, numbers } = page.data.asked
   assert.deepEqual([client, browser, ip, numbers], ['示例商城', 'Chrome 140 · Windows', '203.0.113.7', ['17', '42', '83']])
@@ -329,12 +273,23 @@ test('a scanned code shows who asks, and the picked number approves', async () =
   await page.approve()
 
   assert.deepEqual(decisions, [{ approve: true, match_number: '42' }])
-  assert.deepEqual([page.data.asked, page.data.done], [null, '已允许登录，请回到网页'])
+  assert.equal(page.data.asked, null)
+  assert.match(page.data.done, /^已提交，请看网页/)
+})
+
+test('without numbers a scanned code is approved by the button alone', async () => {
+  const decisions = []
+  const { page } = await scan({ decisions, numbers: [] })
+
+  await page.approve()
+
+  assert.deepEqual(decisions, [{ approve: true }])
+  assert.equal(page.data.done, '已允许登录，请回到网页')
 })
 
 test('a scanned code can be refused without a number', async () => {
   const decisions = []
-  const { page } = await scan(decisions)
+  const { page } = await scan({ decisions })
 
   await page.deny()
 
@@ -343,10 +298,45 @@ test('a scanned code can be refused without a number', async () => {
 })
 
 test('a scanned code that is over says so', async () => {
-  const { page } = await scan([], 404)
+  const { page } = await scan({ look: 404 })
 
   assert.match(page.data.done, /已失效/)
   assert.equal(page.data.asked, null)
+})
+
+test('a scanned code that is over before the decision says so', async () => {
+  const { page } = await scan({ decided: 404 })
+
+  page.pick(onTap({ number: '42' }))
+  await page.approve()
+
+  assert.match(page.data.done, /已失效/)
+  assert.deepEqual([page.data.asked, page.data.error], [null, ''])
+})
+
+test('a decision that does not reach the service can be sent again', async () => {
+  let network = offline
+  const answer = scanning()
+  const onRequest = (options) => (options.url.includes('/v1/scans/') && options.method === 'POST' ? network() : undefined)
+  const { page } = await open(SCAN, {
+    onRequest: async (options) => (await onRequest(options)) ?? answer(options),
+    query: { scene: '8nX0c-_2QhWcT1vK3yLmPA' },
+  })
+
+  await page.deny()
+  assert.match(page.data.error, /连接不上/)
+  assert.ok(page.data.asked)
+
+  network = async () => undefined
+  await page.deny()
+  assert.match(page.data.done, /已拒绝/)
+})
+
+test('the page without a scan says that there is no code', async () => {
+  const { wx, page } = await open(SCAN)
+
+  assert.match(page.data.done, /已失效/)
+  assert.equal(wx.calls.some(({ path }) => path.startsWith('/v1/scans')), false)
 })
 
 test('both answers to a scanned code look alike', () => {

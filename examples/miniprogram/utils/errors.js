@@ -13,7 +13,7 @@ const isLoggedOut = ({ code }) => code === 'session_ended' || code === 'session_
 /** The text for the user. */
 const explain = (error) => {
   if (MESSAGES[error.code]) return MESSAGES[error.code]
-  if (error.retryAfter) return `操作太频繁，请 ${error.retryAfter} 秒后再试`
+  if (error.code === 'rate_limited' && error.retryAfter) return `操作太频繁，请 ${error.retryAfter} 秒后再试`
   if (error.retry === 'later') return '服务繁忙，请稍后再试'
   return `操作没有成功（${error.code || error.message}）`
 }

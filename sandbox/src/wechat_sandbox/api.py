@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from wechat_sandbox.accounts import Proof
 from wechat_sandbox.errors import WeChatError
-from wechat_sandbox.requests import Request, flag, text
+from wechat_sandbox.requests import Request, flag, number, text
 from wechat_sandbox.wechat import WeChat
+from wechat_sandbox.wxacodes import DEFAULT_WIDTH
 
 NOTHING: Mapping[str, object] = MappingProxyType({})
 OK: Mapping[str, object] = {"errcode": 0, "errmsg": "ok"}
@@ -18,14 +19,14 @@ Fields = Mapping[str, object]
 
 
 class Endpoint(NamedTuple):
-    """A call of WeChat. `answer` returns the fields of a success or raises WeChatError.
+    """A call of WeChat. `answer` returns the fields or the picture of a success, or raises WeChatError.
 
     Most need an access_token (`authorized`), some may be signed and encrypted (`signable`), some take their parameters
     from a form, too (`form`), and some have fields in a refusal (`when_refused`). A signed call is always a POST.
     """
 
     methods: tuple[str, ...]
-    answer: Callable[[WeChat, Request], Fields]
+    answer: Callable[[WeChat, Request], Fields | bytes]
     authorized: bool = True
     signable: bool = False
     form: bool = False
@@ -114,6 +115,23 @@ def getuserencryptkey(wechat: WeChat, request: Request) -> Fields:
     return {**OK, "key_info_list": wechat.user_keys.shown(request.appid, request.parameter("openid"))}
 
 
+def getwxacodeunlimit(wechat: WeChat, request: Request) -> bytes:
+    """Draw a code: https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/qrcode-link/qr-code/getUnlimitedQRCode.html.
+
+    Its colours are ignored.
+    """
+    body = request.json()
+    code = wechat.wxacodes.draw(
+        request.appid,
+        text(body, "scene"),
+        text(body, "page"),
+        check_path=flag(body, "check_path", default=True),
+        env_version=text(body, "env_version") or "release",
+        width=number(body, "width", DEFAULT_WIDTH),
+    )
+    return code.picture
+
+
 def proof(request: Request) -> Proof:
     """Return the proof of a session_key in the query."""
     return Proof(request.parameter("openid"), request.parameter("signature"), request.parameter("sig_method"))
@@ -135,4 +153,5 @@ ENDPOINTS: Mapping[str, Endpoint] = {
     "/wxa/business/getuserencryptkey": Endpoint(
         POST + GET, getuserencryptkey, signable=True, when_refused={"key_info_list": []}
     ),
+    "/wxa/getwxacodeunlimit": Endpoint(POST, getwxacodeunlimit, signable=True),
 }

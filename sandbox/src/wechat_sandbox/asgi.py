@@ -17,7 +17,7 @@ from wechat_sandbox.errors import BodyTooLarge, WeChatError
 from wechat_sandbox.faults import Fault, Faults
 from wechat_sandbox.messages import close_connection, read, read_body, reply
 from wechat_sandbox.problems import PROBLEM_JSON, problem
-from wechat_sandbox.requests import MAX_BODY_BYTES, Answer, Request, media_type_of
+from wechat_sandbox.requests import JPEG, MAX_BODY_BYTES, Answer, Request, media_type_of
 from wechat_sandbox.wechat import WeChat
 
 HINT = "X-Sandbox-Hint"
@@ -87,10 +87,12 @@ class Sandbox:
         return self._carry_out(endpoint, admitted)
 
     def _carry_out(self, endpoint: Endpoint, request: Request) -> Answer:
-        """Return the response to an admitted call, signed if the call was."""
+        """Return the response to an admitted call, signed if the call was. A picture is never signed."""
         errcode = None
         try:
             fields = endpoint.answer(self.wechat, request)
+            if isinstance(fields, bytes):
+                return Answer(fields, media_type=JPEG)
         except WeChatError as error:
             errcode = error.errcode
             fields = {**self._error(errcode, request.path), **endpoint.when_refused}

@@ -13,14 +13,18 @@ from wechat_sandbox.requests import Request
 CALLS_REMEMBERED = 1000
 SHOWN = {
     "appid",
+    "check_path",
+    "env_version",
     "force_refresh",
     "grant_type",
     "mch_id",
     "openid",
     "out_trade_no",
+    "page",
     "sig_method",
     "transaction_id",
     "unionid",
+    "width",
 }
 """The parameters that are no secret. All others are masked, unknown ones, too."""
 FIELDS_SHOWN = 32

@@ -11,7 +11,16 @@ from wechat_sandbox.clock import Clock, rfc3339
 from wechat_sandbox.errors import ControlRefused
 from wechat_sandbox.faults import Fault, Faults
 from wechat_sandbox.guards import require_json, require_loopback
-from wechat_sandbox.orders import AccountOrder, Advance, CodeOrder, EncryptOrder, PaymentOrder, PhoneCodeOrder
+from wechat_sandbox.orders import (
+    AccountOrder,
+    Advance,
+    CodeOrder,
+    EncryptOrder,
+    PagesOrder,
+    PaymentOrder,
+    PhoneCodeOrder,
+    ScanOrder,
+)
 from wechat_sandbox.page import show_page
 from wechat_sandbox.quotas import Quota
 from wechat_sandbox.signing import SigningOrder
@@ -59,6 +68,27 @@ def pay(data: JSONBody[PaymentOrder], wechat: NamedDependency[WeChat]) -> dict[s
     return {"transaction_id": wechat.payments.pay(*msgspec.structs.astuple(data))}
 
 
+@get("/wxacodes", sync_to_thread=False)
+def list_wxacodes(wechat: NamedDependency[WeChat]) -> dict[str, list[dict[str, str]]]:
+    """List the last codes for scanning, newest last."""
+    return {"wxacodes": wechat.wxacodes.shown()}
+
+
+@post("/scan", status_code=200, sync_to_thread=False)
+def scan(data: JSONBody[ScanOrder], wechat: NamedDependency[WeChat]) -> dict[str, object]:
+    """Do what a phone does that scans a code: 200 with the page that it opens."""
+    code = wechat.wxacodes.scan(data.scene, data.appid)
+    return {"path": code.page, "query": code.query}
+
+
+@post("/pages", status_code=200, sync_to_thread=False)
+def set_pages(data: JSONBody[PagesOrder], wechat: NamedDependency[WeChat]) -> PagesOrder:
+    """Publish an app with these pages: 200 with the pages."""
+    wechat.apps.require(data.appid)
+    wechat.wxacodes.set_pages(data.appid, data.pages)
+    return data
+
+
 @post("/signing", sync_to_thread=False)
 def register_signing(data: JSONBody[SigningOrder], wechat: NamedDependency[WeChat]) -> dict[str, str]:
     """Do what the console's API security page does: 201 with the keys and their numbers."""
@@ -98,10 +128,11 @@ def advance_clock(data: JSONBody[Advance], clock: NamedDependency[Clock]) -> dic
 def controls(wechat: WeChat, clock: Clock, faults: Faults, calls: Calls, *, any_host: bool) -> Router:
     """Return the routes under `/sandbox`. `any_host`: accept any host name."""
     parts = {"wechat": wechat, "clock": clock, "faults": faults, "calls": calls}
-    wechats = [list_apps, issue_code, issue_phone_code, encrypt, show_user_key, pay, register_signing, set_quota]
+    logins = [list_apps, issue_code, issue_phone_code, encrypt, show_user_key, pay, register_signing, set_quota]
+    scans = [list_wxacodes, scan, set_pages]
     return Router(
         "/sandbox",
-        route_handlers=[show_page, *wechats, add_fault, list_calls, advance_clock],
+        route_handlers=[show_page, *logins, *scans, add_fault, list_calls, advance_clock],
         dependencies={name: _always(part) for name, part in parts.items()},
         guards=[require_json, *([] if any_host else [require_loopback])],
     )

@@ -18,8 +18,10 @@ TEXTS: Mapping[int, str] = {
     40066: "invalid url,{rid}",
     40097: "invalid args{rid}",
     40125: "invalid appsecret{rid}",
+    40129: "invalid scene{rid}",
     40163: "code been used{rid}",
     40164: "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist{rid}",
+    40169: "invalid length for scene, or the data is not json string{rid}",
     40226: "code blocked, hints: [ req_id: {req_id} ]",
     40230: "missing Wechatmp-Serial{rid}",  # of these eleven only 40234 and 40235 were seen in answers
     40231: "missing Wechatmp-TimeStamp{rid}",
@@ -38,6 +40,7 @@ TEXTS: Mapping[int, str] = {
     41004: "appsecret missing{rid}",
     41008: "missing code{rid}",
     41009: "missing openid{rid}",
+    41030: "invalid page{rid}",
     42001: "access_token expired{rid}",
     42007: "access_token and refresh_token exception{rid}",
     43001: "require GET method{rid}",

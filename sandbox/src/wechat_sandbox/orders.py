@@ -48,6 +48,20 @@ class PaymentOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     out_trade_no: Id | None = None
 
 
+class PagesOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The published pages of an app; null: every page exists."""
+
+    appid: Id
+    pages: list[Id] | None
+
+
+class ScanOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The scene of a code, and its app."""
+
+    scene: Id
+    appid: Id | None = None
+
+
 class Advance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far to advance the clock."""
 

@@ -12,6 +12,7 @@ from wechat_sandbox.errors import WeChatError, require
 MAX_BODY_BYTES = 1024 * 1024
 TEXT = "text/plain"
 JSON = "application/json; encoding=utf-8"
+JPEG = "image/jpeg"
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -79,8 +80,16 @@ def text(body: Mapping[str, object], name: str) -> str:
     return str(value)
 
 
-def flag(body: Mapping[str, object], name: str) -> bool:
-    """Return a boolean of a JSON body; false if it is missing. Raises WeChatError, 47001 for another type."""
-    value = body.get(name, False)
+def flag(body: Mapping[str, object], name: str, default: bool = False) -> bool:
+    """Return a boolean of a JSON body; `default` if it is missing. Raises WeChatError, 47001 for another type."""
+    value = body.get(name, default)
     require(isinstance(value, bool), 47001)
     return value is True
+
+
+def number(body: Mapping[str, object], name: str, default: int) -> int:
+    """Return an integer of a JSON body; `default` if it is missing. Raises WeChatError, 47001 for another type."""
+    value = body.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise WeChatError(47001)
+    return value

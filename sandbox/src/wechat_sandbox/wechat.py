@@ -16,6 +16,7 @@ from wechat_sandbox.quotas import Quotas
 from wechat_sandbox.signing import Signing
 from wechat_sandbox.tokens import AccessTokens
 from wechat_sandbox.user_keys import UserKeys
+from wechat_sandbox.wxacodes import WxaCodes
 
 
 class LoginCode(NamedTuple):
@@ -42,6 +43,7 @@ class WeChat:
         self.client_data = ClientData(clock.now, self.accounts)
         self.payments = Payments(clock.now, self.accounts)
         self.user_keys = UserKeys(clock.now)
+        self.wxacodes = WxaCodes(clock.now)
         self.quotas = Quotas(clock.now)
         self.signing = Signing(clock.unmoved)
         self._login_codes: Codes[str] = Codes(clock.now, new_login_code, used_errcode=40163)

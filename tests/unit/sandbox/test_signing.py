@@ -222,6 +222,17 @@ async def test_other_calls_can_be_signed_too(app: App, path: str) -> None:
     assert fields["errcode"] in {1, 40003}
 
 
+async def test_a_picture_of_a_signed_call_is_not_signed(app: App) -> None:
+    """A signed call is answered with a plain picture, and with a signed and encrypted refusal."""
+    path = "/wxa/getwxacodeunlimit"
+    drawn = await app.send(path, scene="a")
+    refused = await app.send(path, scene="")
+
+    assert drawn.headers["content-type"] == "image/jpeg"
+    assert "Wechatmp-Signature" not in drawn.headers
+    assert app.read(refused, path)["errcode"] == 40169
+
+
 async def test_a_body_for_another_key_or_serial_is_40235(app: App) -> None:
     """A body under another key or serial is an unencrypted 40235."""
     app.console["sym_key_sn"] = "0" * 32

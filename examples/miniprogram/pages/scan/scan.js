@@ -3,7 +3,22 @@ const localTime = require('../../utils/time')
 
 const { client } = getApp()
 
-const DONE = { approved: '已允许登录，请回到网页', denied: '已拒绝，网页没有登录' }
+const OVER = '二维码已失效，请在网页上换一个码，重新扫码'
+const DENIED = '已拒绝，网页没有登录'
+const APPROVED = '已允许登录，请回到网页'
+// The service does not tell a wrong number from the right one: the website does.
+const PICKED = '已提交，请看网页：选对了数字，网页会在几秒内登录；选错了，登录会被拒绝'
+
+/** Runs `work`. Returns the text that is shown in the end; that of a code that is over, or decided on by somebody else. */
+const outcome = async (work, done) => {
+  try {
+    await work()
+    return done
+  } catch (error) {
+    if (error.code === 'not_found') return OVER
+    throw error
+  }
+}
 
 const toAsked = (scan) => ({
   client: scan.client,
@@ -19,14 +34,9 @@ Page({
 
   onLoad({ scene = '' }) {
     return run(this, async () => {
-      try {
-        this.scan = await client.scan(decodeURIComponent(scene))
-      } catch (error) {
-        if (error.code !== 'not_found') throw error
-        this.setData({ done: '二维码已失效，请在网页上刷新后重新扫码' })
-        return
-      }
-      this.setData({ asked: toAsked(this.scan) })
+      const look = async () => (this.scan = await client.scan(decodeURIComponent(scene)))
+      const done = scene ? await outcome(look, '') : OVER
+      this.setData({ asked: this.scan ? toAsked(this.scan) : null, done })
     })
   },
 
@@ -35,17 +45,17 @@ Page({
   },
 
   approve() {
-    return this.decide(() => this.scan.approve(this.data.picked || undefined), DONE.approved)
+    const { picked } = this.data
+    return this.decide(() => this.scan.approve(picked || undefined), picked ? PICKED : APPROVED)
   },
 
   deny() {
-    return this.decide(() => this.scan.deny(), DONE.denied)
+    return this.decide(() => this.scan.deny(), DENIED)
   },
 
   decide(decision, done) {
     return run(this, async () => {
-      await decision()
-      this.setData({ asked: null, done })
+      this.setData({ done: await outcome(decision, done), asked: null })
     })
   },
 })
