@@ -12,23 +12,36 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 
 from cryptography.hazmat.primitives import padding
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.hashes import SHA256
 from rich.console import Console
 from rich.table import Table
 
+from adapters.jose.token_signer import JoseTokenSigner, generate_key
 from adapters.memory.access_token_issuer import MemoryAccessTokenIssuer
 from adapters.memory.access_token_store import MemoryAccessTokenStore
 from adapters.memory.key_vault import MemoryKeyVault
 from adapters.memory.platform import MemoryPlatform
 from adapters.memory.rate_limiter import MemoryRateLimiter
+from adapters.memory.session_store import MemorySessionStore
 from adapters.wechat.decryptor import WeChatDecryptor
 from application.access_tokens import AccessTokens
 from application.client_data import ClientData
 from application.rate_limits import Quota
+from application.sessions import Sessions
+from application.signed_tokens import Assertions, SignedTokens
 from domain.device import UNKNOWN_DEVICE
 from domain.identity import AppId, Identity
 from domain.session import Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
+from domain.signed_token import SignedTokenPolicy
+from entrypoints.container import Container
+from entrypoints.http.auth import check
+from entrypoints.http.dependencies import Runtime
+from entrypoints.http.edge import Lifecycle
+from entrypoints.instrumented import InstrumentedSessions
+from entrypoints.metrics import Metrics
 
 ROUNDS, CALLS = 15, 2000
 APP = AppId("wx0123456789abcdef")
@@ -58,6 +71,7 @@ def encrypt(data: dict[str, object]) -> str:
 SESSION_KEY = base64.b64encode(KEY).decode()
 ENCRYPTED, IV_TEXT = encrypt(USER_INFO), base64.b64encode(IV).decode()
 RAW_DATA = json.dumps(USER_INFO)
+SIGNING_KEY, SIGNED_BYTES = generate_private_key(SECP256R1()), secrets.token_bytes(500)
 SIGNATURE = hashlib.sha1((RAW_DATA + SESSION_KEY).encode()).hexdigest()
 
 
@@ -73,6 +87,11 @@ async def bare_decrypt() -> object:
 
 async def bare_verify() -> object:
     return hmac.compare_digest(hashlib.sha1((RAW_DATA + SESSION_KEY).encode()).hexdigest(), SIGNATURE)
+
+
+async def bare_sign() -> object:
+    """Sign as much as a signed token has, without JSON, base64 and the form of a JWT's signature."""
+    return SIGNING_KEY.sign(SIGNED_BYTES, ECDSA(SHA256()))
 
 
 async def nothing() -> object:
@@ -99,10 +118,37 @@ async def prepare() -> dict[str, tuple[Call, Call]]:
         MemoryAccessTokenIssuer(), MemoryAccessTokenStore(), lease=timedelta(seconds=7), clock=lambda: datetime.now(UTC)
     )
     await tokens.get(APP)
+    signed_tokens = SignedTokens(
+        JoseTokenSigner([json.loads(generate_key())]),
+        quota,
+        policy=SignedTokenPolicy("https://id.example.com", frozenset({"orders"})),
+        clock=lambda: datetime.now(UTC),
+    )
+    assertions = Assertions(signed_tokens, "orders", clock=lambda: datetime.now(UTC))
+
+    async def signed_token() -> object:
+        return signed_tokens.issue(session, "orders")
+
+    async def kept_assertion() -> object:
+        return assertions.get(session)
+
+    store = MemorySessionStore()
+    token = SessionToken.generate()
+    checked = Session.start(token, "ann", ANN, UNKNOWN_DEVICE, SessionPolicy(), now)
+    await store.start(checked, SessionKey(SESSION_KEY), 0)
+    sessions = InstrumentedSessions(
+        Sessions(store, policy=SessionPolicy(), clock=lambda: datetime.now(UTC)), Metrics([APP])
+    )
+    headers = [(b"host", b"wxlogin"), (b"authorization", f"Bearer {token.value}".encode())]
+    plain = Runtime(Container(), Lifecycle(), sessions)
+    asserting = Runtime(Container(), Lifecycle(), sessions, assertions)
     return {
+        "/auth without, with assertion": (lambda: check(headers, plain), lambda: check(headers, asserting)),
         "decrypt": (bare_decrypt, lambda: client_data.decrypt(session, ENCRYPTED, IV_TEXT)),
         "verify": (bare_verify, lambda: client_data.verify(session, RAW_DATA, SIGNATURE)),
         "cached access token": (nothing, lambda: tokens.get(APP)),
+        "signed token": (bare_sign, signed_token),
+        "kept assertion": (nothing, kept_assertion),
     }
 
 

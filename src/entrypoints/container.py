@@ -10,6 +10,7 @@ from cryptography.fernet import MultiFernet
 from dependency_injector import containers, providers
 
 from adapters.crypto.ciphers import FernetCipher, SivCipher
+from adapters.jose.token_signer import JoseTokenSigner, generate_key
 from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.redis.access_token_store import RedisAccessTokenStore
 from adapters.redis.client import create_client
@@ -39,10 +40,18 @@ from application.login import LoginUseCase
 from application.merge import MergeUsers
 from application.ports.clock import Clock
 from application.ports.identity_provider import IdentityProvider
-from application.rate_limits import CLIENT_FAILURES, DECRYPTIONS, LimitedIdentityProvider, LoginQuota, Quota
+from application.rate_limits import (
+    CLIENT_FAILURES,
+    DECRYPTIONS,
+    TOKEN_EXCHANGES,
+    LimitedIdentityProvider,
+    LoginQuota,
+    Quota,
+)
 from application.readiness import Readiness
 from application.session_keys import SessionKeys
 from application.sessions import Sessions
+from application.signed_tokens import Assertions, SignedTokens
 from application.users import Users
 from domain.identity import AppId
 from entrypoints.instrumented import (
@@ -87,6 +96,16 @@ def _signer(appid: AppId, keys: Signing, clock: Clock) -> Signer:
     except ValueError as error:
         raise SettingsError(
             f"WXLOGIN_APPS (signing of {appid}): {error}.\n  hint: copy it from the WeChat console again"
+        ) from None
+
+
+def open_token_signer(settings: Settings) -> JoseTokenSigner:
+    """Return the signer of tokens. Raises SettingsError for malformed keys."""
+    try:
+        return JoseTokenSigner([key.jwk for key in settings.signing_keys])
+    except ValueError as error:
+        raise SettingsError(
+            f"WXLOGIN_SIGNING_KEYS: {error}.\n  hint: `wxlogin keygen --signing` prints a key"
         ) from None
 
 
@@ -182,6 +201,12 @@ class Container(containers.DeclarativeContainer):
     merge_users = providers.Singleton(MergeUsers, user_repository, session_store, sessions, clock=clock)
     decryptions = providers.Singleton(Quota, rate_limiter, DECRYPTIONS, "Too many decryptions in this session")
     client_data = providers.Singleton(ClientData, key_vault, decryptor, platform, decryptions, clock=clock)
+    token_signer = providers.Singleton(open_token_signer, settings)
+    exchanges = providers.Singleton(Quota, rate_limiter, TOKEN_EXCHANGES, "Too many token exchanges in this session")
+    signed_tokens = providers.Singleton(
+        SignedTokens, token_signer, exchanges, policy=settings.provided.signed_tokens, clock=clock
+    )
+    assertions = providers.Singleton(Assertions, signed_tokens, settings.provided.assertion_audience, clock=clock)
     session_keys = providers.Singleton(SessionKeys, key_vault, platform, clock=clock)
     readiness = providers.Singleton(Readiness, probes)
 
@@ -201,7 +226,8 @@ async def open_container(
     """Open the container of `settings`. The end of the block closes its pools.
 
     `transport` replaces the HTTP transport to WeChat. `prepare` is called after the pools are open, before objects are
-    built on them. Raises SettingsError without encryption keys, and for malformed signing keys.
+    built on them. Raises SettingsError without encryption keys, and for malformed or missing settings of signed tokens
+    and of API security.
     """
     async with AsyncExitStack() as stack:
         container = Container(settings=settings, cipher=settings.cipher, clock=providers.Object(clock))
@@ -215,6 +241,7 @@ async def open_container(
         if prepare:
             prepare(container)
         container.signers()  # wrong keys should stop the start, not a request
+        container.signed_tokens()
         stack.push_async_callback(container.access_tokens().aclose)
         yield container
 
@@ -244,6 +271,11 @@ async def require_migrated(container: Container) -> None:
     """Raise SettingsError if the database is not migrated, and StoreUnavailable if it does not answer."""
     if not await is_migrated(container.database()):
         raise SettingsError("The database of WXLOGIN_DATABASE_URL is not migrated.\n  hint: wxlogin migrate")
+
+
+def new_signing_key() -> str:
+    """Return a new key for WXLOGIN_SIGNING_KEYS."""
+    return generate_key()
 
 
 def wechat_errcodes() -> Mapping[int, ErrCode]:

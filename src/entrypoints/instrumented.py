@@ -1,6 +1,6 @@
 """Wrappers of use cases and ports that count their outcomes in metrics, and log logins."""
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from contextlib import suppress
 from datetime import datetime
 
@@ -69,8 +69,15 @@ class InstrumentedSessions:
 
     async def authenticate(self, token: str, apps: Collection[AppId] | None = None) -> Session:
         """See Sessions."""
+        return await self._counted(self._sessions.authenticate(token, apps))
+
+    async def use(self, session_id: str, apps: Collection[AppId] | None = None) -> Session:
+        """See Sessions."""
+        return await self._counted(self._sessions.use(session_id, apps))
+
+    async def _counted(self, check: Awaitable[Session]) -> Session:
         try:
-            session = await self._sessions.authenticate(token, apps)
+            session = await check
         except Exception as error:
             self._metrics.session_checked(code_of(error))
             raise
@@ -87,9 +94,9 @@ class InstrumentedSessions:
         self._metrics.sessions_ended(EndReason.ENDED)
         return session
 
-    async def revoke(self, token: str, apps: Collection[AppId] | None = None) -> Session | None:
+    async def revoke(self, session_id: str, apps: Collection[AppId] | None = None) -> Session | None:
         """See Sessions."""
-        revoked = await self._sessions.revoke(token, apps)
+        revoked = await self._sessions.revoke(session_id, apps)
         if revoked:
             self._metrics.sessions_ended(EndReason.ENDED)
         return revoked

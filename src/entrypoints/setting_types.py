@@ -51,6 +51,14 @@ def check_http_url(value: str) -> str:
     return value
 
 
+def check_origin(value: str) -> str:
+    """Check the origin of a public URL: https, or http on this machine (RFC 8414 section 2)."""
+    check_http_url(value)
+    if value.startswith("http://") and not is_loopback(urlsplit(value).hostname):
+        raise ValueError("must start with https://; only on this machine may it start with http://")
+    return value
+
+
 def is_loopback(host: str | None) -> bool:
     """Return whether the host of a URL is this machine: localhost, 127.0.0.0/8 or ::1."""
     try:

@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from domain.identity import AppId
 from domain.rate_limit import RateLimit
 from domain.session import SessionPolicy
+from domain.signed_token import IdentityClaim, SignedTokenPolicy
 from entrypoints.setting_sources import CONFIG_VARIABLE, PREFIX, SECRETS_VARIABLE, SecretFiles, TomlFile
 from entrypoints.setting_sources import SettingsError as SettingsError
 from entrypoints.setting_types import (
@@ -35,6 +36,7 @@ from entrypoints.setting_types import (
     check_fernet_key,
     check_http_url,
     check_network,
+    check_origin,
     check_platform,
     check_rate_limit,
     check_redis_url,
@@ -42,6 +44,9 @@ from entrypoints.setting_types import (
     rate_limit_of,
     url_of,
 )
+
+Audience = Annotated[str, Field(pattern=r"^[!-+\--~]{1,255}$")]
+"""For whom a JWT is: printable ASCII without commas."""
 
 CLIENT_SECRET_LENGTH = 32
 """The least number of characters of an OAuth client's secret, except beside a WeChat on loopback, a sandbox."""
@@ -68,6 +73,26 @@ class App(BaseModel):
     appid: Annotated[str, AfterValidator(check_appid)]
     secret: Annotated[SecretStr, Field(min_length=1)]
     signing: Signing | None = None
+
+
+class SigningKey(BaseModel):
+    """A private key that signs tokens: a JSON Web Key (RFC 7517) on P-256."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kty: Literal["EC"]
+    crv: Literal["P-256"]
+    x: str
+    y: str
+    d: SecretStr
+    use: Literal["sig"] = "sig"
+    alg: Literal["ES256"] = "ES256"
+    kid: str | None = None
+
+    @property
+    def jwk(self) -> dict[str, str]:
+        """Return the key with its secret part, for the signer."""
+        return self.model_dump(exclude={"d"}, exclude_none=True) | {"d": self.d.get_secret_value()}
 
 
 class OAuthClient(BaseModel):
@@ -125,6 +150,16 @@ class Settings(BaseSettings):
     clients: Annotated[dict[Annotated[str, Field(min_length=1)], OAuthClient], *Json] = Field(
         {}, examples=['{"backend":"a-random-secret-of-at-least-32-characters"}']
     )
+    issuer: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+$"), AfterValidator(check_origin)] | None = Field(
+        None, examples=["https://id.example.com"]
+    )
+    signing_keys: Annotated[list[SigningKey], *Json] = Field(
+        [], examples=['[{"kty":"EC","crv":"P-256","x":"...","y":"...","d":"..."}]']
+    )
+    audiences: Annotated[list[Audience], *Commas] = Field([], examples=["orders,payments"])
+    assertion_audience: Audience | None = Field(None, examples=["orders"])
+    jwt_seconds: Annotated[int, Field(ge=1, le=86400)] = Field(300, examples=["300"])
+    jwt_claims: Annotated[list[IdentityClaim], *Commas] = Field([], examples=["openid,unionid"])
     drain_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(0.0, examples=["15"])
     docs: bool = Field(True, examples=["true"])
     metrics: bool = Field(True, examples=["true"])
@@ -193,6 +228,28 @@ class Settings(BaseSettings):
             idle=timedelta(seconds=self.session_idle_seconds),
             max_age=timedelta(seconds=self.session_max_seconds),
             per_user=self.sessions_per_user,
+        )
+
+    @property
+    def signed_tokens(self) -> SignedTokenPolicy:
+        """Return the policy of signed tokens. Without an audience, none are issued.
+
+        Raises SettingsError if only a part of what they need is set.
+        """
+        needed = ("issuer", "signing_keys", "audiences")
+        if self.signing_keys or self.audiences or self.assertion_audience:
+            for absent in [field for field in needed if not getattr(self, field)]:
+                raise missing(absent, "tokens are signed with WXLOGIN_ISSUER, WXLOGIN_SIGNING_KEYS, WXLOGIN_AUDIENCES")
+        if self.assertion_audience not in (None, *self.audiences):
+            raise SettingsError(
+                f"WXLOGIN_ASSERTION_AUDIENCE: is not one of WXLOGIN_AUDIENCES.\n"
+                f"  example: WXLOGIN_ASSERTION_AUDIENCE={self.audiences[0]}"
+            )
+        return SignedTokenPolicy(
+            issuer=self.issuer or "",
+            audiences=frozenset(self.audiences),
+            life=timedelta(seconds=self.jwt_seconds),
+            identity_claims=frozenset(self.jwt_claims),
         )
 
     @property

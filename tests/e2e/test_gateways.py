@@ -17,6 +17,7 @@ import pytest
 
 from support import gateways, plain_http
 from support.gateways import Backend
+from support.jwts import AUDIENCE, signing, signing_key
 from support.processes import APPID, Sandbox, Service
 from support.servers import redis_server
 
@@ -29,7 +30,7 @@ CERTAIN = ["X-USER-ID", "X-SESSION-ID", "X-WX-OPENID", "X-WX-APPID", "X-WX-SOURC
 """The headers that a backend gets of every caller."""
 
 OF_CLOUD_RUN = ["X-WX-SOURCES", "X-WX-FROM-OPENID", "X-WX-FROM-APPID", "X-WX-FROM-UNIONID", "X-WX-ENV"]
-VOUCHED_FOR = [*CERTAIN, "X-WX-UNIONID", *OF_CLOUD_RUN, "X-ORIGINAL-FORWARDED-FOR"]
+VOUCHED_FOR = [*CERTAIN, "X-WX-UNIONID", "X-USER-ASSERTION", *OF_CLOUD_RUN, "X-ORIGINAL-FORWARDED-FOR"]
 """The headers that a backend trusts: those of wxlogin, and those of WeChat Cloud Run."""
 
 UNAVAILABLE, TRAEFIKS = (503, "store_unavailable", "1"), (502, None, None)
@@ -190,6 +191,18 @@ def test_cloud_run_code_works_unchanged(front: Front, sandbox: Sandbox) -> None:
     assert headers["x-wx-openid"] == f"o-of-{front.name}"
     assert headers["x-wx-appid"] == APPID
     assert headers["x-wx-unionid"] == f"u-of-{front.name}"
+
+
+def test_the_backend_gets_the_assertion(before: Before, open_service: Any, sandbox: Sandbox) -> None:
+    """The backend gets the assertion of /auth, and none that a client sends, in any spelling."""
+    with open_service(**signing(signing_key(), assertion_audience=AUDIENCE)) as signs, before(signs) as front:
+        token = signs.log_in(sandbox.code())["token"]
+        answers = [front.get(token), front.get(token, **{"X-User-Assertion": "forged", "X_User_Assertion": "forged"})]
+        expected = signs.auth(token).headers["x-user-assertion"]
+
+    for answer in answers:
+        assert ("X-USER-ASSERTION", expected) in trusted_headers(answer.content)
+        assert "forged" not in answer.text
 
 
 def test_simultaneous_users_are_not_mixed(front: Front, sandbox: Sandbox) -> None:

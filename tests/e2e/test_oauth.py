@@ -283,7 +283,7 @@ def test_a_failure_that_cannot_be_counted_is_unavailable(open_service: Any) -> N
     with open_service(clients=BACKEND, redis_url=f"redis://127.0.0.1:{free_port()}/0") as blind:
         answer = ask(blind, "introspect", auth=("backend", "guess"), data={"token": "x"})
 
-    assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+    assert (answer.status_code, answer.json()["error"]) == (503, "temporarily_unavailable")
 
 
 def test_a_success_sends_no_limit_command_to_redis(open_service: Any, own_redis_url: str, sandbox: Sandbox) -> None:

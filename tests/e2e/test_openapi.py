@@ -49,7 +49,9 @@ PROTECTED = [
 ]
 HEALTH, READINESS, METRICS = ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")
 OAUTH = [("POST", "/oauth2/introspect"), ("POST", "/oauth2/revoke")]
-OPERATIONS = [*LOGINS, *PROTECTED, *OAUTH, HEALTH, READINESS, METRICS]
+EXCHANGE = ("POST", "/oauth2/token")
+WELL_KNOWN = [("GET", "/.well-known/jwks.json"), ("GET", "/.well-known/oauth-authorization-server")]
+OPERATIONS = [*LOGINS, *PROTECTED, *OAUTH, EXCHANGE, *WELL_KNOWN, HEALTH, READINESS, METRICS]
 PROBLEM_JSON = "application/problem+json"
 FAILURES = {
     **{operation: {"400", "403", "429", "500", "502", "503"} for operation in LOGINS},
@@ -60,6 +62,8 @@ FAILURES = {
     **{operation: {"400", "401", "503"} for operation in CLIENT_DATA},
     **{operation: {"401", *ASKED} for operation in SESSION_KEYS},
     **{operation: {"400", "401", "503"} for operation in OAUTH},
+    EXCHANGE: {"400", "429", "503"},
+    **{operation: {"404"} for operation in WELL_KNOWN},
     READINESS: {"503"},
 }
 """The failure statuses that the schema must have."""
@@ -235,7 +239,7 @@ def test_operations_with_a_session_declare_the_bearer_scheme(schema: Schema, ope
     assert described(schema, operation).get("security") == [{"token": []}]
 
 
-@pytest.mark.parametrize("operation", [*LOGINS, HEALTH, READINESS, METRICS], ids=" ".join)
+@pytest.mark.parametrize("operation", [*LOGINS, EXCHANGE, *WELL_KNOWN, HEALTH, READINESS, METRICS], ids=" ".join)
 def test_public_operations_declare_no_security(schema: Schema, operation: Operation) -> None:
     """A public operation declares no security."""
     assert not described(schema, operation).get("security", schema.get("security"))

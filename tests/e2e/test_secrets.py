@@ -13,12 +13,14 @@ import httpx2
 import pytest
 
 from support import plain_http
+from support.jwts import AUDIENCE, exchange, signing, signing_key
 from support.processes import APPID, KEY, SECRET, Environment, Sandbox, environment, run, service
 from support.processes import sandbox as own_sandbox
 from support.servers import sqlite_url
 
 PASSWORD = "pa55word-of-the-store"
 CLIENT_SECRET = "c1ient-secret-of-a-backend"
+SIGNING_KEY = signing_key()
 FAULTS: list[dict[str, Any]] = [
     {"errcode": -1},
     {"errcode": 40013},
@@ -109,6 +111,7 @@ class Leaks:
         return {
             "AppSecret": [SECRET],
             "encryption key": [KEY],
+            "signing key": [SIGNING_KEY["d"]],
             "password": [PASSWORD],
             "client's secret": [CLIENT_SECRET],
             "code": self.codes,
@@ -142,8 +145,18 @@ def settings(wiretap: Wiretap, directory: Path, **more: str) -> Environment:
         "database_url": sqlite_url(directory),
         "log_level": "debug",
         "clients": json.dumps({"backend": CLIENT_SECRET}),
+        **signing(SIGNING_KEY, assertion_audience=AUDIENCE),
     }
     return environment(**{**given, **more})
+
+
+def signed_tokens(answers: list[httpx2.Response]) -> list[str]:
+    """Return the signatures of the JWTs in the answers. A client may have them; the log and the files may not."""
+    texts = [answer.headers.get("x-user-assertion", "") for answer in answers]
+    texts += [
+        answer.json()["access_token"] for answer in answers if answer.url.path == "/oauth2/token" and answer.is_success
+    ]
+    return [text.rpartition(".")[2] for text in texts if text]
 
 
 def content_of(answer: httpx2.Response) -> bytes:
@@ -187,6 +200,15 @@ def misuse(http: httpx2.Client, leaks: Leaks) -> Iterator[httpx2.Response]:
     yield http.get("/v1/sessions/current", headers=bearer)
     yield http.get("/v1/me", headers=bearer)
     yield http.get("/auth", headers=bearer)
+    yield http.post("/oauth2/token", data=exchange(token))
+    yield http.post("/oauth2/token", json=exchange(token))
+    yield http.post("/oauth2/token", data=exchange(token, grant_type=token))
+    yield http.post("/oauth2/token", data=exchange(token, audience=token))
+    yield http.post("/oauth2/token", data=exchange(token, scope=token))
+    yield http.post(f"/oauth2/token?subject_token={token}", data=exchange(code))
+    yield http.get(f"/oauth2/{token}")
+    yield http.post("/oauth2/introspect", data={"token": token}, auth=("backend", token))
+    yield http.get("/.well-known/jwks.json")
     yield http.get("/readyz")
     yield http.get(f"/metrics?code={code}", headers={**bearer, "Accept": f"application/openmetrics-text;{token}"})
     yield http.get("/metrics", headers={"User-Agent": token, "Referer": f"https://servicewechat.com/{token}/"})
@@ -213,7 +235,10 @@ def test_logins_reveal_no_secret(wiretap: Wiretap, sandbox: Sandbox, leaks: Leak
     statuses = {answer.status_code for answer in answers}
     answered = [leaks.found_in(content_of(answer), allowed=token_of(answer)) for answer in answers]
     kept = {path.name: leaks.found_in(path.read_bytes()) for path in tmp_path.iterdir()}
+    signed = signed_tokens(answers)
 
+    assert len(signed) >= 2
+    assert [each for each in signed if each in running_service.process.text()] == []
     assert statuses >= {200, 201, 204, 400, 401, 403, 429, 500, 502, 503}
     assert len(leaks.tokens) == 4
     assert len(wiretap.session_keys) > 4
@@ -330,6 +355,11 @@ def test_the_command_line_reveals_no_secret(
         {"WXLOGIN_REDIS_URL": f"redis://:{PASSWORD}@127.0.0.1:port/0"},
         {"WXLOGIN_CLIENTS": f'{{"backend":"{CLIENT_SECRET}"'},
         {"WXLOGIN_CLIENTS": f'{{"backend":["{CLIENT_SECRET}"]}}'},
+        {"WXLOGIN_SIGNING_KEYS": json.dumps([SIGNING_KEY])[:-2]},
+        {"WXLOGIN_SIGNING_KEYS": json.dumps([SIGNING_KEY, SIGNING_KEY])},
+        {"WXLOGIN_SIGNING_KEYS": json.dumps([SIGNING_KEY | {"x": SIGNING_KEY["y"]}])},
+        {"WXLOGIN_SIGNING_KEYS": json.dumps([{"kty": "oct", "k": SIGNING_KEY["d"]}])},
+        {"WXLOGIN_AUDIENCES": ""},
         {"WXLOGIN_WECHAT_URL": f"ftp://proxy:{PASSWORD}@127.0.0.1"},
     ],
     ids=lambda variables: "-".join(variables),

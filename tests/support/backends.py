@@ -50,6 +50,12 @@ COMMANDS: dict[str, Callable[[str, Path], list[str]]] = {
 }
 """The command of each backend on a port, with a directory for what it builds."""
 
+VERIFIERS: dict[str, Callable[[str], list[str]]] = {
+    "fastapi": lambda port: [sys.executable, "-m", "uvicorn", "jwt_app:app", "--port", port],
+    "express": lambda _: [NODE, "jwt.js"],
+}
+"""The command on a port of each backend that verifies JWTs by itself."""
+
 FOUND = [name for name in COMMANDS if name != "php" or find_php()]
 """The backends that can run on this machine. All but PHP run on wheels and npm's packages."""
 
@@ -76,17 +82,33 @@ class Backend:
 def backend(name: str, wxlogin: str, client_id: str, secret: str, cache_seconds: int) -> Iterator[Backend]:
     """Run a backend that asks the wxlogin of this URL, until the block ends."""
     port = free_port()
-    env = clean_environment() | {
+    variables = {
         "OAUTH_INTROSPECTION_URL": f"{wxlogin}/oauth2/introspect",
         "OAUTH_CLIENT_ID": client_id,
         "OAUTH_CLIENT_SECRET": secret,
         "OAUTH_CACHE_SECONDS": str(cache_seconds),
-        "PORT": str(port),
-        "NO_PROXY": "127.0.0.1",
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
-    with tempfile.TemporaryDirectory(prefix="wxlogin-backend-") as directory, tempfile.TemporaryFile() as output:
-        command = COMMANDS[name](str(port), Path(directory))
+    with (
+        tempfile.TemporaryDirectory(prefix="wxlogin-backend-") as directory,
+        _running(name, COMMANDS[name](str(port), Path(directory)), port, variables) as started,
+    ):
+        yield started
+
+
+@contextmanager
+def verifier(name: str, wxlogin: str, issuer: str, audience: str) -> Iterator[Backend]:
+    """Run a backend that verifies JWTs with the published keys of this URL, until the block ends."""
+    port = free_port()
+    variables = {"JWT_JWKS_URL": f"{wxlogin}/.well-known/jwks.json", "JWT_ISSUER": issuer, "JWT_AUDIENCE": audience}
+    with _running(name, VERIFIERS[name](str(port)), port, variables) as started:
+        yield started
+
+
+@contextmanager
+def _running(name: str, command: list[str], port: int, variables: dict[str, str]) -> Iterator[Backend]:
+    env = clean_environment() | variables
+    env |= {"PORT": str(port), "NO_PROXY": "127.0.0.1", "PYTHONDONTWRITEBYTECODE": "1"}
+    with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(command, cwd=EXAMPLES / name, env=env, stdout=output, stderr=output)
         try:
             wait_until(lambda: accepts(port) or process.poll() is not None, name)

@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any
 
 from support.jobs import run_job
+from support.jwts import AUDIENCE, exchange, signing, signing_key
 from support.processes import APPID, SECRET, Environment, Running, Sandbox, Service, environment, run, running, service
 from support.processes import sandbox as own_sandbox
 from support.servers import free_port, wait_until
@@ -202,6 +203,15 @@ def a_client_revokes(world: World) -> list[Line]:
 
 
 @happening
+def a_token_is_exchanged(world: World) -> list[Line]:
+    """Exchange a session token for a JWT, and send a token that is none."""
+    login = world.log_in()
+    for token in (login["token"], "x" * 43):
+        world.post("/oauth2/token", data=exchange(token))
+    return [{"event": "token_exchanged", "ip": world.ip, "audience": AUDIENCE, **whose(login)}]
+
+
+@happening
 def a_phone_is_bound(world: World) -> list[Line]:
     """Bind a phone number."""
     login = world.log_in()
@@ -308,6 +318,7 @@ def let_it_happen(redis_url: str, database_url: str) -> dict[str, Logged]:
             wechat_url=sandbox.url,
             apps=json.dumps([{"appid": OTHER_APPID, "secret": SECRET}]),
             clients=json.dumps({"shop": "s3cret"}),
+            **signing(signing_key()),
             trusted_proxies="127.0.0.1",
             login_rate_limit="2/day",
             app_login_rate_limit=f"{APP_QUOTA}/day",

@@ -21,11 +21,17 @@ def migrate() -> None:
 
 
 @click.command()
-def keygen() -> None:
+@click.option("--signing", is_flag=True, help="Print a signing key, for WXLOGIN_SIGNING_KEYS: a private JWK for ES256.")
+def keygen(signing: bool) -> None:
     """Print one new encryption key, for WXLOGIN_ENCRYPTION_KEYS."""
-    from cryptography.fernet import Fernet
+    if signing:
+        from entrypoints.container import new_signing_key
 
-    sys.stdout.write(Fernet.generate_key().decode() + "\n")
+        sys.stdout.write(new_signing_key() + "\n")
+    else:
+        from cryptography.fernet import Fernet
+
+        sys.stdout.write(Fernet.generate_key().decode() + "\n")
 
 
 @click.command()

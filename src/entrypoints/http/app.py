@@ -13,21 +13,23 @@ A request passes, from the outside inwards:
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
-from litestar import Litestar
+from litestar import Litestar, Response
 from litestar.datastructures import ResponseHeader
+from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from domain.errors import RequestInvalid
 from entrypoints.buffered_counter import flushing
 from entrypoints.container import OpenContainer
-from entrypoints.http import auth, docs, login, me, oauth, operations, sessions, wechat
+from entrypoints.http import auth, docs, login, me, oauth, oauth_token, operations, sessions, wechat, well_known
 from entrypoints.http.contract import PROBLEM_JSON
 from entrypoints.http.dependencies import DEPENDENCIES, CallerRequest, Runtime, device_of
 from entrypoints.http.edge import Lifecycle, LimitExceeded, by_prefix, with_request_limits
-from entrypoints.http.errors import EXCEPTION_HANDLERS
+from entrypoints.http.errors import EXCEPTION_HANDLERS, AnyRequest, refused_response
 from entrypoints.http.middleware import (
     REQUEST_ID_HEADER,
     request_id_of,
@@ -35,6 +37,8 @@ from entrypoints.http.middleware import (
     with_response_metrics,
     with_security_headers,
 )
+from entrypoints.http.oauth_errors import PREFIX as OAUTH_PREFIX
+from entrypoints.http.oauth_errors import OAuthError, invalid_response
 from entrypoints.http.raw import NO_STORE, RawResponse
 from entrypoints.log import log
 from entrypoints.problems import Problem
@@ -63,15 +67,26 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with open_container() as container:
-            app.state.runtime = Runtime(container, lifecycle, container.instrumented_sessions())
+            assertions = container.assertions() if container.settings().assertion_audience else None
+            app.state.runtime = Runtime(container, lifecycle, container.instrumented_sessions(), assertions)
             async with purging(container.database_sessions()), flushing(container.metrics().session_checks):
                 yield
 
     app = Litestar(
-        [login.log_in, sessions.router, me.router, wechat.router, oauth.router, operations.router, *optional],
+        [
+            login.log_in,
+            sessions.router,
+            me.router,
+            wechat.router,
+            oauth.router,
+            oauth_token.router,
+            well_known.router,
+            operations.router,
+            *optional,
+        ],
         lifespan=[lifespan],
         dependencies=DEPENDENCIES,
-        exception_handlers=EXCEPTION_HANDLERS,
+        exception_handlers={**EXCEPTION_HANDLERS, HTTPException: unrouted_response},
         openapi_config=docs.openapi_config() if with_docs else None,
         request_class=CallerRequest,
         response_headers=[ResponseHeader(name="cache-control", value="no-store")],
@@ -90,6 +105,12 @@ def create_app(
     return app
 
 
+def unrouted_response(request: AnyRequest, error: HTTPException) -> Response[Any]:
+    """Return the response to a wrong path or method, which no router handles, in the format of its path."""
+    respond = invalid_response if request.scope["path"].startswith(OAUTH_PREFIX) else refused_response
+    return respond(request, error)
+
+
 def refuse(error: LimitExceeded) -> ASGIApp:
     """Return an application that answers a request that exceeds a limit, in the format of its route."""
 
@@ -100,6 +121,8 @@ def refuse(error: LimitExceeded) -> ASGIApp:
         log.info("request_refused", status=error.status, detail=detail, ip=device_of(scope).ip, request_id=request_id)
         if scope["path"] in login.PATHS:
             response = RawResponse.json(error.status, login.LIMIT_EXCEEDED, headers)
+        elif scope["path"].startswith(OAUTH_PREFIX):
+            response = RawResponse.json(error.status, OAuthError.of("invalid_request", detail), headers)
         else:
             problem = msgspec.structs.replace(Problem.of(RequestInvalid(detail)), status=error.status)
             response = RawResponse.json(error.status, problem, headers, PROBLEM_JSON)

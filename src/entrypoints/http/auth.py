@@ -9,11 +9,10 @@ from structlog.contextvars import bound_contextvars
 from domain.errors import WxLoginError
 from domain.session import Session
 from entrypoints.http.contract import PROBLEM_JSON
-from entrypoints.http.dependencies import runtime_of, token_of
+from entrypoints.http.dependencies import Runtime, runtime_of, token_of
 from entrypoints.http.errors import headers_of
 from entrypoints.http.middleware import request_id_of
 from entrypoints.http.raw import NO_STORE, RawHeaders, RawResponse
-from entrypoints.instrumented import InstrumentedSessions
 from entrypoints.log import log, log_error
 from entrypoints.problems import DEFECT, Problem, outcome_of
 
@@ -24,16 +23,20 @@ PATHS = (PREFIX, f"{PREFIX}/")
 
 async def forward_auth(scope: Scope, _receive: Receive, send: Send) -> None:
     """Respond with the caller's identity in headers that a gateway copies, or with a problem."""
-    response = await check(scope["headers"], runtime_of(scope["litestar_app"].state).sessions)
+    response = await check(scope["headers"], runtime_of(scope["litestar_app"].state))
     if response.status == 204 and scope["path"] not in PATHS:
         response = RawResponse(200, [*response.headers, (b"content-length", b"0")])
     await response.send(send)
 
 
-async def check(headers: RawHeaders, sessions: InstrumentedSessions) -> RawResponse:
+async def check(headers: RawHeaders, runtime: Runtime) -> RawResponse:
     """Return 204 with the caller's identity, or the problem."""
     try:
-        return RawResponse(204, _identity(await sessions.authenticate(token_of(headers))))
+        session = await runtime.sessions.authenticate(token_of(headers))
+        identity = _identity(session)
+        if runtime.assertions:
+            identity.append((b"x-user-assertion", runtime.assertions.get(session).encode()))
+        return RawResponse(204, identity)
     except Exception as error:  # noqa: BLE001  # nothing behind this answers for a defect
         with bound_contextvars(request_id=request_id_of(headers)):
             return _refused(error)
@@ -47,7 +50,7 @@ def _refused(error: Exception) -> RawResponse:
     return RawResponse.json(500, DEFECT, NO_STORE, PROBLEM_JSON)
 
 
-def _identity(session: Session) -> RawHeaders:
+def _identity(session: Session) -> list[tuple[bytes, bytes]]:
     """Return the caller's identity. The X-WX names are WeChat Cloud Run's, so that its code works unchanged."""
     headers = [
         (b"cache-control", b"no-store"),

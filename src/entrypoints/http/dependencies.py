@@ -18,6 +18,7 @@ from application.client_data import ClientData
 from application.login import LoginContext
 from application.readiness import Readiness
 from application.session_keys import SessionKeys
+from application.signed_tokens import Assertions, SignedTokens
 from application.users import Users
 from domain.device import Device
 from domain.errors import RequestInvalid
@@ -38,11 +39,16 @@ REFERER = re.compile(r"https://servicewechat\.com/([A-Za-z0-9_-]{1,64})/")
 
 @dataclass(frozen=True)
 class Runtime:
-    """The objects that live as long as the application. `sessions` is built once, because each /auth uses it."""
+    """The objects that live as long as the application.
+
+    `sessions` and `assertions` are built once, because each /auth uses them. Without WXLOGIN_ASSERTION_AUDIENCE, there
+    are no `assertions`.
+    """
 
     container: Container
     lifecycle: Lifecycle
     sessions: InstrumentedSessions
+    assertions: Assertions | None = None
 
 
 def runtime_of(state: State) -> Runtime:
@@ -98,6 +104,11 @@ def provide_client_data(state: State) -> ClientData:
 def provide_session_keys(state: State) -> SessionKeys:
     """Return the use cases of session_keys."""
     return runtime_of(state).container.session_keys()
+
+
+def provide_signed_tokens(state: State) -> SignedTokens:
+    """Return the use cases of signed tokens."""
+    return runtime_of(state).container.signed_tokens()
 
 
 def provide_readiness(state: State) -> Readiness:
@@ -194,6 +205,7 @@ DEPENDENCIES = {
     "users": Provide(provide_users, sync_to_thread=False),
     "client_data": Provide(provide_client_data, sync_to_thread=False),
     "session_keys": Provide(provide_session_keys, sync_to_thread=False),
+    "signed_tokens": Provide(provide_signed_tokens, sync_to_thread=False),
     "readiness": Provide(provide_readiness, sync_to_thread=False),
     "session": Provide(provide_session),
 }

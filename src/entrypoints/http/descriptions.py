@@ -6,9 +6,12 @@ from application.login import LoginRequest
 from domain.user import Payment, ProfileChange
 from entrypoints.http.login import ArticleResponse, ArticleToken
 from entrypoints.http.me import PhoneRequest
-from entrypoints.http.oauth import Introspection, OAuthError, TokenRequest
+from entrypoints.http.oauth import Introspection, TokenRequest
+from entrypoints.http.oauth_errors import OAuthError
+from entrypoints.http.oauth_token import ACCESS_TOKEN, TOKEN_EXCHANGE, GrantRequest, GrantResponse
 from entrypoints.http.operations import Health, Ready
 from entrypoints.http.wechat import Encrypted, EncryptedDataCheck, EncryptedDataOrigin, Signed, Validity
+from entrypoints.http.well_known import KeySet, ServerMetadata
 from entrypoints.problems import Problem
 from entrypoints.responses import (
     AccountResponse,
@@ -25,6 +28,8 @@ CODE = "0b3c1XFa1Tm0pL0n8yGa1DdEXq1c1XFk"
 TOKEN = "UdZkK38rvfeNZcZvx0AP6jBocjgCGemv26jdU1tuzuw"  # noqa: S105  # made up
 USER = "01a208a8-c24a-71fc-9e9c-a8e88c77fcc5"
 SESSION = "7d7139b34eccaff7d4abdb3d7fe41ca8"
+JWT = "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIwMWEyMDhhOCJ9.c2lnbmF0dXJl"
+ISSUER = "https://id.example.com"
 APPID, OPENID, UNIONID = "wx0123456789abcdef", "oGZUI0egBJY1zhBYw2KhdUfwVJJE", "o6_bmasdasdsad6_2sgVt7hMZOPf"
 LOGGED_IN, EXPIRES = "2026-11-23T13:46:47.260015Z", "2026-12-23T13:46:47.260015Z"
 
@@ -98,6 +103,46 @@ EXAMPLES: dict[type, Any] = {
         "openid": OPENID,
         "unionid": UNIONID,
     },
+    GrantRequest: {
+        "grant_type": TOKEN_EXCHANGE,
+        "subject_token": TOKEN,
+        "subject_token_type": ACCESS_TOKEN,
+        "aud": "For whom a signed token is.",
+        "audience": "orders",
+    },
+    GrantResponse: {
+        "access_token": JWT,
+        "iss": "Who signed a signed token.",
+        "issued_token_type": ACCESS_TOKEN,
+        "token_type": "Bearer",
+        "expires_in": 300,
+    },
+    KeySet: {
+        "jti": "The id of a signed token.",
+        "keys": [
+            {
+                "kty": "EC",
+                "crv": "P-256",
+                "use": "sig",
+                "alg": "ES256",
+                "kid": "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U",
+                "x": "WKn-ZIGevcwGIyyrzFoZNBdaq9_TsqzGl96oc0CWuis",
+                "y": "y77t-RvAHRKTsSGdIYUfweuOvwrvDD-Q3Hv5J0fSKbE",
+            }
+        ],
+    },
+    ServerMetadata: {
+        "issuer": ISSUER,
+        "token_endpoint": f"{ISSUER}/oauth2/token",
+        "introspection_endpoint": f"{ISSUER}/oauth2/introspect",
+        "revocation_endpoint": f"{ISSUER}/oauth2/revoke",
+        "response_types_supported": [],
+        "grant_types_supported": [TOKEN_EXCHANGE],
+        "token_endpoint_auth_methods_supported": ["none"],
+        "introspection_endpoint_auth_methods_supported": ["client_secret_basic"],
+        "revocation_endpoint_auth_methods_supported": ["client_secret_basic"],
+        "jwks_uri": f"{ISSUER}/.well-known/jwks.json",
+    },
     OAuthError: {"error": "invalid_client", "error_description": "The client is unknown, or its secret is wrong"},
     Problem: {
         "type": "urn:wxlogin:error:code_used",
@@ -115,9 +160,14 @@ EXAMPLES: dict[type, Any] = {
 """An example of each body. Its class's docstring describes the body."""
 
 FIELDS = {
+    "access_token": "The token, in the form that `issued_token_type` or the grant says.",
     "accounts": "The user's accounts, one for each mini-program of this service.",
     "active": "Whether the token's session is live.",
+    "actor_token": "Not supported.",
     "appid": "The public name of the mini-program.",
+    "assertion": "A signed token for WXLOGIN_ASSERTION_AUDIENCE, if it is set.",
+    "aud": "For whom a signed token is.",
+    "audience": "For whom the token is: one of WXLOGIN_AUDIENCES.",
     "avatar": "The URL of the picture.",
     "checks": "The state of each store.",
     "city": "What the client sent as the user's city.",
@@ -136,12 +186,22 @@ FIELDS = {
     "error_description": "What happened, for people.",
     "exp": "When the session expires if it is not used, in seconds since 1970.",
     "expires_at": "When it expires at the latest, in UTC.",
+    "expires_in": "How long the token is valid, in seconds.",
+    "grant_type": "What is asked for, as a name of OAuth.",
+    "grant_types_supported": "The values of `grant_type`.",
     "iat": "When the user logged in, in seconds since 1970.",
     "id": "A UUID for a user; 32 hex digits for a session.",
     "idle_expires_at": "When the session expires if it is not used, in UTC.",
+    "introspection_endpoint": "The URL of RFC 7662.",
+    "introspection_endpoint_auth_methods_supported": "How a backend authenticates there.",
     "ip": "The address of the device at the login.",
     "is_new": "Whether this login created the user.",
+    "iss": "Who signed a signed token.",
+    "issued_token_type": "The kind of the token (RFC 8693).",
+    "issuer": "The public origin of the service, WXLOGIN_ISSUER.",
     "iv": "The initialization vector of the encryption.",
+    "jwks_uri": "The URL of the public keys.",
+    "jti": "The id of a signed token.",
     "keys": "The newest key first.",
     "language": "What the client sent as the user's language.",
     "last_seen_at": "When the token was last used, in UTC and to the minute.",
@@ -153,16 +213,26 @@ FIELDS = {
     "phone": "The number in international form, or null.",
     "province": "What the client sent as the user's province.",
     "rawData": "The text as WeChat gave it to the mini-program, not an object made of it.",
+    "requested_token_type": "Absent, or the type of an access token.",
+    "resource": "Not supported.",
+    "response_types_supported": "Empty: there is no authorization endpoint.",
     "retry": "`new_code`: call wx.login() again. `later`: send the same again after Retry-After seconds. `never`.",
+    "revocation_endpoint": "The URL of RFC 7009.",
+    "revocation_endpoint_auth_methods_supported": "How a backend authenticates there.",
     "rid": "WeChat's request id, for its support.",
+    "scope": "Not supported.",
     "session": "The new session.",
     "sessions": "The user's live sessions, newest first.",
     "sid": "The id of the session.",
     "signature": "The signature of `rawData`, as WeChat gave it to the mini-program.",
     "status": "Whether it works.",
     "sub": "The id of the user.",
+    "subject_token": "The token of a session.",
+    "subject_token_type": "The type of an access token.",
     "title": "The kind of error, for people.",
     "token": "The token of the session. It is shown once.",
+    "token_endpoint": "The URL of RFC 6749.",
+    "token_endpoint_auth_methods_supported": "How a caller authenticates there.",
     "token_type": "How the token is sent: `Authorization: Bearer <token>`.",
     "token_type_hint": "Ignored, because there is one type of token.",
     "transaction_id": "WeChat Pay's number of the payment.",
@@ -174,6 +244,7 @@ FIELDS = {
     "valid": "Whether it is valid at WeChat.",
     "version": "The number of the key, which the client sends with the data.",
     "ArticleResponse.status": "0: logged in. 1: no code. 2: WeChat refuses the code. 3: all other errors.",
+    "KeySet.keys": "The public keys, as JWKs. The first signs.",
     "PhoneRequest.code": "The code of the phone button, not of wx.login(). It works once, for five minutes.",
     "Problem.code": "What happened, for programs. It never changes its meaning.",
     "Problem.status": "The HTTP status.",

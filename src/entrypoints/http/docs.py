@@ -30,7 +30,7 @@ from litestar.params import FromPath
 
 from domain.errors import NotFound
 from entrypoints.http.contract import BEARER, PROBLEM_JSON, SESSION_ERRORS, codes_by_status
-from entrypoints.http.descriptions import APPID, EXAMPLES, FIELDS, OPENID, SESSION, UNIONID, USER
+from entrypoints.http.descriptions import APPID, EXAMPLES, FIELDS, JWT, OPENID, SESSION, UNIONID, USER
 
 IDENTITY = {
     "X-User-Id": ("sub", USER),
@@ -38,6 +38,7 @@ IDENTITY = {
     "X-WX-OPENID": ("openid", OPENID),
     "X-WX-APPID": ("appid", APPID),
     "X-WX-UNIONID": ("unionid", UNIONID),
+    "X-User-Assertion": ("assertion", JWT),
 }
 """The headers of /auth: what they are, and an example."""
 

@@ -2,33 +2,32 @@
 
 import hmac
 from base64 import b64decode
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Self
 from urllib.parse import unquote_plus
 
 import msgspec
 from litestar import Response, Router, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
-from litestar.exceptions import ClientException, HTTPException
-from litestar.openapi import ResponseSpec
+from litestar.exceptions import ClientException
 from litestar.params import URLEncodedBody
 
-from domain.errors import RateLimited, StoreUnavailable, Unauthenticated
+from application.signed_tokens import SignedTokens
+from domain.errors import Unauthenticated
 from domain.identity import AppId
-from domain.session import Session
-from entrypoints.http.contract import CLIENT, problems
-from entrypoints.http.dependencies import CallerRequest, address_of, network_of, route_of, runtime_of
-from entrypoints.http.errors import AnyRequest, as_error, headers_of
-from entrypoints.http.raw import NO_STORE
+from domain.session import Session, SessionToken
+from entrypoints.http.contract import CLIENT
+from entrypoints.http.dependencies import CallerRequest, address_of, network_of, runtime_of
+from entrypoints.http.oauth_errors import OAUTH_EXCEPTION_HANDLERS, ClientUnknown, refusals, require_form
 from entrypoints.instrumented import InstrumentedSessions
-from entrypoints.log import log, log_error, log_session
+from entrypoints.log import log, log_session
 from entrypoints.responses import SecretStruct
-
-CHALLENGE = {"www-authenticate": 'Basic realm="wxlogin", charset="UTF-8"'}
 
 
 class TokenRequest(SecretStruct, frozen=True):
-    """The token. `token_type_hint` is ignored, because there is one type of token."""
+    """A session token or a signed token. `token_type_hint` is ignored, because the form of a token tells its type."""
 
     token: str
     token_type_hint: str | None = None
@@ -37,8 +36,9 @@ class TokenRequest(SecretStruct, frozen=True):
 class Introspection(msgspec.Struct, frozen=True, omit_defaults=True):
     """The response of introspection (RFC 7662 section 2.2). Without a live session it is `{"active":false}`.
 
-    `sub` is the user's id, `client_id` the appid, `sid` the session's id. Times are seconds since 1970; `exp` is when
-    the session expires if it is not used.
+    `sub` is the user's id, `client_id` the appid, `sid` the session's id. Times are seconds since 1970. For a session
+    token, `exp` is when the session expires if it is not used. A signed token has its own `iat` and `exp`, and `iss`,
+    `aud` and `jti`.
     """
 
     active: bool
@@ -48,34 +48,30 @@ class Introspection(msgspec.Struct, frozen=True, omit_defaults=True):
     iat: int | None = None
     exp: int | None = None
     sid: str | None = None
+    iss: str | None = None
+    aud: str | None = None
+    jti: str | None = None
     openid: str | None = None
     unionid: str | None = None
 
     @classmethod
-    def of(cls, session: Session) -> Self:
-        """Return the response for a live session."""
+    def of(cls, session: Session, claims: Mapping[str, Any] | None = None) -> Self:
+        """Return the response for a live session; `claims`: those of its signed token."""
+        claims = claims or {}
         return cls(
             active=True,
             sub=session.user_id,
             client_id=session.identity.appid.value,
             token_type="Bearer",  # noqa: S106  # RFC 6750's word
-            iat=int(session.created_at.timestamp()),
-            exp=int(session.idle_expires_at.timestamp()),
+            iat=claims.get("iat") or int(session.created_at.timestamp()),
+            exp=claims.get("exp") or int(session.idle_expires_at.timestamp()),
             sid=session.id,
+            iss=claims.get("iss"),
+            aud=claims.get("aud"),
+            jti=claims.get("jti"),
             openid=session.identity.openid,
             unionid=session.identity.unionid,
         )
-
-
-class OAuthError(msgspec.Struct, frozen=True):
-    """An error of RFC 6749 section 5.2."""
-
-    error: Literal["invalid_client", "invalid_request"]
-    error_description: str
-
-
-class ClientUnknown(Exception):
-    """The request has no credentials of a configured client."""
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -121,46 +117,27 @@ def _credentials(authorization: str) -> list[tuple[str, str]]:
     return [(given, secret), (unquote_plus(given), unquote_plus(secret))] if scheme.lower() == "basic" else []
 
 
-def client_unknown(_request: AnyRequest, _error: ClientUnknown) -> Response[OAuthError]:
-    """Return 401 with the scheme to use."""
-    error = OAuthError("invalid_client", "Send the id and secret of one of WXLOGIN_CLIENTS by HTTP Basic")
-    return Response(error, status_code=401, headers={**CHALLENGE, **NO_STORE})
-
-
-def client_limited(request: AnyRequest, error: RateLimited) -> Response[OAuthError]:
-    """Return 429 with Retry-After (RFC 6585 section 4).
-
-    RFC 6749 section 5.2 has no code for limits. The reason is that authentication failed, and so is the code.
-    """
-    log_error(error, route_of(request.scope), ip=address_of(request.scope))
-    return Response(OAuthError("invalid_client", error.detail), status_code=429, headers=headers_of(error))
-
-
-def request_invalid(_request: AnyRequest, error: HTTPException) -> Response[OAuthError]:
-    """Return 400 for a body that is no form or has no token."""
-    status = error.status_code if error.status_code == 405 else 400
-    headers = {**(error.headers or {}), **NO_STORE}
-    return Response(OAuthError("invalid_request", as_error(error).detail), status_code=status, headers=headers)
-
-
 REFUSALS: dict[str, Any] = {
     "security": CLIENT,
     "status_code": 200,
-    "responses": {
-        400: ResponseSpec(OAuthError, description="invalid_request", generate_examples=False),
-        401: ResponseSpec(OAuthError, description="invalid_client", generate_examples=False),
-        429: ResponseSpec(OAuthError, description="invalid_client", generate_examples=False),
-        **problems(StoreUnavailable),
-    },
+    "responses": refusals({400: "invalid_request", 401: "invalid_client", 429: "invalid_client"}),
 }
 
 
 @post("/introspect", **REFUSALS)
 async def introspect(
-    data: URLEncodedBody[TokenRequest], client: NamedDependency[Client], sessions: NamedDependency[InstrumentedSessions]
+    data: URLEncodedBody[TokenRequest],
+    client: NamedDependency[Client],
+    sessions: NamedDependency[InstrumentedSessions],
+    signed_tokens: NamedDependency[SignedTokens],
 ) -> Introspection:
-    """Return whose token it is, and count this as use of its session. Tokens of other apps are inactive."""
+    """Return whose token it is, and count this as use of its session. Tokens of other apps are inactive.
+
+    A signed token is active as long as its session is live, too.
+    """
     try:
+        if claims := signed_tokens.read(data.token):
+            return Introspection.of(await sessions.use(claims["sid"], client.apps), claims)
         return Introspection.of(await sessions.authenticate(data.token, client.apps))
     except Unauthenticated:
         return Introspection(active=False)
@@ -172,10 +149,17 @@ async def revoke(
     data: URLEncodedBody[TokenRequest],
     client: NamedDependency[Client],
     sessions: NamedDependency[InstrumentedSessions],
+    signed_tokens: NamedDependency[SignedTokens],
 ) -> Response[bytes]:
-    """End the session of the token. The response is 200 without a session, too (RFC 7009 section 2.2)."""
-    if revoked := await sessions.revoke(data.token, client.apps):
-        log_session("revoked", revoked, ip=address_of(request.scope), client=client.id)
+    """End the session of the token. The response is 200 without a session, too (RFC 7009 section 2.2).
+
+    Who verifies a signed token by itself accepts it until it expires.
+    """
+    claims = signed_tokens.read(data.token)
+    with suppress(Unauthenticated):
+        session_id = claims["sid"] if claims else SessionToken(data.token).session_id
+        if revoked := await sessions.revoke(session_id, client.apps):
+            log_session("revoked", revoked, ip=address_of(request.scope), client=client.id)
     return Response(b"", media_type="text/plain")
 
 
@@ -184,5 +168,6 @@ router = Router(
     tags=["OAuth"],
     route_handlers=[introspect, revoke],
     dependencies={"client": Provide(provide_client)},
-    exception_handlers={ClientUnknown: client_unknown, RateLimited: client_limited, HTTPException: request_invalid},
+    before_request=require_form,
+    exception_handlers=OAUTH_EXCEPTION_HANDLERS,
 )

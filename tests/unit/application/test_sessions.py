@@ -256,6 +256,6 @@ async def test_a_session_of_another_app_cannot_be_revoked(sessions: Sessions, st
     """A revocation returns the ended session, or nothing when the token belongs to another app."""
     mine, foreign = await start(appid=APP), await start(appid=OTHER_APP)
 
-    assert await sessions.revoke(foreign.token, {APP}) is None
-    assert await sessions.revoke(mine.token, {APP}) == mine.session
+    assert await sessions.revoke(foreign.session.id, {APP}) is None
+    assert await sessions.revoke(mine.session.id, {APP}) == mine.session
     assert await sessions.authenticate(foreign.token) == foreign.session

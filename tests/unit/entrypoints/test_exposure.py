@@ -128,6 +128,7 @@ def test_a_file_that_everyone_can_read_is_exposed(tmp_path: Path, monkeypatch: p
 def test_every_secret_setting_is_known() -> None:
     """Every setting whose repr is hidden is in the list of secret settings."""
     shown = {"appid": "wx1", "app_secret": "5ecret", "encryption_keys": KEY, "redis_url": "redis://h"}
+    shown |= {"signing_keys": '[{"kty":"EC","crv":"P-256","x":"x","y":"y","d":"5ecret"}]'}
     shown |= {"apps": '[{"appid":"wx2","secret":"5ecret"}]', "clients": f'{{"b":"{"5ecret" * 6}"}}'}
     hidden = {name for name, value in Settings.model_validate(shown) if "**********" in repr(value)}
 

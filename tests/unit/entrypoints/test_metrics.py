@@ -151,7 +151,7 @@ async def test_ends_are_counted_by_reason(counted: Counted, clock: Clock) -> Non
         clock.advance(seconds=1)
     await counted.sessions.end(logins[1].session.id)
     for _ in range(2):
-        await counted.sessions.revoke(logins[2].token.value)
+        await counted.sessions.revoke(logins[2].session.id)
     login = await counted.log_in(counted.request())
     await counted.sessions.end_all(login.user.id)
     scrape = counted.scrape()

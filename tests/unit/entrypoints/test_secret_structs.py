@@ -1,11 +1,12 @@
 """Objects with a secret, which their repr does not show."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
+from pydantic import SecretStr
 
 from application.login import LoggedIn, LoginRequest
 from domain.client_data import EncryptedData
@@ -13,9 +14,11 @@ from domain.device import UNKNOWN_DEVICE
 from domain.identity import AppId, Identity, LoginCode, PhoneCode
 from domain.session import Session, SessionPolicy, SessionToken
 from domain.session_key import EncryptKey, KeyRing, SessionKey
+from domain.signed_token import SignedToken
 from domain.user import Profile, User
-from entrypoints.http import login, me, oauth, wechat
+from entrypoints.http import login, me, oauth, oauth_token, wechat
 from entrypoints.responses import LoginResponse, SecretStruct
+from entrypoints.settings import Settings, SigningKey
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 TOKEN = SessionToken.generate()
@@ -45,6 +48,11 @@ HOLDERS = [
     PhoneCode(SECRET),
     me.PhoneRequest(SECRET),
     oauth.TokenRequest(SECRET),
+    oauth_token.GrantRequest("", subject_token=SECRET),
+    oauth_token.GrantResponse(SECRET, "Bearer", 300),
+    SignedToken(SECRET, timedelta(minutes=5)),
+    SigningKey(kty="EC", crv="P-256", x="x", y="y", d=SecretStr(SECRET)),
+    Settings.model_validate({"signing_keys": [{"kty": "EC", "crv": "P-256", "x": "x", "y": "y", "d": SECRET}]}),
     wechat.Encrypted(SECRET, SECRET),
     wechat.Signed(SECRET, SECRET),
     wechat.EncryptedDataCheck(SECRET),

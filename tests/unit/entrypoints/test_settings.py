@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from domain.identity import AppId
 from domain.rate_limit import RateLimit
 from domain.session import SessionPolicy
+from domain.signed_token import IdentityClaim, SignedTokenPolicy
 from entrypoints.settings import Settings, SettingsError, load_settings
 from support.processes import KEY
 
@@ -38,6 +39,12 @@ TOML_VALUES = {
     "login_rate_limit": '"20/second"',
     "app_login_rate_limit": '"5000/10 minutes"',
     "clients": '{ backend = "0123456789abcdef0123456789abcdef" }',
+    "issuer": '"https://id.example.com"',
+    "signing_keys": '[{ kty = "EC", crv = "P-256", x = "x", y = "y", d = "d" }]',
+    "audiences": '["orders", "payments"]',
+    "assertion_audience": '"orders"',
+    "jwt_seconds": "60",
+    "jwt_claims": '["openid", "unionid"]',
     "drain_seconds": "15.0",
     "docs": "false",
     "metrics": "false",
@@ -49,6 +56,9 @@ TEXT_VALUES = {name: value.strip('"') for name, value in TOML_VALUES.items()} | 
     "encryption_keys": KEY,
     "trusted_proxies": "10.0.0.0/8, 192.168.1.4",
     "clients": '{"backend":"0123456789abcdef0123456789abcdef"}',
+    "signing_keys": '[{"kty":"EC","crv":"P-256","x":"x","y":"y","d":"d"}]',
+    "audiences": "orders, payments",
+    "jwt_claims": "openid,unionid",
 }
 """A valid value of every setting, different from its default, as TOML and as text."""
 
@@ -374,6 +384,35 @@ MALFORMED = {
         '{"backend":{"secret":"0123456789abcdef0123456789abcdef","apps":["wx 1"]}}',
         '{"backend":{"secret":"0123456789abcdef0123456789abcdef","app":["wx1"]}}',
     ],
+    "issuer": [
+        "id.example.com",
+        "http://id.example.com",
+        "https://id.example.com/",
+        "https://id.example.com/login",
+        "https://id.example.com?a=b",
+        "https://",
+        "https://user@id.example.com",
+        "https://id.example.com:port",
+        "https://two words",
+        "ftp://127.0.0.1",
+    ],
+    "signing_keys": [
+        "key",
+        "{}",
+        '["key"]',
+        "[{}]",
+        '[{"kty":"EC","crv":"P-256","x":"x","y":"y"}]',
+        '[{"kty":"RSA","crv":"P-256","x":"x","y":"y","d":"d"}]',
+        '[{"kty":"EC","crv":"P-384","x":"x","y":"y","d":"d"}]',
+        '[{"kty":"EC","crv":"P-256","x":"x","y":"y","d":"d","alg":"HS256"}]',
+        '[{"kty":"EC","crv":"P-256","x":"x","y":"y","d":"d","use":"enc"}]',
+        '[{"kty":"EC","crv":"P-256","x":"x","y":"y","d":"d","k":"k"}]',
+        '[{"kty":"EC","crv":"P-256","x":"x","y":"y","d":5}]',
+    ],
+    "audiences": ["two words", "订单", "a" * 256],
+    "assertion_audience": ["two words", "订单", "orders,payments", "a\n"],
+    "jwt_seconds": ["0", "-1", "1.5", "nan", "5m", "86401"],
+    "jwt_claims": ["phone", "openid phone", "OPENID"],
     "drain_seconds": ["-1", "nan", "inf", "15s", "1e6"],
     "docs": ["nope", "2", "[]"],
     "metrics": ["nope", "2", "[]"],
@@ -679,3 +718,62 @@ def _output_of_settings() -> str:
         return repr(load_settings())
     except SettingsError as error:
         return f"{error} {error!r}"
+
+
+KEY_PAIR = '[{"kty":"EC","crv":"P-256","x":"x","y":"y","d":"5ecret"}]'
+SIGNED = {"issuer": "https://id.example.com", "signing_keys": KEY_PAIR, "audiences": "orders,payments"}
+
+
+def test_signed_tokens_are_off_by_default() -> None:
+    """Without settings no audience can have a token, and an issuer alone changes nothing."""
+    assert load_settings().signed_tokens.audiences == frozenset()
+    assert Settings.model_validate({"issuer": "http://127.0.0.1:8000"}).signed_tokens.audiences == frozenset()
+
+
+def test_signed_tokens_have_a_policy(environment: Write) -> None:
+    """The policy of signed tokens is that of the settings."""
+    environment(**SIGNED, assertion_audience="payments", jwt_seconds="60", jwt_claims="unionid")
+    policy = load_settings().signed_tokens
+
+    assert policy == SignedTokenPolicy(
+        "https://id.example.com",
+        frozenset({"orders", "payments"}),
+        timedelta(minutes=1),
+        frozenset({IdentityClaim.UNIONID}),
+    )
+
+
+@pytest.mark.parametrize("absent", SIGNED)
+def test_signed_tokens_need_all_three_settings(absent: str, environment: Write) -> None:
+    """If one of the three settings is missing that a signed token needs, the error names it. An issuer is no half."""
+    environment(**{name: value for name, value in SIGNED.items() if name != absent})
+
+    with pytest.raises(SettingsError, match=f"^WXLOGIN_{absent.upper()} is missing"):
+        load_settings().signed_tokens  # noqa: B018  # raises
+
+
+@pytest.mark.parametrize("audiences", ["payments", "order", "orders2"])
+def test_the_assertion_is_for_one_of_the_audiences(audiences: str, environment: Write) -> None:
+    """An audience of the assertion that no token may have is refused."""
+    environment(**SIGNED | {"audiences": audiences}, assertion_audience="orders")
+
+    with pytest.raises(SettingsError, match=r"^WXLOGIN_ASSERTION_AUDIENCE: is not one of WXLOGIN_AUDIENCES"):
+        load_settings().signed_tokens  # noqa: B018  # raises
+
+
+def test_an_assertion_needs_signed_tokens(environment: Write) -> None:
+    """An audience of the assertion alone is refused."""
+    environment(assertion_audience="orders")
+
+    with pytest.raises(SettingsError, match="WXLOGIN_ISSUER is missing"):
+        load_settings().signed_tokens  # noqa: B018  # raises
+
+
+def test_a_signing_key_is_not_shown(environment: Write) -> None:
+    """The repr of the settings has no signing key, and neither has the error about a wrong one."""
+    environment(**SIGNED)
+    shown = repr(load_settings())
+    environment(signing_keys=KEY_PAIR.replace("EC", "5ecret"))
+
+    assert "5ecret" not in shown
+    assert "5ecret" not in refused()

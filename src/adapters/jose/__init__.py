@@ -1,0 +1,1 @@
+"""JSON Web Tokens and keys, by joserfc."""
