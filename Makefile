@@ -89,8 +89,7 @@ dist: $(VENV)/dev $(CLIENT)/$(NODE_MODULES)
 	rm -rf dist
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist ./sandbox .
 	$(BIN)/pip-audit --requirement requirements/runtime.txt --disable-pip --progress-spinner off --format cyclonedx-json --output dist/sbom.json
-	$(BIN)/npm run build --prefix $(CLIENT)
-	$(BIN)/npm pack ./$(CLIENT) --pack-destination dist
+	PATH="$(abspath $(BIN)):$$PATH" npm pack ./$(CLIENT) --pack-destination dist
 
 # Rewrites the hash-locked requirements from pyproject.toml and package.json.
 LOCK = $(BIN)/uv pip compile --quiet --no-emit-package wechat-sandbox --universal --python-version 3.11 --generate-hashes --no-annotate --no-header $(UPGRADE)

@@ -11,16 +11,17 @@ App({
   client: createClient({ baseUrl: config.baseUrl, adapter: wechat.adapter }),
 
   onLaunch() {
-    this.client.onLoggedOut((error) => this.showLoggedOut(error.code))
+    // Logged out elsewhere: now, or before this start.
+    this.client.onLoggedOut((error) => this.showLogin(error))
 
     // A head start: a page that requests something meanwhile shares this login.
     this.client.token().catch((error) => {
-      if (isLoggedOut(error)) this.showLoggedOut(error.code)
-      else console.warn('启动时登录失败', error.code, error.message)
+      if (error.code === 'logged_out') this.showLogin(error)
+      else if (!isLoggedOut(error)) console.warn('启动时登录失败', error.code, error.message)
     })
   },
 
-  showLoggedOut(code) {
-    wx.reLaunch({ url: `/pages/logged-out/logged-out?code=${code}` })
+  showLogin({ code }) {
+    wx.reLaunch({ url: `/pages/login/login?code=${code}` })
   },
 })

@@ -10,12 +10,13 @@ from litestar import Litestar, Response
 from litestar.routes import HTTPRoute
 
 from domain.errors import Retry, Unavailable, error_named
+from domain.user import PROFILE_LIMITS
 from entrypoints.container import open_container
 from entrypoints.http.app import create_app
 from entrypoints.http.contract import PLATFORM_ERRORS, SESSION_ERRORS
 from entrypoints.problems import OUTCOMES, Problem
 from entrypoints.settings import load_settings
-from support.pages import ROOT, Operation, blocks
+from support.pages import ROOT, Operation, blocks, table
 
 GUIDES = {
     name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("mini-program.md", "mini-program.zh-CN.md")
@@ -170,6 +171,14 @@ def test_the_guides_errors_are_those_of_the_calls(guide: str, operations: dict[O
             assert declared - common <= named <= declared, text.splitlines()[0]
         elif named:
             assert named == of_all
+
+
+@pytest.mark.parametrize(("name", "first_column"), [("mini-program.md", "field"), ("mini-program.zh-CN.md", "字段")])
+def test_the_guides_limits_are_those_of_the_code(name: str, first_column: str) -> None:
+    """The table of the profile has every field, with the maximum length that the code checks."""
+    rows = table(GUIDES[name], first_column)
+
+    assert {field: int(row[1]) for row in rows for field in re.findall(r"\w+", row[0])} == PROFILE_LIMITS
 
 
 @each_guide

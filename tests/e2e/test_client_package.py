@@ -12,11 +12,17 @@ import pytest
 
 from support.client_package import CLIENT, link_packages, run_node
 from support.demo import Demo
-from support.pages import ROOT
+from support.pages import ROOT, blocks
 from support.processes import clean_environment, running
 
 EXAMPLE = ROOT / "examples/miniprogram"
 CONSUMERS = CLIENT / "test/consumers"
+
+
+@pytest.fixture(scope="module")
+def source(packed: Path) -> Path:
+    """The checkout from which the package was packed."""
+    return packed.parent
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +51,37 @@ def test_the_package_has_its_code_and_types_and_nothing_else(installed: Path) ->
     }
 
 
+def test_an_installation_from_a_checkout_builds_the_package(source: Path, tmp_path: Path) -> None:
+    """With a `file:` address, a project gets the built package, without its tools and not as a link."""
+    (tmp_path / "package.json").write_text(json.dumps({"dependencies": {"@wxlogin/client": f"file:{source}"}}))
+    shutil.copy(EXAMPLE / ".npmrc", tmp_path)
+    run_node("npm", "install", "--offline", cwd=tmp_path)
+    modules = tmp_path / "node_modules"
+
+    assert (modules / "@wxlogin/client/miniprogram_dist/index.js").is_file()
+    assert not (modules / "@wxlogin/client").is_symlink()
+    assert [path.name for path in modules.iterdir() if not path.name.startswith(".")] == ["@wxlogin"]
+
+
+def test_a_checkout_without_its_tools_is_not_packed(source: Path, tmp_path: Path) -> None:
+    """If the package cannot be built, `npm pack` fails: an empty package would be found out on the phone only."""
+    checkout = tmp_path / "checkout"
+    shutil.copytree(source, checkout, ignore=shutil.ignore_patterns("node_modules", "miniprogram_dist", "*.tgz"))
+    with pytest.raises(AssertionError, match="tsc"):
+        run_node("npm", "pack", cwd=checkout)
+
+    assert list(checkout.glob("*.tgz")) == []
+
+
 def test_the_package_is_small(packed: Path) -> None:
     """The package is under 12 KB."""
     assert packed.stat().st_size < 12_000
 
 
 def test_the_package_depends_on_nothing(manifest: dict[str, Any]) -> None:
-    """The package has no dependencies and runs no scripts when it is installed."""
+    """The package has no dependencies, and runs no scripts when it is installed from a registry or a file."""
     assert not {"dependencies", "peerDependencies", "optionalDependencies"} & set(manifest)
-    assert set(manifest["scripts"]) == {"build"}
+    assert set(manifest["scripts"]) == {"build", "prepare"}
 
 
 def test_the_package_has_the_version_of_the_service(manifest: dict[str, Any]) -> None:
@@ -89,6 +117,21 @@ def test_a_project_that_uses_the_package_compiles(consumer: str, installed: Path
     run_node("node", CLIENT / "node_modules/typescript/bin/tsc", "--project", project, cwd=project)
 
     assert 'require("@wxlogin/client")' in (project / "dist/app.js").read_text()
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_the_typescript_of_the_readme_compiles(readme: str, installed: Path, tmp_path: Path) -> None:
+    """The README's TypeScript, as the files that its first comments name, is a part of a mini-program that compiles."""
+    shutil.copy(CONSUMERS / "typescript/tsconfig.json", tmp_path)
+    for block in blocks((CLIENT / readme).read_text(encoding="utf-8"), "ts"):
+        path = tmp_path / block.splitlines()[0].removeprefix("// ")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block, encoding="utf-8")
+    (link_packages(tmp_path) / "@wxlogin").symlink_to(installed / "@wxlogin")
+    run_node("node", CLIENT / "node_modules/typescript/bin/tsc", "--project", tmp_path, cwd=tmp_path)
+
+    assert (tmp_path / "dist/client.js").is_file()
+    assert list(tmp_path.glob("dist/pages/*/*.js"))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from entrypoints.demo.trace import AGAIN, CALLS
 from support.browser import DESKTOP, PHONE, Visit, visit
+from support.pages import ROOT
 from support.plain_http import ask
 from support.processes import clean_environment, running
 from support.servers import wait_until
@@ -85,6 +86,42 @@ def test_the_page_draws_a_login(visited: Visit) -> None:
     assert "session_key ••••••" in drawn[2]
     assert re.fullmatch(r"wxlogin → 小程序: 201  token \S{4}…", drawn[-1])
     assert re.search(r"共 [\d.]+ 毫秒", visited.page.inner_text("#took"))
+
+
+def test_the_heading_is_what_was_chosen(visited: Visit, url: str) -> None:
+    """With another fault pending, set on the sandbox's page, the heading does not say that all is well."""
+    fault = {"path": "/sns/jscode2session", "errcode": -1, "times": 1}
+    ask(f"{url}/sandbox/faults", "POST", json=fault)
+    log_in(visited.page)
+    outcome_is(visited.page, "503 wechat_unavailable")
+
+    assert visited.page.inner_text("#what") == "手机，已选：一切正常"
+
+
+def test_the_page_scrolls_after_an_action_only(chromium: Browser, url: str) -> None:
+    """On a phone, the page begins at its top, and the diagram comes into view when a button is pressed."""
+    with visit(chromium, url, PHONE) as opened:
+        outcome_is(opened.page, "201 完成")
+
+        assert opened.page.evaluate("scrollY") == 0
+        log_in(opened.page)
+        outcome_is(opened.page, "201 完成")
+        expect(opened.page.locator("#what")).to_be_in_viewport()
+
+
+def test_a_button_shows_the_line_of_the_client(visited: Visit) -> None:
+    """The title of a button is the line of @wxlogin/client that does the same, with a function that the client has."""
+    described = visited.page.locator("button[title]")
+    titles = {str(described.nth(at).get_attribute("title")) for at in range(described.count())}
+    client = (ROOT / "clients/miniprogram/README.md").read_text(encoding="utf-8")
+
+    assert titles == {
+        "client.login()",
+        "client.request({ url: '/orders' })",
+        "client.logout()",
+        "client.endSession(id)",
+    }
+    assert all(f"`{name}(" in client for title in titles for name in re.findall(r"client\.(\w+)\(", title))
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

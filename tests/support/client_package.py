@@ -1,6 +1,5 @@
 """`@wxlogin/client` as npm builds and packs it."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -50,9 +49,7 @@ def pack(source: Path) -> Path:
     ignored = shutil.ignore_patterns("node_modules", "miniprogram_dist")
     shutil.copytree(CLIENT, source, ignore=ignored, dirs_exist_ok=True)
     link_packages(source)
-    run_node("npm", "run", "build", cwd=source)
-    (answer,) = json.loads(run_node("npm", "pack", "--json", cwd=source))
-    return source / str(answer["filename"])
+    return source / run_node("npm", "pack", cwd=source).split()[-1]
 
 
 def install(packed: Path, modules: Path) -> None:

@@ -63,7 +63,7 @@ const byPromise: Caller = async (platform, name, options) => platform[name](opti
 function adapterOf(platform: Platform, call: Caller): Adapter {
   const send = (name: Asynchronous, options: object) =>
     call(platform, name, options).catch((reason) => {
-      throw failureOf('network_unavailable', reason)
+      throw failureOf('network_unavailable', 'timeout', reason)
     })
   return {
     async code() {
@@ -72,7 +72,7 @@ function adapterOf(platform: Platform, call: Caller): Adapter {
         if (code) return code
         throw { errMsg }
       } catch (reason) {
-        throw failureOf('wx_login_failed', reason)
+        throw failureOf('wx_login_failed', 'wx_login_failed', reason)
       }
     },
     request: (options) => send('request', options),

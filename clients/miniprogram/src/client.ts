@@ -22,6 +22,11 @@ export interface Session {
   device: string | null
 }
 
+export interface SessionList {
+  /** The newest first. */
+  sessions: Session[]
+}
+
 export interface Login {
   session: Session
   user: { id: string; is_new: boolean; name: string; avatar: string }
@@ -61,17 +66,29 @@ export interface Client {
   login(): Promise<Login>
   /** Return the token, after a login if there is none. Rejects after a log-out, until `login()` is called. */
   token(): Promise<string>
-  /** Send a request with the token, and return the body of the response. `url` is a path, or an address of baseUrl's origin. */
-  request<T = any>(options: RequestOptions): Promise<T>
+  /**
+   * Send a request with the token, and return the body of the response: undefined for a 204. `url` is a path, or an
+   * address of baseUrl's origin.
+   */
+  request<T = unknown>(options: RequestOptions): Promise<T>
   /** Upload a file with the token, and return the body of the response, parsed if it is JSON. */
-  upload<T = any>(options: UploadOptions): Promise<T>
+  upload<T = unknown>(options: UploadOptions): Promise<T>
   /** End the session. The token is gone from this phone even when the service cannot be reached. */
   logout(): Promise<void>
+  /** Return the profile of the user. */
+  me(): Promise<Profile>
+  /** Return the sessions of the user, one for each device. */
+  sessions(): Promise<SessionList>
+  /** Log the device of a session out. */
+  endSession(id: string): Promise<void>
   /** Bind the phone number behind a code of the phone button. */
   bindPhone(code: string): Promise<Profile>
   /** Return the website's request behind a scanned code: `scene` is `options.scene` of the page. */
   scan(scene: string): Promise<Scan>
-  /** Call `listener` once for each session that ends elsewhere. Returns a function that removes it. */
+  /**
+   * Call `listener` when the session ended elsewhere: once, and once after each start of the app until `login()`.
+   * Returns a function that removes it.
+   */
   onLoggedOut(listener: (error: WxLoginError) => void): () => void
 }
 
@@ -79,24 +96,30 @@ export interface Client {
 type State = { token: string; until: number } | { over: string } | undefined
 type Entry = { token: string; until: number; login: Login }
 
-const ENDED = ['session_ended', 'session_replaced']
 const EXPIRED = ['token_invalid', 'session_expired']
+/** What a 401 says about the token, if it is wxlogin's. */
+const DEAD = [...EXPIRED, 'session_ended', 'session_replaced']
+/** Why there is no session after `logout()`. */
+const LOGGED_OUT = 'logged_out'
 // Longer than the service waits for WeChat (3 s by default): a response that is lost wastes the code.
 const LOGIN_TIMEOUT = 10000
 
 const isOk = ({ statusCode }: Response) => statusCode >= 200 && statusCode < 300
-const originOf = (url: string) => (/^https?:\/\/[^/?#]*/i.exec(url) || [''])[0].toLowerCase()
+const originOf = (url: string) => (/^https?:\/\/[^/?#]+/i.exec(url) || [''])[0].toLowerCase()
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds))
 
 declare function setTimeout(callback: (value?: unknown) => void, milliseconds: number): unknown
 
 /** Return the login of this mini-program. An app needs one client. */
 export function createClient({ baseUrl, appid, adapter = wxAdapter() }: ClientOptions): Client {
+  if (!originOf(baseUrl)) throw new TypeError(`baseUrl must begin with https:// or http://: ${baseUrl}`)
   const base = baseUrl.replace(/\/+$/, '')
   const key = ['wxlogin', base, appid || ''].join(' ')
   const listeners = new Set<(error: WxLoginError) => void>()
   let state = stored()
   let entering: Promise<Entry> | undefined
+  let reported = false
+  let asked: { token: string; reason: Promise<WxLoginError | undefined> } | undefined
 
   function stored(): State {
     const found = Object(adapter.load(key)) as { token?: unknown; over?: unknown }
@@ -112,13 +135,15 @@ export function createClient({ baseUrl, appid, adapter = wxAdapter() }: ClientOp
     }
   }
 
+  const over = () => (state && 'over' in state && !entering ? state.over : undefined)
   const heldToken = () => (state && 'token' in state ? state.token : undefined)
 
   /** Return the address. The token goes to no other origin. */
   function addressOf(url: string) {
     if (url.startsWith('/')) return base + url
     if (originOf(url) && originOf(url) === originOf(base)) return url
-    throw new WxLoginError('url_not_allowed', `The token is for ${originOf(base)} only`, { retry: 'never' })
+    const text = `The token is for ${originOf(base)} only: url must begin with / or with this origin`
+    throw new WxLoginError('url_not_allowed', text, { retry: 'never' })
   }
 
   function withToken<T extends Call>(call: T, token: string | undefined): T {
@@ -164,6 +189,7 @@ export function createClient({ baseUrl, appid, adapter = wxAdapter() }: ClientOp
         // A log-out meanwhile ends this session, too.
         if (entering === mine) {
           entering = undefined
+          reported = false
           keep({ token: next.token, until: next.until })
         }
         return next
@@ -177,13 +203,22 @@ export function createClient({ baseUrl, appid, adapter = wxAdapter() }: ClientOp
   }
 
   async function token(): Promise<string> {
-    if (!entering && state) {
-      if ('over' in state) {
-        throw new WxLoginError(state.over, 'The user is logged out; login() logs in', { retry: 'new_code', statusCode: 401 })
-      }
-      if (Date.now() < state.until) return state.token
+    const reason = over()
+    if (reason) {
+      const details = reason === LOGGED_OUT ? ({ retry: 'never' } as const) : ({ retry: 'new_code', statusCode: 401 } as const)
+      const error = new WxLoginError(reason, 'The user is logged out; login() logs in', details)
+      report(error)
+      throw error
     }
+    if (!entering && state && 'token' in state && Date.now() < state.until) return state.token
     return (await entry()).token
+  }
+
+  /** Call the listeners, once between two logins or starts of the app. */
+  function report(error: WxLoginError) {
+    if (reported || error.code === LOGGED_OUT) return
+    reported = true
+    listeners.forEach((listener) => void Promise.resolve(error).then(listener))
   }
 
   /** Note that the service refuses this token, unless the client has another one by now or soon. */
@@ -191,7 +226,23 @@ export function createClient({ baseUrl, appid, adapter = wxAdapter() }: ClientOp
     if (entering || heldToken() !== used) return
     if (EXPIRED.includes(error.code)) return keep({ token: used, until: 0 })
     keep({ over: error.code })
-    listeners.forEach((listener) => void Promise.resolve(error).then(listener))
+    report(error)
+  }
+
+  /**
+   * Return the error with which wxlogin refuses this token, or undefined if the session is live. All who wait share one
+   * request. A dead token stays dead: who comes later gets the same answer.
+   */
+  function reasonOf(token: string): Promise<WxLoginError | undefined> {
+    if (asked && asked.token === token) return asked.reason
+    const call = withToken({ url: '/v1/sessions/current', timeout: LOGIN_TIMEOUT }, token)
+    const reason = adapter.request(call).then((response) => (isOk(response) ? undefined : errorOf(response)))
+    const mine = (asked = { token, reason })
+    const forget = (error?: WxLoginError) => {
+      if (asked === mine && !(error && DEAD.includes(error.code))) asked = undefined
+    }
+    reason.then(forget, () => forget())
+    return reason
   }
 
   /** Send a call with the token. If the session has expired, log in and send it once more. */
@@ -199,15 +250,18 @@ export function createClient({ baseUrl, appid, adapter = wxAdapter() }: ClientOp
     for (let repeated = false; ; repeated = true) {
       const used = await token()
       const response = await call(used)
-      if (isOk(response)) return response.data
-      const error = errorOf(response)
-      if (response.statusCode !== 401 || ![...ENDED, ...EXPIRED].includes(error.code)) throw error
+      if (isOk(response)) return response.statusCode === 204 ? undefined : response.data
+      let error = errorOf(response)
+      if (response.statusCode !== 401 || error.code === 'token_missing') throw error
+      // A backend that introspects does not know why the token is refused.
+      if (!DEAD.includes(error.code)) error = (await reasonOf(used)) || error
+      if (!DEAD.includes(error.code)) throw error
       lose(used, error)
-      if (repeated || (state && 'over' in state && !entering)) throw error
+      if (over() !== LOGGED_OUT && (repeated || over())) throw error
     }
   }
 
-  async function request<T = any>(options: RequestOptions): Promise<T> {
+  async function request<T = unknown>(options: RequestOptions): Promise<T> {
     addressOf(options.url)
     return send((used) => adapter.request(withToken(options, used))) as Promise<T>
   }
@@ -217,7 +271,7 @@ export function createClient({ baseUrl, appid, adapter = wxAdapter() }: ClientOp
     token,
     request,
 
-    async upload<T = any>(options: UploadOptions): Promise<T> {
+    async upload<T = unknown>(options: UploadOptions): Promise<T> {
       addressOf(options.url)
       return send(async (used) => {
         const response = await adapter.upload(withToken(options, used))
@@ -229,7 +283,7 @@ export function createClient({ baseUrl, appid, adapter = wxAdapter() }: ClientOp
       const under = entering
       const held = heldToken()
       entering = undefined
-      keep({ over: 'session_ended' })
+      keep({ over: LOGGED_OUT })
       const last = under ? await under.then((next) => next.token, () => held) : held
       if (!last) return
       const call = { url: '/v1/sessions/current', method: 'DELETE', timeout: LOGIN_TIMEOUT } as const
@@ -237,6 +291,9 @@ export function createClient({ baseUrl, appid, adapter = wxAdapter() }: ClientOp
       if (!isOk(response) && response.statusCode !== 401) throw errorOf(response)
     },
 
+    me: () => request<Profile>({ url: '/v1/me' }),
+    sessions: () => request<SessionList>({ url: '/v1/sessions' }),
+    endSession: (id) => request<void>({ url: `/v1/sessions/${encodeURIComponent(id)}`, method: 'DELETE' }),
     bindPhone: (code) => request<Profile>({ url: '/v1/me/phone', method: 'PUT', data: { code } }),
 
     async scan(scene) {

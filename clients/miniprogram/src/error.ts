@@ -41,11 +41,11 @@ export class WxLoginError extends Error implements Details {
   }
 }
 
-/** Return the error of a call to the platform that failed without a response. */
-export function failureOf(code: string, reason: unknown): WxLoginError {
+/** Return the error of a call to the platform that failed without a response. `late` is its code after a timeout. */
+export function failureOf(code: string, late: string, reason: unknown): WxLoginError {
   const { errMsg, message } = Object(reason) as { errMsg?: unknown; message?: unknown }
   const text = String(errMsg || message || code)
-  return new WxLoginError(/timeout|timed out/i.test(text) ? 'timeout' : code, text, { retry: 'later' })
+  return new WxLoginError(/timeout|timed out/i.test(text) ? late : code, text, { retry: 'later' })
 }
 
 /** Return the error of a response that is not 2xx. */

@@ -1,6 +1,6 @@
 export { taroAdapter, uniAdapter, wxAdapter } from './adapters'
 export type { Adapter, Method, Platform, RequestOptions, Response, UploadOptions } from './adapters'
 export { createClient } from './client'
-export type { Client, ClientOptions, Login, Profile, Scan, Session } from './client'
+export type { Client, ClientOptions, Login, Profile, Scan, Session, SessionList } from './client'
 export { WxLoginError } from './error'
-export type { Retry } from './error'
+export type { Details, Retry } from './error'

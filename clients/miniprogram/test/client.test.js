@@ -1,6 +1,8 @@
 // Needs the built package and a demo: `npm run build`, `make demo`, `node --test test/client.test.js`.
 const assert = require('node:assert/strict')
+const { readFileSync } = require('node:fs')
 const { createServer } = require('node:http')
+const { join } = require('node:path')
 const { afterEach, mock, test } = require('node:test')
 
 const { createClient, taroAdapter, uniAdapter, WxLoginError, wxAdapter } = require('@wxlogin/client')
@@ -8,6 +10,7 @@ const { APPID, asUser, DEMO, endElsewhere, letWeChatFail, newUser, phoneCode } =
 const { createTaro, createUni, createWx } = require('./fakes')
 
 const LOGIN = 'POST /v1/sessions'
+const WHY = 'GET /v1/sessions/current'
 const ME = { url: '/v1/me' }
 const DAY = 24 * 60 * 60 * 1000
 const PLATFORMS = { wx: [createWx, wxAdapter], uni: [createUni, uniAdapter], Taro: [createTaro, taroAdapter] }
@@ -30,6 +33,8 @@ const offline = async () => {
 const slow = async () => {
   throw Object.assign(new Error('aborted'), { name: 'TimeoutError' })
 }
+
+const isLoggedOut = ({ code, retry, statusCode }) => code === 'logged_out' && retry === 'never' && statusCode === undefined
 
 const listening = (client) => {
   const heard = []
@@ -73,6 +78,26 @@ const forward = async ({ url, method, headers }, body, response) => {
   })
   response.writeHead(passed.status, { 'content-type': passed.headers.get('content-type') || 'text/plain' })
   response.end(Buffer.from(await passed.arrayBuffer()))
+}
+
+/** A gateway, with a backend at /orders that introspects: what it answers to a token that is not live is `refusal`. */
+const introspecting = (t, refusal) =>
+  serve(t, async (request, body, response) => {
+    if (request.url !== '/orders') return forward(request, body, response)
+    const { authorization = '' } = request.headers
+    const checked = await fetch(`${DEMO}/auth`, { headers: { authorization } })
+    if (checked.status === 204) return response.end(JSON.stringify({ user: checked.headers.get('x-user-id') }))
+    response.writeHead(401, refusal.header).end(refusal.body)
+  })
+
+/** What backends say about a token that is not live. None is a code of wxlogin. */
+const REFUSALS = {
+  "RFC 6750's error": { header: { 'WWW-Authenticate': 'Bearer error="invalid_token"' } },
+  'a description of its own': {
+    header: { 'WWW-Authenticate': 'Bearer error="invalid_token", error_description="The access token expired"' },
+  },
+  'a code of its own': { header: { 'Content-Type': 'application/json' }, body: '{"code":"UNAUTHORIZED"}' },
+  nothing: { header: {} },
 }
 
 /** A gateway, with a backend at /files: it answers a refusal with a page of its own, as many gateways do. */
@@ -124,12 +149,42 @@ for (const platform of Object.keys(PLATFORMS)) {
     assert.deepEqual(heard, ['session_ended'])
     assert.equal(phone.count(LOGIN), 1)
     await assert.rejects(client.token(), { code: 'session_ended', statusCode: 401, retry: 'new_code' })
-    await assert.rejects(on({ storage: phone.storage }).client.request(ME), { code: 'session_ended' })
-
     await client.login()
 
     assert.ok((await client.request(ME)).id)
     assert.deepEqual(heard, ['session_ended'])
+  })
+
+  test(`${platform}: after a restart, onLoggedOut is called once more, and again after the next restart`, async () => {
+    const { phone, client } = on()
+    await endElsewhere(await client.token())
+    await assert.rejects(client.request(ME))
+
+    for (const call of [({ client: again }) => again.request(ME), ({ client: again }) => again.token()]) {
+      const started = on({ storage: phone.storage })
+      const heard = listening(started.client)
+
+      await assert.rejects(call(started), { code: 'session_ended', statusCode: 401 })
+      await assert.rejects(call(started), { code: 'session_ended' })
+
+      assert.deepEqual(heard, ['session_ended'])
+      assert.equal(started.phone.calls.length, 0)
+    }
+  })
+
+  test(`${platform}: after logout() and a restart, the user is logged out, and not by someone else`, async () => {
+    const { phone, client } = on()
+    await client.token()
+    await client.logout()
+    const again = on({ storage: phone.storage })
+    const heard = listening(again.client)
+
+    await assert.rejects(again.client.request(ME), isLoggedOut)
+
+    assert.deepEqual(heard, [])
+    assert.equal(again.phone.calls.length, 0)
+    await again.client.login()
+    assert.ok((await again.client.request(ME)).id)
   })
 
   test(`${platform}: offline is not logged out`, async () => {
@@ -161,6 +216,12 @@ for (const platform of Object.keys(PLATFORMS)) {
     const { client } = on({ onRequest: async ({ url }) => url.endsWith('/v1/me') && slow() })
 
     await assert.rejects(client.request(ME), { code: 'timeout', retry: 'later' })
+  })
+
+  test(`${platform}: a wx.login() that takes too long has failed`, async () => {
+    const { client } = on({ code: slow })
+
+    await assert.rejects(client.login(), { code: 'wx_login_failed', retry: 'later', message: /timeout/ })
   })
 
   test(`${platform}: a wx.login() that fails is an error`, async () => {
@@ -298,6 +359,75 @@ test('a session that ends between the login and the repeat is a log-out', async 
   assert.equal(phone.count(LOGIN), 2)
 })
 
+for (const [named, refusal] of Object.entries(REFUSALS)) {
+  test(`a backend that refuses a token with ${named}: an expired session leads to one login and one repeat`, async (t) => {
+    const baseUrl = await introspecting(t, refusal)
+    const { phone, client } = open({}, { baseUrl })
+    await client.token()
+    for (const [key, state] of phone.storage) phone.storage.set(key, { ...state, token: 'A'.repeat(43) })
+    const again = open({ storage: phone.storage }, { baseUrl })
+    const heard = listening(again.client)
+
+    const answers = await Promise.all(Array.from({ length: 5 }, () => again.client.request({ url: '/orders' })))
+
+    assert.ok(answers.every(({ user }) => user))
+    assert.equal(again.phone.count(LOGIN), 1)
+    assert.equal(again.phone.count(WHY), 1)
+    assert.equal(again.phone.count('GET /orders'), 10)
+    assert.deepEqual(heard, [])
+  })
+
+  test(`a backend that refuses a token with ${named}: an ended session is a log-out`, async (t) => {
+    const { phone, client } = open({}, { baseUrl: await introspecting(t, refusal) })
+    const heard = listening(client)
+    await endElsewhere(await client.token())
+
+    const outcomes = await Promise.allSettled(Array.from({ length: 5 }, () => client.request({ url: '/orders' })))
+
+    assert.deepEqual(new Set(outcomes.map(({ reason }) => reason.code)), new Set(['session_ended']))
+    assert.deepEqual(heard, ['session_ended'])
+    assert.equal(phone.count(LOGIN), 1)
+    assert.equal(phone.count(WHY), 1)
+  })
+}
+
+test('a 401 of a backend about a live session is the answer', async () => {
+  const refusal = { statusCode: 401, data: '', header: { 'WWW-Authenticate': 'Bearer error="invalid_token"' } }
+  const { phone, client } = open({ onRequest: firstOn('/orders', refusal) })
+  const heard = listening(client)
+  const token = await client.token()
+
+  await assert.rejects(client.request({ url: '/orders' }), { code: 'http_401', statusCode: 401, retry: 'never' })
+
+  assert.equal(await client.token(), token)
+  assert.deepEqual([phone.count(WHY), phone.count(LOGIN), phone.count('GET /orders'), heard], [1, 1, 1, []])
+})
+
+test('a backend that refuses the fresh token, too, gets no third request', async () => {
+  const refusals = Array(2).fill({ statusCode: 401, data: '' })
+  const orders = firstOn('/orders', ...refusals)
+  const why = firstOn('/v1/sessions/current', problem(401, 'session_expired'))
+  const { phone, client } = open({ onRequest: async (options) => (await orders(options)) || why(options) })
+  await client.token()
+
+  await assert.rejects(client.request({ url: '/orders' }), { code: 'http_401' })
+
+  assert.deepEqual([phone.count('GET /orders'), phone.count(LOGIN), phone.count(WHY)], [2, 2, 2])
+})
+
+test('when wxlogin cannot say why a backend refuses, the error is that of wxlogin, and the next 401 asks again', async () => {
+  const refused = firstOn('/orders', { statusCode: 401, data: '' }, { statusCode: 401, data: '' })
+  const away = firstOn('/v1/sessions/current', problem(503, 'store_unavailable', { retry: 'later' }, { 'Retry-After': '1' }))
+  const { phone, client } = open({ onRequest: async (options) => (await refused(options)) || away(options) })
+  const token = await client.token()
+
+  await assert.rejects(client.request({ url: '/orders' }), { code: 'store_unavailable', retry: 'later', retryAfter: 1 })
+  await assert.rejects(client.request({ url: '/orders' }), { code: 'http_401' })
+
+  assert.equal(await client.token(), token)
+  assert.equal(phone.count(WHY), 2)
+})
+
 test('any other 401 leads to no login', async () => {
   const { phone, client } = open({ onRequest: firstOn('/v1/me', problem(401, 'password_wrong'), problem(401, 'token_missing')) })
   await client.token()
@@ -406,6 +536,18 @@ test('a user who is blocked here is told so', async () => {
 
   await assert.rejects(client.request(ME), { code: 'user_blocked', statusCode: 403, retry: 'never' })
   assert.equal(phone.count(LOGIN), 1)
+})
+
+for (const baseUrl of ['api.example.com', '/api', '', undefined, 'ftp://api.example.com', 'https://']) {
+  test(`createClient refuses the baseUrl ${JSON.stringify(baseUrl)}`, () => {
+    assert.throws(() => open({}, { baseUrl }), { name: 'TypeError', message: /https:\/\// })
+  })
+}
+
+test('a path without its slash is an error that says so', async () => {
+  const { client } = open()
+
+  await assert.rejects(client.request({ url: 'v1/me' }), { code: 'url_not_allowed', message: /must begin with \// })
 })
 
 for (const name of ['Retry-After', 'retry-after', 'RETRY-AFTER']) {
@@ -533,7 +675,7 @@ test('logout ends the session, forgets the token, and is not undone by a request
 
   assert.equal((await asUser(token, 'GET', '/v1/me')).status, 401)
   assert.ok(!JSON.stringify([...phone.storage]).includes(token))
-  await assert.rejects(client.request(ME), { code: 'session_ended' })
+  await assert.rejects(client.request(ME), isLoggedOut)
   assert.equal(phone.count(LOGIN), 1)
   assert.deepEqual(heard, [])
   await client.logout()
@@ -547,7 +689,7 @@ test('logout of a session that is over already is no error', async () => {
 
   await client.logout()
 
-  await assert.rejects(client.token(), { code: 'session_ended' })
+  await assert.rejects(client.token(), { code: 'logged_out' })
 })
 
 test('logout without a network is an error, and forgets the token', async () => {
@@ -559,7 +701,7 @@ test('logout without a network is an error, and forgets the token', async () => 
   await assert.rejects(client.logout(), { code: 'network_unavailable' })
 
   assert.ok(!JSON.stringify([...phone.storage]).includes(token))
-  await assert.rejects(client.token(), { code: 'session_ended' })
+  await assert.rejects(client.token(), { code: 'logged_out' })
 })
 
 test('logout during a login ends that session, too', async () => {
@@ -573,7 +715,7 @@ test('logout during a login ends that session, too', async () => {
   await out
 
   assert.equal((await asUser(await token, 'GET', '/v1/me')).status, 401)
-  await assert.rejects(client.token(), { code: 'session_ended' })
+  await assert.rejects(client.token(), { code: 'logged_out' })
 })
 
 test('a login after a logout counts, although another login was under way', async () => {
@@ -599,7 +741,7 @@ test('a request that logout overtakes does not log in', async () => {
   const heard = listening(client)
   await client.token()
 
-  const overtaken = assert.rejects(client.request(ME), { code: 'session_ended' })
+  const overtaken = assert.rejects(client.request(ME), { code: 'logged_out' })
   await me.arrived
   await client.logout()
   me.release()
@@ -607,6 +749,30 @@ test('a request that logout overtakes does not log in', async () => {
 
   assert.equal(phone.count(LOGIN), 1)
   assert.deepEqual(heard, [])
+})
+
+test('me() is the profile, sessions() are the devices, and endSession() logs one out', async () => {
+  const code = newUser()
+  const { client } = open({ code })
+  const other = open({ code })
+  await client.token()
+  const heard = listening(other.client)
+  await other.client.token()
+
+  const { sessions } = await client.sessions()
+  const ended = await client.endSession(sessions.find(({ current }) => !current).id)
+
+  assert.equal((await client.me()).accounts[0].appid, APPID)
+  assert.deepEqual([sessions.length, ended], [2, undefined])
+  await assert.rejects(other.client.me(), { code: 'session_ended' })
+  assert.deepEqual(heard, ['session_ended'])
+  await assert.rejects(client.endSession('../me'), { code: 'not_found' })
+})
+
+test('a 204 has no body', async () => {
+  const { client } = open()
+
+  assert.equal(await client.request({ url: '/v1/sessions/current', method: 'DELETE' }), undefined)
 })
 
 test('bindPhone returns the profile with the number', async () => {
@@ -663,4 +829,18 @@ test('a scan of somebody else is not found, whatever its scene', async (t) => {
   const { client } = open({}, { baseUrl: await scans(t, []) })
 
   await assert.rejects(client.scan('../sessions'), { code: 'not_found', statusCode: 404, retry: 'never' })
+})
+
+test("the README's recipe logs in by the sandbox, and the same phone is the same user", async (t) => {
+  const [recipe] = /^const sandboxAdapter = [^]*?(?=^```)/m.exec(readFileSync(join(__dirname, '../README.md'), 'utf8'))
+  const phone = createWx({ code: assert.fail })
+  t.after(() => delete globalThis.wx)
+  globalThis.wx = phone
+  const clientOf = new Function('createClient', 'wxAdapter', `${recipe.replaceAll('http://127.0.0.1:8000', DEMO)}; return client`)
+
+  const first = await clientOf(createClient, wxAdapter).login()
+  const again = await clientOf(createClient, wxAdapter).login()
+
+  assert.deepEqual([first.user.is_new, again.user.is_new], [true, false])
+  assert.equal(again.user.id, first.user.id)
 })

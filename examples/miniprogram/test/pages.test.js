@@ -12,7 +12,7 @@ const { createWeChat, loaded, openApp, openPage, ROOT, settled } = require('./ph
 const INDEX = 'pages/index/index'
 const DEVICES = 'pages/devices/devices'
 const SCAN = 'pages/scan/scan'
-const LOGGED_OUT = 'pages/logged-out/logged-out'
+const LOGIN = 'pages/login/login'
 const POPUP = 'components/privacy/privacy'
 
 config.baseUrl = DEMO
@@ -196,10 +196,10 @@ test('a user who was logged out elsewhere sees why, and logs in again by the but
 
   await page.retry()
   await settled()
-  assert.deepEqual([page.data.error, wx.opened], ['', [`/${LOGGED_OUT}?code=session_ended`]])
+  assert.deepEqual([page.data.error, wx.opened], ['', [`/${LOGIN}?code=session_ended`]])
   assert.equal(wx.count('POST /v1/sessions'), 1)
 
-  const goodbye = await openPage(LOGGED_OUT, { code: 'session_ended' })
+  const goodbye = await openPage(LOGIN, { code: 'session_ended' })
   assert.match(goodbye.data.reason, /已被下线/)
   await goodbye.login()
   assert.equal(wx.opened.at(-1), `/${INDEX}`)
@@ -213,7 +213,7 @@ test('a user who was logged out elsewhere is still logged out when the app start
 
   const again = await open(INDEX, { storage: wx.storage })
 
-  assert.deepEqual(again.wx.opened, [`/${LOGGED_OUT}?code=session_ended`])
+  assert.deepEqual(again.wx.opened, [`/${LOGIN}?code=session_ended`])
   assert.deepEqual([again.page.data.error, again.page.data.user], ['', null])
   assert.equal(again.wx.count('POST /v1/sessions'), 0)
 })
@@ -224,13 +224,28 @@ test('logging out ends the session and shows the login button', async () => {
 
   await page.logout()
 
-  assert.deepEqual(wx.opened, [`/${LOGGED_OUT}`])
+  assert.deepEqual(wx.opened, [`/${LOGIN}`])
   assert.equal((await asUser(token, 'GET', '/v1/me')).status, 401)
-  assert.equal((await openPage(LOGGED_OUT)).data.reason, '已退出登录。')
+  assert.equal((await openPage(LOGIN)).data.reason, '已退出登录。')
+})
+
+test('after logging out, the next start shows the login page, and does not speak of other devices', async () => {
+  const { wx, page } = await open(INDEX)
+  await page.logout()
+
+  const again = await open(INDEX, { storage: wx.storage })
+
+  assert.deepEqual(again.wx.opened, [`/${LOGIN}?code=logged_out`])
+  assert.deepEqual([again.page.data.error, again.page.data.user], ['', null])
+  assert.equal(again.wx.count('POST /v1/sessions'), 0)
+  const start = await openPage(LOGIN, { code: 'logged_out' })
+  assert.deepEqual([start.data.reason, start.data.button], ['登录后就能使用全部功能。', '登录'])
+  await start.login()
+  assert.equal(again.wx.opened.at(-1), `/${INDEX}`)
 })
 
 test('a login that fails says why', async () => {
-  const { page } = await open(LOGGED_OUT)
+  const { page } = await open(LOGIN)
   await letWeChatFail(40226)
   await page.login()
   assert.match(page.data.error, /已被微信限制登录/)

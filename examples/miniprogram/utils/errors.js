@@ -7,8 +7,8 @@ const MESSAGES = {
   user_blocked_by_wechat: '账号已被微信限制登录，可以向微信申诉',
 }
 
-/** Whether the user has to log in again by pressing a button: app.js shows that page. */
-const isLoggedOut = ({ code }) => code === 'session_ended' || code === 'session_replaced'
+/** Whether the user has to log in by pressing a button: app.js shows that page. */
+const isLoggedOut = ({ code }) => ['logged_out', 'session_ended', 'session_replaced'].includes(code)
 
 /** The text for the user. */
 const explain = (error) => {

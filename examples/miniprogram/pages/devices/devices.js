@@ -18,14 +18,14 @@ Page({
   },
 
   async refresh() {
-    const { sessions } = await client.request({ url: '/v1/sessions' })
+    const { sessions } = await client.sessions()
     this.setData({ devices: sessions.map(toDevice) })
   },
 
   end({ currentTarget }) {
     return run(this, async () => {
       try {
-        await client.request({ url: `/v1/sessions/${currentTarget.dataset.id}`, method: 'DELETE' })
+        await client.endSession(currentTarget.dataset.id)
       } catch (error) {
         if (error.code !== 'not_found') throw error // it is over already
       }

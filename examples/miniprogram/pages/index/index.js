@@ -17,7 +17,7 @@ Page({
   },
 
   async refresh() {
-    this.setData({ user: toUser(await client.request({ url: '/v1/me' })) })
+    this.setData({ user: toUser(await client.me()) })
   },
 
   async change(data) {
@@ -77,7 +77,7 @@ Page({
       try {
         await client.logout()
       } finally {
-        wx.reLaunch({ url: '/pages/logged-out/logged-out' })
+        wx.reLaunch({ url: '/pages/login/login' })
       }
     })
   },
