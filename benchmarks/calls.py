@@ -40,6 +40,7 @@ from entrypoints.container import Container
 from entrypoints.http.auth import check
 from entrypoints.http.dependencies import Runtime
 from entrypoints.http.edge import Lifecycle
+from entrypoints.http.known_polls import KnownPolls
 from entrypoints.instrumented import InstrumentedSessions
 from entrypoints.metrics import Metrics
 
@@ -140,8 +141,8 @@ async def prepare() -> dict[str, tuple[Call, Call]]:
         Sessions(store, policy=SessionPolicy(), clock=lambda: datetime.now(UTC)), Metrics([APP])
     )
     headers = [(b"host", b"wxlogin"), (b"authorization", f"Bearer {token.value}".encode())]
-    plain = Runtime(Container(), Lifecycle(), sessions)
-    asserting = Runtime(Container(), Lifecycle(), sessions, assertions)
+    plain = Runtime(Container(), Lifecycle(), sessions, KnownPolls())
+    asserting = Runtime(Container(), Lifecycle(), sessions, KnownPolls(), assertions)
     return {
         "/auth without, with assertion": (lambda: check(headers, plain), lambda: check(headers, asserting)),
         "decrypt": (bare_decrypt, lambda: client_data.decrypt(session, ENCRYPTED, IV_TEXT)),

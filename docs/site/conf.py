@@ -32,6 +32,7 @@ NAVIGATION = {
         "docs/kubernetes",
         "deploy/helm/wxlogin/README",
         "docs/operations",
+        "docs/security",
         "docs/measurements",
     ],
     ("Reference", "参考"): [

@@ -1,4 +1,4 @@
-"""Limit the rate of logins, decryptions and token exchanges, and of failed authentications of OAuth clients."""
+"""Limit the rate of logins, scans, decryptions, token exchanges, and failed authentications of OAuth clients."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -16,6 +16,18 @@ CLIENT_FAILURES = RateLimit("client-authentication", 10, timedelta(minutes=1))
 
 DECRYPTIONS = RateLimit("decrypt", 120, timedelta(minutes=1))
 """How often a session may decrypt data: enough for a client, and too little to try out ciphertexts."""
+
+SCANS_OF_CLIENT = RateLimit("scans-of-client", 2000, timedelta(minutes=2))
+"""How many scans an OAuth client may start while one lives: as many are open at most, and twice as many in a burst."""
+
+SCANS_OF_ADDRESS = RateLimit("scans-of-address", 60, timedelta(minutes=2))
+"""Likewise for the network of a browser. Many people may share it."""
+
+LOOKS_OF_USER = RateLimit("scan-looks-of-user", 30, timedelta(minutes=1))
+"""How often a user may look at scans and answer them. One login takes two."""
+
+LOOKS_OF_ADDRESS = RateLimit("scan-looks-of-address", 600, timedelta(minutes=1))
+"""Likewise for the network of a phone. Many phones share a carrier's."""
 
 
 TOKEN_EXCHANGES = RateLimit("token-exchange", 60, timedelta(minutes=1))
@@ -66,3 +78,31 @@ class LimitedIdentityProvider(IdentityProvider):
         """See IdentityProvider."""
         await self._quota.take(appid.value)
         return await self._identities[appid].exchange(code, appid)
+
+
+class ScanQuotas:
+    """The rate limits of scans. A network that is None is not limited: it came through a UNIX socket."""
+
+    def __init__(self, limiter: RateLimiter) -> None:
+        self._starts = (
+            Quota(limiter, SCANS_OF_CLIENT, "Too many open scans of this client"),
+            Quota(limiter, SCANS_OF_ADDRESS, "Too many open scans of this address"),
+        )
+        self._looks = (
+            Quota(limiter, LOOKS_OF_USER, "Too many scans by this user"),
+            Quota(limiter, LOOKS_OF_ADDRESS, "Too many scans from this address"),
+        )
+
+    async def take_start(self, client_id: str, network: str | None) -> None:
+        """Take one start of a scan. Raises RateLimited and StoreUnavailable."""
+        await self._take(self._starts, client_id, network)
+
+    async def take_look(self, user_id: str, network: str | None) -> None:
+        """Take one look at a scan, or one answer. Raises RateLimited and StoreUnavailable."""
+        await self._take(self._looks, user_id, network)
+
+    async def _take(self, quotas: tuple[Quota, Quota], subject: str, network: str | None) -> None:
+        of_subject, of_network = quotas
+        if network:
+            await of_network.take(network)
+        await of_subject.take(subject)

@@ -15,12 +15,14 @@ from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.redis.access_token_store import RedisAccessTokenStore
 from adapters.redis.client import create_client
 from adapters.redis.connections import RedisClient as RedisClient  # for entrypoints, which import no adapter
+from adapters.redis.device_grant_store import RedisDeviceGrantStore
 from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.probe import RedisProbe
 from adapters.redis.rate_limiter import RedisRateLimiter
 from adapters.redis.session_store import RedisSessionStore
 from adapters.sql.access_token_store import SqlAccessTokenStore
 from adapters.sql.database import Database
+from adapters.sql.device_grant_store import SqlDeviceGrantStore
 from adapters.sql.key_vault import SqlKeyVault
 from adapters.sql.probe import SqlProbe
 from adapters.sql.schema import is_migrated, migrate
@@ -47,8 +49,10 @@ from application.rate_limits import (
     LimitedIdentityProvider,
     LoginQuota,
     Quota,
+    ScanQuotas,
 )
 from application.readiness import Readiness
+from application.scans import GrantPurge, Scans
 from application.session_keys import SessionKeys
 from application.sessions import Sessions
 from application.signed_tokens import Assertions, SignedTokens
@@ -173,6 +177,10 @@ class Container(containers.DeclarativeContainer):
     access_tokens = providers.Singleton(
         AccessTokens, issuer, token_store, lease=settings.provided.token_lease, clock=clock
     )
+    sql_device_grants = providers.Singleton(SqlDeviceGrantStore, database)
+    device_grants = providers.Selector(
+        shared_store, redis=providers.Singleton(RedisDeviceGrantStore, redis), database=sql_device_grants
+    )
     signers = providers.Singleton(open_signers, settings, clock)
     platform = providers.Singleton(WeChatPlatform, wechat, access_tokens, signers, clock)
     probes = providers.Selector(
@@ -208,6 +216,20 @@ class Container(containers.DeclarativeContainer):
     )
     assertions = providers.Singleton(Assertions, signed_tokens, settings.provided.assertion_audience, clock=clock)
     session_keys = providers.Singleton(SessionKeys, key_vault, platform, clock=clock)
+    scans = providers.Singleton(
+        Scans,
+        device_grants,
+        session_store,
+        user_repository,
+        platform,
+        providers.Singleton(ScanQuotas, rate_limiter),
+        apps=apps,
+        options=settings.provided.scan_options,
+        policy=settings.provided.policy,
+        lease=settings.provided.token_lease,
+        clock=clock,
+    )
+    grant_purge = providers.Singleton(GrantPurge, sql_device_grants, clock=clock)
     readiness = providers.Singleton(Readiness, probes)
 
 
@@ -243,6 +265,7 @@ async def open_container(
         container.signers()  # wrong keys should stop the start, not a request
         container.signed_tokens()
         stack.push_async_callback(container.access_tokens().aclose)
+        stack.push_async_callback(container.scans().aclose)
         yield container
 
 

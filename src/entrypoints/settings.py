@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from application.scans import ScanOptions
 from domain.identity import AppId
 from domain.rate_limit import RateLimit
 from domain.session import SessionPolicy
@@ -160,6 +161,11 @@ class Settings(BaseSettings):
     assertion_audience: Audience | None = Field(None, examples=["orders"])
     jwt_seconds: Annotated[int, Field(ge=1, le=86400)] = Field(300, examples=["300"])
     jwt_claims: Annotated[list[IdentityClaim], *Commas] = Field([], examples=["openid,unionid"])
+    scan_page: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")] = Field(
+        "pages/scan/scan", examples=["pages/scan/scan"]
+    )
+    scan_env_version: Literal["release", "trial", "develop"] = Field("release", examples=["release"])
+    scan_match_number: bool = Field(True, examples=["true"])
     drain_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(0.0, examples=["15"])
     docs: bool = Field(True, examples=["true"])
     metrics: bool = Field(True, examples=["true"])
@@ -251,6 +257,11 @@ class Settings(BaseSettings):
             life=timedelta(seconds=self.jwt_seconds),
             identity_claims=frozenset(self.jwt_claims),
         )
+
+    @property
+    def scan_options(self) -> ScanOptions:
+        """Return what a scanned code opens, and whether numbers match."""
+        return ScanOptions(self.scan_page, self.scan_env_version, self.scan_match_number)
 
     @property
     def login_limit(self) -> RateLimit | None:

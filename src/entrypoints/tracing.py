@@ -19,7 +19,7 @@ from entrypoints.http.dependencies import header_of, route_of
 from entrypoints.log import log
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-IN_REDIS = ("session_store", "key_vault", "token_store", "rate_limiter")
+IN_REDIS = ("session_store", "key_vault", "token_store", "rate_limiter", "device_grants")
 """The ports whose adapters are Redis, when there is one."""
 
 Name = Callable[..., tuple[str, dict[str, str]]]

@@ -274,3 +274,19 @@ async def test_a_missing_server_raises_store_unavailable(
         await call(unreachable, session, clock.now)
 
     assert failed.value.retry is Retry.LATER
+
+
+async def test_a_session_without_a_key_leaves_the_keys(scenario: Scenario) -> None:
+    """A session that starts without a session_key finds the account's key, and changes neither of both keys."""
+    user, _ = await scenario.environment.users.find_or_create(Identity(APP, f"o{uuid4().hex}"), scenario.clock.now)
+    first, later = (
+        session_of(user.id, Identity(APP, f"o{user.id}"), scenario.clock.now, timedelta(days=30)) for _ in range(2)
+    )
+    await scenario.store.start(first, A, 0)
+    await scenario.keep(first, B)
+    before = await scenario.vault.find(first)
+    await scenario.store.start(later, None, 0)
+
+    assert before.current == B
+    assert await scenario.vault.find(later) == before
+    assert await scenario.store.find(later.id) is not None

@@ -111,7 +111,9 @@ class OverwritingRedisVault(RedisKeyVault):
 class UnmindfulRedisStore(RedisSessionStore):
     """A store whose start ignores the previous session."""
 
-    async def start(self, session: Session, key: SessionKey, limit: int, _previous: Session | None = None) -> int:
+    async def start(
+        self, session: Session, key: SessionKey | None, limit: int, _previous: Session | None = None
+    ) -> int:
         """See SessionStore."""
         return await super().start(session, key, limit)
 
@@ -119,7 +121,7 @@ class UnmindfulRedisStore(RedisSessionStore):
 class GenerousSqlStore(SqlSessionStore):
     """A store whose start raises the limit by the previous session, as if that one were always within it."""
 
-    async def start(self, session: Session, key: SessionKey, limit: int, previous: Session | None = None) -> int:
+    async def start(self, session: Session, key: SessionKey | None, limit: int, previous: Session | None = None) -> int:
         """See SessionStore."""
         return await super().start(session, key, limit + bool(previous), previous)
 

@@ -34,6 +34,7 @@ SESSION_KEYS = [
     ("POST", "/v1/wechat/session-key/reset"),
     ("GET", "/v1/wechat/encrypt-keys"),
 ]
+SCANS = [("GET", "/v1/scans/{scene}"), ("POST", "/v1/scans/{scene}")]
 PROTECTED = [
     ("GET", "/v1/sessions"),
     ("DELETE", "/v1/sessions"),
@@ -45,13 +46,19 @@ PROTECTED = [
     *PHONE_AND_UNIONID,
     *CLIENT_DATA,
     *SESSION_KEYS,
+    *SCANS,
     ("GET", "/auth"),
 ]
 HEALTH, READINESS, METRICS = ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")
-OAUTH = [("POST", "/oauth2/introspect"), ("POST", "/oauth2/revoke")]
-EXCHANGE = ("POST", "/oauth2/token")
+OAUTH = [
+    ("POST", "/oauth2/introspect"),
+    ("POST", "/oauth2/revoke"),
+    ("POST", "/oauth2/device_authorization"),
+]
+TOKEN = ("POST", "/oauth2/token")
 WELL_KNOWN = [("GET", "/.well-known/jwks.json"), ("GET", "/.well-known/oauth-authorization-server")]
-OPERATIONS = [*LOGINS, *PROTECTED, *OAUTH, EXCHANGE, *WELL_KNOWN, HEALTH, READINESS, METRICS]
+PAGE, PICTURE = ("GET", "/oauth2/device"), ("GET", "/oauth2/device/{picture}")
+OPERATIONS = [*LOGINS, *PROTECTED, *OAUTH, TOKEN, *WELL_KNOWN, PAGE, PICTURE, HEALTH, READINESS, METRICS]
 PROBLEM_JSON = "application/problem+json"
 FAILURES = {
     **{operation: {"400", "403", "429", "500", "502", "503"} for operation in LOGINS},
@@ -62,8 +69,10 @@ FAILURES = {
     **{operation: {"400", "401", "503"} for operation in CLIENT_DATA},
     **{operation: {"401", *ASKED} for operation in SESSION_KEYS},
     **{operation: {"400", "401", "503"} for operation in OAUTH},
-    EXCHANGE: {"400", "429", "503"},
+    TOKEN: {"400", "401", "429", "503"},
     **{operation: {"404"} for operation in WELL_KNOWN},
+    **{operation: {"400", "401", "404", "429", "503"} for operation in SCANS},
+    PICTURE: {"404", *ASKED},
     READINESS: {"503"},
 }
 """The failure statuses that the schema must have."""
@@ -239,7 +248,9 @@ def test_operations_with_a_session_declare_the_bearer_scheme(schema: Schema, ope
     assert described(schema, operation).get("security") == [{"token": []}]
 
 
-@pytest.mark.parametrize("operation", [*LOGINS, EXCHANGE, *WELL_KNOWN, HEALTH, READINESS, METRICS], ids=" ".join)
+@pytest.mark.parametrize(
+    "operation", [*LOGINS, TOKEN, *WELL_KNOWN, PAGE, PICTURE, HEALTH, READINESS, METRICS], ids=" ".join
+)
 def test_public_operations_declare_no_security(schema: Schema, operation: Operation) -> None:
     """A public operation declares no security."""
     assert not described(schema, operation).get("security", schema.get("security"))

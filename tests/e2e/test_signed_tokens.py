@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from entrypoints.http.oauth_token import DEVICE_CODE
 from support.jwts import (
     ACCESS_TOKEN,
     AUDIENCE,
@@ -140,12 +141,13 @@ def test_the_metadata_lead_to_every_endpoint(provider: Service, token: str) -> N
     endpoints = {name: url.removeprefix(ISSUER) for name, url in metadata.items() if name.endswith(("endpoint", "uri"))}
 
     assert metadata["issuer"] == ISSUER
-    assert metadata["grant_types_supported"] == [EXCHANGE]
+    assert metadata["grant_types_supported"] == [DEVICE_CODE, EXCHANGE]
     assert endpoints == {
         "jwks_uri": "/.well-known/jwks.json",
         "token_endpoint": "/oauth2/token",
         "introspection_endpoint": "/oauth2/introspect",
         "revocation_endpoint": "/oauth2/revoke",
+        "device_authorization_endpoint": "/oauth2/device_authorization",
     }
     assert 404 not in {provider.http.get(path).status_code for path in endpoints.values()}
 
@@ -363,7 +365,7 @@ def test_an_issuer_alone_has_metadata(open_service: Any) -> None:
 
     assert metadata["issuer"] == ISSUER
     assert "jwks_uri" not in metadata
-    assert metadata["grant_types_supported"] == []
+    assert metadata["grant_types_supported"] == [DEVICE_CODE]
 
 
 def test_a_new_key_starts_a_service(open_service: Any, sandbox: Sandbox) -> None:

@@ -789,7 +789,7 @@ test('a refused phone code is not repeated: the user has to press the button aga
   assert.equal(phone.count(LOGIN), 1)
 })
 
-// The service does not have /v1/scans yet. This stands in for it, and passes all other calls to the demo.
+// The demo has no website that asks. This stands in for it, and passes all other calls to the demo.
 const scans = (t, decisions) =>
   serve(t, async (request, body, response) => {
     if (!request.url.startsWith('/v1/scans/')) return forward(request, body, response)

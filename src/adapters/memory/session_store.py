@@ -18,11 +18,12 @@ class MemorySessionStore(SessionStore):
         self._sessions: dict[str, Session | EndedSession] = {}
         self._vault = vault or MemoryKeyVault()
 
-    async def start(self, session: Session, key: SessionKey, limit: int, previous: Session | None = None) -> int:
+    async def start(self, session: Session, key: SessionKey | None, limit: int, previous: Session | None = None) -> int:
         """See SessionStore."""
         now = session.created_at
         self._sessions[session.id] = session
-        await self._vault.replace(session, key, now)
+        if key:
+            await self._vault.replace(session, key, now)
         replaced = self._end([previous] if previous else [], EndReason.REPLACED, now)
         excess = beyond_limit(await self.list_for_user(session.user_id), limit, now)
         return replaced + self._end(excess, EndReason.REPLACED, now)

@@ -85,14 +85,14 @@ class RedisSessionStore(SessionStore):
         self._reader = create_reader(redis)
         self._vault = vault
 
-    async def start(self, session: Session, key: SessionKey, limit: int, previous: Session | None = None) -> int:
+    async def start(self, session: Session, key: SessionKey | None, limit: int, previous: Session | None = None) -> int:
         """See SessionStore."""
         with map_redis_errors():
-            _stored, _key_replaced, members = await run(
+            *_, members = await run(
                 self._redis,
                 [
                     ("SET", name_of(session.id), encode_session(session), "PXAT", millis(session.retain_until)),
-                    self._vault.replace_command(session, key, session.created_at),
+                    *([self._vault.replace_command(session, key, session.created_at)] if key else []),
                     _add_command(session, session.created_at, limit),
                 ],
             )

@@ -30,14 +30,15 @@ class SqlSessionStore(SessionStore):
         self._database = database
         self._vault = vault
 
-    async def start(self, session: Session, key: SessionKey, limit: int, previous: Session | None = None) -> int:
+    async def start(self, session: Session, key: SessionKey | None, limit: int, previous: Session | None = None) -> int:
         """See SessionStore.
 
         Ends older sessions after the new one is committed: of concurrent logins the last to look sees all others, and
         no login waits for another.
         """
         now, replaced = session.created_at, 0
-        await self._vault.replace(session, key, now)
+        if key:
+            await self._vault.replace(session, key, now)
         await self._database.write_one(partial(_insert, session=session))
         with suppress(StoreUnavailable):
             if previous:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, DateTime, Dialect, ForeignKey, MetaData, String, Table, Text, TypeDecorator
+from sqlalchemy import Column, DateTime, Dialect, ForeignKey, LargeBinary, MetaData, String, Table, Text, TypeDecorator
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
@@ -58,6 +58,11 @@ def text(length: int) -> String:
 def long_text() -> Text:
     """Return the type of long text, up to 16 MiB on MySQL."""
     return Text().with_variant(mysql.MEDIUMTEXT(charset="utf8mb4"), "mysql", "mariadb")
+
+
+def image() -> LargeBinary:
+    """Return the type of a picture, up to 16 MiB on MySQL, whose default ends at 64 KiB."""
+    return LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
 
 
 metadata = MetaData(
@@ -149,4 +154,25 @@ merges = Table(
     Column("into_id", Identifier(36), nullable=False, index=True),
     Column("merged_at", UtcDateTime, nullable=False),
     Column("record", long_text(), nullable=False),
+)
+
+device_grants = Table(
+    "device_grants",
+    metadata,
+    Column("scene", Identifier(22), primary_key=True),
+    Column("secret_hash", Identifier(64), nullable=False),
+    Column("client_id", text(255), nullable=False),
+    Column("appid", Identifier(64), nullable=False),
+    Column("user_agent", text(512)),
+    Column("ip", Identifier(45)),
+    Column("number", Identifier(8)),
+    Column("choices", Identifier(32)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("retain_until", UtcDateTime, nullable=False, index=True),
+    Column("state", Identifier(16), nullable=False),
+    Column("user_id", Identifier(36)),
+    Column("session_id", Identifier(32)),
+    Column("picture", image()),
+    Column("drawing_until", UtcDateTime),
 )

@@ -9,6 +9,7 @@ import asyncio
 import re
 import ssl
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -35,6 +36,12 @@ from domain.errors import WxLoginError
 
 MAX_RESPONSE_BYTES = 64 * 1024
 """The maximum size of a response body, in bytes. Real ones are below one KiB."""
+
+MAX_PICTURE_BYTES = 1024 * 1024
+"""The maximum size of a picture. Real ones of 430 pixels have up to 195 KB."""
+
+PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+"""How a JPEG and a PNG begin."""
 
 MAX_CONNECTIONS = 200
 """A login holds one for as long as WeChat takes, 50 to 100 ms: enough for two thousand logins a second."""
@@ -72,9 +79,9 @@ class RawResponse(NamedTuple):
 class WeChatApi:
     """WeChat's server API at `base_url`, where every call ends within `timeout` seconds.
 
-    Every method returns the JSON object of the response. An errcode in `meanings` means that error in this call.
-    Raises IdentityProviderUnavailable,
-    IdentityProviderBadResponse, and the error that the response's errcode means.
+    Every method returns the JSON object of the response, or its picture. An errcode in `meanings` means that error in
+    this call. Raises IdentityProviderUnavailable, IdentityProviderBadResponse, and the error that the response's
+    errcode means.
     """
 
     def __init__(
@@ -105,10 +112,23 @@ class WeChatApi:
         content, headers = signer.seal(path, body)
         with self._observed(path):
             reply = await self._send(path, params, content, headers)
-            if "wechatmp-signature" not in reply.headers:
-                _parse_response(reply.body, meanings)  # a request that WeChat refuses is answered in the clear
-                raise WeChatBadResponse("WeChat's response is not signed")
-            return _parse_response(signer.open(path, reply.headers, reply.body), meanings)
+            return _opened(reply, path, signer, meanings)
+
+    async def post_for_picture(
+        self, path: str, params: Params, body: Mapping[str, Any], signer: Signer | None, meanings: Meanings = NONE
+    ) -> bytes:
+        """Send a POST request, signed if there is a signer, and return the picture.
+
+        WeChat does not document how it signs a picture. Accepted are a picture in the clear, and the base64 `buffer` of
+        a signed object, as WeChat's cloud functions get it.
+        """
+        content, headers = signer.seal(path, body) if signer else (msgspec.json.encode(body), {})
+        with self._observed(path):
+            reply = await self._send(path, params, content, headers, MAX_PICTURE_BYTES)
+            if reply.body.startswith(PICTURES):
+                return reply.body
+            answer = _opened(reply, path, signer, meanings) if signer else _parse_response(reply.body, meanings)
+            return _picture_in(answer)
 
     @contextmanager
     def _observed(self, path: str) -> Iterator[None]:
@@ -121,18 +141,32 @@ class WeChatApi:
             raise
         self._observe(path, "0", time.perf_counter() - began)
 
-    async def _send(self, path: str, params: Params, content: bytes, headers: Mapping[str, str]) -> RawResponse:
+    async def _send(
+        self,
+        path: str,
+        params: Params,
+        content: bytes,
+        headers: Mapping[str, str],
+        max_bytes: int = MAX_RESPONSE_BYTES,
+    ) -> RawResponse:
         headers = {**HEADERS, "content-type": "application/json", **headers}
-        return await self._exchange("POST", self._url(path, params), headers, content)
+        return await self._exchange("POST", self._url(path, params), headers, content, max_bytes)
 
     def _url(self, path: str, params: Params) -> str:
         return f"{self._base_url}{path}?{urlencode(params)}"
 
-    async def _exchange(self, method: str, url: str, headers: Mapping[str, str], content: bytes = b"") -> RawResponse:
+    async def _exchange(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes = b"",
+        max_bytes: int = MAX_RESPONSE_BYTES,
+    ) -> RawResponse:
         request = httpx2.Request(method, url, headers=headers, content=content)
         try:
             async with asyncio.timeout(self._timeout):
-                return await _read(await self._transport.handle_async_request(request))
+                return await _read(await self._transport.handle_async_request(request), max_bytes)
         except TimeoutError:
             raise WeChatUnavailable(f"WeChat did not answer within {self._timeout:g} seconds") from None
         except (httpx2.HTTPError, OSError) as error:
@@ -170,7 +204,7 @@ async def send_once(request: ClientRequest, handler: ClientHandlerType) -> Clien
         raise httpx2.NetworkError(type(error).__name__) from error
 
 
-async def _read(response: httpx2.Response) -> RawResponse:
+async def _read(response: httpx2.Response, max_bytes: int) -> RawResponse:
     """Read the whole response, so that its connection is free. Raises for a status or size that is not WeChat's."""
     try:
         if response.status_code >= 500:
@@ -185,8 +219,8 @@ async def _read(response: httpx2.Response) -> RawResponse:
         body = b""
         async for chunk in response.stream:  # type: ignore[union-attr]  # of an asynchronous transport
             body += chunk
-            if len(body) > MAX_RESPONSE_BYTES:
-                raise WeChatBadResponse(f"WeChat's response is larger than {MAX_RESPONSE_BYTES // 1024} KiB")
+            if len(body) > max_bytes:
+                raise WeChatBadResponse(f"WeChat's response is larger than {max_bytes // 1024} KiB")
         return RawResponse(response.status_code, response.headers, body)
     finally:
         await response.aclose()
@@ -202,6 +236,25 @@ def _parse_response(body: bytes, meanings: Meanings) -> JsonObject:
     if errcode := _errcode_in(answer):
         raise error_of(errcode, str(answer.get("errmsg", "")), meanings)
     return answer
+
+
+def _opened(reply: RawResponse, path: str, signer: Signer, meanings: Meanings) -> JsonObject:
+    """Return the JSON object of a signed response, or raise the error of a refusal, which WeChat does not sign."""
+    if "wechatmp-signature" not in reply.headers:
+        _parse_response(reply.body, meanings)
+        raise WeChatBadResponse("WeChat's response is not signed")
+    return _parse_response(signer.open(path, reply.headers, reply.body), meanings)
+
+
+def _picture_in(answer: Mapping[str, Any]) -> bytes:
+    """Return the picture in a JSON object. Raises IdentityProviderBadResponse."""
+    try:
+        picture = b64decode(answer["buffer"])
+    except (LookupError, TypeError, ValueError):
+        picture = b""
+    if not picture.startswith(PICTURES):
+        raise WeChatBadResponse("WeChat's response is no picture")
+    return picture
 
 
 def _errcode_in(answer: Mapping[str, Any]) -> int:

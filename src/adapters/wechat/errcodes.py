@@ -129,6 +129,13 @@ ERRCODES = _table(
         "Set WXLOGIN_APP_SECRET to the current AppSecret",
     ),
     ErrCode(
+        40129,
+        AppMisconfigured,
+        "The scene of a mini-program code has a character that WeChat does not draw",
+        PROXY,
+        URL,
+    ),
+    ErrCode(
         40163,
         CodeUsed,
         "The code was used before",
@@ -141,6 +148,13 @@ ERRCODES = _table(
         "This server's address is not on the app's IP whitelist",
         "The server moved, or leaves through another address than the one listed",
         "Add the address that WeChat names to the IP whitelist in the WeChat console",
+    ),
+    ErrCode(
+        40169,
+        AppMisconfigured,
+        "The scene of a mini-program code is too long, or the request is not JSON",
+        PROXY,
+        URL,
     ),
     ErrCode(
         40226,
@@ -220,6 +234,13 @@ ERRCODES = _table(
         "Send the code that wx.login() gave",
     ),
     ErrCode(41009, AppMisconfigured, "The request to WeChat has no openid", DROPPED, URL),
+    ErrCode(
+        41030,
+        AppMisconfigured,
+        "The page of a mini-program code does not exist",
+        "It is not in the version that users have, or begins with a slash",
+        "Set WXLOGIN_SCAN_PAGE to a page of the published version, or WXLOGIN_SCAN_ENV_VERSION to trial or develop",
+    ),
     ErrCode(
         42001,
         AccessTokenRefused,

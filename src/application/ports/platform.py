@@ -45,3 +45,10 @@ class Platform(Protocol):
     @abstractmethod
     async def unionid_of(self, identity: Identity, payment: Payment) -> str:
         """Return the unionid of a user who paid within the last five minutes. Raises NotFound."""
+
+    @abstractmethod
+    async def draw_code(self, appid: AppId, scene: str, page: str, env_version: str) -> bytes:
+        """Return a picture, JPEG or PNG, that opens `page` of the mini-program with `scene` when it is scanned.
+
+        `env_version` is the version that opens: release, trial or develop.
+        """

@@ -17,11 +17,11 @@ class SessionStore(Protocol):
     """
 
     @abstractmethod
-    async def start(self, session: Session, key: SessionKey, limit: int, previous: Session | None = None) -> int:
+    async def start(self, session: Session, key: SessionKey | None, limit: int, previous: Session | None = None) -> int:
         """Store a new session and its session_key, end others, and return how many ended.
 
-        One call, because a login waits for each round trip. The session_key goes into the KeyVault. These sessions
-        end, in this order, with the reason REPLACED:
+        One call, because a login waits for each round trip. The session_key goes into the KeyVault; None leaves what
+        is there. These sessions end, in this order, with the reason REPLACED:
 
         1. `previous`, the session of the same user that the client had until now
         2. the oldest of the user's live sessions, until there are `limit` with the new one (0: no limit)

@@ -5,6 +5,7 @@ A request passes, from the outside inwards:
 1. `with_request_limits`: refuses a request that is too large or too slow
 2. `tracing.requests`: starts the span of the request, if tracing is on
 3. `by_prefix`: /auth goes to its handler at once, because every request of every backend comes through it
+   `with_known_polls`: so do repeated polls of scans, which come every two seconds
 4. `with_request_ids`: gives the request an id, which logs and the response have
 5. `ProxyHeadersMiddleware`: takes the client's address from trusted proxies
 6. `with_security_headers`, `with_response_metrics`: adds headers, counts and times
@@ -25,11 +26,26 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from domain.errors import RequestInvalid
 from entrypoints.buffered_counter import flushing
 from entrypoints.container import OpenContainer
-from entrypoints.http import auth, docs, login, me, oauth, oauth_token, operations, sessions, wechat, well_known
+from entrypoints.http import (
+    auth,
+    device,
+    docs,
+    login,
+    me,
+    oauth,
+    oauth_token,
+    operations,
+    polls,
+    scans,
+    sessions,
+    wechat,
+    well_known,
+)
 from entrypoints.http.contract import PROBLEM_JSON
 from entrypoints.http.dependencies import DEPENDENCIES, CallerRequest, Runtime, device_of
 from entrypoints.http.edge import Lifecycle, LimitExceeded, by_prefix, with_request_limits
 from entrypoints.http.errors import EXCEPTION_HANDLERS, AnyRequest, refused_response
+from entrypoints.http.known_polls import KnownPolls
 from entrypoints.http.middleware import (
     REQUEST_ID_HEADER,
     request_id_of,
@@ -42,7 +58,7 @@ from entrypoints.http.oauth_errors import OAuthError, invalid_response
 from entrypoints.http.raw import NO_STORE, RawResponse
 from entrypoints.log import log
 from entrypoints.problems import Problem
-from entrypoints.purge import purging
+from entrypoints.purge import purging_all
 from entrypoints.tracing import Tracing
 
 
@@ -68,19 +84,19 @@ def create_app(
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with open_container() as container:
             assertions = container.assertions() if container.settings().assertion_audience else None
-            app.state.runtime = Runtime(container, lifecycle, container.instrumented_sessions(), assertions)
-            async with purging(container.database_sessions()), flushing(container.metrics().session_checks):
+            sessions = container.instrumented_sessions()
+            app.state.runtime = Runtime(container, lifecycle, sessions, KnownPolls(), assertions)
+            async with (
+                purging_all(container),
+                polls.watching(container.scans()),
+                flushing(container.metrics().session_checks),
+            ):
                 yield
 
     app = Litestar(
         [
-            login.log_in,
-            sessions.router,
-            me.router,
-            wechat.router,
-            oauth.router,
-            oauth_token.router,
-            well_known.router,
+            *(login.log_in, sessions.router, me.router, wechat.router, scans.router),
+            *(oauth.router, oauth_token.router, device.router, device.public_router, well_known.router),
             operations.router,
             *optional,
         ],
@@ -99,7 +115,9 @@ def create_app(
         return ProxyHeadersMiddleware(app, list(trusted_proxies)) if trusted_proxies else app  # type: ignore[arg-type, return-value]  # ASGI, typed twice
 
     routes = with_client_address(with_security_headers(with_response_metrics(app.asgi_handler)))
-    routes = by_prefix(auth.PREFIX, auth.forward_auth, with_request_ids(routes))
+    routes = with_request_ids(routes)
+    routes = by_prefix(polls.PATH, polls.with_known_polls(routes), routes)
+    routes = by_prefix(auth.PREFIX, auth.forward_auth, routes)
     routes = tracing.requests(routes) if tracing else routes
     app.asgi_handler = with_request_limits(routes, lambda error: with_client_address(refuse(error)), lifecycle)
     return app

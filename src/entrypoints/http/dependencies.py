@@ -17,6 +17,7 @@ from litestar.types import Scope
 from application.client_data import ClientData
 from application.login import LoginContext
 from application.readiness import Readiness
+from application.scans import Scans
 from application.session_keys import SessionKeys
 from application.signed_tokens import Assertions, SignedTokens
 from application.users import Users
@@ -26,6 +27,7 @@ from domain.rate_limit import Allowance
 from domain.session import Session
 from entrypoints.container import Container
 from entrypoints.http.edge import Lifecycle
+from entrypoints.http.known_polls import KnownPolls
 from entrypoints.http.raw import RawHeaders
 from entrypoints.instrumented import InstrumentedLogin, InstrumentedSessions
 
@@ -48,6 +50,7 @@ class Runtime:
     container: Container
     lifecycle: Lifecycle
     sessions: InstrumentedSessions
+    polls: KnownPolls
     assertions: Assertions | None = None
 
 
@@ -109,6 +112,11 @@ def provide_session_keys(state: State) -> SessionKeys:
 def provide_signed_tokens(state: State) -> SignedTokens:
     """Return the use cases of signed tokens."""
     return runtime_of(state).container.signed_tokens()
+
+
+def provide_scans(state: State) -> Scans:
+    """Return the use cases of scans."""
+    return runtime_of(state).container.scans()
 
 
 def provide_readiness(state: State) -> Readiness:
@@ -185,8 +193,11 @@ def network_of(scope: Scope) -> str | None:
     if not scope["client"] or not scope["client"][0]:
         return None
     address = address_of(scope)
-    if address is None:
-        return "unknown"
+    return "unknown" if address is None else network_of_address(address)
+
+
+def network_of_address(address: str) -> str:
+    """Return the IPv4 address itself, or the /64 of an IPv6 address."""
     ip = ip_address(address)
     if isinstance(ip, IPv6Address):
         return str(ip.ipv4_mapped or IPv6Network((int(ip), 64), strict=False))
@@ -206,6 +217,7 @@ DEPENDENCIES = {
     "client_data": Provide(provide_client_data, sync_to_thread=False),
     "session_keys": Provide(provide_session_keys, sync_to_thread=False),
     "signed_tokens": Provide(provide_signed_tokens, sync_to_thread=False),
+    "scans": Provide(provide_scans, sync_to_thread=False),
     "readiness": Provide(provide_readiness, sync_to_thread=False),
     "session": Provide(provide_session),
 }

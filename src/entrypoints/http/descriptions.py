@@ -4,12 +4,14 @@ from typing import Any
 
 from application.login import LoginRequest
 from domain.user import Payment, ProfileChange
+from entrypoints.http.device import DeviceAuthorization, DeviceAuthorizationForm
 from entrypoints.http.login import ArticleResponse, ArticleToken
 from entrypoints.http.me import PhoneRequest
 from entrypoints.http.oauth import Introspection, TokenRequest
 from entrypoints.http.oauth_errors import OAuthError
-from entrypoints.http.oauth_token import ACCESS_TOKEN, TOKEN_EXCHANGE, GrantRequest, GrantResponse
+from entrypoints.http.oauth_token import ACCESS_TOKEN, DEVICE_CODE, TOKEN_EXCHANGE, GrantRequest, GrantResponse
 from entrypoints.http.operations import Health, Ready
+from entrypoints.http.scans import ScanAnswer, ScanResponse
 from entrypoints.http.wechat import Encrypted, EncryptedDataCheck, EncryptedDataOrigin, Signed, Validity
 from entrypoints.http.well_known import KeySet, ServerMetadata
 from entrypoints.problems import Problem
@@ -103,6 +105,25 @@ EXAMPLES: dict[type, Any] = {
         "openid": OPENID,
         "unionid": UNIONID,
     },
+    DeviceAuthorizationForm: {"user_agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64)", "ip": "203.0.113.7"},
+    DeviceAuthorization: {
+        "device_code": "8nX0c-_2QhWcT1vK3yLmPA.m8fTqk5V0cX3rJHy2dWbZ7oLpN1uGsA9eRiKvYtQxCw",
+        "user_code": "WDJB-MJHT",
+        "verification_uri": f"{ISSUER}/oauth2/device",
+        "expires_in": 120,
+        "interval": 2,
+        "wxacode": f"{ISSUER}/oauth2/device/8nX0c-_2QhWcT1vK3yLmPA.jpg",
+        "match_number": "42",
+    },
+    ScanResponse: {
+        "client": "shop.example.com",
+        "user_agent": "Windows · Chrome 150",
+        "ip": "203.0.113.7",
+        "created_at": LOGGED_IN,
+        "expires_at": "2026-11-23T13:48:47.260015Z",
+        "match_numbers": ["17", "42", "83"],
+    },
+    ScanAnswer: {"approve": True, "match_number": "42"},
     GrantRequest: {
         "grant_type": TOKEN_EXCHANGE,
         "subject_token": TOKEN,
@@ -136,9 +157,10 @@ EXAMPLES: dict[type, Any] = {
         "token_endpoint": f"{ISSUER}/oauth2/token",
         "introspection_endpoint": f"{ISSUER}/oauth2/introspect",
         "revocation_endpoint": f"{ISSUER}/oauth2/revoke",
+        "device_authorization_endpoint": f"{ISSUER}/oauth2/device_authorization",
         "response_types_supported": [],
-        "grant_types_supported": [TOKEN_EXCHANGE],
-        "token_endpoint_auth_methods_supported": ["none"],
+        "grant_types_supported": [DEVICE_CODE, TOKEN_EXCHANGE],
+        "token_endpoint_auth_methods_supported": ["none", "client_secret_basic"],
         "introspection_endpoint_auth_methods_supported": ["client_secret_basic"],
         "revocation_endpoint_auth_methods_supported": ["client_secret_basic"],
         "jwks_uri": f"{ISSUER}/.well-known/jwks.json",
@@ -165,12 +187,14 @@ FIELDS = {
     "active": "Whether the token's session is live.",
     "actor_token": "Not supported.",
     "appid": "The public name of the mini-program.",
+    "approve": "Whether the user approves.",
     "assertion": "A signed token for WXLOGIN_ASSERTION_AUDIENCE, if it is set.",
     "aud": "For whom a signed token is.",
     "audience": "For whom the token is: one of WXLOGIN_AUDIENCES.",
     "avatar": "The URL of the picture.",
     "checks": "The state of each store.",
     "city": "What the client sent as the user's city.",
+    "client": "The name of the website in WXLOGIN_CLIENTS.",
     "client_id": "The appid of the mini-program.",
     "code": "The code of wx.login(). It works once, for five minutes.",
     "country": "What the client sent as the user's country.",
@@ -179,6 +203,8 @@ FIELDS = {
     "data": "The token of a login; else the reason, or absent.",
     "detail": "What happened and what to do, for people.",
     "device": "A short label of the device; null if the client sent no User-Agent.",
+    "device_authorization_endpoint": "The URL of RFC 8628.",
+    "device_code": "What the website's backend polls with. It stays in the backend.",
     "encrypt_key": "The key, in base64.",
     "encryptedData": "As WeChat gave it to the mini-program, in base64.",
     "errcode": "WeChat's error code, if WeChat refused.",
@@ -192,6 +218,7 @@ FIELDS = {
     "iat": "When the user logged in, in seconds since 1970.",
     "id": "A UUID for a user; 32 hex digits for a session.",
     "idle_expires_at": "When the session expires if it is not used, in UTC.",
+    "interval": "How many seconds to wait between two polls.",
     "introspection_endpoint": "The URL of RFC 7662.",
     "introspection_endpoint_auth_methods_supported": "How a backend authenticates there.",
     "ip": "The address of the device at the login.",
@@ -200,11 +227,13 @@ FIELDS = {
     "issued_token_type": "The kind of the token (RFC 8693).",
     "issuer": "The public origin of the service, WXLOGIN_ISSUER.",
     "iv": "The initialization vector of the encryption.",
-    "jwks_uri": "The URL of the public keys.",
     "jti": "The id of a signed token.",
+    "jwks_uri": "The URL of the public keys.",
     "keys": "The newest key first.",
     "language": "What the client sent as the user's language.",
     "last_seen_at": "When the token was last used, in UTC and to the minute.",
+    "match_number": "The number that the website shows, or that the user picks.",
+    "match_numbers": "The number that the website shows, among others.",
     "mch_id": "The merchant, together with `out_trade_no`.",
     "msg": "What happened, in Chinese.",
     "name": "The name that the user chose.",
@@ -241,8 +270,11 @@ FIELDS = {
     "updated_at": "When the profile changed last, in UTC.",
     "user": "The user.",
     "user_agent": "The User-Agent of the device at the login, or its label.",
+    "user_code": "Required by RFC 8628. Nothing accepts it.",
     "valid": "Whether it is valid at WeChat.",
+    "verification_uri": "A page that tells people to scan the code.",
     "version": "The number of the key, which the client sends with the data.",
+    "wxacode": "The address of the picture to scan.",
     "ArticleResponse.status": "0: logged in. 1: no code. 2: WeChat refuses the code. 3: all other errors.",
     "KeySet.keys": "The public keys, as JWKs. The first signs.",
     "PhoneRequest.code": "The code of the phone button, not of wx.login(). It works once, for five minutes.",

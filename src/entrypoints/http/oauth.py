@@ -1,4 +1,7 @@
-"""/oauth2: introspection (RFC 7662) and revocation (RFC 7009) of tokens, for the backends of WXLOGIN_CLIENTS."""
+"""/oauth2: introspection (RFC 7662) and revocation (RFC 7009) of tokens, for the backends of WXLOGIN_CLIENTS.
+
+Tokens are issued in `oauth_token.py`, and scans begin in `device.py`.
+"""
 
 import hmac
 from base64 import b64decode
@@ -12,6 +15,7 @@ from litestar import Response, Router, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import ClientException
+from litestar.handlers import HTTPRouteHandler
 from litestar.params import URLEncodedBody
 
 from application.signed_tokens import SignedTokens
@@ -163,11 +167,16 @@ async def revoke(
     return Response(b"", media_type="text/plain")
 
 
-router = Router(
-    "/oauth2",
-    tags=["OAuth"],
-    route_handlers=[introspect, revoke],
-    dependencies={"client": Provide(provide_client)},
-    before_request=require_form,
-    exception_handlers=OAUTH_EXCEPTION_HANDLERS,
-)
+def oauth_router(*handlers: HTTPRouteHandler) -> Router:
+    """Return a router of /oauth2, whose errors are those of OAuth."""
+    return Router(
+        "/oauth2",
+        tags=["OAuth"],
+        route_handlers=handlers,
+        dependencies={"client": Provide(provide_client)},
+        before_request=require_form,
+        exception_handlers=OAUTH_EXCEPTION_HANDLERS,
+    )
+
+
+router = oauth_router(introspect, revoke)

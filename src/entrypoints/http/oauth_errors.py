@@ -11,7 +11,7 @@ from litestar.openapi import ResponseSpec
 from litestar.types import ExceptionHandlersMap
 
 from application.rate_limits import CLIENT_FAILURES
-from domain.errors import RateLimited, Unauthenticated, Unavailable, WxLoginError
+from domain.errors import AppMisconfigured, RateLimited, Unauthenticated, Unavailable, WxLoginError
 from entrypoints.http.dependencies import address_of, route_of
 from entrypoints.http.errors import AnyRequest, as_error, headers_of
 from entrypoints.http.raw import NO_STORE
@@ -28,10 +28,14 @@ ErrorCode = Literal[
     "invalid_scope",
     "invalid_target",
     "unsupported_grant_type",
+    "authorization_pending",
+    "slow_down",
+    "access_denied",
+    "expired_token",
     "temporarily_unavailable",
     "server_error",
 ]
-"""RFC 6749 sections 5.2 and 4.1.2.1, and RFC 8693 section 2.2.2."""
+"""RFC 6749 sections 5.2 and 4.1.2.1, RFC 8628 section 3.5, and RFC 8693 section 2.2.2."""
 
 CHALLENGE = {"www-authenticate": 'Basic realm="wxlogin", charset="UTF-8"'}
 
@@ -92,6 +96,8 @@ def error_response(request: AnyRequest, error: WxLoginError) -> Response[OAuthEr
             return Response(OAuthError.of(code, description), status_code=429, headers=headers)
         case Unavailable():
             return Response(OAuthError.of("temporarily_unavailable", description), status_code=503, headers=headers)
+        case AppMisconfigured():
+            return Response(OAuthError.of("server_error", description), status_code=500, headers=headers)
     return Response(OAuthError.of("invalid_request", description), status_code=400, headers=headers)
 
 

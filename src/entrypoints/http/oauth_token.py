@@ -2,15 +2,19 @@
 
 from collections.abc import Awaitable, Callable
 
-from litestar import Router, post
+from litestar import post
 from litestar.params import URLEncodedBody
 
+from domain.device_grant import DeviceCode, PollRefusal
 from domain.errors import RequestInvalid
 from entrypoints.http.dependencies import CallerRequest, address_of, runtime_of
-from entrypoints.http.oauth_errors import OAUTH_EXCEPTION_HANDLERS, ErrorCode, OAuthRefusal, refusals, require_form
+from entrypoints.http.oauth import oauth_router, provide_client
+from entrypoints.http.oauth_errors import ErrorCode, OAuthRefusal, refusals
+from entrypoints.http.polls import DESCRIPTIONS
 from entrypoints.log import log_session
 from entrypoints.responses import SecretStruct
 
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105  # RFC 8693's word
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  # RFC 8693's word
 
@@ -19,6 +23,7 @@ class GrantRequest(SecretStruct, frozen=True):
     """The parameters of all grants. One without a value counts as absent (RFC 6749 section 3.2)."""
 
     grant_type: str
+    device_code: str = ""
     subject_token: str = ""
     subject_token_type: str = ""
     audience: str = ""
@@ -78,8 +83,35 @@ def _require_exchange(grant: GrantRequest) -> None:
             raise OAuthRefusal(error, f"{name} is not supported")
 
 
-GRANTS: dict[str, Grant] = {TOKEN_EXCHANGE: exchange_token}
-"""By the value of `grant_type`."""
+async def redeem_device_code(request: CallerRequest, grant: GrantRequest) -> GrantResponse:
+    """Return the session token of an approved scan, once, to the client that started it (RFC 8628 section 3.4)."""
+    client = await provide_client(request, request.app.state)
+    if not grant.device_code:
+        raise OAuthRefusal("invalid_request", "device_code is missing")
+    code = DeviceCode.parse(grant.device_code)
+    if code is None:
+        raise _refusal(PollRefusal.INVALID_GRANT)
+    runtime = runtime_of(request.app.state)
+    scans = runtime.container.scans()
+    if refused := scans.refuse_from_memory(client.id, code):
+        raise _refusal(refused)
+    redeemed = await scans.redeem(client.id, code)
+    if redeemed is PollRefusal.AUTHORIZATION_PENDING:
+        runtime.polls.remember(request.scope["headers"], await request.body(), client.id, code)
+    if isinstance(redeemed, PollRefusal):
+        raise _refusal(redeemed)
+    session = redeemed.session
+    log_session("scan_redeemed", session, client=client.id, ip=session.device.ip, replaced=redeemed.replaced or None)
+    lifetime = session.idle_expires_at - session.created_at
+    return GrantResponse(redeemed.token.value, "Bearer", int(lifetime.total_seconds()))
+
+
+def _refusal(refused: PollRefusal) -> OAuthRefusal:
+    return OAuthRefusal(refused.value, DESCRIPTIONS[refused])
+
+
+GRANTS: dict[str, Grant] = {DEVICE_CODE: redeem_device_code, TOKEN_EXCHANGE: exchange_token}
+"""By the value of `grant_type`. Each authenticates its client, if it needs one."""
 
 
 @post(
@@ -87,23 +119,24 @@ GRANTS: dict[str, Grant] = {TOKEN_EXCHANGE: exchange_token}
     status_code=200,
     responses=refusals(
         {
-            400: "invalid_request, invalid_grant, invalid_target, invalid_scope, unsupported_grant_type",
-            429: "temporarily_unavailable",
+            400: "invalid_request, invalid_grant, invalid_target, invalid_scope, unsupported_grant_type, "
+            "authorization_pending, slow_down, access_denied, expired_token",
+            401: "invalid_client",
+            429: "invalid_client, temporarily_unavailable",
         }
     ),
 )
 async def issue_token(request: CallerRequest, data: URLEncodedBody[GrantRequest]) -> GrantResponse:
-    """Exchange a session token for a JWT that a backend verifies by itself (RFC 8693, RFC 9068)."""
+    """Return a token by `grant_type`.
+
+    `urn:ietf:params:oauth:grant-type:device_code` returns the session token of a scan that its user approved, to the
+    client that started it (RFC 8628). `urn:ietf:params:oauth:grant-type:token-exchange` returns a JWT for a session
+    token, which a backend verifies by itself, and needs no client (RFC 8693, RFC 9068).
+    """
     grant = GRANTS.get(data.grant_type)
     if grant is None:
         raise OAuthRefusal("unsupported_grant_type", f"grant_type must be {' or '.join(GRANTS)}")
     return await grant(request, data)
 
 
-router = Router(
-    "/oauth2",
-    tags=["OAuth"],
-    route_handlers=[issue_token],
-    before_request=require_form,
-    exception_handlers=OAUTH_EXCEPTION_HANDLERS,
-)
+router = oauth_router(issue_token)

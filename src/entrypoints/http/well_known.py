@@ -28,6 +28,7 @@ class ServerMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
     token_endpoint: str
     introspection_endpoint: str
     revocation_endpoint: str
+    device_authorization_endpoint: str
     response_types_supported: list[str]
     grant_types_supported: list[str]
     token_endpoint_auth_methods_supported: list[str]
@@ -57,9 +58,10 @@ def show_metadata(state: State) -> Response[ServerMetadata]:
         token_endpoint=f"{issuer}/oauth2/token",
         introspection_endpoint=f"{issuer}/oauth2/introspect",
         revocation_endpoint=f"{issuer}/oauth2/revoke",
+        device_authorization_endpoint=f"{issuer}/oauth2/device_authorization",
         response_types_supported=[],
         grant_types_supported=[grant for grant in GRANTS if signs or grant != TOKEN_EXCHANGE],
-        token_endpoint_auth_methods_supported=["none"],
+        token_endpoint_auth_methods_supported=["none", *BASIC],
         introspection_endpoint_auth_methods_supported=BASIC,
         revocation_endpoint_auth_methods_supported=BASIC,
         jwks_uri=f"{issuer}/.well-known/jwks.json" if signs else None,

@@ -71,7 +71,7 @@ class DeadUserRepository(MemoryUserRepository):
 class DeadSessionStore(MemorySessionStore):
     """A session store that fails at every start of a session."""
 
-    async def start(self, session: Session, key: SessionKey, limit: int, previous: Session | None = None) -> int:
+    async def start(self, session: Session, key: SessionKey | None, limit: int, previous: Session | None = None) -> int:
         """See SessionStore."""
         raise StoreUnavailable
 
@@ -89,7 +89,7 @@ class InterruptedSessionStore(MemorySessionStore):
 
     interrupt: Callable[[], Awaitable[object]] | None = None
 
-    async def start(self, session: Session, key: SessionKey, limit: int, previous: Session | None = None) -> int:
+    async def start(self, session: Session, key: SessionKey | None, limit: int, previous: Session | None = None) -> int:
         """See SessionStore."""
         if self.interrupt:
             interrupt, self.interrupt = self.interrupt, None
@@ -102,7 +102,7 @@ class KeyRecordingStore(MemorySessionStore):
 
     last_key: SessionKey | None = None
 
-    async def start(self, session: Session, key: SessionKey, limit: int, previous: Session | None = None) -> int:
+    async def start(self, session: Session, key: SessionKey | None, limit: int, previous: Session | None = None) -> int:
         """See SessionStore."""
         self.last_key = key
         return await super().start(session, key, limit, previous)

@@ -1,5 +1,6 @@
 """A platform for tests, with a WeChat in memory."""
 
+import base64
 import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -29,6 +30,9 @@ SIGNATURE = "46e043c5525c2d817c44be603d30837a808a1d930d038f6fdc3e62a201fed128"
 """HMAC-SHA256 of the empty message under the text of KEY."""
 CODE = PhoneCode("e31968a7f94cc5ee25fafc2aef2773f0bb8c3937b22520eb8ee345274d00c144")
 A_RID = "6374a1b2-0c3d4e5f-12ab34cd"
+SCENE = "8nX0c-_2QhWcT1vK3yLmPA"
+JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF"
+"""How a real picture begins."""
 OK = {"errcode": 0, "errmsg": "ok"}
 PHONE_INFO = {
     "phoneNumber": "13800000000",
@@ -99,6 +103,10 @@ CALLS: dict[str, tuple[Call, dict[str, Any]]] = {
     "renew": (lambda platform: platform.renew(ANN, KEY), OK | {"openid": ANN.openid, "session_key": "bmV3"}),
     "encrypt_keys": (lambda platform: platform.encrypt_keys(ANN, KEY), OK | {"key_info_list": []}),
     "encrypted_at": (lambda platform: platform.encrypted_at("AAAA", APP), OK | {"vaild": True, "create_time": 1}),
+    "draw_code": (
+        lambda platform: platform.draw_code(APP, SCENE, "pages/scan/scan", "release"),
+        OK | {"buffer": base64.b64encode(JPEG).decode()},
+    ),
     "unionid_of": (lambda platform: platform.unionid_of(ANN, Payment("t")), OK | {"unionid": "uAnn"}),
 }
 every_call = pytest.mark.parametrize(("call", "good"), [pytest.param(*case, id=name) for name, case in CALLS.items()])

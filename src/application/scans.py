@@ -1,0 +1,355 @@
+"""Scan to log in on a website: start a scan, show it on the phone, answer it, and redeem it for a session."""
+
+import asyncio
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from application.ports.clock import Clock
+from application.ports.device_grant_store import DeviceGrantStore
+from application.ports.platform import Platform
+from application.ports.session_store import SessionStore
+from application.ports.user_repository import UserRepository
+from application.rate_limits import ScanQuotas
+from domain.device import Device
+from domain.device_grant import (
+    SCENE,
+    DeviceCode,
+    DeviceGrant,
+    GrantState,
+    MatchNumbers,
+    Pace,
+    PollRefusal,
+    generate_user_code,
+)
+from domain.errors import IdentityProviderUnavailable, NotFound, StoreUnavailable, WxLoginError
+from domain.identity import AppId, choose_app
+from domain.session import EndedSession, EndReason, Session, SessionPolicy, SessionToken
+from domain.user import User
+
+WAIT_SECONDS = 0.1
+"""How often a process checks whether another process has drawn the picture."""
+
+SWEPT = 1000
+"""How many polls are known before the first search for those that are over."""
+
+WATCH_SECONDS = 1.0
+"""How often a process reads, in one go, which of the grants that it is polled for are pending."""
+
+FRESH = timedelta(seconds=1.5)
+"""How long such a read is good for. So much later, at most, a website learns of an answer."""
+
+RECENT = timedelta(seconds=10)
+"""How long after a poll its grant is read."""
+
+Poller = tuple[str, DeviceCode]
+"""An OAuth client and its code."""
+
+
+@dataclass(slots=True)
+class Poll:
+    """What a process knows of one poller. Until `pending_until`, the grant counts as pending."""
+
+    pace: Pace
+    pending_until: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOptions:
+    """The page of the mini-program that a scan opens, the version of the mini-program, and whether numbers match."""
+
+    page: str = "pages/scan/scan"
+    env_version: str = "release"
+    with_numbers: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StartedScan:
+    """A new scan: the only object with the device code in clear text."""
+
+    code: DeviceCode
+    user_code: str
+    grant: DeviceGrant
+
+
+@dataclass(frozen=True, slots=True)
+class Redeemed:
+    """The session of a website, and its token in clear text. `replaced` counts the sessions that it ended."""
+
+    token: SessionToken
+    session: Session
+    replaced: int
+
+
+class Scans:
+    """Log a browser in by a phone.
+
+    - The service makes the scene and the device code. The picture has the scene only, which redeems nothing.
+    - The first user who looks is the only one who can answer. All others, and all after the answer, get NotFound.
+    - A user looks before they answer, and a wrong number denies.
+    - One poll of one client gets one session, of the user and the account of the approving session.
+    - If the approving session has ended by then, or the user is blocked, the answer is a denial for good. If that
+      happens while the session starts, it ends again. A session that only gave way to newer ones is no log-out.
+    - The grant is taken before the session starts. A failure after that costs a new scan, never a second session.
+    - The session_key of the account stays as it is: a scan brings none.
+
+    Every method may raise StoreUnavailable.
+    """
+
+    def __init__(
+        self,
+        grants: DeviceGrantStore,
+        sessions: SessionStore,
+        users: UserRepository,
+        platform: Platform,
+        quotas: ScanQuotas,
+        *,
+        apps: frozenset[AppId],
+        options: ScanOptions,
+        policy: SessionPolicy,
+        lease: timedelta,
+        clock: Clock,
+    ) -> None:
+        self._grants = grants
+        self._sessions = sessions
+        self._users = users
+        self._platform = platform
+        self._quotas = quotas
+        self._apps = apps
+        self._options = options
+        self._policy = policy
+        self._lease = lease
+        self._clock = clock
+        self._polls = Polls()
+        self._drawing: dict[str, asyncio.Task[bytes]] = {}
+
+    async def start(
+        self,
+        client_id: str,
+        browser: Device,
+        appid: str | None = None,
+        *,
+        apps: Collection[AppId] | None = None,
+        network: str | None = None,
+    ) -> StartedScan:
+        """Start a scan of a client, which may use `apps`, or all if None. `network` is the browser's.
+
+        Raises AppUnknown and RateLimited.
+        """
+        app = choose_app(self._apps if apps is None else self._apps.intersection(apps), appid, None)
+        await self._quotas.take_start(client_id, network)
+        code = DeviceCode.generate()
+        numbers = MatchNumbers.generate() if self._options.with_numbers else None
+        grant = DeviceGrant.start(code, client_id, app, browser, numbers, self._clock())
+        await self._grants.add(grant)
+        return StartedScan(code, generate_user_code(), grant)
+
+    async def look(self, session: Session, scene: str, network: str | None) -> DeviceGrant:
+        """Return what the website asks, and tie it to the session's user. Raises NotFound and RateLimited."""
+        await self._quotas.take_look(session.user_id, network)
+        now = self._clock()
+        grant = await self._find(scene)
+        seen = grant.look(session, now)
+        if grant.state is GrantState.NEW and not await self._grants.replace(grant, seen):
+            return (await self._find(scene)).look(session, now)  # another look came first
+        return seen
+
+    async def answer(
+        self, session: Session, scene: str, number: str | None, network: str | None, *, approve: bool
+    ) -> DeviceGrant:
+        """Approve or deny, and return the grant: denied if the number is wrong.
+
+        Raises NotFound, RateLimited and, if the number is missing, RequestInvalid.
+        """
+        await self._quotas.take_look(session.user_id, network)
+        grant = await self._find(scene)
+        answered = grant.answer(session, number, self._clock(), approve=approve)
+        if not await self._grants.replace(grant, answered):
+            raise NotFound("There is no such scan")
+        return answered
+
+    async def picture(self, scene: str) -> tuple[bytes, int]:
+        """Return the picture of an open grant, and the seconds until it expires.
+
+        It is drawn once, also for concurrent calls of several processes.
+
+        Raises NotFound, and what Platform raises.
+        """
+        now = self._clock()
+        grant = await self._find(scene)
+        if not grant.is_open(now):
+            raise NotFound("There is no such scan")
+        picture = await self._grants.find_picture(scene)
+        if picture is None:
+            picture = await asyncio.shield(self._draw(grant))
+        return picture, int((grant.expires_at - now).total_seconds())
+
+    def refuse_from_memory(self, client_id: str, code: DeviceCode) -> PollRefusal | None:
+        """Return why a poll gets no session, as far as this process knows without its store; else None.
+
+        A poll that comes too early is refused so, and one of a grant that was pending a moment ago (see `watch`). Each
+        process measures for itself.
+        """
+        return self._polls.refuse((client_id, code), self._clock())
+
+    async def redeem(self, client_id: str, code: DeviceCode) -> Redeemed | PollRefusal:
+        """Return the session of an approved grant, once; else why there is none. Asks the store."""
+        now = self._clock()
+        grant = await self._grants.find(code.scene)
+        if grant is None or now >= grant.retain_until or not grant.is_of(client_id, code):
+            return PollRefusal.INVALID_GRANT
+        redeemed = grant.redeem(now)
+        if redeemed is PollRefusal.AUTHORIZATION_PENDING:
+            self._polls.count((client_id, code), now, grant.expires_at)
+        if isinstance(redeemed, PollRefusal):
+            return redeemed
+        return await self._start_session(grant, redeemed, now)
+
+    async def watch(self) -> None:
+        """Read which of the polled grants are pending, so that their polls need not."""
+        now = self._clock()
+        if recent := self._polls.recent(now):
+            self._polls.confirm(await self._grants.find_pending(recent), now)
+
+    async def aclose(self) -> None:
+        """Cancel the drawings under way."""
+        tasks = list(self._drawing.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _find(self, scene: str) -> DeviceGrant:
+        grant = await self._grants.find(scene) if SCENE.fullmatch(scene) else None
+        if grant is None:
+            raise NotFound("There is no such scan")
+        return grant
+
+    async def _start_session(self, grant: DeviceGrant, redeemed: DeviceGrant, now: datetime) -> Redeemed | PollRefusal:
+        approving = await self._sessions.find(grant.session_id or "")
+        is_live = isinstance(approving, Session) and approving.is_live(now)
+        user = await self._find_user(approving.user_id) if isinstance(approving, Session) and is_live else None
+        if user is None or not isinstance(approving, Session):
+            await self._grants.replace(grant, grant.withdraw())  # a poll never succeeds after a denial
+            return PollRefusal.ACCESS_DENIED
+        if not await self._grants.replace(grant, redeemed):
+            return PollRefusal.INVALID_GRANT
+        token = SessionToken.generate()
+        session = Session.start(token, user.id, approving.identity, grant.browser, self._policy, now)
+        replaced = await self._sessions.start(session, None, self._policy.per_user)
+        current = await self._follow_changes(session, approving.id, now)
+        return Redeemed(token, current, replaced) if current else PollRefusal.ACCESS_DENIED
+
+    async def _follow_changes(self, session: Session, approving_id: str, now: datetime) -> Session | None:
+        """Return the new session as it is after a block, a log-out or a merge that did not see it; None if it ended."""
+        try:
+            user = await self._find_user(session.user_id)
+            approving = await self._sessions.find(approving_id)
+        except WxLoginError:
+            with suppress(StoreUnavailable):  # no one has the token of this session
+                await self._sessions.end([session], EndReason.ENDED, now)
+            raise
+        is_logged_out = isinstance(approving, EndedSession) and approving.reason is EndReason.ENDED
+        if user is None or is_logged_out:
+            await self._sessions.end([session], EndReason.ENDED, now)
+            return None
+        if user.id == session.user_id:
+            return session
+        await self._sessions.move(session.user_id, user.id)
+        moved = await self._sessions.find(session.id)
+        return moved if isinstance(moved, Session) else None
+
+    async def _find_user(self, user_id: str) -> User | None:
+        """Return the user, or who they were merged into; None if blocked or unknown."""
+        with suppress(NotFound):
+            user = await self._users.get(user_id)
+            return None if user.blocked_at else user
+        return None
+
+    def _draw(self, grant: DeviceGrant) -> "asyncio.Task[bytes]":
+        """Return the drawing under way in this process, after starting one if there is none."""
+        task = self._drawing.get(grant.scene)
+        if task is None:
+            task = self._drawing[grant.scene] = asyncio.create_task(self._draw_or_wait(grant))
+            task.add_done_callback(lambda done: self._finish(grant.scene, done))
+        return task
+
+    def _finish(self, scene: str, done: "asyncio.Task[bytes]") -> None:
+        del self._drawing[scene]
+        if not done.cancelled():
+            done.exception()  # the waiting calls raise it, if any is left
+
+    async def _draw_or_wait(self, grant: DeviceGrant) -> bytes:
+        """Draw with the lease, else wait for the process that has it. After a failure its lease is the pause."""
+        give_up_at = self._clock() + 2 * self._lease
+        while True:
+            if await self._grants.acquire_drawing(grant.scene, self._clock(), self._lease):
+                picture = await self._platform.draw_code(
+                    grant.appid, grant.scene, self._options.page, self._options.env_version
+                )
+                with suppress(StoreUnavailable):  # it is drawn again for the next request
+                    await self._grants.save_picture(grant.scene, picture)
+                return picture
+            if stored := await self._grants.find_picture(grant.scene):
+                return stored
+            if self._clock() >= give_up_at:
+                raise IdentityProviderUnavailable("Another process has been drawing the picture for too long")
+            await asyncio.sleep(WAIT_SECONDS)
+
+
+class GrantPurge:
+    """Deletes device grants past their retention."""
+
+    def __init__(self, grants: DeviceGrantStore, *, clock: Clock) -> None:
+        self._grants = grants
+        self._clock = clock
+
+    async def purge(self) -> int:
+        """Delete them, and return how many. Raises StoreUnavailable."""
+        return await self._grants.purge(self._clock())
+
+
+class Polls:
+    """The polls of pending grants, as this process knows them: how fast each comes, and which need no store."""
+
+    def __init__(self) -> None:
+        self._polls: dict[Poller, Poll] = {}
+        self._sweep_beyond = SWEPT
+
+    def __len__(self) -> int:
+        """Return how many pollers are known."""
+        return len(self._polls)
+
+    def refuse(self, poller: Poller, now: datetime) -> PollRefusal | None:
+        """Return why a poll gets no session, and count it; None if the store has to say, and counts it."""
+        poll = self._polls.get(poller)
+        if poll is None:
+            return None
+        pace, is_early = poll.pace.poll(now)
+        if not is_early and now >= poll.pending_until:
+            return None
+        poll.pace = pace
+        return PollRefusal.SLOW_DOWN if is_early else PollRefusal.AUTHORIZATION_PENDING
+
+    def count(self, poller: Poller, now: datetime, expires_at: datetime) -> None:
+        """Count a poll of a grant that exists and is pending, and know the poller from now on."""
+        poll = self._polls.setdefault(poller, Poll(Pace(now), now, expires_at))
+        poll.pace = replace(poll.pace, polled_at=now)
+        if len(self._polls) > self._sweep_beyond:
+            self._polls = {key: poll for key, poll in self._polls.items() if now < poll.expires_at}
+            self._sweep_beyond = max(SWEPT, 2 * len(self._polls))
+
+    def recent(self, now: datetime) -> set[str]:
+        """Return the scenes of live grants that were polled within some intervals."""
+        return {
+            code.scene
+            for (_, code), poll in self._polls.items()
+            if now < poll.expires_at and now < poll.pace.polled_at + RECENT
+        }
+
+    def confirm(self, pending: Collection[str], read_at: datetime) -> None:
+        """Answer polls of these scenes as pending for a while, and no others."""
+        for (_, code), poll in self._polls.items():
+            is_pending = code.scene in pending
+            poll.pending_until = min(read_at + FRESH, poll.expires_at) if is_pending else read_at

@@ -1,0 +1,70 @@
+"""/v1/scans: what a website asks, and the user's answer, on the phone."""
+
+from datetime import datetime
+from typing import Self
+
+import msgspec
+from litestar import Router, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from application.scans import Scans
+from domain.device_grant import DeviceGrant, GrantState
+from domain.errors import RateLimited, RequestInvalid
+from domain.session import Session
+from entrypoints.http.contract import signed_in
+from entrypoints.http.dependencies import CallerRequest, device_of, network_of
+from entrypoints.log import log_session
+
+
+class ScanResponse(msgspec.Struct, frozen=True):
+    """What the website asks. `client` is its name in WXLOGIN_CLIENTS; browser and address are as the website says.
+
+    `match_numbers` has the number that the website shows, among others; it is empty if numbers are off.
+    """
+
+    client: str
+    user_agent: str | None
+    ip: str | None
+    created_at: datetime
+    expires_at: datetime
+    match_numbers: list[str]
+
+    @classmethod
+    def of(cls, grant: DeviceGrant) -> Self:
+        """Return the body for `grant`."""
+        numbers = list(grant.numbers.choices) if grant.numbers else []
+        return cls(grant.client_id, grant.browser.label, grant.browser.ip, grant.created_at, grant.expires_at, numbers)
+
+
+class ScanAnswer(msgspec.Struct, frozen=True):
+    """Whether the user approves. `match_number` is the number that the user picked."""
+
+    approve: bool
+    match_number: str | None = None
+
+
+@get("/{scene:str}", **signed_in(RateLimited))
+async def show_scan(
+    request: CallerRequest, scene: FromPath[str], session: NamedDependency[Session], scans: NamedDependency[Scans]
+) -> ScanResponse:
+    """Return which website asks, and from where. Only the first user who looks can look again, and answer."""
+    return ScanResponse.of(await scans.look(session, scene, network_of(request.scope)))
+
+
+@post("/{scene:str}", status_code=204, **signed_in(RequestInvalid, RateLimited))
+async def answer_scan(
+    request: CallerRequest,
+    scene: FromPath[str],
+    data: JSONBody[ScanAnswer],
+    session: NamedDependency[Session],
+    scans: NamedDependency[Scans],
+) -> None:
+    """Approve or deny, once, after a look. A wrong number denies: the website shows what happened."""
+    network = network_of(request.scope)
+    answered = await scans.answer(session, scene, data.match_number, network, approve=data.approve)
+    event = "scan_approved" if answered.state is GrantState.APPROVED else "scan_denied"
+    log_session(event, session, client=answered.client_id, ip=device_of(request.scope).ip)
+
+
+router = Router("/v1/scans", tags=["Scans"], route_handlers=[show_scan, answer_scan])

@@ -1,0 +1,39 @@
+"""What a process remembers of polls is bounded."""
+
+import pytest
+
+from domain.device_grant import DeviceCode, PollRefusal
+from entrypoints.http.known_polls import MAX_BODY_BYTES, MAX_KNOWN, KnownPolls
+from support.clock import Clock
+from unit.application.test_scans import World
+
+pytestmark = pytest.mark.anyio
+
+HEADERS = [(b"host", b"id.example.com"), (b"authorization", b"Basic c2hvcDpzM2NyZXQ=")]
+
+
+async def test_a_known_poll_is_refused_until_the_store_has_to_answer(clock: Clock) -> None:
+    """The same bytes are slow_down at once. In time they are unknown again, and so are other bytes."""
+    world, known = World(clock), KnownPolls()
+    scan = await world.start()
+    await world.poll(scan)
+    known.remember(HEADERS, b"a poll", "shop", scan.code)
+    early = known.refuse(HEADERS, b"a poll", world.scans)
+    other = known.refuse(HEADERS, b"another", world.scans)
+    clock.advance(seconds=7)
+
+    assert (early, other) == (PollRefusal.SLOW_DOWN, None)
+    assert known.refuse(HEADERS, b"a poll", world.scans) is None
+    assert known.refuse([], b"a poll", world.scans) is None
+    assert len(known) == 0
+
+
+def test_known_polls_are_bounded() -> None:
+    """Long bodies are not remembered, and others are forgotten when there are too many."""
+    known, code = KnownPolls(), DeviceCode.generate()
+    known.remember(HEADERS, b"x" * (MAX_BODY_BYTES + 1), "shop", code)
+    assert len(known) == 0
+    for number in range(MAX_KNOWN + 5):
+        known.remember(HEADERS, str(number).encode(), "shop", code)
+
+    assert len(known) == 5
