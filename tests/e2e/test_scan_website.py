@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -36,9 +37,9 @@ def wechat() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="module")
-def service(wechat: Sandbox) -> Iterator[ScanService]:
-    """The service: a stand-in, until `wxlogin serve` has scanned logins."""
-    with scan_service(wechat.url) as running:
+def service(wechat: Sandbox, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScanService]:
+    """The service."""
+    with scan_service(wechat.url, redis_url, tmp_path_factory.mktemp("service")) as running:
         yield running
 
 
@@ -324,3 +325,88 @@ def test_the_policy_of_the_page_is_strict(url: str) -> None:
         assert "frame-ancestors 'none'" in policy
         assert "unsafe" not in policy
         assert "http" not in policy
+
+
+def test_a_blocked_user_is_logged_out(page: Page, take: Take, service: ScanService) -> None:
+    """A block ends the website's session with the others."""
+    log_in(page, take())
+    service.block(page.inner_text("#user-id"))
+    page.reload()
+
+    read_scene(page)
+    expect(page.locator("#user")).to_be_hidden()
+
+
+def test_a_user_blocked_before_the_decision_cannot_approve(page: Page, take: Take, service: ScanService) -> None:
+    """A user who is blocked after the scan logs nobody in, and the website learns nothing of the user."""
+    mine = take()
+    log_in(page, mine)
+    user = page.inner_text("#user-id")
+    page.click("#logout")
+    mine.scan(page)
+    number = number_on(page)
+    service.block(user)
+    mine.approve(number)  # the phone is logged out, or reads that the account is blocked
+    service.advance(121)
+    is_over(page, "码已失效")
+
+    assert user not in page.content()
+
+
+def hide(page: Page, *, hidden: bool) -> None:
+    """Put the page into the background, or back."""
+    page.evaluate("value => Object.defineProperty(document, 'hidden', { value, configurable: true })", hidden)
+
+
+def test_a_user_blocked_after_the_decision_gets_no_session(page: Page, take: Take, service: ScanService) -> None:
+    """A block between the approval and the next poll wins: the website gets no token."""
+    mine = take()
+    log_in(page, mine)
+    user = page.inner_text("#user-id")
+    page.click("#logout")
+    mine.scan(page)
+    page.evaluate(
+        "Object.defineProperty(document, 'hidden', { value: true, configurable: true })"
+    )  # the page stops polling
+    mine.approve(number_on(page))
+    service.block(user)
+    hide(page, hidden=False)
+
+    is_over(page, "登录被拒绝了")
+
+
+def start_device_login(service: ScanService) -> dict[str, Any]:
+    """Ask for a code, as a website's backend does."""
+    answer = ask(
+        f"{service.url}/oauth2/device_authorization", "POST", data={"ip": "203.0.113.7"}, auth=(CLIENT, CLIENT_SECRET)
+    )
+    begun: dict[str, Any] = answer.raise_for_status().json()
+    assert ask(begun["wxacode"]).headers["content-type"] == "image/jpeg"
+    return begun
+
+
+def test_a_second_poll_gets_nothing(take: Take, service: ScanService) -> None:
+    """The token is handed out once. The second poll is an error of RFC 8628, and leaves the session alive."""
+    mine, begun = take(), start_device_login(service)
+    scene = begun["wxacode"].rpartition("/")[2].removesuffix(".jpg")
+    mine.open(scene)
+    mine.approve(begun["match_number"])
+    form = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "device_code": begun["device_code"]}
+    first, second = (
+        ask(f"{service.url}/oauth2/token", "POST", data=form, auth=(CLIENT, CLIENT_SECRET)) for _ in range(2)
+    )
+
+    assert (first.status_code, second.status_code) == (200, 400)
+    assert second.json()["error"] in {"invalid_grant", "expired_token"}
+    headers = {"Authorization": f"Bearer {first.json()['access_token']}"}
+    assert ask(f"{service.url}/v1/me", headers=headers).status_code == 200
+
+
+def test_the_picture_is_drawn_once(service: ScanService, wechat: Sandbox) -> None:
+    """However often the picture is asked for, WeChat draws it once."""
+    begun = start_device_login(service)
+    drawn = len(wechat.calls_of("/wxa/getwxacodeunlimit"))
+    for _ in range(3):
+        assert ask(begun["wxacode"]).status_code == 200
+
+    assert len(wechat.calls_of("/wxa/getwxacodeunlimit")) == drawn
