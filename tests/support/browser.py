@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FOUND = next((found for name in NAMES if (found := shutil.which(name))), None)
@@ -19,6 +19,9 @@ OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stde
 
 DESKTOP, PHONE = (1280, 900), (390, 844)
 """The sizes of the screens on which pages are tested."""
+
+
+expect.set_options(timeout=30_000)  # the machine may be busy
 
 
 class Shown(NamedTuple):

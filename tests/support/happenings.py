@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+from entrypoints.http.oauth_token import DEVICE_CODE
 from support.jobs import run_job
 from support.jwts import AUDIENCE, exchange, signing, signing_key
 from support.processes import APPID, SECRET, Environment, Running, Sandbox, Service, environment, run, running, service
@@ -18,6 +19,9 @@ APP_QUOTA = 40
 RID = r"[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}"
 
 Line = dict[str, Any]
+
+SHOP = ("shop", "s3cret")
+"""The credentials of the OAuth client."""
 
 
 @dataclass
@@ -198,7 +202,7 @@ def a_client_revokes(world: World) -> list[Line]:
     """Revoke a token twice. The second revocation has no effect."""
     login = world.log_in()
     for _ in range(2):
-        world.post("/oauth2/revoke", auth=("shop", "s3cret"), data={"token": login["token"]})
+        world.post("/oauth2/revoke", auth=SHOP, data={"token": login["token"]})
     return [{"event": "revoked", "ip": world.ip, "client": "shop", **whose(login)}]
 
 
@@ -209,6 +213,47 @@ def a_token_is_exchanged(world: World) -> list[Line]:
     for token in (login["token"], "x" * 43):
         world.post("/oauth2/token", data=exchange(token))
     return [{"event": "token_exchanged", "ip": world.ip, "audience": AUDIENCE, **whose(login)}]
+
+
+@happening
+def a_website_logs_in_by_a_scan(world: World) -> list[Line]:
+    """Start a scan, approve it on the phone, and redeem it."""
+    phone, started = world.log_in(), world.post("/oauth2/device_authorization", auth=SHOP, data=of_browser(world))
+    answer_scan(world, started, phone, approve=True)
+    grant = {"grant_type": DEVICE_CODE, "device_code": started["device_code"]}
+    token = world.post("/oauth2/token", auth=SHOP, data=grant)["access_token"]
+    session = world.ask("GET", "/v1/sessions/current", world.ip, token)
+    fields = {"ip": world.ip, "client": "shop"}
+    return [
+        {"event": "scan_started", "appid": APPID, **fields},
+        {"event": "scan_approved", **fields, **whose(phone)},
+        {"event": "scan_redeemed", **fields, **whose(phone), "session_id": session["id"]},
+    ]
+
+
+@happening
+def a_scan_is_refused(world: World) -> list[Line]:
+    """Start a scan, and refuse it on the phone."""
+    phone, started = world.log_in(), world.post("/oauth2/device_authorization", auth=SHOP, data=of_browser(world))
+    answer_scan(world, started, phone, approve=False)
+    fields = {"ip": world.ip, "client": "shop"}
+    return [
+        {"event": "scan_started", "appid": APPID, **fields},
+        {"event": "scan_denied", **fields, **whose(phone)},
+    ]
+
+
+def of_browser(world: World) -> dict[str, str]:
+    """Return what the website's backend says of a browser at this world's address."""
+    return {"appid": APPID, "ip": world.ip}
+
+
+def answer_scan(world: World, started: Line, phone: Line, *, approve: bool) -> None:
+    """Look at the scan on the phone, and answer it."""
+    path = f"/v1/scans/{started['wxacode'].rpartition('/')[2].removesuffix('.jpg')}"
+    world.ask("GET", path, world.ip, phone["token"])
+    answer = {"approve": approve, "match_number": started["match_number"]}
+    world.post(path, token=phone["token"], json=answer)
 
 
 @happening

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import httpx2
 
-SECONDS = 20.0
+SECONDS = 45.0
 """The time limit for an answer."""
 
 

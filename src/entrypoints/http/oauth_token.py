@@ -101,7 +101,7 @@ async def redeem_device_code(request: CallerRequest, grant: GrantRequest) -> Gra
     if isinstance(redeemed, PollRefusal):
         raise _refusal(redeemed)
     session = redeemed.session
-    log_session("scan_redeemed", session, client=client.id, ip=session.device.ip, replaced=redeemed.replaced or None)
+    log_session("scan_redeemed", session, client=client.id, ip=session.device.ip)
     lifetime = session.idle_expires_at - session.created_at
     return GrantResponse(redeemed.token.value, "Bearer", int(lifetime.total_seconds()))
 

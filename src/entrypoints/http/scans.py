@@ -63,8 +63,11 @@ async def answer_scan(
     """Approve or deny, once, after a look. A wrong number denies: the website shows what happened."""
     network = network_of(request.scope)
     answered = await scans.answer(session, scene, data.match_number, network, approve=data.approve)
-    event = "scan_approved" if answered.state is GrantState.APPROVED else "scan_denied"
-    log_session(event, session, client=answered.client_id, ip=device_of(request.scope).ip)
+    fields = {"client": answered.client_id, "ip": device_of(request.scope).ip}
+    if answered.state is GrantState.APPROVED:
+        log_session("scan_approved", session, **fields)
+    else:
+        log_session("scan_denied", session, **fields)
 
 
 router = Router("/v1/scans", tags=["Scans"], route_handlers=[show_scan, answer_scan])
