@@ -4,14 +4,15 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import uvicorn
 
 from entrypoints.container import open_container
+from entrypoints.demo.page import MovableClock
 from entrypoints.http.app import create_app
 from entrypoints.settings import Settings
-from support.clock import Clock
 from support.processes import APPID, KEY, SECRET, environment, run
 from support.proxy import How, Proxy, proxy
 from support.servers import free_port, migrate_database, sqlite_url, wait_until
@@ -22,7 +23,7 @@ CLIENT, CLIENT_SECRET = "example-shop", "0123456789abcdef0123456789abcdef"
 class ScanService:
     """A running service."""
 
-    def __init__(self, url: str, clock: Clock, store: Proxy, env: dict[str, str]) -> None:
+    def __init__(self, url: str, clock: MovableClock, store: Proxy, env: dict[str, str]) -> None:
         self.url = url
         self._clock = clock
         self._store = store
@@ -30,7 +31,7 @@ class ScanService:
 
     def advance(self, seconds: float) -> None:
         """Move the service's clock."""
-        self._clock.advance(seconds=seconds)
+        self._clock.advance(timedelta(seconds=seconds))
 
     @contextmanager
     def outage(self) -> Iterator[None]:
@@ -49,7 +50,7 @@ def scan_service(sandbox: str, redis_url: str, directory: Path) -> Iterator[Scan
     """Serve one mini-program of the sandbox, with SQLite and Redis, until the block ends."""
     host, _, port_and_number = redis_url.removeprefix("redis://").partition(":")
     redis_port, _, number = port_and_number.partition("/")
-    port, clock = free_port(), Clock()
+    port, clock = free_port(), MovableClock()
     url = f"http://127.0.0.1:{port}"
     with proxy((host, int(redis_port))) as store:
         given = {
