@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from application.ports.access_token_issuer import AccessTokenIssuer
 from application.ports.access_token_store import AccessTokenStore
 from application.ports.clock import Clock
+from application.shared_tasks import SharedTasks
 from domain.access_token import AccessToken, AccessTokenState, Refusal
 from domain.errors import AppMisconfigured, IdentityProviderUnavailable, StoreUnavailable, WxLoginError, error_named
 from domain.identity import AppId
@@ -40,7 +41,7 @@ class AccessTokens:
         self._lease = lease
         self._clock = clock
         self._known: dict[AppId, AccessToken] = {}
-        self._fetching: dict[AppId, asyncio.Task[AccessToken]] = {}
+        self._fetches: SharedTasks[AppId, AccessToken] = SharedTasks()
 
     async def get(self, appid: AppId) -> AccessToken:
         """Return a valid token.
@@ -51,19 +52,19 @@ class AccessTokens:
         now = self._clock()
         token = self._known.get(appid) or (await self._store.load(appid)).token
         if token is None or not token.is_live(now):
-            return await self._wait_for_fetch(appid)
+            return await self._fetches.wait(appid, lambda: self._fetch(appid))
         self._known[appid] = token
         if token.is_due(now):
-            self._fetch(appid)
+            self._fetches.start(appid, lambda: self._fetch(appid))
         return token
 
     async def renew(self, appid: AppId, refused: AccessToken) -> AccessToken:
         """Return a token other than `refused`, which WeChat did not accept. Raises as `get`."""
         if self._known.get(appid) == refused:
             del self._known[appid]
-        token = await self._wait_for_fetch(appid)
+        token = await self._fetches.wait(appid, lambda: self._fetch(appid))
         while token.value == refused.value:
-            token = await self._wait_for_fetch(appid, refused)
+            token = await self._fetches.wait(appid, lambda: self._fetch(appid, refused))
         return token
 
     async def prove(self, appid: AppId) -> None:
@@ -75,28 +76,11 @@ class AccessTokens:
 
     async def aclose(self) -> None:
         """Cancel the fetches under way."""
-        tasks = list(self._fetching.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._fetches.aclose()
 
-    async def _wait_for_fetch(self, appid: AppId, refused: AccessToken | None = None) -> AccessToken:
-        """Wait for a fetch and return its token. Other calls may wait for it, so cancelling one does not end it."""
-        return await asyncio.shield(self._fetch(appid, refused))
-
-    def _fetch(self, appid: AppId, refused: AccessToken | None = None) -> asyncio.Task[AccessToken]:
-        """Return the fetch under way in this process, after starting one if there is none."""
-        task = self._fetching.get(appid)
-        if task is None:
-            task = asyncio.create_task(self._load_or_issue(appid, refused))
-            self._fetching[appid] = task
-            task.add_done_callback(lambda done: self._finish(appid, done))
-        return task
-
-    def _finish(self, appid: AppId, done: asyncio.Task[AccessToken]) -> None:
-        del self._fetching[appid]
-        if not done.cancelled() and not done.exception():  # the waiting calls raise it
-            self._known[appid] = done.result()
+    async def _fetch(self, appid: AppId, refused: AccessToken | None = None) -> AccessToken:
+        self._known[appid] = token = await self._load_or_issue(appid, refused)
+        return token
 
     async def _load_or_issue(self, appid: AppId, refused: AccessToken | None) -> AccessToken:
         """Return the shared token. Fetches it with the lease, else waits for the process that has the lease."""

@@ -1,17 +1,17 @@
 """Scan to log in on a website: start a scan, show it on the phone, answer it, and redeem it for a session."""
 
-import asyncio
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 
+from application.polls import Polls
 from application.ports.clock import Clock
 from application.ports.device_grant_store import DeviceGrantStore
-from application.ports.platform import Platform
 from application.ports.session_store import SessionStore
 from application.ports.user_repository import UserRepository
 from application.rate_limits import ScanQuotas
+from application.scan_pictures import ScanPictures
 from domain.device import Device
 from domain.device_grant import (
     SCENE,
@@ -19,50 +19,13 @@ from domain.device_grant import (
     DeviceGrant,
     GrantState,
     MatchNumbers,
-    Pace,
     PollRefusal,
     generate_user_code,
 )
-from domain.errors import IdentityProviderUnavailable, NotFound, StoreUnavailable, WxLoginError
+from domain.errors import NotFound, StoreUnavailable, WxLoginError
 from domain.identity import AppId, choose_app
 from domain.session import EndedSession, EndReason, Session, SessionPolicy, SessionToken
 from domain.user import User
-
-WAIT_SECONDS = 0.1
-"""How often a process checks whether another process has drawn the picture."""
-
-SWEPT = 1000
-"""How many polls are known before the first search for those that are over."""
-
-WATCH_SECONDS = 1.0
-"""How often a process reads, in one go, which of the grants that it is polled for are pending."""
-
-FRESH = timedelta(seconds=1.5)
-"""How long such a read is good for. So much later, at most, a website learns of an answer."""
-
-RECENT = timedelta(seconds=10)
-"""How long after a poll its grant is read."""
-
-Poller = tuple[str, DeviceCode]
-"""An OAuth client and its code."""
-
-
-@dataclass(slots=True)
-class Poll:
-    """What a process knows of one poller. Until `pending_until`, the grant counts as pending."""
-
-    pace: Pace
-    pending_until: datetime
-    expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ScanOptions:
-    """The page of the mini-program that a scan opens, the version of the mini-program, and whether numbers match."""
-
-    page: str = "pages/scan/scan"
-    env_version: str = "release"
-    with_numbers: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,27 +66,24 @@ class Scans:
         grants: DeviceGrantStore,
         sessions: SessionStore,
         users: UserRepository,
-        platform: Platform,
+        pictures: ScanPictures,
         quotas: ScanQuotas,
         *,
         apps: frozenset[AppId],
-        options: ScanOptions,
+        with_numbers: bool,
         policy: SessionPolicy,
-        lease: timedelta,
         clock: Clock,
     ) -> None:
         self._grants = grants
         self._sessions = sessions
         self._users = users
-        self._platform = platform
+        self._pictures = pictures
         self._quotas = quotas
         self._apps = apps
-        self._options = options
+        self._with_numbers = with_numbers
         self._policy = policy
-        self._lease = lease
         self._clock = clock
         self._polls = Polls()
-        self._drawing: dict[str, asyncio.Task[bytes]] = {}
 
     async def start(
         self,
@@ -141,7 +101,7 @@ class Scans:
         app = choose_app(self._apps if apps is None else self._apps.intersection(apps), appid, None)
         await self._quotas.take_start(client_id, network)
         code = DeviceCode.generate()
-        numbers = MatchNumbers.generate() if self._options.with_numbers else None
+        numbers = MatchNumbers.generate() if self._with_numbers else None
         grant = DeviceGrant.start(code, client_id, app, browser, numbers, self._clock())
         await self._grants.add(grant)
         return StartedScan(code, generate_user_code(), grant)
@@ -181,9 +141,7 @@ class Scans:
         grant = await self._find(scene)
         if not grant.is_open(now):
             raise NotFound("There is no such scan")
-        picture = await self._grants.find_picture(scene)
-        if picture is None:
-            picture = await asyncio.shield(self._draw(grant))
+        picture = await self._pictures.get(grant)
         return picture, int((grant.expires_at - now).total_seconds())
 
     def refuse_from_memory(self, client_id: str, code: DeviceCode) -> PollRefusal | None:
@@ -213,13 +171,6 @@ class Scans:
         if recent := self._polls.recent(now):
             self._polls.confirm(await self._grants.find_pending(recent), now)
 
-    async def aclose(self) -> None:
-        """Cancel the drawings under way."""
-        tasks = list(self._drawing.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
     async def _find(self, scene: str) -> DeviceGrant:
         grant = await self._grants.find(scene) if SCENE.fullmatch(scene) else None
         if grant is None:
@@ -227,10 +178,9 @@ class Scans:
         return grant
 
     async def _start_session(self, grant: DeviceGrant, redeemed: DeviceGrant, now: datetime) -> Redeemed | PollRefusal:
-        approving = await self._sessions.find(grant.session_id or "")
-        is_live = isinstance(approving, Session) and approving.is_live(now)
-        user = await self._find_user(approving.user_id) if isinstance(approving, Session) and is_live else None
-        if user is None or not isinstance(approving, Session):
+        approving = await self._find_live(grant.session_id or "", now)
+        user = await self._find_user(approving.user_id) if approving else None
+        if approving is None or user is None:
             await self._grants.replace(grant, grant.withdraw())  # a poll never succeeds after a denial
             return PollRefusal.ACCESS_DENIED
         if not await self._grants.replace(grant, redeemed):
@@ -260,96 +210,14 @@ class Scans:
         moved = await self._sessions.find(session.id)
         return moved if isinstance(moved, Session) else None
 
+    async def _find_live(self, session_id: str, now: datetime) -> Session | None:
+        """Return the session if it is live."""
+        found = await self._sessions.find(session_id)
+        return found if isinstance(found, Session) and found.is_live(now) else None
+
     async def _find_user(self, user_id: str) -> User | None:
         """Return the user, or who they were merged into; None if blocked or unknown."""
         with suppress(NotFound):
             user = await self._users.get(user_id)
             return None if user.blocked_at else user
         return None
-
-    def _draw(self, grant: DeviceGrant) -> "asyncio.Task[bytes]":
-        """Return the drawing under way in this process, after starting one if there is none."""
-        task = self._drawing.get(grant.scene)
-        if task is None:
-            task = self._drawing[grant.scene] = asyncio.create_task(self._draw_or_wait(grant))
-            task.add_done_callback(lambda done: self._finish(grant.scene, done))
-        return task
-
-    def _finish(self, scene: str, done: "asyncio.Task[bytes]") -> None:
-        del self._drawing[scene]
-        if not done.cancelled():
-            done.exception()  # the waiting calls raise it, if any is left
-
-    async def _draw_or_wait(self, grant: DeviceGrant) -> bytes:
-        """Draw with the lease, else wait for the process that has it. After a failure its lease is the pause."""
-        give_up_at = self._clock() + 2 * self._lease
-        while True:
-            if await self._grants.acquire_drawing(grant.scene, self._clock(), self._lease):
-                picture = await self._platform.draw_code(
-                    grant.appid, grant.scene, self._options.page, self._options.env_version
-                )
-                with suppress(StoreUnavailable):  # it is drawn again for the next request
-                    await self._grants.save_picture(grant.scene, picture)
-                return picture
-            if stored := await self._grants.find_picture(grant.scene):
-                return stored
-            if self._clock() >= give_up_at:
-                raise IdentityProviderUnavailable("Another process has been drawing the picture for too long")
-            await asyncio.sleep(WAIT_SECONDS)
-
-
-class GrantPurge:
-    """Deletes device grants past their retention."""
-
-    def __init__(self, grants: DeviceGrantStore, *, clock: Clock) -> None:
-        self._grants = grants
-        self._clock = clock
-
-    async def purge(self) -> int:
-        """Delete them, and return how many. Raises StoreUnavailable."""
-        return await self._grants.purge(self._clock())
-
-
-class Polls:
-    """The polls of pending grants, as this process knows them: how fast each comes, and which need no store."""
-
-    def __init__(self) -> None:
-        self._polls: dict[Poller, Poll] = {}
-        self._sweep_beyond = SWEPT
-
-    def __len__(self) -> int:
-        """Return how many pollers are known."""
-        return len(self._polls)
-
-    def refuse(self, poller: Poller, now: datetime) -> PollRefusal | None:
-        """Return why a poll gets no session, and count it; None if the store has to say, and counts it."""
-        poll = self._polls.get(poller)
-        if poll is None:
-            return None
-        pace, is_early = poll.pace.poll(now)
-        if not is_early and now >= poll.pending_until:
-            return None
-        poll.pace = pace
-        return PollRefusal.SLOW_DOWN if is_early else PollRefusal.AUTHORIZATION_PENDING
-
-    def count(self, poller: Poller, now: datetime, expires_at: datetime) -> None:
-        """Count a poll of a grant that exists and is pending, and know the poller from now on."""
-        poll = self._polls.setdefault(poller, Poll(Pace(now), now, expires_at))
-        poll.pace = replace(poll.pace, polled_at=now)
-        if len(self._polls) > self._sweep_beyond:
-            self._polls = {key: poll for key, poll in self._polls.items() if now < poll.expires_at}
-            self._sweep_beyond = max(SWEPT, 2 * len(self._polls))
-
-    def recent(self, now: datetime) -> set[str]:
-        """Return the scenes of live grants that were polled within some intervals."""
-        return {
-            code.scene
-            for (_, code), poll in self._polls.items()
-            if now < poll.expires_at and now < poll.pace.polled_at + RECENT
-        }
-
-    def confirm(self, pending: Collection[str], read_at: datetime) -> None:
-        """Answer polls of these scenes as pending for a while, and no others."""
-        for (_, code), poll in self._polls.items():
-            is_pending = code.scene in pending
-            poll.pending_until = min(read_at + FRESH, poll.expires_at) if is_pending else read_at

@@ -52,7 +52,8 @@ from application.rate_limits import (
     ScanQuotas,
 )
 from application.readiness import Readiness
-from application.scans import GrantPurge, Scans
+from application.scan_pictures import ScanPictures
+from application.scans import Scans
 from application.session_keys import SessionKeys
 from application.sessions import Sessions
 from application.signed_tokens import Assertions, SignedTokens
@@ -216,20 +217,26 @@ class Container(containers.DeclarativeContainer):
     )
     assertions = providers.Singleton(Assertions, signed_tokens, settings.provided.assertion_audience, clock=clock)
     session_keys = providers.Singleton(SessionKeys, key_vault, platform, clock=clock)
+    scan_pictures = providers.Singleton(
+        ScanPictures,
+        device_grants,
+        platform,
+        settings.provided.scan_target,
+        lease=settings.provided.token_lease,
+        clock=clock,
+    )
     scans = providers.Singleton(
         Scans,
         device_grants,
         session_store,
         user_repository,
-        platform,
+        scan_pictures,
         providers.Singleton(ScanQuotas, rate_limiter),
         apps=apps,
-        options=settings.provided.scan_options,
+        with_numbers=settings.provided.scan_match_number,
         policy=settings.provided.policy,
-        lease=settings.provided.token_lease,
         clock=clock,
     )
-    grant_purge = providers.Singleton(GrantPurge, sql_device_grants, clock=clock)
     readiness = providers.Singleton(Readiness, probes)
 
 
@@ -265,7 +272,7 @@ async def open_container(
         container.signers()  # wrong keys should stop the start, not a request
         container.signed_tokens()
         stack.push_async_callback(container.access_tokens().aclose)
-        stack.push_async_callback(container.scans().aclose)
+        stack.push_async_callback(container.scan_pictures().aclose)
         yield container
 
 

@@ -1,15 +1,12 @@
 """Delete what expired from the database while a service or a worker runs."""
 
-import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from application.scans import GrantPurge
-from application.sessions import Sessions
-from domain.errors import StoreUnavailable
 from entrypoints.container import Container
-from entrypoints.log import log, log_error
+from entrypoints.log import log
+from entrypoints.periodic import repeating
 
 PERIOD_SECONDS = 600.0
 """How often a process purges sessions, on average."""
@@ -19,37 +16,28 @@ GRANT_PERIOD_SECONDS = 30.0
 
 
 @asynccontextmanager
-async def purging_all(container: Container) -> AsyncIterator[None]:
-    """Purge sessions and device grants periodically while the block runs."""
+async def purging(container: Container) -> AsyncIterator[None]:
+    """Purge sessions and device grants periodically while the block runs.
+
+    The pauses are random, also the first ones, so that processes that start together purge at different times. It is
+    safe if several purge at once.
+    """
+    sessions, grants, clock = container.database_sessions(), container.sql_device_grants(), container.clock()
+
+    async def purge_sessions() -> None:
+        if count := await sessions.purge():
+            log.info("purged", sessions=count)
+
+    async def purge_grants() -> None:
+        if count := await grants.purge(clock()):
+            log.info("purged", device_grants=count)
+
     async with (
-        purging(container.database_sessions(), "sessions", PERIOD_SECONDS),
-        purging(container.grant_purge(), "device_grants", GRANT_PERIOD_SECONDS),
+        repeating(purge_sessions, lambda: _pause(PERIOD_SECONDS), "purge"),
+        repeating(purge_grants, lambda: _pause(GRANT_PERIOD_SECONDS), "purge"),
     ):
         yield
 
 
-@asynccontextmanager
-async def purging(purged: Sessions | GrantPurge, name: str, period: float) -> AsyncIterator[None]:
-    """Purge periodically while the block runs. Errors are logged, and the next purge tries again.
-
-    The pauses are random, also the first one, so that processes that start together purge at different times. It is
-    safe if several purge at once.
-    """
-    task = asyncio.create_task(_purge(purged, name, period))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-
-
-async def _purge(purged: Sessions | GrantPurge, name: str, period: float) -> None:
-    while True:
-        await asyncio.sleep(random.uniform(0, 2 * period))  # noqa: S311  # no secret
-        try:
-            if count := await purged.purge():
-                log.info("purged", **{name: count})
-        except StoreUnavailable as error:
-            log_error(error, "purge")
-        except Exception as error:  # noqa: BLE001  # a defect here ends no service
-            log.error("defect", where="purge", exc_info=error)
+def _pause(period: float) -> float:
+    return random.uniform(0, 2 * period)  # noqa: S311  # no secret

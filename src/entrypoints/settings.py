@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from application.scans import ScanOptions
+from application.scan_pictures import ScanTarget
 from domain.identity import AppId
 from domain.rate_limit import RateLimit
 from domain.session import SessionPolicy
@@ -259,9 +259,9 @@ class Settings(BaseSettings):
         )
 
     @property
-    def scan_options(self) -> ScanOptions:
-        """Return what a scanned code opens, and whether numbers match."""
-        return ScanOptions(self.scan_page, self.scan_env_version, self.scan_match_number)
+    def scan_target(self) -> ScanTarget:
+        """Return the page that a scanned code opens."""
+        return ScanTarget(self.scan_page, self.scan_env_version)
 
     @property
     def login_limit(self) -> RateLimit | None:

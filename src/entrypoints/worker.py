@@ -21,7 +21,7 @@ from entrypoints.container import Container, RedisClient, open_container, requir
 from entrypoints.jobs import Body, Jobs
 from entrypoints.log import configure_logging, log
 from entrypoints.metrics import Metrics
-from entrypoints.purge import purging_all
+from entrypoints.purge import purging
 from entrypoints.settings import Settings, SettingsError, load_settings, missing
 
 QUEUE = "wxlogin"
@@ -147,7 +147,7 @@ async def run_worker(settings: Settings, container: Container, stop: asyncio.Eve
     broker = create_broker(settings, container.redis(), Jobs(container))
     log.info("working", queue=QUEUE)
     try:
-        async with purging_all(container):
+        async with purging(container):
             with ThreadPoolExecutor(max_workers=1) as executor:
                 while not stop.is_set():
                     await _listen(broker, executor, stop)

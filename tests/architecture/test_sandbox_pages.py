@@ -94,7 +94,7 @@ async def draw_code(client: httpx2.AsyncClient, scene: str) -> None:
     app = {"grant_type": "client_credential", "appid": "wxdemo0123456789ab", "secret": "0" * 32}
     token = (await client.post("/cgi-bin/stable_token", json=app)).json()["access_token"]
     drawn = await client.post("/wxa/getwxacodeunlimit", params={"access_token": token}, json={"scene": scene})
-    assert drawn.headers["content-type"] == "image/jpeg"
+    assert drawn.headers["content-type"] == "image/png"
 
 
 @each_sandbox_page

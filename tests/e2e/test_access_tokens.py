@@ -202,7 +202,7 @@ async def test_no_call_uses_an_expired_token_in_24_hours(sqlite_url: str, own_re
             async with open_container(settings, transport=recorder, clock=clock) as container:
                 for _ in range(96):
                     answered.append(await container.session_keys().is_current(session))
-                    while container.access_tokens()._fetching:  # noqa: ASYNC110  # a renewal takes less than a minute
+                    while container.access_tokens()._fetches:  # noqa: ASYNC110  # a renewal takes less than a minute
                         await asyncio.sleep(0)
                     clock.advance(seconds=60)
                     await controls.post("/clock", json={"advance_seconds": 60})

@@ -381,7 +381,7 @@ def start_device_login(service: ScanService) -> dict[str, Any]:
         f"{service.url}/oauth2/device_authorization", "POST", data={"ip": "203.0.113.7"}, auth=(CLIENT, CLIENT_SECRET)
     )
     begun: dict[str, Any] = answer.raise_for_status().json()
-    assert ask(begun["wxacode"]).headers["content-type"] == "image/jpeg"
+    assert ask(begun["wxacode"]).headers["content-type"] == "image/png"
     return begun
 
 

@@ -17,7 +17,7 @@ from wechat_sandbox.errors import BodyTooLarge, WeChatError
 from wechat_sandbox.faults import Fault, Faults
 from wechat_sandbox.messages import close_connection, read, read_body, reply
 from wechat_sandbox.problems import PROBLEM_JSON, problem
-from wechat_sandbox.requests import JPEG, MAX_BODY_BYTES, Answer, Request, media_type_of
+from wechat_sandbox.requests import MAX_BODY_BYTES, PNG, Answer, Request, media_type_of
 from wechat_sandbox.wechat import WeChat
 
 HINT = "X-Sandbox-Hint"
@@ -92,7 +92,7 @@ class Sandbox:
         try:
             fields = endpoint.answer(self.wechat, request)
             if isinstance(fields, bytes):
-                return Answer(fields, media_type=JPEG)
+                return Answer(fields, media_type=PNG)
         except WeChatError as error:
             errcode = error.errcode
             fields = {**self._error(errcode, request.path), **endpoint.when_refused}

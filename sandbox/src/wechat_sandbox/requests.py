@@ -12,7 +12,7 @@ from wechat_sandbox.errors import WeChatError, require
 MAX_BODY_BYTES = 1024 * 1024
 TEXT = "text/plain"
 JSON = "application/json; encoding=utf-8"
-JPEG = "image/jpeg"
+PNG = "image/png"
 FORM = "application/x-www-form-urlencoded"
 
 

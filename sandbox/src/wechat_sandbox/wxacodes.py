@@ -8,13 +8,13 @@ from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from urllib.parse import quote
 
 import segno
 
 from wechat_sandbox.clock import rfc3339
 from wechat_sandbox.errors import ControlRefused, require
-from wechat_sandbox.jpeg import SQUARE, write_jpeg
 from wechat_sandbox.lru import LruDict
 from wechat_sandbox.quotas import MINUTE, Limit
 
@@ -25,8 +25,6 @@ DEFAULT_WIDTH = 430
 ENV_VERSIONS = ("release", "trial", "develop")
 HOME = "pages/index/index"
 """The page that a code without a page opens, if the app's pages are not known. The first one otherwise."""
-BORDER = 4
-"""Modules of white on each side (ISO/IEC 18004)."""
 CODES_REMEMBERED = 1_000
 CODES_SHOWN = 20
 APPS_REMEMBERED = 10_000
@@ -37,7 +35,7 @@ _is_page = re.compile(r"[^/?\s][^?\s]*").fullmatch
 
 @dataclass(frozen=True, slots=True)
 class WxaCode:
-    """A code of an app, drawn at `at` (Unix seconds). `picture` is a JPEG."""
+    """A code of an app, drawn at `at` (Unix seconds). `picture` is a PNG."""
 
     at: float
     appid: str
@@ -53,7 +51,7 @@ class WxaCode:
 
     def shown(self) -> dict[str, str]:
         """Return the code for JSON, with the picture as a `data:` URL."""
-        picture = f"data:image/jpeg;base64,{b64encode(self.picture).decode()}"
+        picture = f"data:image/png;base64,{b64encode(self.picture).decode()}"
         given = {"appid": self.appid, "scene": self.scene, "page": self.page, "env_version": self.env_version}
         return {"at": rfc3339(self.at), **given, "picture": picture}
 
@@ -116,7 +114,8 @@ def encode(scene: str) -> str:
 
 
 def picture(text: str, width: int) -> bytes:
-    """Return a QR code in JPEG. The side of a module is the largest multiple of 8 pixels that fits, 8 at least."""
+    """Return a QR code in PNG. Its modules are as wide as fits into `width` pixels."""
     code = segno.make_qr(text, error="m")
-    scale = max(1, width // SQUARE // (code.symbol_size(border=BORDER)[0]))
-    return write_jpeg([[bool(module) for module in row] for row in code.matrix_iter(scale=scale, border=BORDER)])
+    written = BytesIO()
+    code.save(written, kind="png", scale=width // code.symbol_size()[0])
+    return written.getvalue()

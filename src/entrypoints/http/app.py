@@ -23,6 +23,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from application.polls import WATCH_SECONDS
 from domain.errors import RequestInvalid
 from entrypoints.buffered_counter import flushing
 from entrypoints.container import OpenContainer
@@ -57,8 +58,9 @@ from entrypoints.http.oauth_errors import PREFIX as OAUTH_PREFIX
 from entrypoints.http.oauth_errors import OAuthError, invalid_response
 from entrypoints.http.raw import NO_STORE, RawResponse
 from entrypoints.log import log
+from entrypoints.periodic import repeating
 from entrypoints.problems import Problem
-from entrypoints.purge import purging_all
+from entrypoints.purge import purging
 from entrypoints.tracing import Tracing
 
 
@@ -87,8 +89,8 @@ def create_app(
             sessions = container.instrumented_sessions()
             app.state.runtime = Runtime(container, lifecycle, sessions, KnownPolls(), assertions)
             async with (
-                purging_all(container),
-                polls.watching(container.scans()),
+                purging(container),
+                repeating(container.scans().watch, lambda: WATCH_SECONDS, "scans"),
                 flushing(container.metrics().session_checks),
             ):
                 yield

@@ -1,6 +1,7 @@
 """The polls of /oauth2/token that this process has answered before."""
 
-from application.scans import Poller, Scans
+from application.polls import Poller
+from application.scans import Scans
 from domain.device_grant import DeviceCode, PollRefusal
 from entrypoints.http.raw import RawHeaders
 

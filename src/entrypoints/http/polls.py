@@ -4,21 +4,16 @@ A website polls every two seconds, with the same bytes each time. Once the frame
 authorization_pending, its credentials and its code are known to be right, so the same bytes need no parsing.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from application.scans import WATCH_SECONDS, Scans
 from domain.device_grant import PollRefusal
-from domain.errors import StoreUnavailable
 from entrypoints.http.dependencies import runtime_of
 from entrypoints.http.middleware import REQUEST_ID_HEADER, SECURITY_HEADERS, request_id_of
 from entrypoints.http.raw import NO_STORE, RawResponse
-from entrypoints.log import log, log_error
 
 PATH = "/oauth2/token"
 
@@ -62,25 +57,3 @@ async def _refuse(scope: Scope, receive: Receive) -> PollRefusal | None:
     message = await receive()  # the whole body, which the edge has read, and returns again
     runtime = runtime_of(scope["litestar_app"].state)
     return runtime.polls.refuse(scope["headers"], message["body"], runtime.container.scans())  # type: ignore[typeddict-item]  # as above
-
-
-@asynccontextmanager
-async def watching(scans: Scans) -> AsyncIterator[None]:
-    """Watch the polled grants while the block runs. While the store is away, each poll asks it."""
-    task = asyncio.create_task(_watch(scans))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-
-
-async def _watch(scans: Scans) -> None:
-    while True:
-        await asyncio.sleep(WATCH_SECONDS)
-        try:
-            await scans.watch()
-        except StoreUnavailable as error:
-            log_error(error, "scans")
-        except Exception as error:  # noqa: BLE001  # a defect here ends no service
-            log.error("defect", where="scans", exc_info=error)

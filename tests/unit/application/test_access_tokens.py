@@ -246,7 +246,7 @@ async def test_many_processes_renew_once(process: Process, issuer: Issuer, clock
     old = [await each.get(APP) for each in processes]
     clock.advance(seconds=(LIFETIME - timedelta(minutes=3)).total_seconds())
     meanwhile = await asyncio.gather(*(each.get(APP) for each in processes for _ in range(10)))
-    await wait_until(lambda: not any(each._fetching for each in processes))
+    await wait_until(lambda: not any(each._fetches for each in processes))
     new = [await each.get(APP) for each in processes]
 
     assert set(meanwhile) == set(old)
@@ -333,7 +333,7 @@ async def test_the_old_token_is_used_while_wechat_refuses_a_new_one(
     served = []
     for _ in range(5):
         served += [await tokens.get(APP), await process().get(APP)]
-        await wait_until(lambda: not tokens._fetching)
+        await wait_until(lambda: not tokens._fetches)
         clock.advance(seconds=10)
 
     assert set(served) == {old}
@@ -504,7 +504,7 @@ async def test_a_shared_token_that_is_due_is_renewed(
     await tokens_store.acquire_lease(APP, "a process", clock.now, LEASE)
     await tokens_store.save_and_release(APP, "a process", AccessTokenState(old))
     first = await tokens.get(APP)
-    await wait_until(lambda: not tokens._fetching)
+    await wait_until(lambda: not tokens._fetches)
 
     assert first == old
     assert [await tokens.get(APP)] == issuer.issued
@@ -527,11 +527,11 @@ async def test_a_due_token_from_wechat_is_not_renewed_at_every_call(
     await tokens.get(APP)
     for _ in range(20):
         await tokens.get(APP)
-        await wait_until(lambda: not tokens._fetching)
+        await wait_until(lambda: not tokens._fetches)
     asked_at_once = issuer.asked
     clock.advance(seconds=10)
     await tokens.get(APP)
-    await wait_until(lambda: not tokens._fetching)
+    await wait_until(lambda: not tokens._fetches)
 
     assert asked_at_once == 1
     assert issuer.asked == 2
@@ -543,7 +543,7 @@ async def test_a_token_of_one_second_is_used_for_one_second(process: Process, is
     for number in range(3):
         issuer.always = AccessToken(f"token {number}", clock.now + timedelta(seconds=1))
         served = [await tokens.get(APP), await tokens.get(APP)]
-        await wait_until(lambda: not tokens._fetching)
+        await wait_until(lambda: not tokens._fetches)
 
         assert served == [issuer.always] * 2
         clock.advance(seconds=1)

@@ -14,8 +14,10 @@ from adapters.memory.platform import MemoryPlatform
 from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
+from application.polls import RECENT, Polls
 from application.rate_limits import LOOKS_OF_ADDRESS, LOOKS_OF_USER, SCANS_OF_ADDRESS, SCANS_OF_CLIENT, ScanQuotas
-from application.scans import RECENT, SWEPT, Polls, Redeemed, ScanOptions, Scans, StartedScan
+from application.scan_pictures import ScanPictures, ScanTarget
+from application.scans import Redeemed, Scans, StartedScan
 from domain.device import UNKNOWN_DEVICE, Device
 from domain.device_grant import LIFETIME, RETENTION, DeviceCode, DeviceGrant, GrantState, PollRefusal
 from domain.errors import (
@@ -110,26 +112,34 @@ class World:
 
     clock: Clock
     policy: SessionPolicy = field(default_factory=SessionPolicy)
-    options: ScanOptions = field(default_factory=ScanOptions)
+    with_numbers: bool = True
 
     def __post_init__(self) -> None:
         self.grants, self.users, self.vault = Grants(), MemoryUserRepository(), MemoryKeyVault()
         self.sessions, self.platform = Sessions(self.vault), Drawing()
         self.limiter = MemoryRateLimiter(self.clock)
-        self.scans = self.another_process()
+        self.pictures = self.new_pictures()
+        self.scans = self.new_scans(self.pictures)
 
     def another_process(self) -> Scans:
         """Return the use cases as another process has them, on the same stores."""
+        return self.new_scans(self.new_pictures())
+
+    def new_pictures(self) -> ScanPictures:
+        """Return the pictures of one process."""
+        return ScanPictures(self.grants, self.platform, ScanTarget(), lease=LEASE, clock=self.clock)
+
+    def new_scans(self, pictures: ScanPictures) -> Scans:
+        """Return the use cases of one process."""
         return Scans(
             self.grants,
             self.sessions,
             self.users,
-            self.platform,
+            pictures,
             ScanQuotas(self.limiter),
             apps=frozenset({APP, OTHER_APP}),
-            options=self.options,
+            with_numbers=self.with_numbers,
             policy=self.policy,
-            lease=LEASE,
             clock=self.clock,
         )
 
@@ -272,16 +282,15 @@ async def test_only_grants_that_are_polled_are_watched(world: World, monkeypatch
 
 
 async def test_old_polls_are_forgotten(clock: Clock) -> None:
-    """A process knows the pollers of live grants, and of at most as many others."""
-    polls = Polls()
-    for _ in range(3 * SWEPT):
+    """A process forgets the pollers of expired grants when it next reads which are pending."""
+    polls, late = Polls(), DeviceCode.generate()
+    for _ in range(100):
         polls.count(("shop", DeviceCode.generate()), clock.now, clock.now + LIFETIME)
     clock.now += LIFETIME
-    for _ in range(3 * SWEPT):
-        polls.count(("shop", DeviceCode.generate()), clock.now, clock.now + LIFETIME)
+    polls.count(("shop", late), clock.now, clock.now + LIFETIME)
 
-    assert len(polls) <= 3 * SWEPT + 1
-    assert polls.refuse(("shop", DeviceCode.generate()), clock.now) is None
+    assert polls.recent(clock.now) == {late.scene}
+    assert len(polls) == 1
 
 
 REFUSED: dict[str, Callable[[World, StartedScan, Session], Any]] = {
@@ -448,7 +457,7 @@ async def test_two_answers_at_once_are_one(world: World) -> None:
 
 async def test_without_numbers_a_consent_is_enough(clock: Clock) -> None:
     """With numbers off, no number is generated, and none is needed."""
-    world = World(clock, options=ScanOptions(with_numbers=False))
+    world = World(clock, with_numbers=False)
     ann, scan = await world.log_in(), await world.start()
     await world.approve(scan, ann)
 
@@ -605,7 +614,7 @@ async def test_a_closing_service_cancels_drawings(world: World) -> None:
     waiting = asyncio.create_task(world.scans.picture(scan.grant.scene))
     while not world.platform.drawn:  # noqa: ASYNC110  # a list sends no notification
         await asyncio.sleep(0)
-    await world.scans.aclose()
+    await world.pictures.aclose()
 
     with pytest.raises(asyncio.CancelledError):
         await waiting

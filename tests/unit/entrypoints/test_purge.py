@@ -64,7 +64,7 @@ async def is_deleted(store: SessionStore, session: Session) -> bool:
 
 async def test_a_purge_is_repeated(container: Container, store: MemorySessionStore, clock: Clock) -> None:
     """During the block, each session is deleted soon after its retention is over, and a live one stays."""
-    async with purging(container.database_sessions(), "sessions", 0.005):
+    async with purging(container):
         for _ in range(2):
             session = await start(store, clock)
             clock.advance(days=14)
@@ -75,10 +75,10 @@ async def test_a_purge_is_repeated(container: Container, store: MemorySessionSto
 
 
 async def test_the_purge_stops_with_its_block(container: Container) -> None:
-    """The purge ends with the block."""
+    """The purges of sessions and of device grants end with the block."""
     before = asyncio.all_tasks()
-    async with purging(container.database_sessions(), "sessions", 0.005):
-        assert len(asyncio.all_tasks() - before) == 1
+    async with purging(container):
+        assert len(asyncio.all_tasks() - before) == 2
 
     assert asyncio.all_tasks() == before
 
@@ -87,7 +87,7 @@ async def test_a_purge_that_fails_is_tried_again(container: Container, clock: Cl
     """A purge that fails is logged and repeated, and succeeds when the database works."""
     store = container.sql_session_store()
     with capture_logs() as logged:
-        async with purging(container.database_sessions(), "sessions", 0.005):
+        async with purging(container):
             while not logged:  # noqa: ASYNC110  # a list sends no notification
                 await asyncio.sleep(0.01)
             await migrate(container.database())

@@ -228,7 +228,7 @@ async def test_a_picture_of_a_signed_call_is_not_signed(app: App) -> None:
     drawn = await app.send(path, scene="a")
     refused = await app.send(path, scene="")
 
-    assert drawn.headers["content-type"] == "image/jpeg"
+    assert drawn.headers["content-type"] == "image/png"
     assert "Wechatmp-Signature" not in drawn.headers
     assert app.read(refused, path)["errcode"] == 40169
 

@@ -9,13 +9,10 @@ from typing import Any
 import httpx2
 import pytest
 import zxingcpp
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from wechat_sandbox.clock import Clock
 from wechat_sandbox.errors import WeChatError
-from wechat_sandbox.jpeg import write_jpeg
 from wechat_sandbox.wechat import WeChat
 
 pytestmark = pytest.mark.anyio
@@ -48,36 +45,24 @@ def read(picture: bytes) -> list[str]:
 
 
 async def test_the_picture_has_the_scene(draw: Draw) -> None:
-    """The answer is a JPEG with a QR code of the app, the page and the scene."""
+    """The answer is a PNG with a QR code of the app, the page and the scene."""
     answer = await draw()
 
     assert answer.status_code == 200
-    assert answer.headers["content-type"] == "image/jpeg"
-    assert Image.open(BytesIO(answer.content)).format == "JPEG"
+    assert answer.headers["content-type"] == "image/png"
+    assert Image.open(BytesIO(answer.content)).format == "PNG"
     assert read(answer.content) == [f"wxacode:{APPID}/{PAGE}?scene={SCENE}"]
 
 
-@pytest.mark.parametrize(("width", "side"), [(280, 360), (430, 360), (719, 360), (720, 720), (1280, 1080)])
-async def test_the_picture_is_about_as_wide_as_asked(draw: Draw, width: int, side: int) -> None:
-    """A square is the largest multiple of 8 pixels that fits, and any picture can be read."""
+@pytest.mark.parametrize("width", [280, 430, 1280])
+async def test_the_picture_is_about_as_wide_as_asked(draw: Draw, width: int) -> None:
+    """A picture is never wider than `width`, lacks less than a pixel for each module, and can be read."""
     answer = await draw(width=width)
+    across, down = Image.open(BytesIO(answer.content)).size
 
-    assert Image.open(BytesIO(answer.content)).size == (side, side)
+    assert across == down
+    assert 0 <= width - across < 60
     assert len(read(answer.content)) == 1
-
-
-def grids(width: int) -> st.SearchStrategy[list[list[bool]]]:
-    """Generate rows of so many squares."""
-    return st.lists(st.lists(st.booleans(), min_size=width, max_size=width), min_size=1, max_size=20)
-
-
-@given(st.integers(1, 20).flatmap(grids))
-def test_a_picture_has_exactly_its_squares(squares: list[list[bool]]) -> None:
-    """Every pixel of a square is black or white, as the square is."""
-    with Image.open(BytesIO(write_jpeg(squares))) as picture:
-        assert picture.size == (8 * len(squares[0]), 8 * len(squares))
-        expected = b"".join(b"".join((b"\0" if black else b"\xff") * 8 for black in row) * 8 for row in squares)
-        assert picture.tobytes() == expected
 
 
 @pytest.mark.parametrize(
@@ -121,11 +106,11 @@ async def test_a_page_must_be_published(draw: Draw, control: Ask) -> None:
     await control("/pages", appid=APPID, pages=["pages/home/home", PAGE])
 
     assert (await draw(page="pages/new/new")).json()["errcode"] == 41030
-    assert (await draw(page="pages/new/new", check_path=False)).headers["content-type"] == "image/jpeg"
-    assert (await draw()).headers["content-type"] == "image/jpeg"
-    assert (await draw(OTHER, page="pages/new/new")).headers["content-type"] == "image/jpeg"
+    assert (await draw(page="pages/new/new", check_path=False)).headers["content-type"] == "image/png"
+    assert (await draw()).headers["content-type"] == "image/png"
+    assert (await draw(OTHER, page="pages/new/new")).headers["content-type"] == "image/png"
     await control("/pages", appid=APPID, pages=None)
-    assert (await draw(page="pages/new/new")).headers["content-type"] == "image/jpeg"
+    assert (await draw(page="pages/new/new")).headers["content-type"] == "image/png"
 
 
 async def test_a_code_without_a_page_opens_the_home_page(draw: Draw, control: Ask) -> None:
@@ -164,7 +149,7 @@ async def test_the_last_codes_are_listed(client: httpx2.AsyncClient, draw: Draw)
 
     assert [code["scene"] for code in shown] == [f"s{number}" for number in range(1, 21)]
     assert (last["appid"], last["page"], last["env_version"]) == (APPID, PAGE, "trial")
-    assert read(b64decode(last["picture"].removeprefix("data:image/jpeg;base64,")))[0].endswith("?scene=s20")
+    assert read(b64decode(last["picture"].removeprefix("data:image/png;base64,")))[0].endswith("?scene=s20")
 
 
 async def test_the_call_needs_a_token_and_a_post(client: httpx2.AsyncClient, call: Ask) -> None:
