@@ -30,12 +30,13 @@ from application.access_tokens import AccessTokens
 from application.client_data import ClientData
 from application.rate_limits import Quota
 from application.sessions import Sessions
-from application.signed_tokens import Assertions, SignedTokens
+from application.signed_tokens import SignedTokens
 from domain.device import UNKNOWN_DEVICE
 from domain.identity import AppId, Identity
 from domain.session import Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
 from domain.signed_token import SignedTokenPolicy
+from entrypoints.assertions import Assertions
 from entrypoints.container import Container
 from entrypoints.http.auth import check
 from entrypoints.http.dependencies import Runtime

@@ -1,9 +1,8 @@
 """Issue and read signed tokens, which backends verify without a call."""
 
-from collections import OrderedDict
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from datetime import timedelta
+from typing import Any
 
 from application.ports.clock import Clock
 from application.ports.token_signer import TokenSigner
@@ -11,9 +10,6 @@ from application.rate_limits import Quota
 from domain.errors import RequestInvalid
 from domain.session import Session
 from domain.signed_token import SignedToken, SignedTokenPolicy, are_current, claims_of
-
-MAX_ASSERTIONS = 10_000
-"""How many assertions a process keeps: about 12 MB. Beyond it, the one unused for longest is dropped."""
 
 
 class SignedTokens:
@@ -56,37 +52,3 @@ class SignedTokens:
         """
         claims = self._signer.verify(token)
         return claims if claims and are_current(claims, self._policy.issuer, self._clock()) else None
-
-
-class _Assertion(NamedTuple):
-    token: SignedToken
-    user_id: str
-    renew_at: datetime
-
-
-class Assertions:
-    """Signed tokens of one audience for forward authentication, each used again until half of its life is over.
-
-    A process keeps at most `limit` of them. The caller checks the session before each use.
-    """
-
-    def __init__(self, tokens: SignedTokens, audience: str, *, clock: Clock, limit: int = MAX_ASSERTIONS) -> None:
-        self._tokens = tokens
-        self._audience = audience
-        self._clock = clock
-        self._limit = limit
-        self._kept: OrderedDict[str, _Assertion] = OrderedDict()
-
-    def get(self, session: Session) -> str:
-        """Return a token of a live session. A session that a merge gave to another user gets a new one."""
-        now = self._clock()
-        kept = self._kept.get(session.id)
-        if kept and now < kept.renew_at and kept.user_id == session.user_id:
-            self._kept.move_to_end(session.id)
-            return kept.token.value
-        token = self._tokens.issue(session, self._audience)
-        self._kept[session.id] = _Assertion(token, session.user_id, now + token.expires_in / 2)
-        self._kept.move_to_end(session.id)
-        if len(self._kept) > self._limit:
-            self._kept.popitem(last=False)
-        return token.value

@@ -56,9 +56,10 @@ from application.scan_pictures import ScanPictures
 from application.scans import Scans
 from application.session_keys import SessionKeys
 from application.sessions import Sessions
-from application.signed_tokens import Assertions, SignedTokens
+from application.signed_tokens import SignedTokens
 from application.users import Users
 from domain.identity import AppId
+from entrypoints.assertions import Assertions
 from entrypoints.instrumented import (
     InstrumentedAccessTokenIssuer,
     InstrumentedLogin,

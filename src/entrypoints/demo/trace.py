@@ -1,13 +1,13 @@
-"""What the demo records of a request: each call of a port, with its times, and with what travels."""
+"""The demo's record of a request: each call of a port, with its times, its arguments and its result."""
 
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import msgspec
+from cachetools import LRUCache
 from dependency_injector import providers
 
 from domain.errors import StoreUnavailable, WxLoginError
@@ -18,7 +18,7 @@ from domain.user import User
 from entrypoints.container import Container
 
 MAX_TRACES = 100
-"""How many of the latest requests are kept."""
+"""The number of requests whose traces are kept."""
 
 PORTS = ("identities", "user_repository", "session_store")
 
@@ -33,7 +33,7 @@ CALLS = {
     ("session_store", "list_for_user"): ("list", "sessions"),
     ("session_store", "end"): ("end", "ended, reason kept"),
 }
-"""How each call, and its return, is labelled."""
+"""The labels of each call and of its return."""
 
 AGAIN = ("find again", "neither blocked nor merged")
 """The second call of `find_or_create` in a login."""
@@ -42,7 +42,8 @@ AGAIN = ("find again", "neither blocked nor merged")
 class Step(msgspec.Struct, frozen=True):
     """A call of a port. Times are milliseconds since the start of the request.
 
-    `sent` and `received` are what travels, with secrets masked. `error` is the code of the error that it raised.
+    `sent` and `received` are the arguments and the result, with secrets masked. `error` is the code of the
+    error that it raised.
     """
 
     port: str
@@ -81,11 +82,11 @@ class Traces:
     """The traces of the latest requests, by request id."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, Trace] = OrderedDict()
+        self._kept: LRUCache[str, Trace] = LRUCache(MAX_TRACES)
         self._failing: set[str] = set()
 
     def fail(self, port: str) -> None:
-        """Let the port answer StoreUnavailable during the next request."""
+        """Make the port raise StoreUnavailable during the next request."""
         self._failing.add(port)
 
     def get(self, request_id: str) -> Trace | None:
@@ -103,8 +104,6 @@ class Traces:
             CURRENT.reset(token)
             trace.took = trace.milliseconds()
             self._kept[request_id] = trace
-            if len(self._kept) > MAX_TRACES:
-                self._kept.popitem(last=False)
 
     def watch(self, container: Container) -> None:
         """Record the calls of the container's ports."""

@@ -19,12 +19,13 @@ from application.login import LoginContext
 from application.readiness import Readiness
 from application.scans import Scans
 from application.session_keys import SessionKeys
-from application.signed_tokens import Assertions, SignedTokens
+from application.signed_tokens import SignedTokens
 from application.users import Users
 from domain.device import Device
 from domain.errors import RequestInvalid
 from domain.rate_limit import Allowance
 from domain.session import Session
+from entrypoints.assertions import Assertions
 from entrypoints.container import Container
 from entrypoints.http.edge import Lifecycle
 from entrypoints.http.known_polls import KnownPolls

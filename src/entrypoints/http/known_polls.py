@@ -1,5 +1,7 @@
 """The polls of /oauth2/token that this process has answered before."""
 
+from cachetools import LRUCache
+
 from application.polls import Poller
 from application.scans import Scans
 from domain.device_grant import DeviceCode, PollRefusal
@@ -9,14 +11,14 @@ MAX_BODY_BYTES = 512
 """A poll has about 140 bytes. Longer bodies are left to the framework."""
 
 MAX_KNOWN = 20_000
-"""How many requests are known, at most, before all are forgotten and learned again."""
+"""The number of requests that are known. Beyond it, the least recently used one is forgotten, and learned again."""
 
 
 class KnownPolls:
     """The requests that were answered with authorization_pending, and whose polls they are."""
 
-    def __init__(self) -> None:
-        self._pollers: dict[tuple[bytes, bytes], Poller] = {}
+    def __init__(self, limit: int = MAX_KNOWN) -> None:
+        self._pollers: LRUCache[tuple[bytes, bytes], Poller] = LRUCache(limit)
 
     def __len__(self) -> int:
         """Return how many requests are known."""
@@ -24,8 +26,6 @@ class KnownPolls:
 
     def remember(self, headers: RawHeaders, body: bytes, client_id: str, code: DeviceCode) -> None:
         """Know this request from now on."""
-        if len(self._pollers) >= MAX_KNOWN:
-            self._pollers.clear()
         if len(body) <= MAX_BODY_BYTES:
             self._pollers[_credentials(headers), body] = (client_id, code)
 

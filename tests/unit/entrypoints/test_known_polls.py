@@ -3,7 +3,7 @@
 import pytest
 
 from domain.device_grant import DeviceCode, PollRefusal
-from entrypoints.http.known_polls import MAX_BODY_BYTES, MAX_KNOWN, KnownPolls
+from entrypoints.http.known_polls import MAX_BODY_BYTES, KnownPolls
 from support.clock import Clock
 from unit.application.test_scans import World
 
@@ -30,10 +30,10 @@ async def test_a_known_poll_is_refused_until_the_store_has_to_answer(clock: Cloc
 
 def test_known_polls_are_bounded() -> None:
     """Long bodies are not remembered, and others are forgotten when there are too many."""
-    known, code = KnownPolls(), DeviceCode.generate()
+    known, code = KnownPolls(limit=10), DeviceCode.generate()
     known.remember(HEADERS, b"x" * (MAX_BODY_BYTES + 1), "shop", code)
     assert len(known) == 0
-    for number in range(MAX_KNOWN + 5):
+    for number in range(15):
         known.remember(HEADERS, str(number).encode(), "shop", code)
 
-    assert len(known) == 5
+    assert len(known) == 10
