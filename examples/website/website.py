@@ -52,7 +52,7 @@ class Code:
 
 @dataclass
 class Session:
-    """What this website keeps for one browser: a code, and after the login a token of wxlogin."""
+    """The state of one browser: a code, and after the login a token of wxlogin."""
 
     until: float
     code: Code | None = None
@@ -159,7 +159,7 @@ app = FastAPI(lifespan=lifespan, openapi_url=None)
 
 @app.middleware("http")
 async def add_headers(request: Request, call_next):
-    """Let nobody keep an answer, frame the page, or learn its address."""
+    """Forbid caches, frames, and the Referer header."""
     response = await call_next(request)
     response.headers["Cache-Control"] = "no-store"
     response.headers["Referrer-Policy"] = "no-referrer"

@@ -18,20 +18,20 @@ DECRYPTIONS = RateLimit("decrypt", 120, timedelta(minutes=1))
 """How often a session may decrypt data: enough for a client, and too little to try out ciphertexts."""
 
 SCANS_OF_CLIENT = RateLimit("scans-of-client", 2000, timedelta(minutes=2))
-"""How many scans an OAuth client may start while one lives: as many are open at most, and twice as many in a burst."""
+"""The open scans of an OAuth client. A burst can reach twice as many."""
 
 SCANS_OF_ADDRESS = RateLimit("scans-of-address", 60, timedelta(minutes=2))
 """Likewise for the network of a browser. Many people may share it."""
 
 LOOKS_OF_USER = RateLimit("scan-looks-of-user", 30, timedelta(minutes=1))
-"""How often a user may look at scans and answer them. One login takes two."""
+"""The looks and answers of a user. One login takes two."""
 
 LOOKS_OF_ADDRESS = RateLimit("scan-looks-of-address", 600, timedelta(minutes=1))
 """Likewise for the network of a phone. Many phones share a carrier's."""
 
 
 TOKEN_EXCHANGES = RateLimit("token-exchange", 60, timedelta(minutes=1))
-"""How often a session may be exchanged for a signed token: each lives for minutes, and costs a signature."""
+"""The token exchanges of a session. Each costs a signature, and its token lives for minutes."""
 
 
 class Quota:

@@ -16,8 +16,8 @@ class SignedTokens:
     """Exchanges live sessions for signed tokens, and reads them.
 
     - A token is for one audience, and only for a configured one.
-    - It says nothing about the user that the operator did not allow, and never the phone number.
-    - It expires with its session at the latest. Until then, who verifies it accepts it, even if the session ends.
+    - It has only the identity claims that the operator allows, and never a phone number.
+    - It expires with its session at the latest. Until then backends accept it, even if the session has ended.
     """
 
     def __init__(self, signer: TokenSigner, quota: Quota, *, policy: SignedTokenPolicy, clock: Clock) -> None:
@@ -48,7 +48,7 @@ class SignedTokens:
     def read(self, token: str) -> Mapping[str, Any] | None:
         """Return the claims of a token that was issued here and has not expired, else None.
 
-        Whether its session is live is another question: ask Sessions about the claim `sid`.
+        Does not check the session: ask Sessions about the claim `sid`.
         """
         claims = self._signer.verify(token)
         return claims if claims and are_current(claims, self._policy.issuer, self._clock()) else None

@@ -48,7 +48,7 @@ CHOICES = 3
 
 
 class GrantState(StrEnum):
-    """Where a grant stands. An expired grant keeps its state."""
+    """The state of a grant. An expired grant keeps its state."""
 
     NEW = "new"
     SEEN = "seen"
@@ -73,9 +73,9 @@ class PollRefusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeviceCode:
-    """What the client polls with: the scene, followed by 256 random bits of its own.
+    """The code with which the client polls: the scene, followed by 256 random bits.
 
-    The scene is in the picture, and says nothing about the rest, of which stores have a hash only.
+    The picture contains the scene, which does not reveal the rest. Stores contain a hash of the rest only.
     """
 
     scene: str
@@ -122,9 +122,9 @@ class MatchNumbers:
 
 @dataclass(frozen=True, slots=True)
 class DeviceGrant:
-    """What a browser asks for, and what became of it. All times are UTC.
+    """The request of a browser for a session, and its state. All times are UTC.
 
-    `client_id` is the OAuth client of the website, and `browser` what it says about the browser. `user_id` is the user
+    `client_id` is the OAuth client of the website, and `browser` the device that it names. `user_id` is the user
     whose look came first, and `session_id` the session that approved.
     """
 

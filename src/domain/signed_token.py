@@ -1,4 +1,4 @@
-"""Signed tokens: JWTs that a backend verifies by itself, what they say, and how long they live (RFC 9068)."""
+"""Signed tokens: JWTs that a backend verifies by itself, their claims and their lifetime (RFC 9068)."""
 
 import secrets
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class IdentityClaim(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SignedTokenPolicy:
-    """Who issues tokens, for which audiences, for how long, and which identity claims they have."""
+    """The issuer, the audiences, the lifetime and the identity claims of signed tokens."""
 
     issuer: str
     audiences: frozenset[str]

@@ -67,7 +67,8 @@ from entrypoints.instrumented import (
     InstrumentedSessions,
 )
 from entrypoints.metrics import Metrics
-from entrypoints.settings import Settings, SettingsError, Signing
+from entrypoints.setting_models import Signing
+from entrypoints.settings import Settings, SettingsError
 
 utc_now: Clock = partial(datetime.now, UTC)
 """The clock of the system."""

@@ -11,14 +11,11 @@ from urllib.parse import urlsplit
 from cryptography.fernet import Fernet, MultiFernet
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -27,6 +24,7 @@ from domain.identity import AppId
 from domain.rate_limit import RateLimit
 from domain.session import SessionPolicy
 from domain.signed_token import IdentityClaim, SignedTokenPolicy
+from entrypoints.setting_models import App, Audience, OAuthClient, Signing, SigningKey
 from entrypoints.setting_sources import CONFIG_VARIABLE, PREFIX, SECRETS_VARIABLE, SecretFiles, TomlFile
 from entrypoints.setting_sources import SettingsError as SettingsError
 from entrypoints.setting_types import (
@@ -38,7 +36,6 @@ from entrypoints.setting_types import (
     check_http_url,
     check_network,
     check_origin,
-    check_platform,
     check_rate_limit,
     check_redis_url,
     is_loopback,
@@ -46,68 +43,8 @@ from entrypoints.setting_types import (
     url_of,
 )
 
-Audience = Annotated[str, Field(pattern=r"^[!-+\--~]{1,255}$")]
-"""For whom a JWT is: printable ASCII without commas."""
-
 CLIENT_SECRET_LENGTH = 32
 """The least number of characters of an OAuth client's secret, except beside a WeChat on loopback, a sandbox."""
-
-
-class Signing(BaseModel):
-    """The keys of a mini-program with API security. An sn is the serial number of a key in the WeChat console."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    sym_key: SecretStr
-    sym_key_sn: Annotated[str, Field(min_length=1)]
-    private_key: SecretStr
-    certificate: Annotated[str, Field(min_length=1)]
-    certificate_sn: Annotated[str, Field(min_length=1)]
-
-
-class App(BaseModel):
-    """The credentials of a mini-program, for the adapters of its platform."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    platform: Annotated[str, AfterValidator(check_platform)] = "wechat"
-    appid: Annotated[str, AfterValidator(check_appid)]
-    secret: Annotated[SecretStr, Field(min_length=1)]
-    signing: Signing | None = None
-
-
-class SigningKey(BaseModel):
-    """A private key that signs tokens: a JSON Web Key (RFC 7517) on P-256."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    kty: Literal["EC"]
-    crv: Literal["P-256"]
-    x: str
-    y: str
-    d: SecretStr
-    use: Literal["sig"] = "sig"
-    alg: Literal["ES256"] = "ES256"
-    kid: str | None = None
-
-    @property
-    def jwk(self) -> dict[str, str]:
-        """Return the key with its secret part, for the signer."""
-        return self.model_dump(exclude={"d"}, exclude_none=True) | {"d": self.d.get_secret_value()}
-
-
-class OAuthClient(BaseModel):
-    """A backend that introspects and revokes the tokens of `apps`, or of all apps if `apps` is absent."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    secret: Annotated[SecretStr, Field(min_length=1)]
-    apps: Annotated[list[Annotated[str, AfterValidator(check_appid)]], Field(min_length=1)] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_secret(cls, value: object) -> object:
-        return {"secret": value} if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):

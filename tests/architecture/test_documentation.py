@@ -24,8 +24,9 @@ from entrypoints.cli.operate import explain
 from entrypoints.container import open_signers, utc_now
 from entrypoints.http.login import MESSAGES
 from entrypoints.problems import OUTCOMES, Exit, Problem
+from entrypoints.setting_models import Signing
 from entrypoints.setting_sources import CONFIG_VARIABLE, SECRETS_VARIABLE
-from entrypoints.settings import Settings, Signing, load_settings
+from entrypoints.settings import Settings, load_settings
 from support.pages import ROOT, blocks, section, table
 
 SETTINGS = (ROOT / "docs/settings.md").read_text(encoding="utf-8")

@@ -18,8 +18,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 from entrypoints.container import open_signers, utc_now
+from entrypoints.setting_models import Signing
 from entrypoints.setting_sources import CONFIG_VARIABLE
-from entrypoints.settings import Signing, load_settings
+from entrypoints.settings import load_settings
 from support.pages import ROOT, Operation, blocks, table
 from wechat_sandbox.api import ENDPOINTS
 from wechat_sandbox.app import create_sandbox

@@ -16,7 +16,8 @@ from application.login import LoggedIn, LoginRequest
 from domain.errors import CodeInvalid, DataUndecryptable, WatermarkMismatch
 from entrypoints.container import Container, migrate_database, open_container
 from entrypoints.demo.run import DemoSettings
-from entrypoints.settings import App, Settings
+from entrypoints.setting_models import App
+from entrypoints.settings import Settings
 from support.processes import KEY
 from support.servers import sqlite_url
 from wechat_sandbox.app import create_sandbox

@@ -39,7 +39,7 @@ def introspect(token: str) -> dict[str, Any]:
 
 @app.before_request
 def authenticate() -> None:
-    """Let no request without a live token in."""
+    """Refuse a request without a live token."""
     bearer = request.authorization
     if bearer is None or bearer.type != "bearer" or not bearer.token:
         raise Unauthorized(www_authenticate=WWWAuthenticate("bearer"))

@@ -1,4 +1,4 @@
-"""What the API documentation says of each body: an example, and what each field is."""
+"""Examples of bodies, and descriptions of their fields, for the API documentation."""
 
 from typing import Any
 
@@ -128,7 +128,7 @@ EXAMPLES: dict[type, Any] = {
         "grant_type": TOKEN_EXCHANGE,
         "subject_token": TOKEN,
         "subject_token_type": ACCESS_TOKEN,
-        "aud": "For whom a signed token is.",
+        "aud": "The audience of a signed token.",
         "audience": "orders",
     },
     GrantResponse: {
@@ -189,8 +189,8 @@ FIELDS = {
     "appid": "The public name of the mini-program.",
     "approve": "Whether the user approves.",
     "assertion": "A signed token for WXLOGIN_ASSERTION_AUDIENCE, if it is set.",
-    "aud": "For whom a signed token is.",
-    "audience": "For whom the token is: one of WXLOGIN_AUDIENCES.",
+    "aud": "The audience of a signed token.",
+    "audience": "The audience of the token: one of WXLOGIN_AUDIENCES.",
     "avatar": "The URL of the picture.",
     "checks": "The state of each store.",
     "city": "What the client sent as the user's city.",
@@ -282,4 +282,4 @@ FIELDS = {
     "Problem.status": "The HTTP status.",
     "TokenRequest.token": "The token that a client sent to the backend.",
 }
-"""What a field is, by its name: where it differs, by schema and name."""
+"""Descriptions of fields by name, or by schema and name where schemas differ."""

@@ -44,7 +44,7 @@ PAGE_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-an
 
 
 class DeviceAuthorizationForm(msgspec.Struct, frozen=True):
-    """What the website says about the browser. `appid` is needed if several apps are configured."""
+    """The browser, as the website describes it. `appid` is needed if several apps are configured."""
 
     appid: str | None = None
     user_agent: str | None = None

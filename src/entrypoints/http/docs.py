@@ -45,7 +45,7 @@ IDENTITY = {
 METHODS = ("get", "post", "put", "patch", "delete")
 
 STANDARD_PHRASES = {status.description for status in HTTPStatus}
-"""What the framework says of a response by itself."""
+"""The framework's own descriptions of responses."""
 
 ASSETS = {
     "swagger_bundle.js": "text/javascript",

@@ -40,7 +40,7 @@ ErrorCode = Literal[
 CHALLENGE = {"www-authenticate": 'Basic realm="wxlogin", charset="UTF-8"'}
 
 NOT_ALLOWED = re.compile(r"[^ !#-\[\]-~]")
-"""What a description may not contain: quotes, backslashes, and all that is not printable ASCII."""
+"""The characters that a description must not contain: quotes, backslashes, and all except for printable ASCII."""
 
 
 class OAuthError(msgspec.Struct, frozen=True):

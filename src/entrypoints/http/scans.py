@@ -1,4 +1,4 @@
-"""/v1/scans: what a website asks, and the user's answer, on the phone."""
+"""/v1/scans: the request of a website, and the user's answer, on the phone."""
 
 from datetime import datetime
 from typing import Self
@@ -18,7 +18,7 @@ from entrypoints.log import log_session
 
 
 class ScanResponse(msgspec.Struct, frozen=True):
-    """What the website asks. `client` is its name in WXLOGIN_CLIENTS; browser and address are as the website says.
+    """The request of a website. `client` is its name in WXLOGIN_CLIENTS; browser and address are as the website says.
 
     `match_numbers` has the number that the website shows, among others; it is empty if numbers are off.
     """

@@ -10,7 +10,7 @@ from entrypoints.http.dependencies import runtime_of
 from entrypoints.http.oauth_token import GRANTS, TOKEN_EXCHANGE
 
 MAX_AGE = {"cache-control": "max-age=300"}
-"""How long a backend may keep the keys: the rotation of keys in docs/operations.md waits for it."""
+"""The time for which a backend may cache the keys. The rotation of keys in docs/operations.md waits for it."""
 
 BASIC = ["client_secret_basic"]
 

@@ -18,7 +18,8 @@ from domain.signed_token import SignedToken
 from domain.user import Profile, User
 from entrypoints.http import login, me, oauth, oauth_token, wechat
 from entrypoints.responses import LoginResponse, SecretStruct
-from entrypoints.settings import Settings, SigningKey
+from entrypoints.setting_models import SigningKey
+from entrypoints.settings import Settings
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 TOKEN = SessionToken.generate()
