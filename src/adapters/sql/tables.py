@@ -3,7 +3,21 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, DateTime, Dialect, ForeignKey, LargeBinary, MetaData, String, Table, Text, TypeDecorator
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
@@ -78,7 +92,8 @@ users = Table(
     metadata,
     Column("id", Identifier(36), primary_key=True),
     Column("unionid", Identifier(128), unique=True),
-    Column("phone", Identifier(32)),
+    Column("phone", Identifier(32), index=True),
+    Column("unique_phone", Identifier(32), index=True, unique=True),
     Column("name", text(64), nullable=False),
     Column("avatar", text(1024), nullable=False),
     Column("language", text(32), nullable=False),
@@ -94,7 +109,7 @@ accounts = Table(
     "accounts",
     metadata,
     Column("appid", Identifier(64), primary_key=True),
-    Column("openid", Identifier(128), primary_key=True),
+    Column("openid", Identifier(128), primary_key=True, index=True),
     Column("user_id", ForeignKey(users.c.id, ondelete="CASCADE"), nullable=False, index=True),
     Column("created_at", UtcDateTime, nullable=False),
 )
@@ -124,6 +139,9 @@ sessions = Table(
     Column("expires_at", UtcDateTime, nullable=False),
     Column("retain_until", UtcDateTime, nullable=False, index=True),
     Column("end_reason", Identifier(32)),
+    Column("started_event", long_text()),
+    Column("ended_event", long_text()),
+    Column("has_events", SmallInteger, index=True),
 )
 
 session_keys = Table(
@@ -175,4 +193,44 @@ device_grants = Table(
     Column("session_id", Identifier(32)),
     Column("picture", image()),
     Column("drawing_until", UtcDateTime),
+)
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("id", Identifier(36), primary_key=True),
+    Column("time", UtcDateTime, nullable=False),
+    Column("type", Identifier(32), nullable=False),
+    Column("actor", text(255), nullable=False),
+    Column("user_id", Identifier(36)),
+    Column("session_id", Identifier(32)),
+    Column("app", Identifier(64)),
+    Column("ip", Identifier(45)),
+    Column("reason", text(512)),
+    Index("ix_audit_events_time", "time", "id"),
+    Index("ix_audit_events_user_id", "user_id", "time", "id"),
+    Index("ix_audit_events_type", "type", "time", "id"),
+    Index("ix_audit_events_actor", "actor", "time", "id"),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("endpoint", Identifier(16), primary_key=True),
+    Column("event_id", Identifier(36), primary_key=True),
+    Column("event", long_text(), nullable=False),
+    Column("event_time", UtcDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Index("ix_webhook_deliveries_due_at", "endpoint", "due_at"),
+)
+
+login_failures = Table(
+    "login_failures",
+    metadata,
+    Column("minute", UtcDateTime, primary_key=True),
+    Column("app", Identifier(64), primary_key=True),
+    Column("code", Identifier(32), primary_key=True),
+    Column("errcode", Integer, primary_key=True, autoincrement=False),
+    Column("count", Integer, nullable=False),
 )

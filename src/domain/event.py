@@ -1,0 +1,140 @@
+"""Events: what changed, when, and who changed it. They say nothing that WeChat or the user gave, but the address."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Self
+from uuid import uuid4
+
+
+class EventType(StrEnum):
+    """What changed. Programs of users depend on these texts: they never change their meaning."""
+
+    USER_CREATED = "user.created"
+    USER_PHONE_BOUND = "user.phone_bound"
+    USER_UNIONID_ADDED = "user.unionid_added"
+    USER_UNIONID_CONFLICT = "user.unionid_conflict"
+    USER_BLOCKED = "user.blocked"
+    USER_UNBLOCKED = "user.unblocked"
+    USER_MERGED = "user.merged"
+    USER_ERASED = "user.erased"
+    USER_CONSENT_REVOKED = "user.consent_revoked"
+    SESSION_STARTED = "session.started"
+    SESSION_ENDED = "session.ended"
+    SCAN_APPROVED = "scan.approved"
+    SCAN_DENIED = "scan.denied"
+    KEY_REENCRYPTED = "key.reencrypted"
+
+    @property
+    def is_about_sessions(self) -> bool:
+        """Return whether such events are made only where someone asks for them: there are many."""
+        return self.startswith("session.")
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Who causes a change, from which address, and why.
+
+    The actor is `user`, `admin:<name>`, `client:<id>`, `cli`, `wechat` or `system`.
+    """
+
+    actor: str
+    ip: str | None = None
+    reason: str | None = None
+
+    @classmethod
+    def user(cls, ip: str | None = None) -> Self:
+        """Return the user as the cause."""
+        return cls("user", ip)
+
+    @classmethod
+    def client(cls, client_id: str, ip: str | None = None) -> Self:
+        """Return an OAuth client as the cause."""
+        return cls(f"client:{client_id}", ip)
+
+    @classmethod
+    def admin(cls, name: str, ip: str | None = None, reason: str | None = None) -> Self:
+        """Return the owner of an admin key as the cause."""
+        return cls(f"admin:{name}", ip, reason)
+
+
+CLI = Cause("cli")
+WECHAT = Cause("wechat")
+SYSTEM = Cause("system")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change. `time` is UTC; `reason` is a code or a short text, never personal data."""
+
+    id: str
+    time: datetime
+    type: EventType
+    actor: str
+    user_id: str | None = None
+    session_id: str | None = None
+    app: str | None = None
+    ip: str | None = None
+    reason: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        type: EventType,  # noqa: A002  # the name of the field
+        cause: Cause,
+        now: datetime,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        app: str | None = None,
+        reason: str | None = None,
+    ) -> Self:
+        """Return a new event with an id of its own. `reason` goes before that of the cause."""
+        return cls(str(uuid4()), now, type, cause.actor, user_id, session_id, app, cause.ip, reason or cause.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class EventPolicy:
+    """Which events are kept in the audit trail, and which endpoints of webhooks are sent them.
+
+    `subscriptions` has the patterns of types, such as `session.*`, by the id of the endpoint.
+    """
+
+    audit_sessions: bool = False
+    subscriptions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def audits(self, type: EventType) -> bool:  # noqa: A002  # the name of the field
+        """Return whether events of the type are kept in the audit trail."""
+        return self.audit_sessions or not type.is_about_sessions
+
+    def subscribers(self, type: EventType) -> list[str]:  # noqa: A002  # as above
+        """Return the ids of the endpoints that are sent events of the type."""
+        return [
+            endpoint
+            for endpoint, patterns in self.subscriptions.items()
+            if any(fnmatchcase(type, pattern) for pattern in patterns)
+        ]
+
+    @property
+    def wants_sessions(self) -> bool:
+        """Return whether events about sessions are made."""
+        return any(
+            self.audits(each) or self.subscribers(each) for each in (EventType.SESSION_STARTED, EventType.SESSION_ENDED)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EventQuery:
+    """Which events of the audit trail to return: those that match every field that is not None.
+
+    `before` is the id and the time of an event: those after it in the order newest first.
+    """
+
+    user_id: str | None = None
+    type: str | None = None
+    actor: str | None = None
+    since: datetime | None = None
+    before: tuple[datetime, str] | None = None
+    limit: int = 100
