@@ -42,7 +42,7 @@ from entrypoints.http.auth import check
 from entrypoints.http.dependencies import Runtime
 from entrypoints.http.edge import Lifecycle
 from entrypoints.http.known_polls import KnownPolls
-from entrypoints.instrumented import InstrumentedSessions
+from entrypoints.instrumented import SessionChecks
 from entrypoints.metrics import Metrics
 
 ROUNDS, CALLS = 15, 2000
@@ -138,12 +138,10 @@ async def prepare() -> dict[str, tuple[Call, Call]]:
     token = SessionToken.generate()
     checked = Session.start(token, "ann", ANN, UNKNOWN_DEVICE, SessionPolicy(), now)
     await store.start(checked, SessionKey(SESSION_KEY), 0)
-    sessions = InstrumentedSessions(
-        Sessions(store, policy=SessionPolicy(), clock=lambda: datetime.now(UTC)), Metrics([APP])
-    )
+    checks = SessionChecks(Sessions(store, policy=SessionPolicy(), clock=lambda: datetime.now(UTC)), Metrics([APP]))
     headers = [(b"host", b"wxlogin"), (b"authorization", f"Bearer {token.value}".encode())]
-    plain = Runtime(Container(), Lifecycle(), sessions, KnownPolls())
-    asserting = Runtime(Container(), Lifecycle(), sessions, KnownPolls(), assertions)
+    plain = Runtime(Container(), Lifecycle(), checks, KnownPolls())
+    asserting = Runtime(Container(), Lifecycle(), checks, KnownPolls(), assertions)
     return {
         "/auth without, with assertion": (lambda: check(headers, plain), lambda: check(headers, asserting)),
         "decrypt": (bare_decrypt, lambda: client_data.decrypt(session, ENCRYPTED, IV_TEXT)),

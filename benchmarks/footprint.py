@@ -26,6 +26,7 @@ from benchmarks.servers import SERVER_CORE, pin
 from benchmarks.sessions import APPID, open_store
 from benchmarks.stores import redis_urls
 from domain.device import Device
+from domain.event import SYSTEM
 from domain.identity import AppId, Identity
 from domain.session import EndReason, Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
@@ -156,12 +157,12 @@ async def walk(timed: Timed, store: RedisSessionStore, vault: RedisKeyVault) -> 
     await timed("check, the first in a minute", *(store.touch(each) for each in new))
     await timed("session_key", *(vault.find(each) for each in new))
     await timed("reset of the session_key", *(vault.replace(each, new_key(), each.created_at) for each in new))
-    await timed("logout", *(store.end([each], EndReason.ENDED, each.created_at) for each in new))
+    await timed("logout", *(store.end([each], EndReason.ENDED, each.created_at, SYSTEM) for each in new))
     await timed(f"login, limit {MANY:,} reached", *(store.start(each, new_key(), MANY) for each in islice(mine, TRIES)))
     user_id, now = new[0].user_id, new[0].created_at
     await timed("list of the sessions", *(store.list_for_user(user_id) for _ in range(TRIES)))
     await timed("merge", store.move(user_id, into))
-    await timed("logout everywhere", store.end(await store.list_for_user(into), EndReason.ENDED, now))
+    await timed("logout everywhere", store.end(await store.list_for_user(into), EndReason.ENDED, now, SYSTEM))
 
 
 def show_memory(grown: dict[tuple[int, bool], float]) -> None:

@@ -3,6 +3,7 @@
 from application.ports.clock import Clock
 from application.ports.user_repository import UserRepository
 from application.sessions import Sessions
+from domain.event import Cause
 from domain.user import User
 
 
@@ -18,11 +19,11 @@ class BlockUsers:
         self._sessions = sessions
         self._clock = clock
 
-    async def block(self, user_id: str) -> int:
+    async def block(self, user_id: str, cause: Cause) -> int:
         """Block the user, and return how many sessions ended."""
-        user = await self._users.block(user_id, self._clock())
-        return await self._sessions.end_all(user.id)
+        user = await self._users.block(user_id, self._clock(), cause)
+        return await self._sessions.end_all(user.id, cause)
 
-    async def unblock(self, user_id: str) -> User:
+    async def unblock(self, user_id: str, cause: Cause) -> User:
         """Allow the user to log in again."""
-        return await self._users.block(user_id, None)
+        return await self._users.unblock(user_id, self._clock(), cause)

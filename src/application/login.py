@@ -10,6 +10,7 @@ from application.ports.session_store import SessionStore
 from application.ports.user_repository import UserRepository
 from domain.device import UNKNOWN_DEVICE, Device
 from domain.errors import StoreUnavailable, Unauthenticated, UserBlocked, WxLoginError
+from domain.event import SYSTEM
 from domain.identity import AppId, Identity, LoginCode, choose_app, code_may_be_spent
 from domain.session import EndReason, Session, SessionPolicy, SessionToken
 from domain.user import User
@@ -127,7 +128,7 @@ class LoginUseCase:
             user, _ = await self._find_user(identity, now)
         except WxLoginError:
             with suppress(StoreUnavailable):  # no one has the token of this session
-                await self._sessions.end([session], EndReason.ENDED, now)
+                await self._sessions.end([session], EndReason.ENDED, now, SYSTEM)
             raise
         if user.id != session.user_id:
             await self._sessions.move(session.user_id, user.id)  # if it fails, no one has the token of this session

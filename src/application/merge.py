@@ -6,6 +6,7 @@ from application.ports.clock import Clock
 from application.ports.session_store import SessionStore
 from application.ports.user_repository import UserRepository
 from application.sessions import Sessions
+from domain.event import Cause
 from domain.user import UnionIdConflict, User
 
 
@@ -36,12 +37,12 @@ class MergeUsers:
         self._sessions = sessions
         self._clock = clock
 
-    async def __call__(self, from_id: str, into_id: str, discard: frozenset[str] = frozenset()) -> Merged:
+    async def __call__(self, from_id: str, into_id: str, cause: Cause, discard: frozenset[str] = frozenset()) -> Merged:
         """Merge the user `from_id` into `into_id`. Raises NotFound and RequestInvalid."""
         moved = len(await self._sessions.list_for_user(from_id))
-        user = await self._users.merge(from_id, into_id, discard, self._clock())
+        user = await self._users.merge(from_id, into_id, discard, self._clock(), cause)
         await self._store.move(from_id, user.id)
-        ended = await self._sessions.end_all(user.id) if user.blocked_at else 0
+        ended = await self._sessions.end_all(user.id, cause) if user.blocked_at else 0
         return Merged(user, moved, ended)
 
     async def conflicts(self) -> list[UnionIdConflict]:

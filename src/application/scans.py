@@ -23,6 +23,7 @@ from domain.device_grant import (
     generate_user_code,
 )
 from domain.errors import NotFound, StoreUnavailable, WxLoginError
+from domain.event import SYSTEM, Cause
 from domain.identity import AppId, choose_app
 from domain.session import EndedSession, EndReason, Session, SessionPolicy, SessionToken
 from domain.user import User
@@ -125,8 +126,10 @@ class Scans:
         """
         await self._quotas.take_look(session.user_id, network)
         grant = await self._find(scene)
-        answered = grant.answer(session, number, self._clock(), approve=approve)
-        if not await self._grants.replace(grant, answered):
+        now = self._clock()
+        answered = grant.answer(session, number, now, approve=approve)
+        event = answered.answered_event(Cause.user(session.device.ip), now)
+        if not await self._grants.replace(grant, answered, event):
             raise NotFound("There is no such scan")
         return answered
 
@@ -181,7 +184,8 @@ class Scans:
         approving = await self._find_live(grant.session_id or "", now)
         user = await self._find_user(approving.user_id) if approving else None
         if approving is None or user is None:
-            await self._grants.replace(grant, grant.withdraw())  # a poll never succeeds after a denial
+            denied = grant.withdraw()  # a poll never succeeds after a denial
+            await self._grants.replace(grant, denied, denied.answered_event(SYSTEM, now))
             return PollRefusal.ACCESS_DENIED
         if not await self._grants.replace(grant, redeemed):
             return PollRefusal.INVALID_GRANT
@@ -198,11 +202,11 @@ class Scans:
             approving = await self._sessions.find(approving_id)
         except WxLoginError:
             with suppress(StoreUnavailable):  # no one has the token of this session
-                await self._sessions.end([session], EndReason.ENDED, now)
+                await self._sessions.end([session], EndReason.ENDED, now, SYSTEM)
             raise
         is_logged_out = isinstance(approving, EndedSession) and approving.reason is EndReason.ENDED
         if user is None or is_logged_out:
-            await self._sessions.end([session], EndReason.ENDED, now)
+            await self._sessions.end([session], EndReason.ENDED, now, SYSTEM)
             return None
         if user.id == session.user_id:
             return session

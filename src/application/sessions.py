@@ -5,6 +5,7 @@ from collections.abc import Collection
 from application.ports.clock import Clock
 from application.ports.session_store import SessionStore
 from domain.errors import NotFound, TokenInvalid
+from domain.event import Cause
 from domain.identity import AppId
 from domain.session import EndReason, Session, SessionPolicy, SessionToken
 
@@ -50,7 +51,12 @@ class Sessions:
         return sorted(live, key=lambda session: session.created_at, reverse=True)
 
     async def end(
-        self, session_id: str, *, user_id: str | None = None, apps: Collection[AppId] | None = None
+        self,
+        session_id: str,
+        cause: Cause,
+        *,
+        user_id: str | None = None,
+        apps: Collection[AppId] | None = None,
     ) -> Session:
         """End one session, and return it as it was before.
 
@@ -66,20 +72,20 @@ class Sessions:
             or (apps is not None and session.identity.appid not in apps)
         ):
             raise NotFound("There is no such session")
-        await self._store.end([session], EndReason.ENDED, now)
+        await self._store.end([session], EndReason.ENDED, now, cause)
         return session
 
-    async def revoke(self, session_id: str, apps: Collection[AppId] | None = None) -> Session | None:
+    async def revoke(self, session_id: str, cause: Cause, apps: Collection[AppId] | None = None) -> Session | None:
         """End one session, and return it as it was before; None where `end` raises NotFound."""
         try:
-            return await self.end(session_id, apps=apps)
+            return await self.end(session_id, cause, apps=apps)
         except NotFound:
             return None
 
-    async def end_all(self, user_id: str, reason: EndReason = EndReason.ENDED) -> int:
+    async def end_all(self, user_id: str, cause: Cause, reason: EndReason = EndReason.ENDED) -> int:
         """End all live sessions of the user, and return how many."""
         live = await self.list_for_user(user_id)
-        await self._store.end(live, reason, self._clock())
+        await self._store.end(live, reason, self._clock(), cause)
         return len(live)
 
     async def purge(self) -> int:

@@ -6,6 +6,7 @@ from application.ports.clock import Clock
 from application.ports.platform import Platform
 from application.ports.user_repository import UserRepository
 from domain.errors import UserBlocked
+from domain.event import Cause
 from domain.identity import PhoneCode, code_may_be_spent
 from domain.session import Session
 from domain.user import Payment, ProfileChange, User
@@ -29,7 +30,7 @@ class Users:
             return await self.get(user_id)
         return await self._users.change_profile(user_id, change, self._clock())
 
-    async def bind_phone(self, session: Session, code: str) -> User:
+    async def bind_phone(self, session: Session, code: str, cause: Cause) -> User:
         """Set the phone number behind a code of the phone button, and return the user. The code works once.
 
         Raises CodeMissing, RequestInvalid, CodeInvalid, WatermarkMismatch, and what Platform raises.
@@ -37,7 +38,7 @@ class Users:
         phone_code = PhoneCode(code)
         with code_may_be_spent():
             number = await self._platform.phone_number(phone_code, session.identity)
-            return await self._users.bind_phone(session.user_id, number, self._clock())
+            return await self._users.bind_phone(session.user_id, number, self._clock(), cause)
 
     async def add_unionid(self, session: Session, payment: Payment) -> User:
         """Add the unionid that WeChat returns for a user who paid, and return the user.

@@ -20,6 +20,7 @@ from typing import Self
 
 from domain.device import Device
 from domain.errors import NotFound, RequestInvalid
+from domain.event import Cause, Event, EventType
 from domain.identity import AppId
 from domain.session import Session
 
@@ -186,6 +187,19 @@ class DeviceGrant:
         if self.numbers and number != self.numbers.shown:
             return replace(self, state=GrantState.DENIED)
         return replace(self, state=GrantState.APPROVED, session_id=session.id)
+
+    def answered_event(self, cause: Cause, now: datetime) -> Event:
+        """Return the event of the answer that the grant has."""
+        kind = EventType.SCAN_APPROVED if self.state is GrantState.APPROVED else EventType.SCAN_DENIED
+        return Event.of(
+            kind,
+            cause,
+            now,
+            user_id=self.user_id,
+            session_id=self.session_id,
+            app=self.appid.value,
+            reason=self.client_id,
+        )
 
     def withdraw(self) -> Self:
         """Return the grant as denied after its approval: the user logged out, or was blocked."""

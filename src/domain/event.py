@@ -117,12 +117,13 @@ class EventPolicy:
             if any(fnmatchcase(type, pattern) for pattern in patterns)
         ]
 
-    @property
-    def wants_sessions(self) -> bool:
-        """Return whether events about sessions are made."""
-        return any(
-            self.audits(each) or self.subscribers(each) for each in (EventType.SESSION_STARTED, EventType.SESSION_ENDED)
-        )
+    def wants(self, type: EventType) -> bool:  # noqa: A002  # as above
+        """Return whether events of the type are written anywhere."""
+        return self.audits(type) or bool(self.subscribers(type))
+
+
+DEFAULT_POLICY = EventPolicy()
+"""The audit trail has all events but those about sessions, and there is no webhook."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import NoReturn, Self
 
 from domain.device import Device
 from domain.errors import SessionEnded, SessionExpired, SessionReplaced, TokenInvalid, TokenMissing
+from domain.event import Cause, Event, EventType
 from domain.identity import Identity
 
 REASON_RETENTION = timedelta(days=7)
@@ -139,6 +140,18 @@ class Session:
     def end(self, reason: EndReason, now: datetime) -> EndedSession:
         """Return what a store retains when the session ends now."""
         return EndedSession.of(reason, now, self.expires_at)
+
+    def started_event(self) -> Event:
+        """Return the event of its start."""
+        return self._event(EventType.SESSION_STARTED, Cause.user(self.device.ip), self.created_at)
+
+    def ended_event(self, reason: EndReason, now: datetime, cause: Cause) -> Event:
+        """Return the event of its end."""
+        return self._event(EventType.SESSION_ENDED, cause, now, reason.value)
+
+    def _event(self, kind: EventType, cause: Cause, now: datetime, reason: str | None = None) -> Event:
+        app = self.identity.appid.value
+        return Event.of(kind, cause, now, user_id=self.user_id, session_id=self.id, app=app, reason=reason)
 
     @property
     def retain_until(self) -> datetime:

@@ -19,13 +19,16 @@ from adapters.redis.device_grant_store import RedisDeviceGrantStore
 from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.probe import RedisProbe
 from adapters.redis.rate_limiter import RedisRateLimiter
+from adapters.redis.session_events import RedisSessionEvents
 from adapters.redis.session_store import RedisSessionStore
 from adapters.sql.access_token_store import SqlAccessTokenStore
 from adapters.sql.database import Database
 from adapters.sql.device_grant_store import SqlDeviceGrantStore
+from adapters.sql.events import SqlEvents
 from adapters.sql.key_vault import SqlKeyVault
 from adapters.sql.probe import SqlProbe
 from adapters.sql.schema import is_migrated, migrate
+from adapters.sql.session_events import SqlSessionEvents
 from adapters.sql.session_store import SqlSessionStore
 from adapters.sql.user_repository import SqlUserRepository
 from adapters.wechat.access_token_issuer import WeChatAccessTokenIssuer
@@ -38,6 +41,7 @@ from adapters.wechat.signing import Signer, SigningKeys
 from application.access_tokens import AccessTokens
 from application.block import BlockUsers
 from application.client_data import ClientData
+from application.event_relay import EventRelay
 from application.login import LoginUseCase
 from application.merge import MergeUsers
 from application.ports.clock import Clock
@@ -64,7 +68,7 @@ from entrypoints.instrumented import (
     InstrumentedAccessTokenIssuer,
     InstrumentedLogin,
     InstrumentedRateLimiter,
-    InstrumentedSessions,
+    SessionChecks,
 )
 from entrypoints.metrics import Metrics
 from entrypoints.setting_models import Signing
@@ -158,10 +162,13 @@ class Container(containers.DeclarativeContainer):
         metrics,
     )
     decryptor = providers.Singleton(WeChatDecryptor)
-    user_repository = providers.Singleton(SqlUserRepository, database)
+    event_policy = settings.provided.event_policy
+    publish = metrics.provided.publish
+    events = providers.Singleton(SqlEvents, database, event_policy)
+    user_repository = providers.Singleton(SqlUserRepository, database, event_policy, publish)
     fernet_cipher = providers.Singleton(FernetCipher, cipher)
     sql_key_vault = providers.Singleton(SqlKeyVault, database, fernet_cipher)
-    sql_session_store = providers.Singleton(SqlSessionStore, database, sql_key_vault)
+    sql_session_store = providers.Singleton(SqlSessionStore, database, sql_key_vault, event_policy, publish)
     key_vault = providers.Selector(
         shared_store,
         redis=providers.Singleton(RedisKeyVault, redis, providers.Singleton(siv_cipher, settings)),
@@ -169,7 +176,7 @@ class Container(containers.DeclarativeContainer):
     )
     session_store = providers.Selector(
         shared_store,
-        redis=providers.Singleton(RedisSessionStore, redis, key_vault),
+        redis=providers.Singleton(RedisSessionStore, redis, key_vault, event_policy, publish),
         database=sql_session_store,
     )
     token_store = providers.Selector(
@@ -180,10 +187,18 @@ class Container(containers.DeclarativeContainer):
     access_tokens = providers.Singleton(
         AccessTokens, issuer, token_store, lease=settings.provided.token_lease, clock=clock
     )
-    sql_device_grants = providers.Singleton(SqlDeviceGrantStore, database)
+    sql_device_grants = providers.Singleton(SqlDeviceGrantStore, database, event_policy, publish)
     device_grants = providers.Selector(
-        shared_store, redis=providers.Singleton(RedisDeviceGrantStore, redis), database=sql_device_grants
+        shared_store, redis=providers.Singleton(RedisDeviceGrantStore, redis, publish), database=sql_device_grants
     )
+    session_events = providers.Selector(
+        shared_store,
+        redis=providers.List(
+            providers.Singleton(RedisSessionEvents, redis), providers.Singleton(SqlSessionEvents, database)
+        ),
+        database=providers.List(providers.Singleton(SqlSessionEvents, database)),
+    )
+    event_relay = providers.Singleton(EventRelay, session_events, events)
     signers = providers.Singleton(open_signers, settings, clock)
     platform = providers.Singleton(WeChatPlatform, wechat, access_tokens, signers, clock)
     probes = providers.Selector(
@@ -204,7 +219,7 @@ class Container(containers.DeclarativeContainer):
     )
     instrumented_login = providers.Singleton(InstrumentedLogin, login, metrics, apps)
     sessions = providers.Singleton(Sessions, session_store, policy=settings.provided.policy, clock=clock)
-    instrumented_sessions = providers.Singleton(InstrumentedSessions, sessions, metrics)
+    session_checks = providers.Singleton(SessionChecks, sessions, metrics)
     # what is to be purged: sessions may live in Redis by now, and have lived here before
     database_sessions = providers.Singleton(Sessions, sql_session_store, policy=settings.provided.policy, clock=clock)
     users = providers.Singleton(Users, user_repository, platform, clock=clock)

@@ -1,4 +1,7 @@
-"""Wrappers of use cases and ports that count their outcomes in metrics, and log logins."""
+"""Wrappers of use cases and ports that count calls in metrics, also those that change nothing, and log logins.
+
+What changes is counted by its events: see Metrics.publish.
+"""
 
 from collections.abc import Awaitable, Collection
 from contextlib import suppress
@@ -12,7 +15,7 @@ from domain.access_token import AccessToken
 from domain.errors import AppUnknown, WxLoginError
 from domain.identity import AppId, choose_app
 from domain.rate_limit import Allowance, RateLimit
-from domain.session import EndReason, Session
+from domain.session import Session
 from entrypoints.log import log
 from entrypoints.metrics import NO_APP, OK, Metrics
 from entrypoints.problems import DEFECT
@@ -42,7 +45,7 @@ class InstrumentedLogin:
                 error.appid = app
             raise
         session, appid = login.session, login.session.identity.appid.value
-        self._metrics.logged_in(appid, is_new=login.is_new, replaced=login.replaced)
+        self._metrics.logged_in(appid)
         log.info(
             "login",
             appid=appid,
@@ -59,8 +62,8 @@ class InstrumentedLogin:
         return None
 
 
-class InstrumentedSessions:
-    """Sessions with counts of checks by outcome, and of ends by reason."""
+class SessionChecks:
+    """The checks of Sessions, counted by outcome."""
 
     def __init__(self, sessions: Sessions, metrics: Metrics) -> None:
         self._sessions = sessions
@@ -83,29 +86,6 @@ class InstrumentedSessions:
             raise
         self._checks[OK] += 1
         return session
-
-    async def list_for_user(self, user_id: str) -> list[Session]:
-        """See Sessions."""
-        return await self._sessions.list_for_user(user_id)
-
-    async def end(self, session_id: str, *, user_id: str | None = None) -> Session:
-        """See Sessions."""
-        session = await self._sessions.end(session_id, user_id=user_id)
-        self._metrics.sessions_ended(EndReason.ENDED)
-        return session
-
-    async def revoke(self, session_id: str, apps: Collection[AppId] | None = None) -> Session | None:
-        """See Sessions."""
-        revoked = await self._sessions.revoke(session_id, apps)
-        if revoked:
-            self._metrics.sessions_ended(EndReason.ENDED)
-        return revoked
-
-    async def end_all(self, user_id: str, reason: EndReason = EndReason.ENDED) -> int:
-        """See Sessions."""
-        ended = await self._sessions.end_all(user_id, reason)
-        self._metrics.sessions_ended(reason, ended)
-        return ended
 
 
 class InstrumentedRateLimiter(RateLimiter):

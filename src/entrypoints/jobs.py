@@ -6,6 +6,7 @@ import msgspec
 
 from application.login import LoginRequest
 from domain.errors import RequestInvalid, WxLoginError
+from domain.event import SYSTEM
 from domain.session import EndReason
 from entrypoints.container import Container
 from entrypoints.log import log, log_error, log_failed_login
@@ -37,7 +38,7 @@ class Jobs:
         """`wxlogin.end_all_sessions`: log a user out everywhere, as `session_ended` or `session_replaced`."""
         try:
             user, why = _convert(user_id, str), _convert(reason, EndReason)
-            ended = await self._container.instrumented_sessions().end_all(user, why)
+            ended = await self._container.sessions().end_all(user, SYSTEM, why)
         except WxLoginError as error:
             log_error(error, "wxlogin.end_all_sessions")
             return _body(Problem.of(error))

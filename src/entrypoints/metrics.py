@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from importlib import metadata
@@ -18,6 +18,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from domain.errors import StoreUnavailable, Unauthenticated
+from domain.event import Event, EventType
 from domain.identity import AppId
 from domain.session import EndReason
 from entrypoints.buffered_counter import BufferedCounter
@@ -50,6 +51,7 @@ class Metrics(Collector):
         )
         counter, histogram = _labelled(Counter, own), _labelled(Histogram, own)
         gauge = partial(Gauge, registry=own, multiprocess_mode="livesum")
+        self._events = counter("wxlogin_events_total", "What changed, by type of event.", ["type"])
         self._ends = counter("wxlogin_sessions_ended_total", "Sessions ended before their time, by reason.", ["reason"])
         self._logins = counter("wxlogin_logins_total", "Logins, by outcome.", ["app", "outcome"])
         self._new_users = counter("wxlogin_users_created_total", "Users who were new.", ["app"])
@@ -82,6 +84,8 @@ class Metrics(Collector):
             multiprocess_mode="livemax",
         )
         info.labels(metadata.version("wxlogin"), platform.python_version()).set(1)
+        for kind in EventType:
+            self._events(kind)
         for reason in EndReason:
             self._ends(reason)
         for app in apps:
@@ -93,17 +97,18 @@ class Metrics(Collector):
         counts = self.session_checks.counts
         counts[outcome if outcome in counts else DEFECT.code] += number
 
-    def sessions_ended(self, reason: EndReason, number: int = 1) -> None:
-        """Count sessions that were ended before they expired."""
-        self._ends(reason).inc(number)
+    def publish(self, events: Sequence[Event]) -> None:
+        """Count events by type, sessions that ended by reason, and new users by app."""
+        for event in events:
+            self._events(event.type).inc()
+            if event.type is EventType.SESSION_ENDED:
+                self._ends(event.reason).inc()
+            elif event.type is EventType.USER_CREATED:
+                self._new_users(event.app).inc()
 
-    def logged_in(self, app: str, *, is_new: bool, replaced: int) -> None:
-        """Count a login, its new user, and the sessions it replaced."""
+    def logged_in(self, app: str) -> None:
+        """Count a login."""
         self._logins(app, OK).inc()
-        if replaced:
-            self.sessions_ended(EndReason.REPLACED, replaced)
-        if is_new:
-            self._new_users(app).inc()
 
     def login_failed(self, app: str, code: str) -> None:
         """Count a failed login."""

@@ -3,13 +3,14 @@
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from entrypoints.container import Container
 from entrypoints.log import log
 from entrypoints.periodic import repeating
 
 PERIOD_SECONDS = 600.0
-"""How often a process purges sessions, on average."""
+"""How often a process purges sessions and the audit trail, on average."""
 
 GRANT_PERIOD_SECONDS = 30.0
 """How often a process purges device grants, on average: a minute at most after their retention, they are gone."""
@@ -17,12 +18,13 @@ GRANT_PERIOD_SECONDS = 30.0
 
 @asynccontextmanager
 async def purging(container: Container) -> AsyncIterator[None]:
-    """Purge sessions and device grants periodically while the block runs.
+    """Purge sessions, device grants and the audit trail periodically while the block runs.
 
     The pauses are random, also the first ones, so that processes that start together purge at different times. It is
     safe if several purge at once.
     """
     sessions, grants, clock = container.database_sessions(), container.sql_device_grants(), container.clock()
+    events, audit_days = container.events(), timedelta(days=container.settings().audit_days)
 
     async def purge_sessions() -> None:
         if count := await sessions.purge():
@@ -32,8 +34,13 @@ async def purging(container: Container) -> AsyncIterator[None]:
         if count := await grants.purge(clock()):
             log.info("purged", device_grants=count)
 
+    async def purge_events() -> None:
+        if count := await events.purge(clock() - audit_days):
+            log.info("purged", events=count)
+
     async with (
         repeating(purge_sessions, lambda: _pause(PERIOD_SECONDS), "purge"),
+        repeating(purge_events, lambda: _pause(PERIOD_SECONDS), "purge"),
         repeating(purge_grants, lambda: _pause(GRANT_PERIOD_SECONDS), "purge"),
     ):
         yield

@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from application.scan_pictures import ScanTarget
+from domain.event import EventPolicy
 from domain.identity import AppId
 from domain.rate_limit import RateLimit
 from domain.session import SessionPolicy
@@ -103,6 +104,8 @@ class Settings(BaseSettings):
     )
     scan_env_version: Literal["release", "trial", "develop"] = Field("release", examples=["release"])
     scan_match_number: bool = Field(True, examples=["true"])
+    audit_days: Annotated[int, Field(ge=1, le=36500)] = Field(180, examples=["180"])
+    audit_sessions: bool = Field(False, examples=["true"])
     drain_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(0.0, examples=["15"])
     docs: bool = Field(True, examples=["true"])
     metrics: bool = Field(True, examples=["true"])
@@ -194,6 +197,11 @@ class Settings(BaseSettings):
             life=timedelta(seconds=self.jwt_seconds),
             identity_claims=frozenset(self.jwt_claims),
         )
+
+    @property
+    def event_policy(self) -> EventPolicy:
+        """Return which events are kept, and who is sent them."""
+        return EventPolicy(audit_sessions=self.audit_sessions)
 
     @property
     def scan_target(self) -> ScanTarget:

@@ -22,6 +22,7 @@ from entrypoints.jobs import Body, Jobs
 from entrypoints.log import configure_logging, log
 from entrypoints.metrics import Metrics
 from entrypoints.purge import purging
+from entrypoints.relay import relaying
 from entrypoints.settings import Settings, SettingsError, load_settings, missing
 
 QUEUE = "wxlogin"
@@ -147,7 +148,7 @@ async def run_worker(settings: Settings, container: Container, stop: asyncio.Eve
     broker = create_broker(settings, container.redis(), Jobs(container))
     log.info("working", queue=QUEUE)
     try:
-        async with purging(container):
+        async with purging(container), relaying(container):
             with ThreadPoolExecutor(max_workers=1) as executor:
                 while not stop.is_set():
                     await _listen(broker, executor, stop)

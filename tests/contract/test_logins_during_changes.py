@@ -12,6 +12,7 @@ from application.login import LoggedIn, LoginRequest, LoginUseCase
 from application.merge import MergeUsers
 from application.sessions import Sessions
 from domain.errors import StoreUnavailable, UserBlocked
+from domain.event import SYSTEM
 from domain.identity import Identity
 from support.places import WITHOUT_SENTINEL, each_place
 from support.sessions import APP, POLICY, Scenario, after
@@ -69,7 +70,7 @@ async def test_no_session_survives_a_block(service: Service, turns: int) -> None
     """A login during a block is refused, or its session ends."""
     identity = new_identity()
     user = (await service.log_in(identity)).user
-    await service.log_in_during([identity], service.block.block(user.id), turns)
+    await service.log_in_during([identity], service.block.block(user.id, SYSTEM), turns)
 
     assert await service.sessions.list_for_user(user.id) == []
 
@@ -79,7 +80,7 @@ async def test_every_session_belongs_to_the_remaining_user(service: Service, tur
     """Sessions of both users that start during a merge belong to the remaining user, and are in that user's list."""
     identities = [new_identity(), new_identity()]
     merged, into = [(await service.log_in(each)).user for each in identities]
-    logins = await service.log_in_during(identities, service.merge(merged.id, into.id), turns)
+    logins = await service.log_in_during(identities, service.merge(merged.id, into.id, SYSTEM), turns)
     owners = {(await service.sessions.authenticate(each.token.value)).user_id for each in logins}
 
     assert owners == {into.id}

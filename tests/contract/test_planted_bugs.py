@@ -25,6 +25,7 @@ from adapters.sql.tables import sessions as session_rows
 from application.ports.key_vault import KeyVault
 from application.ports.session_store import SessionStore
 from contract import test_key_vault, test_session_ends, test_session_limit, test_session_store
+from domain.event import Cause
 from domain.session import EndReason, Session
 from domain.session_key import Reencrypted, SessionKey
 from support.clock import Clock
@@ -80,7 +81,7 @@ class RevivingRedisStore(RedisSessionStore):
 class LeakyRedisStore(RedisSessionStore):
     """A store that deletes an ended session and leaves its member in the user's set."""
 
-    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:
+    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime, cause: Cause) -> None:
         """See SessionStore."""
         for session in sessions:
             await self._redis.delete(name_of(session.id))

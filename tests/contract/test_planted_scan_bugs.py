@@ -23,6 +23,7 @@ from application.ports.device_grant_store import DeviceGrantStore
 from contract import test_device_grant_store as grants
 from contract import test_token_signer as signers
 from domain.device_grant import DeviceGrant
+from domain.event import Event
 from domain.signed_token import Claims
 from support.clock import Clock
 from support.jwts import decoded
@@ -37,7 +38,7 @@ Promise = Callable[[DeviceGrantStore, Clock], Awaitable[None]]
 class ForgetsState(MemoryDeviceGrantStore):
     """A store that does not compare the state before a change."""
 
-    async def replace(self, old: DeviceGrant, new: DeviceGrant) -> bool:
+    async def replace(self, old: DeviceGrant, new: DeviceGrant, event: Event | None = None) -> bool:
         """See DeviceGrantStore."""
         self._grants[old.scene] = new
         return True
@@ -46,9 +47,9 @@ class ForgetsState(MemoryDeviceGrantStore):
 class KeepsFirstState(MemoryDeviceGrantStore):
     """A store that drops the session of an approval."""
 
-    async def replace(self, old: DeviceGrant, new: DeviceGrant) -> bool:
+    async def replace(self, old: DeviceGrant, new: DeviceGrant, event: Event | None = None) -> bool:
         """See DeviceGrantStore."""
-        return await super().replace(old, replace(new, session_id=None))
+        return await super().replace(old, replace(new, session_id=None), event)
 
 
 class IgnoresCase(MemoryDeviceGrantStore):
@@ -149,7 +150,7 @@ async def test_a_store_that_forgets_the_browser_is_caught(clock: Clock) -> None:
 class LosesRaces(SqlDeviceGrantStore):
     """A store on a database that updates a grant in whatever state it is."""
 
-    async def replace(self, old: DeviceGrant, new: DeviceGrant) -> bool:
+    async def replace(self, old: DeviceGrant, new: DeviceGrant, event: Event | None = None) -> bool:
         """See DeviceGrantStore."""
 
         def work(connection: Connection) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 from adapters.redis.client import create_client
 from adapters.redis.records import set_of
+from domain.event import SYSTEM
 from domain.session import EndedSession, EndReason, Session, SessionPolicy
 from support.clock import Clock
 from support.places import redis_and_cluster
@@ -33,7 +34,7 @@ async def test_a_touch_is_stored(scenario: Scenario) -> None:
 async def test_a_touch_does_not_restart_an_ended_session(scenario: Scenario, reason: EndReason) -> None:
     """A touch of an ended session changes nothing."""
     session = await scenario.start()
-    await scenario.store.end([session], reason, scenario.clock.now)
+    await scenario.store.end([session], reason, scenario.clock.now, SYSTEM)
     left = await scenario.store.find(session.id)
     await scenario.store.touch(session.touch(POLICY, scenario.clock.advance(days=1)))
 
@@ -58,7 +59,7 @@ async def test_a_touch_during_an_end_does_not_restart_the_session(scenario: Scen
     other, _ = scenario.environment.open(KEYS)
     for pauses, session in enumerate(sessions):
         touch = scenario.store.touch(session.touch(POLICY, now))
-        end = other.end([session], EndReason.ENDED, now)
+        end = other.end([session], EndReason.ENDED, now, SYSTEM)
         first, second = (touch, end) if pauses % 2 else (end, touch)
         await asyncio.gather(first, after(pauses // 2, second))
 
@@ -71,7 +72,7 @@ async def test_an_ended_session_is_not_in_its_users_set(scenario: Scenario, sess
     """The set of a user in Redis does not retain ended sessions."""
     user_id = await scenario.user()
     ended, kept = await scenario.start(user_id), await scenario.start(user_id)
-    await scenario.store.end([ended], EndReason.ENDED, scenario.clock.now)
+    await scenario.store.end([ended], EndReason.ENDED, scenario.clock.now, SYSTEM)
     async with create_client(session_place) as redis:
         members = [bytes(each) for each in await redis.zrange(set_of(kept.user_id), 0, -1) if isinstance(each, bytes)]
 
@@ -86,7 +87,7 @@ async def test_an_end_reason_is_retained_until_the_session_would_expire(
     """An ended session retains its reason until its maximum age or for seven days, whichever is shorter."""
     session = await scenario.start(policy=SessionPolicy(idle=timedelta(days=30)))
     now = scenario.clock.advance(days=days)
-    await scenario.store.end([session], reason, now)
+    await scenario.store.end([session], reason, now, SYSTEM)
 
     assert await scenario.store.find(session.id) == EndedSession(
         reason, min(session.expires_at, now + timedelta(days=7))
@@ -97,8 +98,8 @@ async def test_many_sessions_end_at_once(scenario: Scenario) -> None:
     """The end of several sessions ends these and no others. The end of no sessions does nothing."""
     user_id = await scenario.user()
     first, second, third = [await scenario.start(user_id) for _ in range(3)]
-    await scenario.store.end([first, second], EndReason.ENDED, scenario.clock.now)
-    await scenario.store.end([], EndReason.ENDED, scenario.clock.now)
+    await scenario.store.end([first, second], EndReason.ENDED, scenario.clock.now, SYSTEM)
+    await scenario.store.end([], EndReason.ENDED, scenario.clock.now, SYSTEM)
 
     assert await scenario.ids_of(user_id) == {third.id}
     assert await scenario.store.find(third.id) == third
@@ -110,9 +111,9 @@ async def test_many_sessions_end_at_once(scenario: Scenario) -> None:
 async def test_a_session_ends_once(scenario: Scenario, first: EndReason, second: EndReason) -> None:
     """A session that is ended twice retains the first reason and its time."""
     session = await scenario.start()
-    await scenario.store.end([session], first, scenario.clock.now)
+    await scenario.store.end([session], first, scenario.clock.now, SYSTEM)
     left = await scenario.store.find(session.id)
-    await scenario.store.end([session], second, scenario.clock.advance(days=1))
+    await scenario.store.end([session], second, scenario.clock.advance(days=1), SYSTEM)
 
     assert left == session.end(first, session.created_at)
     assert await scenario.store.find(session.id) == left
@@ -147,7 +148,7 @@ async def test_redis_deletes_an_ended_session_after_its_retention(
     """Redis retains the reason of an ended session until the retention is over."""
     just_before_forgotten(timedelta(days=7))
     session = await scenario.start()
-    await scenario.store.end([session], EndReason.ENDED, scenario.clock.now)
+    await scenario.store.end([session], EndReason.ENDED, scenario.clock.now, SYSTEM)
 
     assert await scenario.reason(session) is EndReason.ENDED
     assert await is_deleted_soon(scenario, session)

@@ -18,6 +18,7 @@ from adapters.redis.records import set_of
 from adapters.redis.session_store import name_of
 from adapters.sql.database import Database
 from domain.errors import StoreUnavailable
+from domain.event import SYSTEM
 from domain.session import EndReason, Session, SessionPolicy
 from domain.session_key import SessionKey
 from support.clock import Clock
@@ -79,12 +80,14 @@ async def test_a_log_out_everywhere_that_fails_halfway_can_be_repeated(
     await asyncio.to_thread(replicate, topology)
 
     async def end_all() -> None:
-        await scenario.store.end(await scenario.store.list_for_user(user_id), EndReason.ENDED, scenario.clock.now)
+        await scenario.store.end(
+            await scenario.store.list_for_user(user_id), EndReason.ENDED, scenario.clock.now, SYSTEM
+        )
 
     known = await scenario.store.list_for_user(user_id)
     master.kill()
     with pytest.raises(StoreUnavailable):
-        await scenario.store.end(known, EndReason.ENDED, scenario.clock.now)
+        await scenario.store.end(known, EndReason.ENDED, scenario.clock.now, SYSTEM)
     await until_it_works(end_all)
 
     left = [session for session in started if isinstance(await scenario.store.find(session.id), Session)]
@@ -99,7 +102,7 @@ async def test_every_live_session_is_in_its_users_list(on_cluster: Scenario, top
     started = [await scenario.start(user_id) for user_id in users for _ in range(6)]
     master.send(signal.SIGSTOP)
     with pytest.raises(StoreUnavailable):
-        await scenario.store.end(started, EndReason.ENDED, scenario.clock.now)
+        await scenario.store.end(started, EndReason.ENDED, scenario.clock.now, SYSTEM)
     master.send(signal.SIGCONT)
     await until_it_works(lambda: asyncio.gather(*map(scenario.store.list_for_user, users)))
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from domain.errors import SessionExpired
+from domain.event import SYSTEM
 from domain.session import EndedSession, EndReason, Session
 from domain.session_key import SessionKey
 from support.places import redis_and_cluster
@@ -74,7 +75,7 @@ async def test_ended_sessions_do_not_count(scenario: Scenario) -> None:
     """A session that was logged out does not count for the limit."""
     user_id = await scenario.user()
     first, second = await start_some(scenario, user_id, 2, 2)
-    await scenario.store.end([second], EndReason.ENDED, scenario.clock.now)
+    await scenario.store.end([second], EndReason.ENDED, scenario.clock.now, SYSTEM)
     third = await scenario.start(user_id, limit=2)
 
     assert await scenario.ids_of(user_id) == {first.id, third.id}
@@ -144,7 +145,7 @@ async def test_a_previous_session_beyond_a_lower_limit_counts_once(scenario: Sce
 async def test_an_ended_previous_session_retains_its_reason(scenario: Scenario) -> None:
     """When the previous session is logged out before the next one starts, its reason does not change."""
     session = await scenario.start()
-    await scenario.store.end([session], EndReason.ENDED, scenario.clock.now)
+    await scenario.store.end([session], EndReason.ENDED, scenario.clock.now, SYSTEM)
     _, ended = await start_after(scenario, session, 0)
 
     assert (ended, await scenario.reason(session)) == (0, EndReason.ENDED)
@@ -179,7 +180,7 @@ async def test_a_user_may_have_a_thousand_sessions(scenario: Scenario) -> None:
         wave = sessions[start : start + 100]
         await asyncio.gather(*(scenario.store.start(session, SessionKey("a key"), 0) for session in wave))
     before = await scenario.store.list_for_user(user_id)
-    await scenario.store.end(before, EndReason.ENDED, scenario.clock.now)
+    await scenario.store.end(before, EndReason.ENDED, scenario.clock.now, SYSTEM)
 
     assert {session.id for session in before} == {session.id for session in sessions}
     assert {await scenario.reason(session) for session in sessions} == {EndReason.ENDED}

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain.errors import SessionExpired
+from domain.event import SYSTEM
 from domain.session import EndReason, Session, SessionPolicy
 from domain.session_key import SessionKey
 from support.sessions import POLICY, Scenario, after, start_some
@@ -69,7 +70,7 @@ async def test_a_move_does_not_restart_an_ended_session(scenario: Scenario, reas
     """A session that ended before the move retains its reason and is not an open session of the other user."""
     one, into = await scenario.user(), await scenario.user()
     ended, _ = await start_some(scenario, one, 2, 0)
-    await scenario.store.end([ended], reason, scenario.clock.now)
+    await scenario.store.end([ended], reason, scenario.clock.now, SYSTEM)
     left = await scenario.store.find(ended.id)
     await scenario.store.move(one, into)
 
@@ -96,7 +97,7 @@ async def test_a_moved_session_can_be_touched_and_ended(scenario: Scenario) -> N
     await scenario.store.move(one, into)
     touched = replace(first, user_id=into).touch(POLICY, scenario.clock.advance(days=3))
     await scenario.store.touch(touched)
-    await scenario.store.end([replace(second, user_id=into)], EndReason.ENDED, scenario.clock.now)
+    await scenario.store.end([replace(second, user_id=into)], EndReason.ENDED, scenario.clock.now, SYSTEM)
 
     assert await scenario.store.find(first.id) == touched
     assert await scenario.store.list_for_user(into) == [touched]
@@ -108,7 +109,7 @@ async def test_a_session_read_before_the_move_can_be_ended_after_it(scenario: Sc
     one, into = await scenario.user(), await scenario.user()
     session = await scenario.start(one)
     await scenario.store.move(one, into)
-    await scenario.store.end([session], EndReason.ENDED, scenario.clock.now)
+    await scenario.store.end([session], EndReason.ENDED, scenario.clock.now, SYSTEM)
 
     assert await scenario.reason(session) is EndReason.ENDED
     assert await scenario.store.list_for_user(into) == []
@@ -179,7 +180,7 @@ async def test_an_end_during_a_move_ends_the_session(scenario: Scenario) -> None
     await asyncio.gather(
         scenario.store.move(one, into),
         *(
-            after(pauses, scenario.store.end([each], EndReason.ENDED, scenario.clock.now))
+            after(pauses, scenario.store.end([each], EndReason.ENDED, scenario.clock.now, SYSTEM))
             for pauses, each in enumerate(ending)
         ),
     )

@@ -11,6 +11,7 @@ import pytest
 from application.ports.session_store import SessionStore
 from domain.device import Device
 from domain.errors import Retry, SessionExpired, StoreUnavailable, TokenInvalid
+from domain.event import SYSTEM
 from domain.identity import Identity
 from domain.session import EndReason, Session, SessionToken
 from domain.session_key import SessionKey
@@ -74,7 +75,7 @@ async def test_the_list_of_a_user_has_the_sessions_that_have_not_ended(scenario:
     user_id, other = await scenario.user(), await scenario.user()
     ended, *kept = [await scenario.start(user_id) for _ in range(4)]
     await scenario.start(other)
-    await scenario.store.end([ended], EndReason.ENDED, scenario.clock.now)
+    await scenario.store.end([ended], EndReason.ENDED, scenario.clock.now, SYSTEM)
     mine = sorted(await scenario.store.list_for_user(user_id), key=lambda session: session.id)
 
     assert mine == sorted(kept, key=lambda session: session.id)
@@ -92,7 +93,7 @@ async def test_a_purge_deletes_sessions_whose_retention_is_over(scenario: Scenar
     """A purge deletes sessions as soon as their retention is over, returns their number, and leaves all others."""
     await scenario.store.purge(scenario.clock.now + timedelta(days=365))
     ended, expired = await scenario.start(), await scenario.start()
-    await scenario.store.end([ended], EndReason.ENDED, scenario.clock.now)
+    await scenario.store.end([ended], EndReason.ENDED, scenario.clock.now, SYSTEM)
     scenario.clock.advance(seconds=1)
     young = await scenario.start()
     drops_by_itself = technology_of(session_place).expires_by_itself
@@ -109,7 +110,7 @@ async def test_a_purge_deletes_sessions_whose_retention_is_over(scenario: Scenar
 async def test_sessions_survive_a_restart(scenario: Scenario) -> None:
     """Another store on the same server has the same sessions and end reasons."""
     live, ended = await scenario.start(), await scenario.start()
-    await scenario.store.end([ended], EndReason.ENDED, scenario.clock.now)
+    await scenario.store.end([ended], EndReason.ENDED, scenario.clock.now, SYSTEM)
 
     restarted, _ = scenario.environment.open(KEYS)
 

@@ -11,6 +11,7 @@ import pytest
 from adapters.sql.database import Database
 from application.ports.user_repository import UserRepository
 from domain.errors import NotFound, RequestInvalid
+from domain.event import SYSTEM
 from domain.identity import AppId
 from domain.user import Profile, ProfileChange, UnionIdConflict
 from support.clock import Clock
@@ -30,10 +31,10 @@ async def test_a_merge_moves_all_data_to_the_other_user(users: UserRepository, c
     into = await made(users, clock, somebody(OTHER_APP))
     await users.change_profile(one.id, ProfileChange(name="李雷", avatar=FAMILY), clock.now)
     await users.change_profile(into.id, ProfileChange(city="上海"), clock.now)
-    await users.bind_phone(one.id, NUMBER, clock.now)
+    await users.bind_phone(one.id, NUMBER, clock.now, SYSTEM)
     now = clock.advance(days=1)
 
-    merged = await users.merge(one.id, into.id, NOTHING, now)
+    merged = await users.merge(one.id, into.id, NOTHING, now, SYSTEM)
 
     assert merged.id == into.id
     assert merged.profile == Profile(name="李雷", avatar=FAMILY, city="上海")
@@ -47,7 +48,7 @@ async def test_logins_of_both_accounts_find_the_remaining_user(users: UserReposi
     """After a merge, logins of both accounts and of new accounts with the unionid return the remaining user."""
     here, there = somebody(APP, unique("u")), somebody(OTHER_APP)
     one, into = await made(users, clock, here), await made(users, clock, there)
-    await users.merge(one.id, into.id, NOTHING, clock.now)
+    await users.merge(one.id, into.id, NOTHING, clock.now, SYSTEM)
     third = somebody(AppId("wx0000000000000003"), here.unionid)
     answers = [await users.find_or_create(identity, clock.now) for identity in (here, there, third)]
 
@@ -58,11 +59,11 @@ async def test_logins_of_both_accounts_find_the_remaining_user(users: UserReposi
 async def test_the_old_id_finds_the_remaining_user(users: UserRepository, clock: Clock) -> None:
     """The id of a merged user reads and changes the remaining user."""
     one, into = await made(users, clock), await made(users, clock)
-    merged = await users.merge(one.id, into.id, NOTHING, clock.now)
+    merged = await users.merge(one.id, into.id, NOTHING, clock.now, SYSTEM)
     found = await users.get(one.id)
     now = clock.advance(hours=1)
     renamed = await users.change_profile(one.id, ProfileChange(name="Ann"), now)
-    bound = await users.bind_phone(one.id, NUMBER, now)
+    bound = await users.bind_phone(one.id, NUMBER, now, SYSTEM)
 
     assert found == merged
     assert renamed == replace(merged, profile=Profile(name="Ann"), updated_at=now)
@@ -74,7 +75,7 @@ async def test_merges_can_be_chained(users: UserRepository, clock: Clock) -> Non
     """After a chain of merges, every former id returns the last user, who has all accounts."""
     made_users = [await made(users, clock) for _ in range(4)]
     for one, into in pairwise(made_users):
-        await users.merge(one.id, into.id, NOTHING, clock.now)
+        await users.merge(one.id, into.id, NOTHING, clock.now, SYSTEM)
     last = await users.get(made_users[-1].id)
 
     assert {(await users.get(user.id)).id for user in made_users} == {last.id}
@@ -84,12 +85,12 @@ async def test_merges_can_be_chained(users: UserRepository, clock: Clock) -> Non
 async def test_a_repeated_merge_changes_nothing(users: UserRepository, clock: Clock) -> None:
     """A repeated merge, at once or after a chain, returns the remaining user and changes nothing."""
     one, into, last = [await made(users, clock) for _ in range(3)]
-    first = await users.merge(one.id, into.id, NOTHING, clock.now)
-    again = await users.merge(one.id, into.id, NOTHING, clock.advance(days=1))
-    chained = await users.merge(into.id, last.id, NOTHING, clock.now)
+    first = await users.merge(one.id, into.id, NOTHING, clock.now, SYSTEM)
+    again = await users.merge(one.id, into.id, NOTHING, clock.advance(days=1), SYSTEM)
+    chained = await users.merge(into.id, last.id, NOTHING, clock.now, SYSTEM)
 
     assert again == first
-    assert await users.merge(one.id, into.id, NOTHING, clock.advance(days=1)) == chained
+    assert await users.merge(one.id, into.id, NOTHING, clock.advance(days=1), SYSTEM) == chained
     assert await users.get(last.id) == chained
 
 
@@ -97,10 +98,10 @@ async def test_a_merge_of_a_user_into_itself_is_refused(users: UserRepository, c
     """A merge of a user into itself, or back into a user that was merged into it, raises RequestInvalid."""
     one, into = await made(users, clock), await made(users, clock)
     with pytest.raises(RequestInvalid):
-        await users.merge(one.id, one.id, NOTHING, clock.now)
-    merged = await users.merge(one.id, into.id, NOTHING, clock.now)
+        await users.merge(one.id, one.id, NOTHING, clock.now, SYSTEM)
+    merged = await users.merge(one.id, into.id, NOTHING, clock.now, SYSTEM)
     with pytest.raises(RequestInvalid):
-        await users.merge(into.id, one.id, NOTHING, clock.now)
+        await users.merge(into.id, one.id, NOTHING, clock.now, SYSTEM)
 
     assert await users.get(one.id) == merged
 
@@ -110,9 +111,9 @@ async def test_an_unknown_user_cannot_be_merged(users: UserRepository, clock: Cl
     """An unknown id raises NotFound on either side, and the other user does not change."""
     user = await made(users, clock)
     with pytest.raises(NotFound):
-        await users.merge(user_id, user.id, NOTHING, clock.now)
+        await users.merge(user_id, user.id, NOTHING, clock.now, SYSTEM)
     with pytest.raises(NotFound):
-        await users.merge(user.id, user_id, NOTHING, clock.now)
+        await users.merge(user.id, user_id, NOTHING, clock.now, SYSTEM)
 
     assert await users.get(user.id) == user
 
@@ -123,15 +124,15 @@ async def test_a_refused_merge_changes_nothing(users: UserRepository, clock: Clo
     one, into = [await made(users, clock, identity) for identity in identities]
     for user, name, number in ((one, "Ann", NUMBER), (into, "Anne", OTHER_NUMBER)):
         await users.change_profile(user.id, ProfileChange(name=name), clock.now)
-        await users.bind_phone(user.id, number, clock.now)
+        await users.bind_phone(user.id, number, clock.now, SYSTEM)
     before = [await users.get(user.id) for user in (one, into)]
     for discard in (NOTHING, frozenset({"name", "phone"}), frozenset({"shoes"})):
         with pytest.raises(RequestInvalid):
-            await users.merge(one.id, into.id, discard, clock.advance(hours=1))
+            await users.merge(one.id, into.id, discard, clock.advance(hours=1), SYSTEM)
 
     assert [await users.get(user.id) for user in (one, into)] == before
     assert [(await users.find_or_create(identity, clock.now))[0].id for identity in identities] == [one.id, into.id]
-    merged = await users.merge(one.id, into.id, frozenset({"name", "phone", "unionid"}), clock.now)
+    merged = await users.merge(one.id, into.id, frozenset({"name", "phone", "unionid"}), clock.now, SYSTEM)
     assert (merged.profile, merged.phone, merged.unionid) == (before[1].profile, before[1].phone, before[1].unionid)
 
 
@@ -146,7 +147,7 @@ async def test_a_merge_removes_the_conflict_between_the_two(
     one, into = (user, owner) if direction == "into the owner" else (owner, user)
     before = await conflicts_of(users, user)
 
-    merged = await users.merge(one.id, into.id, NOTHING, clock.now)
+    merged = await users.merge(one.id, into.id, NOTHING, clock.now, SYSTEM)
     again, _ = await users.find_or_create(replace(identity, unionid=unionid), clock.now)
 
     assert before == [UnionIdConflict(user.id, unionid, owner.id)]
@@ -160,7 +161,7 @@ async def test_a_merge_removes_a_conflict_that_had_no_owner_yet(users: UserRepos
     user = await made(users, clock, identity)
     await users.find_or_create(replace(identity, unionid=changed), clock.now)
     owner = await made(users, clock, somebody(OTHER_APP, changed))
-    await users.merge(user.id, owner.id, frozenset({"unionid"}), clock.now)
+    await users.merge(user.id, owner.id, frozenset({"unionid"}), clock.now, SYSTEM)
 
     assert await conflicts_of(users, owner) == []
 
@@ -174,7 +175,7 @@ async def test_conflicts_with_third_users_move_to_the_remaining_user(users: User
     for identity, unionid in zip(identities, unionids, strict=True):
         await users.find_or_create(replace(identity, unionid=unionid), clock.now)
     await users.find_or_create(replace(identities[0], unionid=unionids[1]), clock.now)
-    await users.merge(one.id, into.id, NOTHING, clock.now)
+    await users.merge(one.id, into.id, NOTHING, clock.now, SYSTEM)
 
     assert await conflicts_of(users, one) == []
     assert sorted(await conflicts_of(users, into), key=lambda conflict: unionids.index(conflict.unionid)) == [
@@ -189,7 +190,7 @@ async def test_conflicts_of_third_users_name_the_remaining_user(users: UserRepos
     owner, third = await made(users, clock, somebody(OTHER_APP, unionid)), await made(users, clock, identity)
     await users.find_or_create(replace(identity, unionid=unionid), clock.now)
     into = await made(users, clock)
-    await users.merge(owner.id, into.id, NOTHING, clock.now)
+    await users.merge(owner.id, into.id, NOTHING, clock.now, SYSTEM)
 
     assert await conflicts_of(users, third) == [UnionIdConflict(third.id, unionid, into.id)]
 
@@ -200,11 +201,11 @@ async def test_a_merge_stores_a_record_of_the_merged_user(users: UserRepository,
     one = await made(users, clock, somebody(APP, unique("u")))
     into = await made(users, clock)
     await users.change_profile(one.id, ProfileChange(name="李雷"), clock.now)
-    await users.bind_phone(one.id, NUMBER, clock.now)
-    await users.bind_phone(into.id, OTHER_NUMBER, clock.now)
-    await users.merge(one.id, into.id, frozenset({"phone"}), clock.advance(hours=1))
+    await users.bind_phone(one.id, NUMBER, clock.now, SYSTEM)
+    await users.bind_phone(into.id, OTHER_NUMBER, clock.now, SYSTEM)
+    await users.merge(one.id, into.id, frozenset({"phone"}), clock.advance(hours=1), SYSTEM)
     last = await made(users, clock)
-    await users.merge(into.id, last.id, NOTHING, clock.now)
+    await users.merge(into.id, last.id, NOTHING, clock.now, SYSTEM)
     async with Database(user_place) as database:
         statement = "SELECT into_id, record FROM merges WHERE from_id = :id"
         into_id, record = (await read_rows(database, {"id": one.id}, statement)).decode().splitlines()
@@ -225,7 +226,7 @@ async def test_logins_during_a_merge_leave_one_user(users: UserRepository, clock
         identities = [here, there, replace(here, unionid=unionid), somebody(AppId("wx0000000000000003"), unionid)]
         logins = [users.find_or_create(identity, clock.now) for identity in identities * 3]
 
-        merging = asyncio.create_task(users.merge(one.id, into.id, NOTHING, clock.now))
+        merging = asyncio.create_task(users.merge(one.id, into.id, NOTHING, clock.now, SYSTEM))
         answers = await asyncio.gather(*logins)
         await merging
         found = {(await users.find_or_create(identity, clock.now))[0].id for identity in identities}
@@ -243,9 +244,9 @@ async def test_changes_during_a_merge_are_not_lost(users: UserRepository, clock:
     for _ in range(5):
         one, into = await made(users, clock), await made(users, clock)
         await asyncio.gather(
-            users.merge(one.id, into.id, NOTHING, clock.now),
+            users.merge(one.id, into.id, NOTHING, clock.now, SYSTEM),
             users.change_profile(one.id, ProfileChange(name="Ann"), clock.now),
-            users.bind_phone(one.id, NUMBER, clock.now),
+            users.bind_phone(one.id, NUMBER, clock.now, SYSTEM),
         )
         left = await users.get(into.id)
 
@@ -255,7 +256,7 @@ async def test_changes_during_a_merge_are_not_lost(users: UserRepository, clock:
 async def test_concurrent_calls_of_the_same_merge_succeed(users: UserRepository, clock: Clock) -> None:
     """Concurrent calls of the same merge all succeed and return the same user."""
     one, into = await made(users, clock), await made(users, clock)
-    answers = await asyncio.gather(*(users.merge(one.id, into.id, NOTHING, clock.now) for _ in range(5)))
+    answers = await asyncio.gather(*(users.merge(one.id, into.id, NOTHING, clock.now, SYSTEM) for _ in range(5)))
 
     assert {user.id for user in answers} == {into.id}
     assert set(accounts_of(await users.get(into.id))) == {*accounts_of(one), *accounts_of(into)}

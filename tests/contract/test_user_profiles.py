@@ -6,6 +6,7 @@ import pytest
 
 from application.ports.user_repository import UserRepository
 from domain.errors import NotFound
+from domain.event import SYSTEM
 from domain.user import PROFILE_LIMITS, Profile, ProfileChange
 from support.clock import Clock
 from support.users import NUMBER, OTHER_NUMBER, made, somebody
@@ -71,9 +72,9 @@ async def test_a_phone_number_replaces_the_previous_one(users: UserRepository, c
     """A new phone number replaces the previous one, and changes only the number and the time of the change."""
     user = await made(users, clock)
     await users.change_profile(user.id, ProfileChange(name="Ann"), clock.now)
-    await users.bind_phone(user.id, OTHER_NUMBER, clock.now)
+    await users.bind_phone(user.id, OTHER_NUMBER, clock.now, SYSTEM)
     before, now = await users.get(user.id), clock.advance(hours=1)
-    bound = await users.bind_phone(user.id, NUMBER, now)
+    bound = await users.bind_phone(user.id, NUMBER, now, SYSTEM)
 
     assert before.phone == OTHER_NUMBER.value
     assert bound == replace(before, phone=NUMBER.value, updated_at=now)
@@ -84,7 +85,7 @@ async def test_two_users_may_have_one_phone_number(users: UserRepository, clock:
     """Two users can have the same phone number, and neither loses it."""
     ann, bob = await made(users, clock), await made(users, clock)
     for user in (ann, bob):
-        await users.bind_phone(user.id, NUMBER, clock.now)
+        await users.bind_phone(user.id, NUMBER, clock.now, SYSTEM)
 
     assert [(await users.get(user.id)).phone for user in (ann, bob)] == [NUMBER.value] * 2
 
@@ -93,12 +94,12 @@ async def test_a_block_is_stored_until_it_is_lifted(users: UserRepository, clock
     """Reads, logins and profile changes return the time since which a user is blocked, until the block is lifted."""
     identity = somebody()
     user, _ = await users.find_or_create(identity, clock.now)
-    blocked = await users.block(user.id, clock.now)
+    blocked = await users.block(user.id, clock.now, SYSTEM)
     at_login, _ = await users.find_or_create(identity, clock.now)
     changed = await users.change_profile(user.id, ProfileChange(name="Ann"), clock.now)
 
     assert {each.blocked_at for each in (blocked, at_login, changed)} == {clock.now}
-    assert (await users.block(user.id, None)).blocked_at is None
+    assert (await users.unblock(user.id, clock.now, SYSTEM)).blocked_at is None
     assert (await users.get(user.id)).blocked_at is None
     with pytest.raises(NotFound):
-        await users.block("nobody", clock.now)
+        await users.block("nobody", clock.now, SYSTEM)

@@ -10,6 +10,7 @@ import pytest
 
 from application.ports.user_repository import UserRepository
 from domain.errors import NotFound
+from domain.event import SYSTEM
 from domain.identity import AppId, Identity
 from domain.user import Profile, ProfileChange
 from support.clock import Clock
@@ -120,4 +121,4 @@ async def test_an_unknown_user_is_not_found(users: UserRepository, clock: Clock,
     with pytest.raises(NotFound):
         await users.change_profile(user_id, ProfileChange(name="Ann"), clock.now)
     with pytest.raises(NotFound):
-        await users.bind_phone(user_id, NUMBER, clock.now)
+        await users.bind_phone(user_id, NUMBER, clock.now, SYSTEM)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from application.ports.user_repository import UserRepository
+from domain.event import SYSTEM
 from domain.user import UnionIdConflict
 from support.clock import Clock
 from support.users import APP, OTHER_APP, accounts_of, conflicts_of, somebody, unique
@@ -159,7 +160,7 @@ async def test_a_login_with_a_blocked_users_unionid_is_blocked(
     blocked, _ = await users.find_or_create(somebody(APP, unique("u")), clock.now)
     other = somebody(OTHER_APP, unique("v") if has_own else None)
     user, _ = await users.find_or_create(other, clock.now)
-    await users.block(blocked.id, clock.now)
+    await users.block(blocked.id, clock.now, SYSTEM)
     shown, is_new = await users.find_or_create(replace(other, unionid=blocked.unionid), clock.now)
     kept = await users.get(user.id)
 
@@ -173,8 +174,8 @@ async def test_a_unionid_of_an_unblocked_user_does_not_block(users: UserReposito
     first, _ = await users.find_or_create(somebody(APP, unique("u")), clock.now)
     other = somebody(OTHER_APP)
     await users.find_or_create(other, clock.now)
-    await users.block(first.id, clock.now)
-    await users.block(first.id, None)
+    await users.block(first.id, clock.now, SYSTEM)
+    await users.unblock(first.id, clock.now, SYSTEM)
     shown, _ = await users.find_or_create(replace(other, unionid=first.unionid), clock.now)
 
     assert shown.blocked_at is None

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from application.login import LoggedIn, LoginRequest
 from domain.errors import CodeInvalid, DataUndecryptable, WatermarkMismatch
+from domain.event import SYSTEM
 from entrypoints.container import Container, migrate_database, open_container
 from entrypoints.demo.run import DemoSettings
 from entrypoints.setting_models import App
@@ -89,10 +90,10 @@ class World:
         phone = f"+86138{secrets.randbelow(10**8):08}"
         code = (await self._control("phone-codes", appid=made_for, phone=phone))["code"]
         if made_for == appid:
-            assert (await self._container.users().bind_phone(login.session, code)).phone == phone
+            assert (await self._container.users().bind_phone(login.session, code, SYSTEM)).phone == phone
         else:
             with pytest.raises(CodeInvalid):
-                await self._container.users().bind_phone(login.session, code)
+                await self._container.users().bind_phone(login.session, code, SYSTEM)
 
     async def _decrypt(self, login: LoggedIn, appid: str, openid: str, made_for: str) -> None:
         data = {"of": openid, "watermark": {"appid": made_for, "timestamp": 1}}

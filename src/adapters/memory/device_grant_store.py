@@ -4,13 +4,16 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from application.ports.device_grant_store import DeviceGrantStore
+from application.ports.events import Publish, ignore
 from domain.device_grant import PENDING, DeviceGrant
+from domain.event import Event
 
 
 class MemoryDeviceGrantStore(DeviceGrantStore):
-    """A DeviceGrantStore of one process."""
+    """A DeviceGrantStore of one process. It publishes its events, and keeps none."""
 
-    def __init__(self) -> None:
+    def __init__(self, publish: Publish = ignore) -> None:
+        self._publish = publish
         self._grants: dict[str, DeviceGrant] = {}
         self._pictures: dict[str, bytes] = {}
         self._leases: dict[str, datetime] = {}
@@ -27,12 +30,14 @@ class MemoryDeviceGrantStore(DeviceGrantStore):
         """See DeviceGrantStore."""
         return {scene for scene in scenes if scene in self._grants and self._grants[scene].state in PENDING}
 
-    async def replace(self, old: DeviceGrant, new: DeviceGrant) -> bool:
+    async def replace(self, old: DeviceGrant, new: DeviceGrant, event: Event | None = None) -> bool:
         """See DeviceGrantStore."""
         stored = self._grants.get(old.scene)
         if stored is None or stored.state is not old.state:
             return False
         self._grants[old.scene] = new
+        if event:
+            self._publish([event])
         return True
 
     async def find_picture(self, scene: str) -> bytes | None:

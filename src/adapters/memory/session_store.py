@@ -5,18 +5,21 @@ from dataclasses import replace
 from datetime import datetime
 
 from adapters.memory.key_vault import MemoryKeyVault
+from application.ports.events import Publish, ignore
 from application.ports.key_vault import KeyVault
 from application.ports.session_store import SessionStore
+from domain.event import Cause
 from domain.session import EndedSession, EndReason, Session, beyond_limit
 from domain.session_key import SessionKey
 
 
 class MemorySessionStore(SessionStore):
-    """A SessionStore of one process."""
+    """A SessionStore of one process. It publishes its events, and keeps none."""
 
-    def __init__(self, vault: KeyVault | None = None) -> None:
+    def __init__(self, vault: KeyVault | None = None, publish: Publish = ignore) -> None:
         self._sessions: dict[str, Session | EndedSession] = {}
         self._vault = vault or MemoryKeyVault()
+        self._publish = publish
 
     async def start(self, session: Session, key: SessionKey | None, limit: int, previous: Session | None = None) -> int:
         """See SessionStore."""
@@ -24,9 +27,11 @@ class MemorySessionStore(SessionStore):
         self._sessions[session.id] = session
         if key:
             await self._vault.replace(session, key, now)
-        replaced = self._end([previous] if previous else [], EndReason.REPLACED, now)
+        self._publish([session.started_event()])
+        cause = Cause.user(session.device.ip)
+        replaced = self._end([previous] if previous else [], EndReason.REPLACED, now, cause)
         excess = beyond_limit(await self.list_for_user(session.user_id), limit, now)
-        return replaced + self._end(excess, EndReason.REPLACED, now)
+        return replaced + self._end(excess, EndReason.REPLACED, now, cause)
 
     async def find(self, session_id: str) -> Session | EndedSession | None:
         """See SessionStore."""
@@ -41,13 +46,16 @@ class MemorySessionStore(SessionStore):
         """See SessionStore."""
         return [s for s in self._sessions.values() if isinstance(s, Session) and s.user_id == user_id]
 
-    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:
+    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime, cause: Cause) -> None:
         """See SessionStore."""
-        self._end(sessions, reason, now)
+        self._end(sessions, reason, now, cause)
 
-    def _end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> int:
+    def _end(self, sessions: Sequence[Session], reason: EndReason, now: datetime, cause: Cause) -> int:
         """End the sessions, and return how many had not ended before."""
-        ending = [each for each in sessions if isinstance(self._sessions.get(each.id), Session)]
+        stored = [self._sessions.get(each.id) for each in sessions]
+        ending = [each for each in stored if isinstance(each, Session)]
+        if ending:
+            self._publish([each.ended_event(reason, now, cause) for each in ending])
         self._sessions |= {each.id: each.end(reason, now) for each in ending}
         return len(ending)
 

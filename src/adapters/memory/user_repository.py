@@ -4,16 +4,19 @@ import uuid
 from dataclasses import replace
 from datetime import datetime
 
+from application.ports.events import Publish, ignore
 from application.ports.user_repository import UserRepository
 from domain.errors import NotFound
+from domain.event import Cause, Event, EventType
 from domain.identity import Identity
 from domain.user import PhoneNumber, Profile, ProfileChange, UnionIdConflict, User, merge, was_merged
 
 
 class MemoryUserRepository(UserRepository):
-    """A UserRepository of one process."""
+    """A UserRepository of one process. It publishes its events, and keeps none."""
 
-    def __init__(self) -> None:
+    def __init__(self, publish: Publish = ignore) -> None:
+        self._publish = publish
         self._users: dict[str, User] = {}
         self._merged: dict[str, str] = {}
         self._conflicts: dict[tuple[str, str], UnionIdConflict] = {}
@@ -28,6 +31,8 @@ class MemoryUserRepository(UserRepository):
         if user is None:
             user = User(str(uuid.uuid4()), Profile(), now, now, unionid=identity.unionid)
         self._users[user.id] = replace(user, accounts=(*user.accounts, identity))
+        if is_new:
+            self._publish_login(EventType.USER_CREATED, user.id, identity, now)
         return self._users[user.id], is_new
 
     async def get(self, user_id: str) -> User:
@@ -44,19 +49,29 @@ class MemoryUserRepository(UserRepository):
         self._users[user.id] = replace(user, profile=profile, updated_at=now)
         return self._users[user.id]
 
-    async def bind_phone(self, user_id: str, phone: PhoneNumber, now: datetime) -> User:
+    async def bind_phone(self, user_id: str, phone: PhoneNumber, now: datetime, cause: Cause) -> User:
         """See UserRepository."""
         user = await self.get(user_id)
         self._users[user.id] = replace(user, phone=phone.value, updated_at=now)
+        self._publish([Event.of(EventType.USER_PHONE_BOUND, cause, now, user_id=user.id)])
         return self._users[user.id]
 
-    async def block(self, user_id: str, blocked_at: datetime | None) -> User:
+    async def block(self, user_id: str, now: datetime, cause: Cause) -> User:
         """See UserRepository."""
         user = await self.get(user_id)
-        self._users[user.id] = replace(user, blocked_at=blocked_at)
+        self._users[user.id] = replace(user, blocked_at=now)
+        self._publish([Event.of(EventType.USER_BLOCKED, cause, now, user_id=user.id)])
         return self._users[user.id]
 
-    async def merge(self, from_id: str, into_id: str, discard: frozenset[str], now: datetime) -> User:
+    async def unblock(self, user_id: str, now: datetime, cause: Cause) -> User:
+        """See UserRepository."""
+        user = await self.get(user_id)
+        if user.blocked_at:
+            self._users[user.id] = replace(user, blocked_at=None)
+            self._publish([Event.of(EventType.USER_UNBLOCKED, cause, now, user_id=user.id)])
+        return self._users[user.id]
+
+    async def merge(self, from_id: str, into_id: str, discard: frozenset[str], now: datetime, cause: Cause) -> User:
         """See UserRepository."""
         one, into = await self.get(from_id), await self.get(into_id)
         if was_merged(from_id, into_id, one, into):
@@ -65,6 +80,7 @@ class MemoryUserRepository(UserRepository):
         del self._users[one.id]
         self._merged |= {one.id: into.id, **{old: into.id for old, new in self._merged.items() if new == one.id}}
         self._conflicts = self._settled(one.id, into.id)
+        self._publish([Event.of(EventType.USER_MERGED, cause, now, user_id=into.id, reason=f"from {one.id}")])
         return self._users[into.id]
 
     def _settled(self, one: str, into: str) -> dict[tuple[str, str], UnionIdConflict]:
@@ -83,6 +99,12 @@ class MemoryUserRepository(UserRepository):
         """See UserRepository."""
         return list(self._conflicts.values())
 
+    def _publish_login(
+        self, kind: EventType, user_id: str, identity: Identity, now: datetime, reason: str | None = None
+    ) -> None:
+        event = Event.of(kind, Cause.user(), now, user_id=user_id, app=identity.appid.value, reason=reason)
+        self._publish([event])
+
     def _owner_of_account(self, identity: Identity) -> User | None:
         wanted = (identity.appid, identity.openid)
         return next(
@@ -99,7 +121,11 @@ class MemoryUserRepository(UserRepository):
         other = self._owner_of_unionid(identity.unionid)
         if user.unionid is None and other is None:
             self._users[user.id] = replace(user, unionid=identity.unionid, updated_at=now)
+            self._publish_login(EventType.USER_UNIONID_ADDED, user.id, identity, now)
             return self._users[user.id]
         conflict = UnionIdConflict(user.id, identity.unionid, other.id if other else None)
-        self._conflicts[user.id, identity.unionid] = conflict
+        if self._conflicts.get((user.id, identity.unionid)) != conflict:
+            self._conflicts[user.id, identity.unionid] = conflict
+            with_user = f"with {other.id}" if other else None
+            self._publish_login(EventType.USER_UNIONID_CONFLICT, user.id, identity, now, with_user)
         return user.with_block_of(other)

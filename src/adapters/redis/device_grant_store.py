@@ -14,10 +14,13 @@ import msgspec
 
 from adapters.redis.connections import Command, RedisClient, map_redis_errors, run_all
 from adapters.redis.records import millis
+from adapters.redis.session_events import EventStreams, encode_event
 from application.ports.device_grant_store import DeviceGrantStore
+from application.ports.events import Publish, ignore
 from domain.device import Device
 from domain.device_grant import PENDING, DeviceGrant, GrantState, MatchNumbers
 from domain.errors import StoreUnavailable
+from domain.event import Event
 from domain.identity import AppId
 
 ADD_SCRIPT = """
@@ -29,9 +32,10 @@ redis.call('PEXPIREAT', KEYS[1], ARGV[3])
 REPLACE_SCRIPT = """
 if redis.call('HGET', KEYS[1], 'state') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'state', ARGV[2], 'record', ARGV[3])
+if ARGV[4] then redis.call('XADD', KEYS[2], '*', 'event', ARGV[4]) end
 return 1
 """
-"""Replaces a grant if it has this state, and returns whether it had."""
+"""Replaces a grant if it has this state, stores the event of the change if there is one, and returns whether it had."""
 
 ACQUIRE_SCRIPT = """
 local found = redis.call('HMGET', KEYS[1], 'state', 'picture', 'drawing_until')
@@ -75,8 +79,10 @@ _decoder = msgspec.msgpack.Decoder(GrantRecord)
 class RedisDeviceGrantStore(DeviceGrantStore):
     """A DeviceGrantStore on Redis, for all processes and hosts that share it."""
 
-    def __init__(self, redis: RedisClient) -> None:
+    def __init__(self, redis: RedisClient, publish: Publish = ignore) -> None:
         self._redis = redis
+        self._streams = EventStreams(redis)
+        self._publish = publish
 
     async def add(self, grant: DeviceGrant) -> None:
         """See DeviceGrantStore."""
@@ -97,11 +103,17 @@ class RedisDeviceGrantStore(DeviceGrantStore):
             answers = await run_all(self._redis, reads)
         return {scene for scene, [state] in zip(scenes, answers, strict=True) if state in PENDING_BYTES}
 
-    async def replace(self, old: DeviceGrant, new: DeviceGrant) -> bool:
+    async def replace(self, old: DeviceGrant, new: DeviceGrant, event: Event | None = None) -> bool:
         """See DeviceGrantStore."""
-        arguments = (old.state.value, new.state.value, _encode(new))
+        name = _name(old.scene)
+        keys = (name, self._streams.stream_for(name)) if event else (name,)
+        arguments = (old.state.value, new.state.value, _encode(new), *([encode_event(event)] if event else []))
+        replace: Command = ("EVAL", REPLACE_SCRIPT, len(keys), *keys, *arguments)
         with map_redis_errors():
-            return bool(await self._redis.eval(REPLACE_SCRIPT, 1, _name(old.scene), *arguments))
+            [replaced], *_ = await run_all(self._redis, [[replace], *self._streams.hints([name] if event else [])])
+        if replaced and event:
+            self._publish([event])
+        return bool(replaced)
 
     async def find_picture(self, scene: str) -> bytes | None:
         """See DeviceGrantStore."""

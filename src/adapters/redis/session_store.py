@@ -36,8 +36,11 @@ from adapters.redis.records import (
     seconds,
     set_of,
 )
+from adapters.redis.session_events import EventStreams, encode_event
+from application.ports.events import Publish, ignore
 from application.ports.session_store import SessionStore
 from domain.errors import StoreUnavailable
+from domain.event import DEFAULT_POLICY, Cause, Event, EventPolicy, EventType
 from domain.session import EndedSession, EndReason, Session
 from domain.session_key import SessionKey
 
@@ -63,6 +66,23 @@ return record
 """Overwrites the record of a session if it exists and belongs to the user, and returns the old record. The user's id is
 within the first 64 bytes."""
 
+START_SCRIPT = """
+redis.call('SET', KEYS[1], ARGV[1], 'PXAT', ARGV[2])
+redis.call('XADD', KEYS[2], '*', 'event', ARGV[3])
+"""
+"""Stores the record of a new session, and its event."""
+
+END_SCRIPT = """
+local record = redis.call('GETDEL', KEYS[1])
+if record then
+    local _, _, user, app = cmsgpack.unpack_limit(record, 3, 1)
+    redis.call('XADD', KEYS[2], '*', 'event', ARGV[1], 'user', user, 'app', app)
+end
+return record
+"""
+"""Deletes the record of a session, and returns it. Stores the event with the user and the app, which are the second and
+third field of the record; its first byte is the head of the array."""
+
 NO_LIMIT = 0
 
 MILLIS_BYTES = 6
@@ -70,37 +90,49 @@ MILLIS_BYTES = 6
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """A session that ends: its user, its member of the user's set, and what is retained of it."""
+    """A session that ends: its user, its member of the user's set, what is retained of it, and its event."""
 
     user_id: str
     member: bytes
     ended: EndedSession
+    event: Event
 
 
 class RedisSessionStore(SessionStore):
     """A SessionStore on Redis."""
 
-    def __init__(self, redis: RedisClient, vault: RedisKeyVault) -> None:
+    def __init__(
+        self,
+        redis: RedisClient,
+        vault: RedisKeyVault,
+        policy: EventPolicy = DEFAULT_POLICY,
+        publish: Publish = ignore,
+    ) -> None:
         self._redis = redis
         self._reader = create_reader(redis)
         self._vault = vault
+        self._streams = EventStreams(redis)
+        self._writes_starts = policy.wants(EventType.SESSION_STARTED)
+        self._writes_ends = policy.wants(EventType.SESSION_ENDED)
+        self._publish = publish
 
     async def start(self, session: Session, key: SessionKey | None, limit: int, previous: Session | None = None) -> int:
         """See SessionStore."""
+        event = session.started_event()
+        commands = [
+            self._start_command(session, event),
+            *([self._vault.replace_command(session, key, session.created_at)] if key else []),
+            _add_command(session, session.created_at, limit),
+        ]
+        hints = self._streams.hints([name_of(session.id)] if self._writes_starts else [])
         with map_redis_errors():
-            *_, members = await run(
-                self._redis,
-                [
-                    ("SET", name_of(session.id), encode_session(session), "PXAT", millis(session.retain_until)),
-                    *([self._vault.replace_command(session, key, session.created_at)] if key else []),
-                    _add_command(session, session.created_at, limit),
-                ],
-            )
+            (*_, members), *_ = await run_all(self._redis, [commands, *hints])
+        self._publish([event])
         replaced = [_member(previous)] if previous else []
         if limit:
             replaced += sorted(set(members).difference(replaced))[:-limit]
-        now, reason = session.created_at, EndReason.REPLACED
-        ends = [End(session.user_id, member, EndedSession.of(reason, now, _expires_at(member))) for member in replaced]
+        now, cause = session.created_at, Cause.user(session.device.ip)
+        ends = [_replaced(session.user_id, member, now, cause) for member in replaced]
         with suppress(StoreUnavailable):
             return await self._end_members(ends)
         return 0
@@ -146,20 +178,47 @@ class RedisSessionStore(SessionStore):
         found = [decode_session(session_id, record) for session_id, record in zip(ids, stored, strict=True) if record]
         return [session for session in found if session.user_id == user_id]
 
-    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:
+    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime, cause: Cause) -> None:
         """See SessionStore."""
-        await self._end_members([End(each.user_id, _member(each), each.end(reason, now)) for each in sessions])
+        await self._end_members(
+            [
+                End(each.user_id, _member(each), each.end(reason, now), each.ended_event(reason, now, cause))
+                for each in sessions
+            ]
+        )
 
     async def _end_members(self, ends: Sequence[End]) -> int:
         """End sessions, and return how many had not ended before.
 
         After a failure it can be repeated, because members are removed last.
         """
+        names = [name_of(_id(end.member)) for end in ends] if self._writes_ends else []
         with map_redis_errors():
-            answers = await run_all(self._redis, [_end_commands(end) for end in ends])
-            deleted = [record for _set, record, _removed in answers]
+            answers = await run_all(self._redis, [*map(self._end_commands, ends), *self._streams.hints(names)])
+            deleted = [record for _set, record, _removed in answers[: len(ends)]]
             await run_all(self._redis, list(_remove_moved_members(ends, deleted)))
-        return len([record for record in deleted if record])
+        ended = [_completed(end, record) for end, record in zip(ends, deleted, strict=True) if record]
+        if ended:
+            self._publish(ended)
+        return len(ended)
+
+    def _start_command(self, session: Session, event: Event) -> Command:
+        name, record, until = name_of(session.id), encode_session(session), millis(session.retain_until)
+        if not self._writes_starts:
+            return ("SET", name, record, "PXAT", until)
+        return ("EVAL", START_SCRIPT, 2, name, self._streams.stream_for(name), record, until, encode_event(event))
+
+    def _end_commands(self, end: End) -> list[Command]:
+        session_id, ended = _id(end.member), end.ended
+        name = name_of(session_id)
+        delete: Command = ("GETDEL", name)
+        if self._writes_ends:
+            delete = ("EVAL", END_SCRIPT, 2, name, self._streams.stream_for(name), encode_event(end.event))
+        return [
+            ("SET", _ended_name(session_id), encode_ended(ended), "PXAT", millis(ended.retain_until), "NX"),
+            delete,
+            ("ZREM", set_of(end.user_id), end.member),
+        ]
 
     async def move(self, from_id: str, into_id: str) -> None:
         """See SessionStore.
@@ -217,13 +276,17 @@ def _add_command(session: Session, now: datetime, limit: int) -> Command:
     return ("EVAL", ADD_SCRIPT, 1, set_of(session.user_id), _member(session), *times, limit)
 
 
-def _end_commands(end: End) -> list[Command]:
-    session_id, ended = _id(end.member), end.ended
-    return [
-        ("SET", _ended_name(session_id), encode_ended(ended), "PXAT", millis(ended.retain_until), "NX"),
-        ("GETDEL", name_of(session_id)),
-        ("ZREM", set_of(end.user_id), end.member),
-    ]
+def _replaced(user_id: str, member: bytes, now: datetime, cause: Cause) -> End:
+    """Return the end of a session that a login replaces."""
+    reason = EndReason.REPLACED
+    event = Event.of(EventType.SESSION_ENDED, cause, now, user_id=user_id, session_id=_id(member), reason=reason.value)
+    return End(user_id, member, EndedSession.of(reason, now, _expires_at(member)), event)
+
+
+def _completed(end: End, record: bytes) -> Event:
+    """Return the event of an end with the user and the app of the session's record."""
+    session = decode_session(_id(end.member), record)
+    return replace(end.event, user_id=session.user_id, app=session.identity.appid.value)
 
 
 def _remove_moved_members(ends: Sequence[End], deleted: Sequence[bytes | None]) -> Iterator[list[Command]]:

@@ -8,10 +8,13 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from adapters.sql.database import BATCH, Database
+from adapters.sql.event_writer import EventWriter
 from adapters.sql.tables import device_grants
 from application.ports.device_grant_store import DeviceGrantStore
+from application.ports.events import Publish, ignore
 from domain.device import Device
 from domain.device_grant import PENDING, DeviceGrant, GrantState, MatchNumbers
+from domain.event import DEFAULT_POLICY, Event, EventPolicy
 from domain.identity import AppId
 
 COLUMNS = [column for column in device_grants.c if column.name not in ("picture", "drawing_until")]
@@ -23,8 +26,9 @@ INSERT = insert(device_grants)
 class SqlDeviceGrantStore(DeviceGrantStore):
     """A DeviceGrantStore on the database of the users. Leases use the clocks of the hosts, which must agree."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, policy: EventPolicy = DEFAULT_POLICY, publish: Publish = ignore) -> None:
         self._database = database
+        self._events = EventWriter(database, policy, publish)
 
     async def add(self, grant: DeviceGrant) -> None:
         """See DeviceGrantStore."""
@@ -42,9 +46,11 @@ class SqlDeviceGrantStore(DeviceGrantStore):
             pending |= await self._database.read(partial(_find_pending, scenes=listed[start : start + BATCH]))
         return pending
 
-    async def replace(self, old: DeviceGrant, new: DeviceGrant) -> bool:
+    async def replace(self, old: DeviceGrant, new: DeviceGrant, event: Event | None = None) -> bool:
         """See DeviceGrantStore."""
-        return await self._database.write_one(partial(_replace, old=old, new=new))
+        if event is None:
+            return await self._database.write_one(partial(_replace, old=old, new=new))
+        return await self._events.write(partial(_replace_with_event, old=old, new=new, event=event))
 
     async def find_picture(self, scene: str) -> bytes | None:
         """See DeviceGrantStore."""
@@ -77,6 +83,15 @@ def _replace(connection: Connection, old: DeviceGrant, new: DeviceGrant) -> bool
     unchanged = (device_grants.c.scene == old.scene) & (device_grants.c.state == old.state.value)
     changes = {"state": new.state.value, "user_id": new.user_id, "session_id": new.session_id}
     return connection.execute(update(device_grants).where(unchanged).values(changes)).rowcount == 1
+
+
+def _replace_with_event(
+    connection: Connection, events: list[Event], old: DeviceGrant, new: DeviceGrant, event: Event
+) -> bool:
+    replaced = _replace(connection, old, new)
+    if replaced:
+        events.append(event)
+    return replaced
 
 
 def _find_picture(connection: Connection, scene: str) -> bytes | None:

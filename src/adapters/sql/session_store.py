@@ -9,11 +9,14 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, delete, insert, select, update
 
 from adapters.sql.database import BATCH, Database
+from adapters.sql.event_records import encode_event
 from adapters.sql.key_vault import SqlKeyVault
 from adapters.sql.tables import session_keys, sessions
+from application.ports.events import Publish, ignore
 from application.ports.session_store import SessionStore
 from domain.device import Device
 from domain.errors import StoreUnavailable
+from domain.event import DEFAULT_POLICY, Cause, Event, EventPolicy, EventType
 from domain.identity import AppId, Identity
 from domain.session import EndedSession, EndReason, Session, beyond_limit
 from domain.session_key import SessionKey
@@ -24,11 +27,23 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class SqlSessionStore(SessionStore):
-    """A SessionStore on the database of the users."""
+    """A SessionStore on the database of the users.
 
-    def __init__(self, database: Database, vault: SqlKeyVault) -> None:
+    The events of a session are in its row, because a second statement would make a login wait for a transaction.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        vault: SqlKeyVault,
+        policy: EventPolicy = DEFAULT_POLICY,
+        publish: Publish = ignore,
+    ) -> None:
         self._database = database
         self._vault = vault
+        self._writes_starts = policy.wants(EventType.SESSION_STARTED)
+        self._writes_ends = policy.wants(EventType.SESSION_ENDED)
+        self._publish = publish
 
     async def start(self, session: Session, key: SessionKey | None, limit: int, previous: Session | None = None) -> int:
         """See SessionStore.
@@ -36,16 +51,18 @@ class SqlSessionStore(SessionStore):
         Ends older sessions after the new one is committed: of concurrent logins the last to look sees all others, and
         no login waits for another.
         """
-        now, replaced = session.created_at, 0
+        now, replaced, event = session.created_at, 0, session.started_event()
         if key:
             await self._vault.replace(session, key, now)
-        await self._database.write_one(partial(_insert, session=session))
+        await self._database.write_one(partial(_insert, session=session, event=event if self._writes_starts else None))
+        self._publish([event])
+        cause = Cause.user(session.device.ip)
         with suppress(StoreUnavailable):
             if previous:
-                replaced = await self._end([previous], EndReason.REPLACED, now)
+                replaced = await self._end([previous], EndReason.REPLACED, now, cause)
             if limit:
                 excess = beyond_limit(await self.list_for_user(session.user_id), limit, now)
-                replaced += await self._end(excess, EndReason.REPLACED, now)
+                replaced += await self._end(excess, EndReason.REPLACED, now, cause)
         return replaced
 
     async def find(self, session_id: str) -> Session | EndedSession | None:
@@ -60,13 +77,19 @@ class SqlSessionStore(SessionStore):
         """See SessionStore."""
         return await self._database.read(partial(_of_user, user_id=user_id))
 
-    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:
+    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime, cause: Cause) -> None:
         """See SessionStore."""
-        await self._end(sessions, reason, now)
+        await self._end(sessions, reason, now, cause)
 
-    async def _end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> int:
+    async def _end(self, sessions: Sequence[Session], reason: EndReason, now: datetime, cause: Cause) -> int:
         """End the sessions, and return how many had not ended before."""
-        return await self._database.write(partial(_end, ending=sessions, reason=reason, now=now)) if sessions else 0
+        if not sessions:
+            return 0
+        work = partial(_end, ending=sessions, reason=reason, now=now, cause=cause, writes_events=self._writes_ends)
+        ended = await self._database.write(work)
+        if ended:
+            self._publish(ended)
+        return len(ended)
 
     async def move(self, from_id: str, into_id: str) -> None:
         """See SessionStore."""
@@ -86,8 +109,9 @@ class SqlSessionStore(SessionStore):
         return purged
 
 
-def _insert(connection: Connection, session: Session) -> None:
-    connection.execute(INSERT, row_of(session))
+def _insert(connection: Connection, session: Session, event: Event | None) -> None:
+    started = {"started_event": encode_event(event), "has_events": 1} if event else {}
+    connection.execute(INSERT, row_of(session) | started)
 
 
 def _find(connection: Connection, session_id: str) -> Session | EndedSession | None:
@@ -111,11 +135,23 @@ def _of_user(connection: Connection, user_id: str) -> list[Session]:
     return [_session(row) for row in connection.execute(not_ended)]
 
 
-def _end(connection: Connection, ending: Sequence[Session], reason: EndReason, now: datetime) -> int:
-    ended = 0
+def _end(
+    connection: Connection,
+    ending: Sequence[Session],
+    reason: EndReason,
+    now: datetime,
+    cause: Cause,
+    writes_events: bool,
+) -> list[Event]:
+    """End the sessions, and return the events of those that had not ended before."""
+    ended = []
     for session in ending:
-        values = {"end_reason": reason.value, "retain_until": session.end(reason, now).retain_until}
-        ended += connection.execute(update(sessions).where(_has_not_ended(session)).values(values)).rowcount
+        event = session.ended_event(reason, now, cause)
+        values: dict[str, Any] = {"end_reason": reason.value, "retain_until": session.end(reason, now).retain_until}
+        if writes_events:
+            values |= {"ended_event": encode_event(event), "has_events": 1}
+        if connection.execute(update(sessions).where(_has_not_ended(session)).values(values)).rowcount:
+            ended.append(event)
     return ended
 
 

@@ -11,11 +11,14 @@ from sqlalchemy import Connection, Row, bindparam, delete, select, update
 from uuid_utils import uuid7
 
 from adapters.sql.database import ConcurrentChange, Database
+from adapters.sql.event_writer import EventWriter
 from adapters.sql.tables import accounts, unionid_conflicts, users
 from adapters.sql.upsert import insert_new, upsert
 from adapters.sql.user_merge import lock, merge_rows, merged_into
+from application.ports.events import Publish, ignore
 from application.ports.user_repository import UserRepository
 from domain.errors import NotFound
+from domain.event import DEFAULT_POLICY, Cause, Event, EventPolicy, EventType
 from domain.identity import AppId, Identity
 from domain.user import PROFILE_LIMITS, PhoneNumber, Profile, ProfileChange, UnionIdConflict, User, was_merged
 
@@ -23,16 +26,17 @@ from domain.user import PROFILE_LIMITS, PhoneNumber, Profile, ProfileChange, Uni
 class SqlUserRepository(UserRepository):
     """A UserRepository on SQLite, PostgreSQL, MariaDB or MySQL."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, policy: EventPolicy = DEFAULT_POLICY, publish: Publish = ignore) -> None:
         self._database = database
+        self._events = EventWriter(database, policy, publish)
 
     async def find_or_create(self, identity: Identity, now: datetime) -> tuple[User, bool]:
         """See UserRepository."""
         user = await self._database.read(partial(_owner_of_account, identity=identity))
         if user is None:
-            return await self._database.write(partial(_create, identity=identity, now=now))
+            return await self._events.write(partial(_create, identity=identity, now=now))
         if identity.unionid not in (None, user.unionid):
-            user = await self._database.write(partial(_add_unionid, identity=identity, now=now))
+            user = await self._events.write(partial(_add_unionid, identity=identity, now=now))
         return user, False
 
     async def get(self, user_id: str) -> User:
@@ -44,19 +48,22 @@ class SqlUserRepository(UserRepository):
         values = {**change.fields(), "updated_at": now}
         return await self._database.write(partial(_change, user_id=user_id, values=values))
 
-    async def bind_phone(self, user_id: str, phone: PhoneNumber, now: datetime) -> User:
+    async def bind_phone(self, user_id: str, phone: PhoneNumber, now: datetime, cause: Cause) -> User:
         """See UserRepository."""
-        values = {"phone": phone.value, "updated_at": now}
-        return await self._database.write(partial(_change, user_id=user_id, values=values))
+        return await self._events.write(partial(_bind_phone, user_id=user_id, phone=phone, now=now, cause=cause))
 
-    async def block(self, user_id: str, blocked_at: datetime | None) -> User:
+    async def block(self, user_id: str, now: datetime, cause: Cause) -> User:
         """See UserRepository."""
-        return await self._database.write(partial(_change, user_id=user_id, values={"blocked_at": blocked_at}))
+        return await self._events.write(partial(_block, user_id=user_id, now=now, cause=cause))
 
-    async def merge(self, from_id: str, into_id: str, discard: frozenset[str], now: datetime) -> User:
+    async def unblock(self, user_id: str, now: datetime, cause: Cause) -> User:
         """See UserRepository."""
-        work = partial(_merge, from_id=from_id, into_id=into_id, discard=discard, now=now)
-        return await self._database.write(work)
+        return await self._events.write(partial(_unblock, user_id=user_id, now=now, cause=cause))
+
+    async def merge(self, from_id: str, into_id: str, discard: frozenset[str], now: datetime, cause: Cause) -> User:
+        """See UserRepository."""
+        work = partial(_merge, from_id=from_id, into_id=into_id, discard=discard, now=now, cause=cause)
+        return await self._events.write(work)
 
     async def conflicts(self) -> list[UnionIdConflict]:
         """See UserRepository."""
@@ -83,7 +90,7 @@ def _owner_of_unionid(connection: Connection, unionid: str | None) -> User | Non
     return _user(row) if row else None
 
 
-def _create(connection: Connection, identity: Identity, now: datetime) -> tuple[User, bool]:
+def _create(connection: Connection, events: list[Event], identity: Identity, now: datetime) -> tuple[User, bool]:
     """Add the account to the user with its unionid, or to a new user. Return the user, and whether it is new."""
     user = User(str(uuid7()), Profile(), created_at=now, updated_at=now, unionid=identity.unionid)
     is_new = insert_new(connection, users, _row(user))
@@ -91,13 +98,19 @@ def _create(connection: Connection, identity: Identity, now: datetime) -> tuple[
     if owner is None:
         raise ConcurrentChange
     if insert_new(connection, accounts, {**_account(identity), "user_id": owner.id, "created_at": now}):
+        if is_new:
+            events.append(_by_login(EventType.USER_CREATED, owner.id, identity, now))
         return owner, is_new
     if is_new:  # another login of this account was faster
         connection.execute(delete(users).where(users.c.id == user.id))
-    return _add_unionid(connection, identity, now), False
+    return _add_unionid(connection, events, identity, now), False
 
 
-def _add_unionid(connection: Connection, identity: Identity, now: datetime) -> User:
+def _by_login(kind: EventType, user_id: str, identity: Identity, now: datetime, reason: str | None = None) -> Event:
+    return Event.of(kind, Cause.user(), now, user_id=user_id, app=identity.appid.value, reason=reason)
+
+
+def _add_unionid(connection: Connection, events: list[Event], identity: Identity, now: datetime) -> User:
     """Return the account's user after adding the unionid. Records a conflict if it cannot be added."""
     user = _owner_of_account(connection, identity)
     if user is None:
@@ -108,15 +121,24 @@ def _add_unionid(connection: Connection, identity: Identity, now: datetime) -> U
     if owner and owner.id == user.id:  # another login of this account was faster
         return owner
     if user.unionid or owner:
-        _record_conflict(connection, UnionIdConflict(user.id, identity.unionid, owner.id if owner else None), now)
+        conflict = UnionIdConflict(user.id, identity.unionid, owner.id if owner else None)
+        if _record_conflict(connection, conflict, now):
+            with_user = f"with {owner.id}" if owner else None
+            events.append(_by_login(EventType.USER_UNIONID_CONFLICT, user.id, identity, now, with_user))
         return user.with_block_of(owner)
     without_unionid = update(users).where(users.c.id == user.id, users.c.unionid.is_(None))
     if not connection.execute(without_unionid.values(unionid=identity.unionid, updated_at=now)).rowcount:
         raise ConcurrentChange
+    events.append(_by_login(EventType.USER_UNIONID_ADDED, user.id, identity, now))
     return replace(user, unionid=identity.unionid, updated_at=now)
 
 
-def _record_conflict(connection: Connection, conflict: UnionIdConflict, now: datetime) -> None:
+def _record_conflict(connection: Connection, conflict: UnionIdConflict, now: datetime) -> bool:
+    """Record the conflict, and return whether it is new, or with another user than before."""
+    same = (unionid_conflicts.c.user_id == conflict.user_id) & (unionid_conflicts.c.unionid == conflict.unionid)
+    known = connection.execute(select(unionid_conflicts.c.other_user_id).where(same)).first()
+    if known and known.other_user_id == conflict.other_user_id:
+        return False
     row = {
         "user_id": conflict.user_id,
         "unionid": conflict.unionid,
@@ -124,6 +146,7 @@ def _record_conflict(connection: Connection, conflict: UnionIdConflict, now: dat
         "created_at": now,
     }
     upsert(connection, unionid_conflicts, row, _new_owner)
+    return True
 
 
 def _new_owner(new: Any) -> list[tuple[str, Any]]:
@@ -147,12 +170,44 @@ def _change(connection: Connection, user_id: str, values: dict[str, Any]) -> Use
     return _get(connection, user_id)
 
 
-def _merge(connection: Connection, from_id: str, into_id: str, discard: frozenset[str], now: datetime) -> User:
+def _bind_phone(
+    connection: Connection, events: list[Event], user_id: str, phone: PhoneNumber, now: datetime, cause: Cause
+) -> User:
+    user = _change(connection, user_id, {"phone": phone.value, "updated_at": now})
+    events.append(Event.of(EventType.USER_PHONE_BOUND, cause, now, user_id=user.id))
+    return user
+
+
+def _block(connection: Connection, events: list[Event], user_id: str, now: datetime, cause: Cause) -> User:
+    user = _change(connection, user_id, {"blocked_at": now})
+    events.append(Event.of(EventType.USER_BLOCKED, cause, now, user_id=user.id))
+    return user
+
+
+def _unblock(connection: Connection, events: list[Event], user_id: str, now: datetime, cause: Cause) -> User:
+    user = _get(connection, user_id)
+    lock(connection, user.id)
+    if connection.scalar(select(users.c.blocked_at).where(users.c.id == user.id)) is None:
+        return user
+    events.append(Event.of(EventType.USER_UNBLOCKED, cause, now, user_id=user.id))
+    return _change(connection, user.id, {"blocked_at": None})
+
+
+def _merge(
+    connection: Connection,
+    events: list[Event],
+    from_id: str,
+    into_id: str,
+    discard: frozenset[str],
+    now: datetime,
+    cause: Cause,
+) -> User:
     lock(connection, from_id, into_id)
     one, into = _get(connection, from_id), _get(connection, into_id)
     if was_merged(from_id, into_id, one, into):
         return into
     merge_rows(connection, one, into, discard, now)
+    events.append(Event.of(EventType.USER_MERGED, cause, now, user_id=into.id, reason=f"from {one.id}"))
     return _get(connection, into.id)
 
 

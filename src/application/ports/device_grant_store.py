@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from domain.device_grant import DeviceGrant
+from domain.event import Event
 
 
 class DeviceGrantStore(Protocol):
@@ -27,8 +28,10 @@ class DeviceGrantStore(Protocol):
         """Return those of the scenes whose grants no one has answered. They may have expired."""
 
     @abstractmethod
-    async def replace(self, old: DeviceGrant, new: DeviceGrant) -> bool:
+    async def replace(self, old: DeviceGrant, new: DeviceGrant, event: Event | None = None) -> bool:
         """Store `new` in place of `old` if the stored grant has the state of `old`, and return whether it had.
+
+        Writes the event of the change with it.
 
         Atomic: of concurrent calls from one state, one returns True.
         """

@@ -14,6 +14,10 @@ A process that is killed does not call it: what must not be lost is read from Ev
 """
 
 
+def ignore(events: Sequence[Event]) -> None:
+    """Do nothing with the events: the Publish of those who count none."""
+
+
 class Events(Protocol):
     """Keeps events: the audit trail, and what webhooks have to deliver. Every method may raise StoreUnavailable.
 

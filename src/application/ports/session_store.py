@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from domain.event import Cause
 from domain.session import EndedSession, EndReason, Session
 from domain.session_key import SessionKey
 
@@ -14,6 +15,9 @@ class SessionStore(Protocol):
 
     An ended session stays ended: no method revives one, in whatever order concurrent calls run. A store may keep the
     label of a device (`domain.device`) in place of its User-Agent.
+
+    A store makes an event of each session that starts or ends. If EventPolicy asks for events about sessions, it writes
+    them with the change, atomically, and SessionEvents brings them over.
     """
 
     @abstractmethod
@@ -46,7 +50,7 @@ class SessionStore(Protocol):
         """Return the user's sessions that were not ended, in no order. Some may have expired."""
 
     @abstractmethod
-    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime) -> None:
+    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime, cause: Cause) -> None:
         """End the sessions. Retains the reason until `EndedSession.retain_until`.
 
         A session that has ended already keeps its first reason.

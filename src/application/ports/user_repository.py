@@ -4,12 +4,16 @@ from abc import abstractmethod
 from datetime import datetime
 from typing import Protocol
 
+from domain.event import Cause
 from domain.identity import Identity
 from domain.user import PhoneNumber, ProfileChange, UnionIdConflict, User
 
 
 class UserRepository(Protocol):
-    """Stores users and their accounts. Each change is one transaction. Every method may raise StoreUnavailable."""
+    """Stores users and their accounts. Each change is one transaction, and its event is written in it.
+
+    Every method may raise StoreUnavailable.
+    """
 
     @abstractmethod
     async def find_or_create(self, identity: Identity, now: datetime) -> tuple[User, bool]:
@@ -29,15 +33,19 @@ class UserRepository(Protocol):
         """Change the profile, and return the user. Raises NotFound."""
 
     @abstractmethod
-    async def bind_phone(self, user_id: str, phone: PhoneNumber, now: datetime) -> User:
+    async def bind_phone(self, user_id: str, phone: PhoneNumber, now: datetime, cause: Cause) -> User:
         """Set the phone number in place of any earlier one, and return the user. Raises NotFound."""
 
     @abstractmethod
-    async def block(self, user_id: str, blocked_at: datetime | None) -> User:
-        """Block the user, or unblock them if `blocked_at` is None, and return the user. Raises NotFound."""
+    async def block(self, user_id: str, now: datetime, cause: Cause) -> User:
+        """Block the user, and return the user. Raises NotFound."""
 
     @abstractmethod
-    async def merge(self, from_id: str, into_id: str, discard: frozenset[str], now: datetime) -> User:
+    async def unblock(self, user_id: str, now: datetime, cause: Cause) -> User:
+        """Unblock the user, and return the user. Makes no event if they were not blocked. Raises NotFound."""
+
+    @abstractmethod
+    async def merge(self, from_id: str, into_id: str, discard: frozenset[str], now: datetime, cause: Cause) -> User:
         """Merge the first user into the second, and return the second. Idempotent.
 
         Moves accounts and profile as `domain.user.merge` says, and sessions where they are stored with the users.

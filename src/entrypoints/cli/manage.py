@@ -22,10 +22,11 @@ def list_sessions(user_id: str) -> None:
 @click.argument("session_id")
 def end(session_id: str) -> None:
     """End one session."""
+    from domain.event import CLI
     from entrypoints.cli.running import run, show
     from entrypoints.log import log_session
 
-    log_session("logout", run(lambda container: container.sessions().end(session_id)))
+    log_session("logout", run(lambda container: container.sessions().end(session_id, CLI)))
     show({"ended": 1})
 
 
@@ -33,10 +34,11 @@ def end(session_id: str) -> None:
 @click.argument("user_id")
 def end_all(user_id: str) -> None:
     """End all sessions of a user."""
+    from domain.event import CLI
     from entrypoints.cli.running import run, show
     from entrypoints.log import log
 
-    ended = run(lambda container: container.sessions().end_all(user_id))
+    ended = run(lambda container: container.sessions().end_all(user_id, CLI))
     log.info("logout_everywhere", user_id=user_id, sessions=ended)
     show({"ended": ended})
 
@@ -63,10 +65,11 @@ def show_user(user_id: str) -> None:
 @click.argument("user_id")
 def block(user_id: str) -> None:
     """Block a user: end all their sessions, and refuse their logins."""
+    from domain.event import CLI
     from entrypoints.cli.running import run, show
     from entrypoints.log import log
 
-    ended = run(lambda container: container.block_users().block(user_id))
+    ended = run(lambda container: container.block_users().block(user_id, CLI))
     log.info("user_blocked", user_id=user_id, sessions=ended)
     show({"ended": ended})
 
@@ -75,11 +78,12 @@ def block(user_id: str) -> None:
 @click.argument("user_id")
 def unblock(user_id: str) -> None:
     """Allow a blocked user to log in again."""
+    from domain.event import CLI
     from entrypoints.cli.running import run, show
     from entrypoints.log import log
     from entrypoints.responses import UserResponse
 
-    user = run(lambda container: container.block_users().unblock(user_id))
+    user = run(lambda container: container.block_users().unblock(user_id, CLI))
     log.info("user_unblocked", user_id=user_id)
     show({"user": UserResponse.of(user)})
 
@@ -103,11 +107,12 @@ def merge(from_id: str, into_id: str, discard: tuple[str, ...]) -> None:
     Refuses if a field differs and is not discarded. A record of FROM is kept, and its id finds INTO from then on. If
     one of the two is blocked, INTO is blocked, and all its sessions end.
     """
+    from domain.event import CLI
     from entrypoints.cli.running import run, show
     from entrypoints.log import log
     from entrypoints.responses import UserResponse
 
-    merged = run(lambda container: container.merge_users()(from_id, into_id, frozenset(discard)))
+    merged = run(lambda container: container.merge_users()(from_id, into_id, CLI, frozenset(discard)))
     log.info("users_merged", user_id=merged.user.id, from_id=from_id, sessions=merged.sessions, discarded=list(discard))
     ended = {"ended": merged.ended} if merged.user.blocked_at else {}
     show({"user": UserResponse.of(merged.user), "sessions": merged.sessions, **ended})

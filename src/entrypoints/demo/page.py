@@ -10,6 +10,7 @@ from litestar import Litestar, MediaType, delete, get, post, put
 from litestar.params import FromPath, JSONBody
 
 from domain.errors import NotFound
+from domain.event import CLI
 from entrypoints.container import Container, utc_now
 from entrypoints.demo.trace import Trace, Traces
 from entrypoints.http.docs import with_policy
@@ -72,11 +73,11 @@ def create_page(
 
     @put("/demo/users/{user_id:str}/block")
     async def block(user_id: FromPath[str]) -> dict[str, int]:
-        return {"sessions_ended": await container().block_users().block(user_id)}
+        return {"sessions_ended": await container().block_users().block(user_id, CLI)}
 
     @delete("/demo/users/{user_id:str}/block")
     async def unblock(user_id: FromPath[str]) -> None:
-        await container().block_users().unblock(user_id)
+        await container().block_users().unblock(user_id, CLI)
 
     return Litestar(
         [show_page, show_settings, show_trace, add_outage, expire_sessions, block, unblock],

@@ -61,6 +61,7 @@ from entrypoints.log import log
 from entrypoints.periodic import repeating
 from entrypoints.problems import Problem
 from entrypoints.purge import purging
+from entrypoints.relay import relaying
 from entrypoints.tracing import Tracing
 
 
@@ -86,10 +87,11 @@ def create_app(
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with open_container() as container:
             assertions = container.assertions() if container.settings().assertion_audience else None
-            sessions = container.instrumented_sessions()
-            app.state.runtime = Runtime(container, lifecycle, sessions, KnownPolls(), assertions)
+            checks = container.session_checks()
+            app.state.runtime = Runtime(container, lifecycle, checks, KnownPolls(), assertions)
             async with (
                 purging(container),
+                relaying(container),
                 repeating(container.scans().watch, lambda: WATCH_SECONDS, "scans"),
                 flushing(container.metrics().session_checks),
             ):

@@ -32,7 +32,7 @@ async def forward_auth(scope: Scope, _receive: Receive, send: Send) -> None:
 async def check(headers: RawHeaders, runtime: Runtime) -> RawResponse:
     """Return 204 with the caller's identity, or the problem."""
     try:
-        session = await runtime.sessions.authenticate(token_of(headers))
+        session = await runtime.checks.authenticate(token_of(headers))
         identity = _identity(session)
         if runtime.assertions:
             identity.append((b"x-user-assertion", runtime.assertions.get(session).encode()))

@@ -19,10 +19,12 @@ from application.login import LoginContext
 from application.readiness import Readiness
 from application.scans import Scans
 from application.session_keys import SessionKeys
+from application.sessions import Sessions
 from application.signed_tokens import SignedTokens
 from application.users import Users
 from domain.device import Device
 from domain.errors import RequestInvalid
+from domain.event import Cause
 from domain.rate_limit import Allowance
 from domain.session import Session
 from entrypoints.assertions import Assertions
@@ -30,7 +32,7 @@ from entrypoints.container import Container
 from entrypoints.http.edge import Lifecycle
 from entrypoints.http.known_polls import KnownPolls
 from entrypoints.http.raw import RawHeaders
-from entrypoints.instrumented import InstrumentedLogin, InstrumentedSessions
+from entrypoints.instrumented import InstrumentedLogin, SessionChecks
 
 USER_AGENT_LENGTH = 256
 ADDRESS_LENGTH = 45
@@ -44,13 +46,13 @@ REFERER = re.compile(r"https://servicewechat\.com/([A-Za-z0-9_-]{1,64})/")
 class Runtime:
     """The objects that live as long as the application.
 
-    `sessions` and `assertions` are built once, because each /auth uses them. Without WXLOGIN_ASSERTION_AUDIENCE, there
+    `checks` and `assertions` are built once, because each /auth uses them. Without WXLOGIN_ASSERTION_AUDIENCE, there
     are no `assertions`.
     """
 
     container: Container
     lifecycle: Lifecycle
-    sessions: InstrumentedSessions
+    checks: SessionChecks
     polls: KnownPolls
     assertions: Assertions | None = None
 
@@ -90,9 +92,14 @@ def provide_login(state: State) -> InstrumentedLogin:
     return runtime_of(state).container.instrumented_login()
 
 
-def provide_sessions(state: State) -> InstrumentedSessions:
+def provide_sessions(state: State) -> Sessions:
     """Return the use cases of sessions."""
-    return runtime_of(state).sessions
+    return runtime_of(state).container.sessions()
+
+
+def provide_checks(state: State) -> SessionChecks:
+    """Return the checks of sessions."""
+    return runtime_of(state).checks
 
 
 def provide_users(state: State) -> Users:
@@ -125,9 +132,9 @@ def provide_readiness(state: State) -> Readiness:
     return runtime_of(state).container.readiness()
 
 
-async def provide_session(request: CallerRequest, sessions: NamedDependency[InstrumentedSessions]) -> Session:
+async def provide_session(request: CallerRequest, checks: NamedDependency[SessionChecks]) -> Session:
     """Return the live session that the request's token opens. Raises as `token_of` and `Sessions.authenticate`."""
-    return await sessions.authenticate(token_of(request.scope["headers"]))
+    return await checks.authenticate(token_of(request.scope["headers"]))
 
 
 def header_of(scope: Scope, name: bytes) -> str:
@@ -154,6 +161,11 @@ def address_of(scope: Scope) -> str | None:
     except ValueError:
         return None
     return address if len(address) <= ADDRESS_LENGTH else None  # an IPv6 address may have a zone of any length
+
+
+def cause_of(scope: Scope) -> Cause:
+    """Return the user at the client's address as the cause of a change."""
+    return Cause.user(address_of(scope))
 
 
 async def take_login_quota(scope: Scope) -> dict[str, str]:
@@ -214,6 +226,7 @@ def login_context_of(scope: Scope) -> LoginContext:
 DEPENDENCIES = {
     "login": Provide(provide_login, sync_to_thread=False),
     "sessions": Provide(provide_sessions, sync_to_thread=False),
+    "checks": Provide(provide_checks, sync_to_thread=False),
     "users": Provide(provide_users, sync_to_thread=False),
     "client_data": Provide(provide_client_data, sync_to_thread=False),
     "session_keys": Provide(provide_session_keys, sync_to_thread=False),

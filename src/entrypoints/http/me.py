@@ -9,7 +9,7 @@ from domain.errors import RequestInvalid, UserBlocked
 from domain.session import Session
 from domain.user import Payment, ProfileChange
 from entrypoints.http.contract import PHONE_ERRORS, PLATFORM_ERRORS, signed_in
-from entrypoints.http.dependencies import CallerRequest, device_of
+from entrypoints.http.dependencies import CallerRequest, cause_of, device_of
 from entrypoints.log import log_session
 from entrypoints.responses import SecretStruct, UserResponse
 
@@ -42,7 +42,7 @@ async def bind_phone(
     users: NamedDependency[Users],
 ) -> UserResponse:
     """Bind the phone number behind a code of the phone button, which works once, for five minutes."""
-    user = await users.bind_phone(session, data.code or "")
+    user = await users.bind_phone(session, data.code or "", cause_of(request.scope))
     log_session("phone_bound", session, ip=device_of(request.scope).ip)
     return UserResponse.of(user)
 

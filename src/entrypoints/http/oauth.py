@@ -18,14 +18,16 @@ from litestar.exceptions import ClientException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import URLEncodedBody
 
+from application.sessions import Sessions
 from application.signed_tokens import SignedTokens
 from domain.errors import Unauthenticated
+from domain.event import Cause
 from domain.identity import AppId
 from domain.session import Session, SessionToken
 from entrypoints.http.contract import CLIENT
 from entrypoints.http.dependencies import CallerRequest, address_of, network_of, runtime_of
 from entrypoints.http.oauth_errors import OAUTH_EXCEPTION_HANDLERS, ClientUnknown, refusals, require_form
-from entrypoints.instrumented import InstrumentedSessions
+from entrypoints.instrumented import SessionChecks
 from entrypoints.log import log, log_session
 from entrypoints.responses import SecretStruct
 
@@ -132,7 +134,7 @@ REFUSALS: dict[str, Any] = {
 async def introspect(
     data: URLEncodedBody[TokenRequest],
     client: NamedDependency[Client],
-    sessions: NamedDependency[InstrumentedSessions],
+    checks: NamedDependency[SessionChecks],
     signed_tokens: NamedDependency[SignedTokens],
 ) -> Introspection:
     """Return whose token it is, and count this as use of its session. Tokens of other apps are inactive.
@@ -141,8 +143,8 @@ async def introspect(
     """
     try:
         if claims := signed_tokens.read(data.token):
-            return Introspection.of(await sessions.use(claims["sid"], client.apps), claims)
-        return Introspection.of(await sessions.authenticate(data.token, client.apps))
+            return Introspection.of(await checks.use(claims["sid"], client.apps), claims)
+        return Introspection.of(await checks.authenticate(data.token, client.apps))
     except Unauthenticated:
         return Introspection(active=False)
 
@@ -152,7 +154,7 @@ async def revoke(
     request: CallerRequest,
     data: URLEncodedBody[TokenRequest],
     client: NamedDependency[Client],
-    sessions: NamedDependency[InstrumentedSessions],
+    sessions: NamedDependency[Sessions],
     signed_tokens: NamedDependency[SignedTokens],
 ) -> Response[bytes]:
     """End the session of the token. The response is 200 without a session, too (RFC 7009 section 2.2).
@@ -162,8 +164,9 @@ async def revoke(
     claims = signed_tokens.read(data.token)
     with suppress(Unauthenticated):
         session_id = claims["sid"] if claims else SessionToken(data.token).session_id
-        if revoked := await sessions.revoke(session_id, client.apps):
-            log_session("revoked", revoked, ip=address_of(request.scope), client=client.id)
+        ip = address_of(request.scope)
+        if revoked := await sessions.revoke(session_id, Cause.client(client.id, ip), client.apps):
+            log_session("revoked", revoked, ip=ip, client=client.id)
     return Response(b"", media_type="text/plain")
 
 

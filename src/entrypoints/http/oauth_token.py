@@ -63,7 +63,7 @@ async def exchange_token(request: CallerRequest, grant: GrantRequest) -> GrantRe
         signed_tokens.require_audience(grant.audience)
     except RequestInvalid as error:
         raise OAuthRefusal("invalid_target", error.detail) from None
-    session = await runtime.sessions.authenticate(grant.subject_token)
+    session = await runtime.checks.authenticate(grant.subject_token)
     token = await signed_tokens.exchange(session, grant.audience)
     log_session("token_exchanged", session, ip=address_of(request.scope), audience=grant.audience)
     return GrantResponse(token.value, "Bearer", int(token.expires_in.total_seconds()), ACCESS_TOKEN)

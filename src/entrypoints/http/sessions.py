@@ -5,12 +5,13 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from application.login import LoginRequest
+from application.sessions import Sessions
 from domain.errors import RequestInvalid
 from domain.session import Session
 from entrypoints.http.contract import LOGIN_ERRORS, RATE_LIMITED, problems, signed_in
-from entrypoints.http.dependencies import CallerRequest, device_of, login_context_of, take_login_quota
+from entrypoints.http.dependencies import CallerRequest, cause_of, device_of, login_context_of, take_login_quota
 from entrypoints.http.errors import LOGIN_EXCEPTION_HANDLERS
-from entrypoints.instrumented import InstrumentedLogin, InstrumentedSessions
+from entrypoints.instrumented import InstrumentedLogin
 from entrypoints.log import log_session
 from entrypoints.responses import LoginResponse, SessionList, SessionResponse
 
@@ -29,9 +30,7 @@ async def log_in(
 
 
 @get(**signed_in())
-async def list_sessions(
-    session: NamedDependency[Session], sessions: NamedDependency[InstrumentedSessions]
-) -> SessionList:
+async def list_sessions(session: NamedDependency[Session], sessions: NamedDependency[Sessions]) -> SessionList:
     """List the sessions of the user on all devices, newest first."""
     return SessionList.of(await sessions.list_for_user(session.user_id), current=session.id)
 
@@ -44,10 +43,11 @@ def show_current(session: NamedDependency[Session]) -> SessionResponse:
 
 @delete("/current", **signed_in())
 async def log_out(
-    request: CallerRequest, session: NamedDependency[Session], sessions: NamedDependency[InstrumentedSessions]
+    request: CallerRequest, session: NamedDependency[Session], sessions: NamedDependency[Sessions]
 ) -> None:
     """End the session of the request."""
-    log_session("logout", await sessions.end(session.id), ip=device_of(request.scope).ip)
+    ended = await sessions.end(session.id, cause_of(request.scope))
+    log_session("logout", ended, ip=device_of(request.scope).ip)
 
 
 @delete("/{session_id:str}", **signed_in(RequestInvalid))
@@ -55,19 +55,19 @@ async def log_out_device(
     request: CallerRequest,
     session_id: FromPath[str],
     session: NamedDependency[Session],
-    sessions: NamedDependency[InstrumentedSessions],
+    sessions: NamedDependency[Sessions],
 ) -> None:
     """End the session of one device."""
-    ended = await sessions.end(session_id, user_id=session.user_id)
+    ended = await sessions.end(session_id, cause_of(request.scope), user_id=session.user_id)
     log_session("logout", ended, ip=device_of(request.scope).ip, by=session.id)
 
 
 @delete(**signed_in())
 async def log_out_everywhere(
-    request: CallerRequest, session: NamedDependency[Session], sessions: NamedDependency[InstrumentedSessions]
+    request: CallerRequest, session: NamedDependency[Session], sessions: NamedDependency[Sessions]
 ) -> None:
     """End the sessions of all devices."""
-    ended = await sessions.end_all(session.user_id)
+    ended = await sessions.end_all(session.user_id, cause_of(request.scope))
     log_session("logout_everywhere", session, ip=device_of(request.scope).ip, sessions=ended)
 
 

@@ -8,6 +8,7 @@ from application.block import BlockUsers
 from application.sessions import Sessions
 from domain.device import UNKNOWN_DEVICE
 from domain.errors import NotFound
+from domain.event import SYSTEM
 from domain.identity import AppId, Identity
 from domain.session import EndedSession, Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
@@ -39,7 +40,7 @@ async def test_a_block_ends_every_session(
     user, _ = await users.find_or_create(ANN, clock.now)
     sessions = [await start(store, user.id, clock) for _ in range(3)]
 
-    assert await blocking.block(user.id) == 3
+    assert await blocking.block(user.id, SYSTEM) == 3
     assert {type(await store.find(session.id)) for session in sessions} == {EndedSession}
     assert (await users.get(user.id)).blocked_at == clock.now
 
@@ -47,9 +48,9 @@ async def test_a_block_ends_every_session(
 async def test_an_unblock_removes_the_block(blocking: BlockUsers, users: MemoryUserRepository, clock: Clock) -> None:
     """After an unblock the user is the same as before the block."""
     user, _ = await users.find_or_create(ANN, clock.now)
-    await blocking.block(user.id)
+    await blocking.block(user.id, SYSTEM)
 
-    assert await blocking.unblock(user.id) == user
+    assert await blocking.unblock(user.id, SYSTEM) == user
     assert await users.get(user.id) == user
 
 
@@ -57,4 +58,4 @@ async def test_an_unknown_user_cannot_be_blocked(blocking: BlockUsers) -> None:
     """Block and unblock of an unknown user raise NotFound."""
     for call in (blocking.block, blocking.unblock):
         with pytest.raises(NotFound):
-            await call("nobody")
+            await call("nobody", SYSTEM)

@@ -34,6 +34,7 @@ from domain.errors import (
     UserBlockedByProvider,
     WxLoginError,
 )
+from domain.event import SYSTEM
 from domain.identity import AppId, Identity, LoginCode
 from domain.session import EndedSession, EndReason, Session, SessionPolicy
 from domain.session_key import SessionKey
@@ -367,13 +368,13 @@ async def test_no_secret_is_shown(clock: Clock) -> None:
 async def test_a_blocked_user_gets_no_session(service: Service, clock: Clock) -> None:
     """A login of a blocked user is refused and starts no session. After an unblock the user logs in as before."""
     user = (await service.log_in(service.request())).user
-    await service.users.block(user.id, clock.now)
+    await service.users.block(user.id, clock.now, SYSTEM)
     before = await service.store.list_for_user(user.id)
     with pytest.raises(UserBlocked):
         await service.log_in(service.request())
 
     assert await service.store.list_for_user(user.id) == before
-    await service.users.block(user.id, None)
+    await service.users.unblock(user.id, clock.now, SYSTEM)
     assert (await service.log_in(service.request())).user.id == user.id
 
 
@@ -437,7 +438,7 @@ async def test_a_login_does_not_end_the_session_of_another_user(service: Service
 async def test_an_ended_previous_session_retains_its_end_reason(service: Service, clock: Clock) -> None:
     """A previous token whose session was logged out has no effect."""
     first = await service.log_in(service.request())
-    await service.store.end([first.session], EndReason.ENDED, clock())
+    await service.store.end([first.session], EndReason.ENDED, clock(), SYSTEM)
     second = await service.log_in(service.request(), LoginContext(previous_token=first.token.value))
 
     assert (second.replaced, await end_of(service, first)) == (0, EndReason.ENDED)
@@ -458,7 +459,7 @@ async def test_a_block_during_a_login_ends_its_session(clock: Clock) -> None:
     service = Service(clock, store=store)
     user = (await service.log_in(service.request())).user
     block = BlockUsers(service.users, Sessions(store, policy=POLICY, clock=clock), clock=clock)
-    store.interrupt = lambda: block.block(user.id)
+    store.interrupt = lambda: block.block(user.id, SYSTEM)
     with pytest.raises(UserBlocked):
         await service.log_in(service.request())
 
@@ -471,7 +472,7 @@ async def test_a_merge_during_a_login_moves_its_session(clock: Clock) -> None:
     service = Service(clock, store=store)
     ann, bob = [(await service.log_in(service.request(identity))).user for identity in (ANN, BOB)]
     merge = MergeUsers(service.users, store, Sessions(store, policy=POLICY, clock=clock), clock=clock)
-    store.interrupt = lambda: merge(ann.id, bob.id)
+    store.interrupt = lambda: merge(ann.id, bob.id, SYSTEM)
     late = await service.log_in(service.request())
 
     assert (late.user.id, late.session.user_id) == (bob.id, bob.id)
@@ -511,7 +512,7 @@ async def test_a_login_without_a_unionid_records_no_conflict(clock: Clock) -> No
     ann = replace(ANN, unionid="uOld")
     one, two = [(await service.log_in(service.request(each))).user for each in (ann, replace(BOB, unionid="uNew"))]
     merge = MergeUsers(service.users, store, Sessions(store, policy=POLICY, clock=clock), clock=clock)
-    store.interrupt = lambda: merge(one.id, two.id, frozenset({"unionid"}))
+    store.interrupt = lambda: merge(one.id, two.id, SYSTEM, frozenset({"unionid"}))
     late = await service.log_in(service.request(replace(ANN, unionid=None)))
 
     assert late.user.id == two.id

@@ -10,6 +10,7 @@ from application.merge import MergeUsers
 from application.sessions import Sessions
 from domain.device import UNKNOWN_DEVICE
 from domain.errors import NotFound, RequestInvalid, SessionEnded
+from domain.event import SYSTEM
 from domain.identity import AppId, Identity
 from domain.session import EndReason, Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
@@ -55,9 +56,9 @@ async def test_sessions_stay_valid_after_a_merge(world: World) -> None:
     _, second = await world.log_in(HERE)
     _, ended = await world.log_in(HERE)
     into, third = await world.log_in(THERE)
-    await world.sessions.end(SessionToken(ended).session_id)
+    await world.sessions.end(SessionToken(ended).session_id, SYSTEM)
 
-    merged = await world.merge(one.id, into.id)
+    merged = await world.merge(one.id, into.id, SYSTEM)
 
     assert merged.sessions == 2
     assert {await world.user_id_of(token) for token in (first, second, third)} == {into.id}
@@ -74,7 +75,7 @@ async def test_a_merge_gives_all_data_to_the_remaining_user(world: World) -> Non
     await world.users.change_profile(one.id, ProfileChange(name="Ann"), world.clock.now)
     now = world.clock.advance(hours=1)
 
-    merged = await world.merge(one.id, into.id)
+    merged = await world.merge(one.id, into.id, SYSTEM)
 
     assert merged.user.id == into.id
     assert (merged.user.profile.name, merged.user.unionid, merged.user.updated_at) == ("Ann", "uAnn", now)
@@ -91,11 +92,11 @@ async def test_a_refused_merge_changes_nothing(world: World) -> None:
     await world.users.change_profile(into.id, ProfileChange(name="Anne"), world.clock.now)
     before = [await world.users.get(user.id) for user in (one, into)]
     with pytest.raises(RequestInvalid, match="--discard name"):
-        await world.merge(one.id, into.id)
+        await world.merge(one.id, into.id, SYSTEM)
 
     assert [await world.users.get(user.id) for user in (one, into)] == before
     assert await world.user_id_of(token) == one.id
-    merged = await world.merge(one.id, into.id, frozenset({"name"}))
+    merged = await world.merge(one.id, into.id, SYSTEM, frozenset({"name"}))
     assert merged.user.profile.name == "Anne"
     assert await world.user_id_of(token) == into.id
 
@@ -106,7 +107,7 @@ async def test_an_unknown_user_cannot_be_merged(world: World, which: str) -> Non
     ann, token = await world.log_in(HERE)
     ids = ("nobody", ann.id) if which == "from" else (ann.id, "nobody")
     with pytest.raises(NotFound):
-        await world.merge(*ids)
+        await world.merge(*ids, SYSTEM)
 
     assert await world.user_id_of(token) == ann.id
 
@@ -115,7 +116,7 @@ async def test_a_user_is_not_merged_into_itself(world: World) -> None:
     """A merge of a user into itself raises RequestInvalid, and the sessions do not change."""
     ann, token = await world.log_in(HERE)
     with pytest.raises(RequestInvalid):
-        await world.merge(ann.id, ann.id)
+        await world.merge(ann.id, ann.id, SYSTEM)
 
     assert await world.user_id_of(token) == ann.id
     assert len(await world.sessions.list_for_user(ann.id)) == 1
@@ -125,13 +126,13 @@ async def test_a_repeated_merge_finishes_an_interrupted_one(world: World) -> Non
     """When a merge stopped after the users and before the sessions, the same merge again moves the sessions."""
     one, token = await world.log_in(HERE)
     into, _ = await world.log_in(THERE)
-    await world.users.merge(one.id, into.id, frozenset(), world.clock.now)
+    await world.users.merge(one.id, into.id, frozenset(), world.clock.now, SYSTEM)
 
-    merged = await world.merge(one.id, into.id)
+    merged = await world.merge(one.id, into.id, SYSTEM)
 
     assert (merged.user.id, merged.sessions) == (into.id, 1)
     assert await world.user_id_of(token) == into.id
-    assert (await world.merge(one.id, into.id)).sessions == 0
+    assert (await world.merge(one.id, into.id, SYSTEM)).sessions == 0
 
 
 async def test_a_chain_of_merges_moves_all_sessions(world: World) -> None:
@@ -139,8 +140,8 @@ async def test_a_chain_of_merges_moves_all_sessions(world: World) -> None:
     first, one = await world.log_in(HERE)
     second, two = await world.log_in(THERE)
     third, three = await world.log_in(ELSEWHERE)
-    await world.merge(first.id, second.id)
-    await world.merge(third.id, first.id)
+    await world.merge(first.id, second.id, SYSTEM)
+    await world.merge(third.id, first.id, SYSTEM)
 
     assert {await world.user_id_of(token) for token in (one, two, three)} == {second.id}
     assert len(await world.sessions.list_for_user(second.id)) == 3
@@ -154,7 +155,7 @@ async def test_an_expired_session_is_not_counted(world: World) -> None:
     await world.log_in(HERE)
     into, _ = await world.log_in(THERE)
 
-    assert (await world.merge(one.id, into.id)).sessions == 1
+    assert (await world.merge(one.id, into.id, SYSTEM)).sessions == 1
 
 
 async def test_a_merge_removes_the_conflict_between_the_two(world: World) -> None:
@@ -163,7 +164,7 @@ async def test_a_merge_removes_the_conflict_between_the_two(world: World) -> Non
     user, _ = await world.log_in(HERE)
     await world.log_in(replace(HERE, unionid="uAnn"))
     before = await world.merge.conflicts()
-    await world.merge(user.id, owner.id)
+    await world.merge(user.id, owner.id, SYSTEM)
 
     assert before == [UnionIdConflict(user.id, "uAnn", owner.id)]
     assert await world.merge.conflicts() == []
@@ -175,9 +176,9 @@ async def test_an_ended_session_is_not_counted(world: World) -> None:
     into, _ = await world.log_in(THERE)
     found = await world.store.find(SessionToken(token).session_id)
     assert isinstance(found, Session)
-    await world.store.end([found], EndReason.REPLACED, world.clock.now)
+    await world.store.end([found], EndReason.REPLACED, world.clock.now, SYSTEM)
 
-    assert (await world.merge(one.id, into.id)).sessions == 0
+    assert (await world.merge(one.id, into.id, SYSTEM)).sessions == 0
 
 
 @pytest.mark.parametrize("blocked", [HERE, THERE], ids=["from", "into"])
@@ -185,10 +186,10 @@ async def test_a_merge_with_a_blocked_user_ends_all_sessions(world: World, block
     """When either user is blocked, a merge ends all sessions of both. A repeated merge does the same."""
     one, first = await world.log_in(HERE)
     into, second = await world.log_in(THERE)
-    await world.users.block((one if blocked is HERE else into).id, world.clock.now)
-    merged = await world.merge(one.id, into.id)
+    await world.users.block((one if blocked is HERE else into).id, world.clock.now, SYSTEM)
+    merged = await world.merge(one.id, into.id, SYSTEM)
     late = await world.log_in(replace(HERE, openid="oLate"))
-    repeated = await world.merge(one.id, into.id)
+    repeated = await world.merge(one.id, into.id, SYSTEM)
 
     for token in (first, second):
         with pytest.raises(SessionEnded):

@@ -12,6 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, preco
 from application.scans import Redeemed, StartedScan
 from domain.device_grant import GrantState, PollRefusal
 from domain.errors import NotFound, RateLimited
+from domain.event import SYSTEM
 from domain.session import EndReason, Session, SessionPolicy
 from support.clock import Clock
 from unit.application.test_scans import World
@@ -157,14 +158,15 @@ class Orders(RuleBasedStateMachine):
     def log_out(self, user: str) -> None:
         """Log the user's phone out."""
         phone = self.phones[user]
-        self.run_one(self.world.sessions.end([phone], EndReason.ENDED, self.world.clock.now))
+        self.run_one(self.world.sessions.end([phone], EndReason.ENDED, self.world.clock.now, SYSTEM))
         self.live.discard(phone.id)
 
     @rule(user=USERS, is_blocked=st.booleans())
     def block(self, user: str, is_blocked: bool) -> None:
         """Block or unblock a user."""
         user_id = self.phones[user].user_id
-        self.run_one(self.world.users.block(user_id, self.world.clock.now if is_blocked else None))
+        change = self.world.users.block if is_blocked else self.world.users.unblock
+        self.run_one(change(user_id, self.world.clock.now, SYSTEM))
         (self.blocked.add if is_blocked else self.blocked.discard)(user_id)
 
     @rule(seconds=st.sampled_from([1, 5, 30, 118]))

@@ -28,6 +28,7 @@ from domain.errors import (
     RequestInvalid,
     StoreUnavailable,
 )
+from domain.event import SYSTEM, Event
 from domain.identity import AppId, Identity
 from domain.session import EndedSession, EndReason, Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
@@ -61,11 +62,11 @@ class Grants(MemoryDeviceGrantStore):
         self.waits += not acquired
         return acquired
 
-    async def replace(self, old: DeviceGrant, new: DeviceGrant) -> bool:
+    async def replace(self, old: DeviceGrant, new: DeviceGrant, event: Event | None = None) -> bool:
         """See DeviceGrantStore."""
         if self.fails == "before":
             raise StoreUnavailable
-        replaced = await super().replace(old, new)
+        replaced = await super().replace(old, new, event)
         if self.fails == "after":
             raise StoreUnavailable
         return replaced
@@ -294,8 +295,8 @@ async def test_old_polls_are_forgotten(clock: Clock) -> None:
 
 
 REFUSED: dict[str, Callable[[World, StartedScan, Session], Any]] = {
-    "logged out": lambda world, _, ann: world.sessions.end([ann], EndReason.ENDED, world.clock.now),
-    "blocked": lambda world, _, ann: world.users.block(ann.user_id, world.clock.now),
+    "logged out": lambda world, _, ann: world.sessions.end([ann], EndReason.ENDED, world.clock.now, SYSTEM),
+    "blocked": lambda world, _, ann: world.users.block(ann.user_id, world.clock.now, SYSTEM),
 }
 """What withdraws an approval."""
 
@@ -309,7 +310,7 @@ async def test_an_approval_is_withdrawn_until_the_poll(world: World, withdraw: C
     await world.approve(scan, ann)
     await withdraw(world, scan, ann)
     refusals = [await world.poll(scan)]
-    await world.users.block(ann.user_id, None)
+    await world.users.unblock(ann.user_id, world.clock.now, SYSTEM)
     refusals.append(await world.poll(scan))
 
     assert refusals == [PollRefusal.ACCESS_DENIED] * 2
@@ -333,7 +334,7 @@ async def test_a_merge_during_the_poll_moves_the_session(world: World) -> None:
     await world.approve(scan, ann)
 
     async def merge() -> None:
-        await world.users.merge(ann.user_id, bob.user_id, frozenset(), world.clock.now)
+        await world.users.merge(ann.user_id, bob.user_id, frozenset(), world.clock.now, SYSTEM)
         await world.sessions.move(ann.user_id, bob.user_id)
 
     world.sessions.before_start = merge

@@ -17,6 +17,7 @@ from domain.errors import (
     TokenMissing,
     WxLoginError,
 )
+from domain.event import SYSTEM
 from domain.identity import AppId, Identity
 from domain.session import EndReason, Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
@@ -105,7 +106,7 @@ async def test_a_session_in_use_expires_at_its_maximum_age(sessions: Sessions, s
 async def test_a_session_logged_out_is_ended(sessions: Sessions, start: Start, clock: Clock) -> None:
     """The token of a session that was logged out raises SessionEnded, and TokenInvalid seven days later."""
     started = await start()
-    await sessions.end(started.id)
+    await sessions.end(started.id, SYSTEM)
     with pytest.raises(SessionEnded):
         await sessions.authenticate(started.token)
     clock.advance(days=7)
@@ -168,7 +169,7 @@ async def test_a_users_sessions_are_listed_newest_first(sessions: Sessions, star
     await start()
     clock.advance(days=8)
     ended = await start()
-    await sessions.end(ended.id)
+    await sessions.end(ended.id, SYSTEM)
     live = []
     for _ in range(4):
         clock.advance(seconds=1)
@@ -181,7 +182,7 @@ async def test_a_users_sessions_are_listed_newest_first(sessions: Sessions, star
 async def test_one_session_is_ended(sessions: Sessions, start: Start) -> None:
     """The end of one session of a user ends no other session."""
     first, second = await start(), await start()
-    await sessions.end(first.id, user_id="ann")
+    await sessions.end(first.id, SYSTEM, user_id="ann")
 
     assert await sessions.list_for_user("ann") == [second.session]
 
@@ -190,7 +191,7 @@ async def test_another_users_session_is_not_found(sessions: Sessions, start: Sta
     """The end of another user's session raises NotFound, and the session stays live."""
     started = await start("bob")
     with pytest.raises(NotFound):
-        await sessions.end(started.id, user_id="ann")
+        await sessions.end(started.id, SYSTEM, user_id="ann")
 
     assert await sessions.authenticate(started.token) == started.session
 
@@ -200,11 +201,11 @@ async def test_a_session_that_is_over_is_not_found(sessions: Sessions, start: St
     expired = await start()
     clock.advance(days=7)
     ended = await start()
-    await sessions.end(ended.id)
+    await sessions.end(ended.id, SYSTEM)
     details = set()
     for session_id in (expired.id, ended.id, "0" * 32):
         with pytest.raises(NotFound) as refused:
-            await sessions.end(session_id)
+            await sessions.end(session_id, SYSTEM)
         details.add(refused.value.detail)
 
     assert len(details) == 1
@@ -215,7 +216,7 @@ async def test_a_failed_end_changes_no_reason(sessions: Sessions, start: Start, 
     started = await start()
     clock.advance(days=7)
     with pytest.raises(NotFound):
-        await sessions.end(started.id)
+        await sessions.end(started.id, SYSTEM)
     with pytest.raises(SessionExpired):
         await sessions.authenticate(started.token)
 
@@ -231,8 +232,8 @@ async def test_a_user_is_logged_out_everywhere(
     anns = [await start() for _ in range(3)]
     bob = await start("bob")
 
-    assert await sessions.end_all("ann", reason) == 3
-    assert await sessions.end_all("ann", reason) == 0
+    assert await sessions.end_all("ann", SYSTEM, reason) == 3
+    assert await sessions.end_all("ann", SYSTEM, reason) == 0
     assert await sessions.authenticate(bob.token) == bob.session
     for started in anns:
         with pytest.raises(error):
@@ -256,6 +257,6 @@ async def test_a_session_of_another_app_cannot_be_revoked(sessions: Sessions, st
     """A revocation returns the ended session, or nothing when the token belongs to another app."""
     mine, foreign = await start(appid=APP), await start(appid=OTHER_APP)
 
-    assert await sessions.revoke(foreign.session.id, {APP}) is None
-    assert await sessions.revoke(mine.session.id, {APP}) == mine.session
+    assert await sessions.revoke(foreign.session.id, SYSTEM, {APP}) is None
+    assert await sessions.revoke(mine.session.id, SYSTEM, {APP}) == mine.session
     assert await sessions.authenticate(foreign.token) == foreign.session

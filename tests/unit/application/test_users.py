@@ -10,6 +10,7 @@ from adapters.memory.user_repository import MemoryUserRepository
 from application.users import Users
 from domain.device import UNKNOWN_DEVICE
 from domain.errors import CodeInvalid, CodeMissing, NotFound, RequestInvalid, Retry, StoreUnavailable
+from domain.event import SYSTEM, Cause
 from domain.identity import AppId, Identity
 from domain.session import Session, SessionPolicy, SessionToken
 from domain.user import Payment, PhoneNumber, Profile, ProfileChange, UnionIdConflict, User
@@ -32,7 +33,7 @@ def use_case(users: MemoryUserRepository, platform: MemoryPlatform, clock: Clock
 class Forgetful(MemoryUserRepository):
     """A repository that fails when a phone number is stored."""
 
-    async def bind_phone(self, user_id: str, phone: PhoneNumber, now: datetime) -> User:  # stores nothing
+    async def bind_phone(self, user_id: str, phone: PhoneNumber, now: datetime, cause: Cause) -> User:  # stores nothing
         """See UserRepository."""
         raise StoreUnavailable
 
@@ -82,11 +83,11 @@ async def test_a_phone_number_is_bound(
 ) -> None:
     """The phone number of a code replaces the user's previous number, and changes nothing else."""
     session = await log_in(users, clock)
-    await use_case.bind_phone(session, platform.issue_phone_code(OTHER_NUMBER, BOB.appid).value)
+    await use_case.bind_phone(session, platform.issue_phone_code(OTHER_NUMBER, BOB.appid).value, SYSTEM)
     before = await users.get(session.user_id)
     now = clock.advance(hours=1)
 
-    bound = await use_case.bind_phone(session, platform.issue_phone_code(NUMBER, BOB.appid).value)
+    bound = await use_case.bind_phone(session, platform.issue_phone_code(NUMBER, BOB.appid).value, SYSTEM)
 
     assert bound == replace(before, phone=NUMBER.value, updated_at=now)
     assert await use_case.get(session.user_id) == bound
@@ -98,12 +99,12 @@ async def test_a_phone_code_works_once(
     """A used, unknown or foreign phone code raises CodeInvalid and binds no number."""
     session = await log_in(users, clock)
     used = platform.issue_phone_code(NUMBER, BOB.appid)
-    await use_case.bind_phone(session, used.value)
+    await use_case.bind_phone(session, used.value, SYSTEM)
     before = await users.get(session.user_id)
     elsewhere = platform.issue_phone_code(OTHER_NUMBER, AppId("wx0000000000000002"))
     for code in (used.value, elsewhere.value, "never-given"):
         with pytest.raises(CodeInvalid):
-            await use_case.bind_phone(session, code)
+            await use_case.bind_phone(session, code, SYSTEM)
 
     assert await users.get(session.user_id) == before
 
@@ -116,7 +117,7 @@ async def test_a_malformed_phone_code_is_refused(
 ) -> None:
     """A missing phone code raises CodeMissing, and a malformed one raises RequestInvalid."""
     with pytest.raises(error, match="phone button"):
-        await use_case.bind_phone(await log_in(users, clock), code)
+        await use_case.bind_phone(await log_in(users, clock), code, SYSTEM)
 
 
 async def test_a_merged_users_session_binds_the_phone_of_the_remaining_user(
@@ -125,9 +126,9 @@ async def test_a_merged_users_session_binds_the_phone_of_the_remaining_user(
     """A number that is bound in a session from before a merge belongs to the remaining user."""
     session = await log_in(users, clock)
     ann = await log_in(users, clock, ANN)
-    await users.merge(session.user_id, ann.user_id, frozenset(), clock.now)
+    await users.merge(session.user_id, ann.user_id, frozenset(), clock.now, SYSTEM)
 
-    bound = await use_case.bind_phone(session, platform.issue_phone_code(NUMBER, BOB.appid).value)
+    bound = await use_case.bind_phone(session, platform.issue_phone_code(NUMBER, BOB.appid).value, SYSTEM)
 
     assert (bound.id, bound.phone) == (ann.user_id, NUMBER.value)
     assert await use_case.get(session.user_id) == await use_case.get(ann.user_id) == bound
@@ -180,6 +181,6 @@ async def test_a_phone_code_may_be_used_when_the_store_fails(platform: MemoryPla
     session = await log_in(users, clock)
     code = platform.issue_phone_code(NUMBER, BOB.appid)
     with pytest.raises(StoreUnavailable) as failed:
-        await Users(users, platform, clock=clock).bind_phone(session, code.value)
+        await Users(users, platform, clock=clock).bind_phone(session, code.value, SYSTEM)
 
     assert failed.value.retry is Retry.NEW_CODE

@@ -20,6 +20,7 @@ from application.ports.access_token_issuer import AccessTokenIssuer
 from application.sessions import Sessions
 from domain.access_token import AccessToken
 from domain.errors import IdentityProviderUnavailable, WxLoginError
+from domain.event import SYSTEM
 from domain.identity import AppId, Identity
 from domain.rate_limit import RateLimit
 from domain.session import SessionPolicy
@@ -27,7 +28,7 @@ from entrypoints.instrumented import (
     InstrumentedAccessTokenIssuer,
     InstrumentedLogin,
     InstrumentedRateLimiter,
-    InstrumentedSessions,
+    SessionChecks,
 )
 from entrypoints.metrics import DIRECTORY, NO_APP, Metrics, forget_gauges, shared_directory
 from entrypoints.settings import SettingsError
@@ -47,10 +48,13 @@ class Counted:
     def __init__(self, clock: Clock) -> None:
         self.metrics = Metrics([APP, OTHER_APP])
         self.wechat = MemoryIdentityProvider()
-        store = MemorySessionStore()
+        store = MemorySessionStore(publish=self.metrics.publish)
         apps = frozenset({APP, OTHER_APP})
-        login = LoginUseCase(self.wechat, MemoryUserRepository(), store, apps=apps, policy=POLICY, clock=clock)
-        self.sessions = InstrumentedSessions(Sessions(store, policy=POLICY, clock=clock), self.metrics)
+        login = LoginUseCase(
+            self.wechat, MemoryUserRepository(self.metrics.publish), store, apps=apps, policy=POLICY, clock=clock
+        )
+        self.sessions = Sessions(store, policy=POLICY, clock=clock)
+        self.checks = SessionChecks(self.sessions, self.metrics)
         self.log_in = InstrumentedLogin(login, self.metrics, apps)
 
     def request(self, identity: Identity = ANN) -> LoginRequest:
@@ -131,11 +135,11 @@ async def test_a_defect_counts_as_internal_error(counted: Counted) -> None:
 async def test_checks_are_counted_by_outcome(counted: Counted, clock: Clock) -> None:
     """Each check of a token counts once, as ok or with the error code."""
     login = await counted.log_in(counted.request())
-    await counted.sessions.authenticate(login.token.value)
+    await counted.checks.authenticate(login.token.value)
     clock.advance(days=8)
     for token in (login.token.value, "", "x" * 43):
         with pytest.raises(WxLoginError):
-            await counted.sessions.authenticate(token)
+            await counted.checks.authenticate(token)
     scrape = counted.scrape()
 
     for outcome in ("ok", "session_expired", "token_missing", "token_invalid"):
@@ -149,11 +153,11 @@ async def test_ends_are_counted_by_reason(counted: Counted, clock: Clock) -> Non
     for _ in range(3):
         logins.append(await counted.log_in(counted.request()))
         clock.advance(seconds=1)
-    await counted.sessions.end(logins[1].session.id)
+    await counted.sessions.end(logins[1].session.id, SYSTEM)
     for _ in range(2):
-        await counted.sessions.revoke(logins[2].session.id)
+        await counted.sessions.revoke(logins[2].session.id, SYSTEM)
     login = await counted.log_in(counted.request())
-    await counted.sessions.end_all(login.user.id)
+    await counted.sessions.end_all(login.user.id, SYSTEM)
     scrape = counted.scrape()
 
     assert scrape.value("wxlogin_sessions_ended_total", reason="session_replaced") == 1

@@ -75,10 +75,10 @@ async def test_a_purge_is_repeated(container: Container, store: MemorySessionSto
 
 
 async def test_the_purge_stops_with_its_block(container: Container) -> None:
-    """The purges of sessions and of device grants end with the block."""
+    """The purges of sessions, of device grants and of the audit trail end with the block."""
     before = asyncio.all_tasks()
     async with purging(container):
-        assert len(asyncio.all_tasks() - before) == 2
+        assert len(asyncio.all_tasks() - before) == 3
 
     assert asyncio.all_tasks() == before
 

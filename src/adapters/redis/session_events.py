@@ -1,0 +1,154 @@
+"""Write events to Redis by the scripts that change something, and relay them.
+
+    wxlogin:events            a stream: the events of one Redis
+    wxlogin:events:{<key>}    on a cluster, a stream for each changed key, in the hash slot of that key: a script cannot
+                              use keys of several slots
+    wxlogin:events:hints      on a cluster, a set of the streams that have events
+    wxlogin:events:relay      a lease: one process relays at a time
+
+An entry has the event as JSON. If the change knew less than the session's record, the script adds `user` and `app`.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from redis.asyncio import RedisCluster
+
+from adapters.redis.connections import Command, RedisClient, map_redis_errors, run_all
+from application.ports.session_events import SessionEvents
+from domain.event import Event
+
+STREAM = "wxlogin:events"
+HINTS = "wxlogin:events:hints"
+LEASE = "wxlogin:events:relay"
+
+BATCH = 500
+"""How many events are relayed at once, from one stream."""
+
+STREAMS_AT_ONCE = 200
+"""How many streams of a cluster are read at once."""
+
+LEASE_MILLIS = 10_000
+
+CALLS_BETWEEN_SEARCHES = 600
+"""After how many calls a cluster is searched for streams, in case the hint of one was lost."""
+
+SCAN_COUNT = 1000
+"""How many keys a node looks at in one step of the search, in about a millisecond."""
+
+RELEASE_SCRIPT = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+"""Releases the lease of this holder."""
+
+REMOVE_SCRIPT = """
+redis.call('XDEL', KEYS[1], unpack(ARGV))
+if redis.call('XLEN', KEYS[1]) == 0 then redis.call('DEL', KEYS[1]) end
+"""
+"""Removes entries of a stream, and the stream if it is empty."""
+
+_decoder = msgspec.json.Decoder(Event)
+
+Add = Callable[[Sequence[Event]], Awaitable[None]]
+
+
+def encode_event(event: Event) -> bytes:
+    """Return the event as it is in a stream."""
+    return msgspec.json.encode(event)
+
+
+class EventStreams:
+    """The streams to which scripts write events."""
+
+    def __init__(self, redis: RedisClient) -> None:
+        self._is_cluster = isinstance(redis, RedisCluster)
+
+    def stream_for(self, key: str) -> str:
+        """Return the stream for the events of changes of `key`."""
+        return f"{STREAM}:{{{key}}}" if self._is_cluster else STREAM
+
+    def hints(self, keys: Sequence[str]) -> list[list[Command]]:
+        """Return the commands that say where the events of changes of `keys` are. One Redis needs none."""
+        return [[("SADD", HINTS, *map(self.stream_for, keys))]] if self._is_cluster and keys else []
+
+
+class RedisSessionEvents(SessionEvents):
+    """The SessionEvents of RedisSessionStore and RedisDeviceGrantStore."""
+
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
+        self._holder = secrets.token_hex(16)
+        self._hinted: set[str] = set()
+        self._calls = 0
+
+    async def relay(self, add: Add) -> int:
+        """See SessionEvents. Returns 0 while another process relays."""
+        with map_redis_errors():
+            if not await self._redis.set(LEASE, self._holder, nx=True, px=LEASE_MILLIS):
+                return 0
+        try:
+            return await self._relay(await self._streams(), add)
+        finally:
+            with map_redis_errors():
+                await self._redis.eval(RELEASE_SCRIPT, 1, LEASE, self._holder)
+
+    async def _streams(self) -> list[str]:
+        """Return the streams to read.
+
+        A hint can arrive before its event, so each is used twice. Hints are removed before the streams are read, and so
+        the hint of an event that arrives later stays.
+        """
+        if not isinstance(self._redis, RedisCluster):
+            return [STREAM]
+        self._calls += 1
+        with map_redis_errors():
+            if self._calls % CALLS_BETWEEN_SEARCHES == 1:
+                found = self._redis.scan_iter(f"{STREAM}:{{*", count=SCAN_COUNT, _type="stream")
+                return [_text(stream) async for stream in found]
+            hinted = {_text(stream) for stream in await self._redis.smembers(HINTS)}
+            if hinted:
+                await self._redis.srem(HINTS, *hinted)
+        streams, self._hinted = self._hinted | hinted, hinted
+        return sorted(streams)
+
+    async def _relay(self, streams: Sequence[str], add: Add) -> int:
+        relayed = 0
+        for first in range(0, len(streams), STREAMS_AT_ONCE):
+            full = streams[first : first + STREAMS_AT_ONCE]
+            while full:
+                found = await self._read(full)
+                events = [_event(fields) for entries in found.values() for _, fields in entries]
+                if events:
+                    await add(events)
+                    await self._remove(found)
+                relayed += len(events)
+                full = [stream for stream, entries in found.items() if len(entries) == BATCH]
+        return relayed
+
+    async def _read(self, streams: Sequence[str]) -> dict[str, list[Any]]:
+        """Return the oldest entries of the streams that have some."""
+        reads: list[list[Command]] = [[("XRANGE", stream, "-", "+", "COUNT", BATCH)] for stream in streams]
+        with map_redis_errors():
+            answers = await run_all(self._redis, reads)
+        return {stream: entries for stream, [entries] in zip(streams, answers, strict=True) if entries}
+
+    async def _remove(self, found: Mapping[str, Sequence[Any]]) -> None:
+        removals: list[list[Command]] = [
+            [("EVAL", REMOVE_SCRIPT, 1, stream, *(entry_id for entry_id, _ in entries))]
+            for stream, entries in found.items()
+        ]
+        with map_redis_errors():
+            await run_all(self._redis, removals)
+
+
+def _event(fields: Any) -> Event:
+    known = dict(zip(fields[::2], fields[1::2], strict=True)) if isinstance(fields, (list, tuple)) else fields
+    event = _decoder.decode(known[b"event"])
+    if b"user" in known:
+        return replace(event, user_id=known[b"user"].decode(), app=known[b"app"].decode())
+    return event
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name
