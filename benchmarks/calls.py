@@ -153,7 +153,7 @@ async def prepare() -> dict[str, tuple[Call, Call]]:
 
 
 async def main() -> None:
-    table = Table(title=f"CPU µs a call, medians of {ROUNDS} x {CALLS:,}")
+    table = Table(title=f"CPU µs for each call, medians of {ROUNDS} x {CALLS:,}")
     for column in ("call", "bare library", "wxlogin", "added"):
         table.add_column(column, justify="left" if column == "call" else "right")
     for name, (bare, ours) in (await prepare()).items():

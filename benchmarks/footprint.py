@@ -155,7 +155,7 @@ async def walk(timed: Timed, store: RedisSessionStore, vault: RedisKeyVault) -> 
     await timed("login, no limit", *(store.start(each, new_key(), 0) for each in new))
     await timed("check of a token", *(store.find(each.id) for each in new))
     await timed("check, the first in a minute", *(store.touch(each) for each in new))
-    await timed("session_key", *(vault.find(each) for each in new))
+    await timed("session_key", *(vault.get(each) for each in new))
     await timed("reset of the session_key", *(vault.replace(each, new_key(), each.created_at) for each in new))
     await timed("logout", *(store.end([each], EndReason.ENDED, each.created_at, SYSTEM) for each in new))
     await timed(f"login, limit {MANY:,} reached", *(store.start(each, new_key(), MANY) for each in islice(mine, TRIES)))
@@ -166,7 +166,7 @@ async def walk(timed: Timed, store: RedisSessionStore, vault: RedisKeyVault) -> 
 
 
 def show_memory(grown: dict[tuple[int, bool], float]) -> None:
-    table = Table(title="Bytes a session in Redis, everything included")
+    table = Table(title="Bytes for each session in Redis, everything included")
     for column in ("sessions of a user", "without a unionid", "with one"):
         table.add_column(column, justify="right")
     for per_user in PER_USER:
@@ -202,7 +202,7 @@ def main() -> None:
         print(f"Redis {server['redis_version']}, {server['mem_allocator']}", file=sys.stderr)
         for per_user in PER_USER:
             for unionid in (False, True):
-                print(f"{chosen.sessions:,} sessions, {per_user} a user", file=sys.stderr)
+                print(f"{chosen.sessions:,} sessions, {per_user} for each user", file=sys.stderr)
                 measured = bytes_a_session(url, per_user, chosen.sessions, unionid=unionid)
                 grown[per_user, unionid] = asyncio.run(measured)
         show_memory(grown)

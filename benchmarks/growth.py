@@ -102,7 +102,7 @@ def show(results: Results) -> None:
 def draw(results: Results, image: Path) -> None:
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     rows = figure.subplots(2, 2, sharex="col", sharey="row")
-    figures = {"requests_per_second": "requests a second", "cpu_us": "CPU time a request, µs"}
+    figures = {"requests_per_second": "requests a second", "cpu_us": "CPU time for each request, µs"}
     for row, (figure_name, label) in zip(rows, figures.items(), strict=True):
         row[0].set_ylabel(label)
         for axes, curve in zip(row, ("connections", "sessions"), strict=True):

@@ -89,7 +89,8 @@ def conditions(options: dict[str, Any]) -> str:
         f"{options['rounds']} rounds of {options['seconds']:g} s, {options['concurrency']} connections "
         f"(x8 in login-50ms), {options['database']}.\n"
         f"Services {pinned}. Other machines of this host took {options['stolen_cpu']:.0%} of the CPU.\n"
-        "CPU µs: of the server, a request. ratio: to the first service of the scenario; of ceiling: to bare Granian;\n"
+        "CPU µs: of the server, for each request. ratio: to the first service of the scenario;\n"
+        "of ceiling: to bare Granian; "
         "both are medians of the rounds' own ratios. server, generator: shares of a core; a server far below 100 %\n"
         "that has enough to do shared its core with other programs."
     )

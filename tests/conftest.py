@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from support import backends, browser, gateways, processes, servers, topologies
+from support import backends, browser, gateways, processes, programs, servers, topologies
 from support.clock import Clock
 from support.places import DATABASES
 
@@ -17,13 +17,14 @@ settings.load_profile("patient")  # a busy machine fails no test
 
 
 def pytest_report_header() -> list[str]:
-    """Report the tested databases, gateways, backends and browser, and which of them are missing."""
-    missing = [name for name in gateways.COMMANDS if name not in gateways.FOUND]
+    """Report the tested databases, gateways, backends and browser, and which programs are missing."""
+    missing = programs.find_missing()
     return [
-        f"databases: {', '.join(DATABASES)}" + ("" if "mariadb" in DATABASES else " (no MariaDB given or found)"),
-        f"gateways: {', '.join(gateways.FOUND)}" + (f" (not found: {', '.join(missing)})" if missing else ""),
-        f"backends: {', '.join(backends.FOUND)}" + ("" if "php" in backends.FOUND else " (not found: php)"),
-        f"browser: {browser.FOUND or 'not found'}",
+        f"databases: {', '.join(DATABASES)}",
+        f"gateways: {', '.join(gateways.FOUND)}",
+        f"backends: {', '.join(backends.FOUND)}",
+        f"browser: {browser.FOUND or 'none'}",
+        *([f"not found, so not tested: {', '.join(missing)}"] if missing else []),
     ]
 
 

@@ -49,7 +49,7 @@ class ClientData:
         """
         encrypted = EncryptedData.parse(encrypted_data, iv)
         await self._quota.take(session.id)
-        ring = await self._vault.find(session)
+        ring = await self._vault.get(session)
         for name, key in ring.usable(self._clock()):
             try:
                 decrypted = Decrypted(self._decryptor.decrypt(encrypted, key), name)
@@ -62,7 +62,7 @@ class ClientData:
 
     async def verify(self, session: Session, raw_data: str, signature: str) -> bool:
         """Return whether WeChat signed `raw_data` for the session's user."""
-        ring = await self._vault.find(session)
+        ring = await self._vault.get(session)
         return any(key.has_signed(raw_data, signature) for _, key in ring.usable(self._clock()))
 
     async def encrypted_at(self, session: Session, encrypted_data: str) -> datetime | None:

@@ -19,20 +19,20 @@ class SessionKeys:
     async def is_current(self, session: Session) -> bool:
         """Return whether the stored key is still valid at WeChat; False if there is none."""
         try:
-            ring = await self._vault.find(session)
+            ring = await self._vault.get(session)
         except DataUndecryptable:
             return False
         return await self._platform.is_current(session.identity, ring.current)
 
     async def reset(self, session: Session) -> None:
         """Let WeChat replace the key, and store the new one. Raises DataUndecryptable if the old one is not valid."""
-        ring = await self._vault.find(session)
+        ring = await self._vault.get(session)
         key = await self._platform.renew(session.identity, ring.current)
         await self._vault.replace(session, key, self._clock())
 
     async def encrypt_keys(self, session: Session) -> list[EncryptKey]:
         """Return the keys of wx.getUserCryptoManager(), newest first. Raises DataUndecryptable as `reset`."""
-        ring = await self._vault.find(session)
+        ring = await self._vault.get(session)
         return await self._platform.encrypt_keys(session.identity, ring.current)
 
     async def reencrypt(self) -> Reencrypted:

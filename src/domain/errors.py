@@ -29,9 +29,10 @@ The text never contains a secret, a token, a code or a session_key.
 """
 
 from collections.abc import Iterator
+from copy import copy
 from datetime import timedelta
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from domain.rate_limit import Allowance
 
@@ -71,6 +72,12 @@ class WxLoginError(Exception):
     def detail(self) -> str:
         """Return the text for people."""
         return str(self.args[0])
+
+    def asking_for_new_code(self) -> Self:
+        """Return a copy whose `retry` is NEW_CODE. This error does not change: concurrent calls may share it."""
+        changed = copy(self)
+        changed.retry = Retry.NEW_CODE
+        return changed
 
 
 class RequestInvalid(WxLoginError):

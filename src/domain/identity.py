@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from domain.errors import AppUnknown, CodeMissing, RequestInvalid, Retry, Unavailable
+from domain.errors import AppUnknown, CodeMissing, RequestInvalid, Unavailable
 
 APPID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 CODE = re.compile(r"[!-~]{1,512}")
@@ -60,12 +60,11 @@ class PhoneCode(_Code):
 
 @contextmanager
 def code_may_be_spent() -> Iterator[None]:
-    """Set `retry` of Unavailable to NEW_CODE, because WeChat may have accepted the code before the failure."""
+    """Raise Unavailable with `retry` NEW_CODE, because WeChat may have accepted the code before the failure."""
     try:
         yield
     except Unavailable as error:
-        error.retry = Retry.NEW_CODE
-        raise
+        raise error.asking_for_new_code().with_traceback(error.__traceback__) from error.__cause__
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ class RateLimit:
     """`quota` in a `window`, counted under a `name`.
 
     The whole quota may be used at once. It is restored evenly, one request each `interval`: a constant load gets
-    `quota` requests a window, and up to twice as many in the first. This is the generic cell rate algorithm (ITU-T
-    I.371). Its only state is the debt: the time until the whole quota is restored.
+    `quota` requests for each window, and up to twice as many in the first. This is the generic cell rate algorithm
+    (ITU-T I.371). Its only state is the debt: the time until the whole quota is restored.
     """
 
     name: str

@@ -102,49 +102,52 @@ MERGED_FIELDS = (*PROFILE_LIMITS, "phone", "unionid")
 """The fields in which two users can differ."""
 
 
-def merge(source: User, into: User, discard: frozenset[str], now: datetime) -> User:
-    """Return `into` with the accounts of `source`, and with the fields that only `source` has.
+def merge(source: User, target: User, discard: frozenset[str], now: datetime) -> User:
+    """Return `target` with the accounts of `source`, and with the fields that only `source` has.
 
     Raises RequestInvalid if a field differs and is not in `discard`, and if both are the same user.
     """
-    if source.id == into.id:
+    if source.id == target.id:
         raise RequestInvalid("A user cannot be merged into themselves")
     if unknown := discard - set(MERGED_FIELDS):
         raise RequestInvalid(
             f"There is no {', '.join(sorted(unknown))} to discard; there is {', '.join(MERGED_FIELDS)}"
         )
-    kept, offered = _merged_fields(into), _merged_fields(source)
+    kept, offered = _merged_fields(target), _merged_fields(source)
     lost = [name for name, value in offered.items() if value and kept[name] and value != kept[name]]
     if refused := [name for name in lost if name not in discard]:
         raise RequestInvalid(
             f"The two users have different {', '.join(refused)}, and {source.id}'s would be lost; nothing was changed."
-            f" Compare them with `wxlogin users show`; if that may be lost, say so:"
+            f" Compare them with `wxlogin users show`. To drop {source.id}'s, run the command again with"
             f" {' '.join(f'--discard {name}' for name in refused)}"
         )
     fields = {name: kept[name] or offered[name] for name in MERGED_FIELDS}
     return replace(
-        into,
+        target,
         profile=Profile(**{name: fields[name] or "" for name in PROFILE_LIMITS}),
         phone=fields["phone"],
         unionid=fields["unionid"],
-        accounts=(*into.accounts, *source.accounts),
-        blocked_at=into.blocked_at or source.blocked_at,
+        accounts=(*target.accounts, *source.accounts),
+        blocked_at=target.blocked_at or source.blocked_at,
         updated_at=now,
     )
 
 
-def was_merged(from_id: str, into_id: str, one: User, into: User) -> bool:
-    """Return whether `from_id` has been merged into `into_id` already, so that there is nothing to do.
+def was_merged(source_id: str, target_id: str, source: User, target: User) -> bool:
+    """Return whether `source_id` has been merged into `target_id` already, so that there is nothing to do.
 
-    `one` and `into` are the users that the two ids find: for a merged user, the one they were merged into. Raises
+    `source` and `target` are the users that the two ids find: for a merged user, the one they were merged into. Raises
     RequestInvalid if the merge was in the other direction or into another user.
     """
-    if from_id == one.id:
-        if into_id != into.id == one.id:
-            raise RequestInvalid(f"{into_id} was merged into {from_id} before: there is nothing left to merge")
+    if source_id == source.id:
+        if target_id != target.id == source.id:
+            raise RequestInvalid(f"{target_id} was merged into {source_id} before: there is nothing left to merge")
         return False
-    if one.id != into.id:
-        raise RequestInvalid(f"{from_id} was merged into {one.id} before; if that one is meant, say so")
+    if source.id != target.id:
+        raise RequestInvalid(
+            f"{source_id} was merged into {source.id} before. To merge that user,"
+            f" run `wxlogin users merge {source.id} {target.id}`"
+        )
     return True
 
 

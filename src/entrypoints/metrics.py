@@ -179,7 +179,7 @@ CHECK_CODES = [
 
 
 class Processes(Collector):
-    """The library's process_ metrics for each worker, labelled with its pid."""
+    """The library's process_ metrics for each server process, labelled with its pid."""
 
     def __init__(self, directory: Path | None) -> None:
         self._pids = _living(directory) if directory else {os.getpid()}
@@ -196,7 +196,7 @@ class Processes(Collector):
 
 @contextmanager
 def shared_directory(workers: int) -> Iterator[None]:
-    """Provide the directory in which several workers count together, while the block runs.
+    """Provide the directory in which several server processes count together, while the block runs.
 
     It is the operator's, if configured, else a temporary one, which is removed afterwards. Raises SettingsError if the
     configured one is not a directory, and if no temporary one can be created.
@@ -211,7 +211,7 @@ def shared_directory(workers: int) -> Iterator[None]:
         temporary = TemporaryDirectory(prefix="wxlogin-metrics-", ignore_cleanup_errors=True)
     except OSError:
         raise SettingsError(
-            "Several workers need a directory for temporary files, and none is writable."
+            "Several server processes need a directory for temporary files, and none is writable."
             f"\n  hint: mount one on /tmp, or name one in TMPDIR or {DIRECTORY}"
         ) from None
     with temporary as directory:

@@ -65,7 +65,7 @@ async def test_a_stored_key_is_found(scenario: Scenario) -> None:
     session = scenario.session()
     await scenario.keep(session, A)
 
-    assert await scenario.vault.find(session) == KeyRing(A)
+    assert await scenario.vault.get(session) == KeyRing(A)
 
 
 async def test_a_login_stores_the_key(scenario: Scenario) -> None:
@@ -75,7 +75,7 @@ async def test_a_login_stores_the_key(scenario: Scenario) -> None:
     session = replace(session, user_id=user.id)
     await scenario.store.start(session, A, 0)
 
-    assert await scenario.vault.find(session) == KeyRing(A)
+    assert await scenario.vault.get(session) == KeyRing(A)
 
 
 async def test_the_previous_key_is_found_beside_the_current_one(scenario: Scenario) -> None:
@@ -85,7 +85,7 @@ async def test_the_previous_key_is_found_beside_the_current_one(scenario: Scenar
     replaced_at = scenario.clock.now
     await scenario.keep(session, C)
 
-    assert await scenario.vault.find(session) == KeyRing(C, B, replaced_at)
+    assert await scenario.vault.get(session) == KeyRing(C, B, replaced_at)
 
 
 async def test_the_same_key_again_replaces_nothing(scenario: Scenario) -> None:
@@ -95,7 +95,7 @@ async def test_the_same_key_again_replaces_nothing(scenario: Scenario) -> None:
     replaced_at = scenario.clock.now
     await scenario.keep(session, B, B, B)
 
-    assert await scenario.vault.find(session) == KeyRing(B, A, replaced_at)
+    assert await scenario.vault.get(session) == KeyRing(B, A, replaced_at)
 
 
 async def test_an_account_has_no_other_accounts_key(scenario: Scenario) -> None:
@@ -107,14 +107,14 @@ async def test_an_account_has_no_other_accounts_key(scenario: Scenario) -> None:
     await scenario.keep(in_other_app, B)
     await scenario.keep(other, C)
 
-    assert [(await scenario.vault.find(each)).current for each in (one, in_other_app, other)] == [A, B, C]
+    assert [(await scenario.vault.get(each)).current for each in (one, in_other_app, other)] == [A, B, C]
 
 
 @pytest.mark.parametrize("openid", ["nobody", "*", "}:{", "a|b"])
 async def test_an_unknown_account_has_to_log_in(scenario: Scenario, openid: str) -> None:
     """Without a stored key the vault raises DataUndecryptable, with the hint to log in again."""
     with pytest.raises(DataUndecryptable) as refused:
-        await scenario.vault.find(replace(scenario.session(), identity=Identity(APP, openid)))
+        await scenario.vault.get(replace(scenario.session(), identity=Identity(APP, openid)))
 
     assert refused.value.retry is Retry.NEW_CODE
 
@@ -125,7 +125,7 @@ async def test_concurrent_logins_leave_two_of_their_keys(scenario: Scenario) -> 
     keys = [SessionKey(f"key {number}") for number in range(20)]
     await scenario.keep(session, keys[0])
     await asyncio.gather(*(scenario.vault.replace(session, key, scenario.clock.now) for key in keys[1:]))
-    ring = await scenario.vault.find(session)
+    ring = await scenario.vault.get(session)
 
     assert {ring.current, ring.previous} <= set(keys)
     assert ring.previous not in (None, ring.current)
@@ -138,7 +138,7 @@ async def test_keys_survive_a_restart(scenario: Scenario) -> None:
     await scenario.keep(session, A, B)
     _, restarted = scenario.environment.open([OLD])
 
-    assert await restarted.find(session) == await scenario.vault.find(session)
+    assert await restarted.get(session) == await scenario.vault.get(session)
 
 
 @durable
@@ -148,14 +148,14 @@ async def test_encryption_keys_rotate(scenario: Scenario) -> None:
     await scenario.keep(session, A, B)
     _, rotated = scenario.environment.open([NEW, OLD])
     _, rotated_out = scenario.environment.open([NEW])
-    before = await rotated.find(session)
+    before = await rotated.get(session)
     with pytest.raises(DataUndecryptable):
-        await rotated_out.find(session)
+        await rotated_out.get(session)
 
     counted = await rotated.reencrypt()
 
     assert counted.done >= 2
-    assert await rotated_out.find(session) == before == await rotated.find(session)
+    assert await rotated_out.get(session) == before == await rotated.get(session)
 
 
 @durable
@@ -166,7 +166,7 @@ async def test_reencryption_counts_undecryptable_keys_and_does_not_change_them(s
     _, rotated_out = scenario.environment.open([NEW])
 
     assert (await rotated_out.reencrypt()).lost >= 1
-    assert await scenario.vault.find(session) == KeyRing(A)
+    assert await scenario.vault.get(session) == KeyRing(A)
 
 
 @durable
@@ -184,7 +184,7 @@ async def test_reencryption_overwrites_no_login(scenario: Scenario) -> None:
             await rotated.replace(session, newest[session.id], scenario.clock.now)
     await reencryption
 
-    assert {session.id: (await rotated.find(session)).current for session in sessions} == newest
+    assert {session.id: (await rotated.get(session)).current for session in sessions} == newest
 
 
 @redis_and_cluster
@@ -194,12 +194,12 @@ async def test_reencryption_does_not_extend_a_keys_life(scenario: Scenario) -> N
     await scenario.keep(session, A)
     _, rotated = scenario.environment.open([NEW, OLD])
     await rotated.reencrypt()
-    found = await rotated.find(session)
+    found = await rotated.get(session)
     await asyncio.sleep(1)
 
     assert found == KeyRing(A)
     with pytest.raises(DataUndecryptable):
-        await rotated.find(session)
+        await rotated.get(session)
 
 
 @durable
@@ -212,11 +212,11 @@ async def test_a_login_replaces_a_key_without_its_encryption_key(scenario: Scena
     await scenario.keep(session, A)
     _, rotated_out = scenario.environment.open([NEW])
     with pytest.raises(DataUndecryptable, match="WXLOGIN_ENCRYPTION_KEYS"):
-        await rotated_out.find(session)
+        await rotated_out.get(session)
 
     await scenario.keep(session, B, vault=rotated_out)
 
-    assert await rotated_out.find(session) == KeyRing(B)
+    assert await rotated_out.get(session) == KeyRing(B)
 
 
 async def test_a_key_is_retained_as_long_as_the_longest_session(scenario: Scenario, session_place: str) -> None:
@@ -231,10 +231,10 @@ async def test_a_key_is_retained_as_long_as_the_longest_session(scenario: Scenar
     await asyncio.sleep(0.05)
     await scenario.store.purge(scenario.clock.now + timedelta(seconds=2))
 
-    assert await scenario.vault.find(session) == KeyRing(A)
+    assert await scenario.vault.get(session) == KeyRing(A)
     if technology_of(session_place).durable:
         with pytest.raises(DataUndecryptable):
-            await scenario.vault.find(short)
+            await scenario.vault.get(short)
 
 
 async def test_a_new_key_is_retained_as_long_as_the_one_it_replaced(scenario: Scenario) -> None:
@@ -247,7 +247,7 @@ async def test_a_new_key_is_retained_as_long_as_the_one_it_replaced(scenario: Sc
     await scenario.store.purge(scenario.clock.now)
     await scenario.keep(scenario.session(session.user_id), C)
 
-    assert (await scenario.vault.find(session)).current == B
+    assert (await scenario.vault.get(session)).current == B
 
 
 @pytest.fixture
@@ -260,7 +260,7 @@ async def unreachable(unreachable_place: str) -> AsyncIterator[KeyVault]:
 @pytest.mark.parametrize(
     "call",
     [
-        pytest.param(lambda vault, session, _: vault.find(session), id="find"),
+        pytest.param(lambda vault, session, _: vault.get(session), id="get"),
         pytest.param(lambda vault, session, now: vault.replace(session, A, now), id="replace"),
         pytest.param(lambda vault, *_: vault.reencrypt(), id="reencrypt"),
     ],
@@ -284,9 +284,9 @@ async def test_a_session_without_a_key_leaves_the_keys(scenario: Scenario) -> No
     )
     await scenario.store.start(first, A, 0)
     await scenario.keep(first, B)
-    before = await scenario.vault.find(first)
+    before = await scenario.vault.get(first)
     await scenario.store.start(later, None, 0)
 
     assert before.current == B
-    assert await scenario.vault.find(later) == before
+    assert await scenario.vault.get(later) == before
     assert await scenario.store.find(later.id) is not None

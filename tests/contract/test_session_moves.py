@@ -38,7 +38,7 @@ async def test_a_moved_session_retains_its_session_key(scenario: Scenario) -> No
     moved = await scenario.store.find(session.id)
 
     assert isinstance(moved, Session)
-    assert (await scenario.vault.find(moved)).current == SessionKey(f"key of {session.id}")
+    assert (await scenario.vault.get(moved)).current == SessionKey(f"key of {session.id}")
 
 
 async def test_a_move_replaces_no_newer_key(scenario: Scenario) -> None:
@@ -49,7 +49,7 @@ async def test_a_move_replaces_no_newer_key(scenario: Scenario) -> None:
     await scenario.store.start(newer, SessionKey("a newer key"), 0)
     await scenario.store.move(one, into)
 
-    assert (await scenario.vault.find(newer)).current == SessionKey("a newer key")
+    assert (await scenario.vault.get(newer)).current == SessionKey("a newer key")
 
 
 @pytest.mark.parametrize("session_place", ["redis", "redis-cluster"], indirect=True)

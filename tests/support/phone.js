@@ -1,4 +1,4 @@
-// A phone with the example mini-program: reads one command a line, and answers with what its page shows then.
+// A phone with the example mini-program: reads one command from each line, and answers with what its page shows then.
 const { createInterface } = require('node:readline')
 
 const ROOT = process.env.EXAMPLE

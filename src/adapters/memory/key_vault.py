@@ -15,7 +15,7 @@ class MemoryKeyVault(KeyVault):
     def __init__(self) -> None:
         self._rings: dict[tuple[str, str], KeyRing] = {}
 
-    async def find(self, session: Session) -> KeyRing:
+    async def get(self, session: Session) -> KeyRing:
         """See KeyVault."""
         ring = self._rings.get(_account(session.identity))
         if ring is None:

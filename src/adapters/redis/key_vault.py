@@ -79,7 +79,7 @@ class RedisKeyVault(KeyVault):
         self._redis = redis
         self._cipher = cipher
 
-    async def find(self, session: Session) -> KeyRing:
+    async def get(self, session: Session) -> KeyRing:
         """See KeyVault."""
         with map_redis_errors():
             [members] = await run(self._redis, [("ZRANGEBYSCORE", set_of(session.user_id), "-inf", "(0")])
@@ -104,12 +104,12 @@ class RedisKeyVault(KeyVault):
         arguments = (CURRENT + account, PREVIOUS + account, encrypted, replaced_at, *scores, millis(session.expires_at))
         return ("EVAL", REPLACE_SCRIPT, 1, set_of(session.user_id), *arguments)
 
-    async def copy(self, from_id: str, into_id: str) -> None:
+    async def copy(self, source_id: str, target_id: str) -> None:
         """Copy the keys of one user to another, except for accounts of which the other has a key."""
         with map_redis_errors():
-            flat = await self._redis.eval(LIST_SCRIPT, 1, set_of(from_id))
+            flat = await self._redis.eval(LIST_SCRIPT, 1, set_of(source_id))
             for member, score in zip(flat[::2], flat[1::2], strict=True):
-                await self._redis.eval(ADOPT_SCRIPT, 1, set_of(into_id), member[:HEAD], member, score)
+                await self._redis.eval(ADOPT_SCRIPT, 1, set_of(target_id), member[:HEAD], member, score)
 
     async def reencrypt(self) -> Reencrypted:
         """See KeyVault."""

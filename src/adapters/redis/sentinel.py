@@ -5,8 +5,8 @@ from redis.asyncio.connection import SSLConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
 
 from adapters.redis.connections import RetryUnsent, limits
-from adapters.redis.single_flight import SingleFlight
 from adapters.redis.urls import Options
+from application.shared_tasks import SharedTasks
 
 SENTINEL_SECONDS = 0.5
 """The time limit to connect to a sentinel, and for its response. Then the next sentinel is asked."""
@@ -38,13 +38,14 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
         super().__init__(master, manager, **limits() | of_server | tls)  # type: ignore[no-untyped-call]
         # One lookup at a time, because concurrent ones lose sentinels from redis-py's list:
         # https://github.com/redis/redis-py/pull/4331
-        self._find_master: SingleFlight[tuple[str, int]] = SingleFlight(super().get_master_address)
+        self._lookups: SharedTasks[str, tuple[str, int]] = SharedTasks()
 
     async def get_master_address(self) -> tuple[str, int]:
         """Look up the master once for all connections that are being made. Raises MasterNotFoundError."""
-        return await self._find_master()
+        return await self._lookups.wait(self.service_name, super().get_master_address)
 
     async def aclose(self) -> None:
         """Close the connections, also those to the sentinels."""
         await super().aclose()
+        await self._lookups.aclose()
         await self.sentinel_manager.aclose()

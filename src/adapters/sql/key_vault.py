@@ -30,7 +30,7 @@ class SqlKeyVault(KeyVault):
         self._database = database
         self._cipher = cipher
 
-    async def find(self, session: Session) -> KeyRing:
+    async def get(self, session: Session) -> KeyRing:
         """See KeyVault."""
         row = await self._database.read(partial(_find, identity=session.identity))
         if row is None:

@@ -20,35 +20,41 @@ def lock(connection: Connection, *user_ids: str) -> None:
     connection.execute(select(users.c.id).where(users.c.id.in_(user_ids)).order_by(users.c.id).with_for_update())
 
 
-def merge_rows(connection: Connection, one: User, into: User, discard: frozenset[str], now: datetime) -> None:
-    """Move all rows of `one` to `into`, and keep a record of `one`. Raises RequestInvalid."""
-    both = merge(one, into, discard, now)
+def merge_rows(connection: Connection, source: User, target: User, discard: frozenset[str], now: datetime) -> None:
+    """Move all rows of `source` to `target`, and keep a record of `source`. Raises RequestInvalid."""
+    merged = merge(source, target, discard, now)
     for table in (accounts, sessions):
-        connection.execute(update(table).where(table.c.user_id == one.id).values(user_id=into.id))
-    _settle_conflicts(connection, one.id, into.id, both.unionid)
-    connection.execute(delete(users).where(users.c.id == one.id))  # before the other one takes its unionid
-    profile = {field: getattr(both.profile, field) for field in PROFILE_LIMITS}
-    values = {**profile, "phone": both.phone, "unionid": both.unionid, "updated_at": now, "blocked_at": both.blocked_at}
-    connection.execute(update(users).where(users.c.id == into.id).values(values))
-    _record(connection, one, into.id, now)
+        connection.execute(update(table).where(table.c.user_id == source.id).values(user_id=target.id))
+    _settle_conflicts(connection, source.id, target.id, merged.unionid)
+    connection.execute(delete(users).where(users.c.id == source.id))  # before `target` takes its unionid
+    profile = {field: getattr(merged.profile, field) for field in PROFILE_LIMITS}
+    values = {
+        **profile,
+        "phone": merged.phone,
+        "unionid": merged.unionid,
+        "updated_at": now,
+        "blocked_at": merged.blocked_at,
+    }
+    connection.execute(update(users).where(users.c.id == target.id).values(values))
+    _record(connection, source, target.id, now)
 
 
-def _settle_conflicts(connection: Connection, one: str, into: str, unionid: str | None) -> None:
-    """Delete the conflicts between the two users and those about `unionid`, and move the others to `into`."""
+def _settle_conflicts(connection: Connection, source: str, target: str, unionid: str | None) -> None:
+    """Delete the conflicts between the two users and those about `unionid`, and move the others to `target`."""
     conflicts = unionid_conflicts.c
-    known = set(connection.scalars(select(conflicts.unionid).where(conflicts.user_id == into)))
-    for row in connection.execute(select(unionid_conflicts).where(conflicts.user_id == one)).all():
+    known = set(connection.scalars(select(conflicts.unionid).where(conflicts.user_id == target)))
+    for row in connection.execute(select(unionid_conflicts).where(conflicts.user_id == source)).all():
         if row.unionid not in known:
-            mine = (conflicts.user_id == one) & (conflicts.unionid == row.unionid)
-            connection.execute(update(unionid_conflicts).where(mine).values(user_id=into))
-    connection.execute(update(unionid_conflicts).where(conflicts.other_user_id == one).values(other_user_id=into))
-    is_over = (conflicts.other_user_id == into) | (conflicts.unionid == unionid)
-    connection.execute(delete(unionid_conflicts).where(conflicts.user_id == into, is_over))
+            mine = (conflicts.user_id == source) & (conflicts.unionid == row.unionid)
+            connection.execute(update(unionid_conflicts).where(mine).values(user_id=target))
+    connection.execute(update(unionid_conflicts).where(conflicts.other_user_id == source).values(other_user_id=target))
+    is_over = (conflicts.other_user_id == target) | (conflicts.unionid == unionid)
+    connection.execute(delete(unionid_conflicts).where(conflicts.user_id == target, is_over))
 
 
-def _record(connection: Connection, one: User, into_id: str, now: datetime) -> None:
-    connection.execute(update(merges).where(merges.c.into_id == one.id).values(into_id=into_id))
-    row: dict[str, Any] = {"from_id": one.id, "into_id": into_id, "merged_at": now, "record": _as_json(one)}
+def _record(connection: Connection, source: User, target_id: str, now: datetime) -> None:
+    connection.execute(update(merges).where(merges.c.into_id == source.id).values(into_id=target_id))
+    row: dict[str, Any] = {"from_id": source.id, "into_id": target_id, "merged_at": now, "record": _as_json(source)}
     connection.execute(insert(merges).values(row))
 
 

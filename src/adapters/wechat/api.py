@@ -173,7 +173,7 @@ class WeChatApi:
             # Its text may hold the URL, and so the AppSecret: only its kind is shown.
             kind = type(error.__cause__ or error).__name__
             raise WeChatUnavailable(
-                f"WeChat cannot be reached ({kind}); check WXLOGIN_WECHAT_URL, DNS and the way out"
+                f"WeChat cannot be reached ({kind}); check WXLOGIN_WECHAT_URL, DNS, and the network route to WeChat"
             ) from None
 
 

@@ -15,7 +15,7 @@ class KeyVault(Protocol):
     """
 
     @abstractmethod
-    async def find(self, session: Session) -> KeyRing:
+    async def get(self, session: Session) -> KeyRing:
         """Return the keys of the session's user in its app.
 
         Raises DataUndecryptable if there is none, or its encryption key is no longer configured: a new login helps.

@@ -13,5 +13,6 @@ class RateLimiter(Protocol):
     async def take(self, limit: RateLimit, subject: str) -> Allowance:
         """Take one request from the quota of `subject`, and return whether it is admitted. A refusal takes nothing.
 
-        Atomic: concurrent calls are never admitted beyond the limit. Raises StoreUnavailable.
+        Atomic in one process, and among all processes if the adapter shares its counts: concurrent calls are never
+        admitted beyond the limit. Raises StoreUnavailable.
         """

@@ -98,10 +98,10 @@ def conflicts() -> None:
 
 
 @users.command()
-@click.argument("from_id", metavar="FROM")
-@click.argument("into_id", metavar="INTO")
+@click.argument("source_id", metavar="FROM")
+@click.argument("target_id", metavar="INTO")
 @click.option("--discard", multiple=True, metavar="FIELD", help="Drop FROM's value, where both have one; repeatable.")
-def merge(from_id: str, into_id: str, discard: tuple[str, ...]) -> None:
+def merge(source_id: str, target_id: str, discard: tuple[str, ...]) -> None:
     """Merge the user FROM into the user INTO: accounts, sessions, phone and profile.
 
     Refuses if a field differs and is not discarded. A record of FROM is kept, and its id finds INTO from then on. If
@@ -112,7 +112,9 @@ def merge(from_id: str, into_id: str, discard: tuple[str, ...]) -> None:
     from entrypoints.log import log
     from entrypoints.responses import UserResponse
 
-    merged = run(lambda container: container.merge_users()(from_id, into_id, CLI, frozenset(discard)))
-    log.info("users_merged", user_id=merged.user.id, from_id=from_id, sessions=merged.sessions, discarded=list(discard))
+    merged = run(lambda container: container.merge_users()(source_id, target_id, CLI, frozenset(discard)))
+    log.info(
+        "users_merged", user_id=merged.user.id, from_id=source_id, sessions=merged.sessions, discarded=list(discard)
+    )
     ended = {"ended": merged.ended} if merged.user.blocked_at else {}
     show({"user": UserResponse.of(merged.user), "sessions": merged.sessions, **ended})

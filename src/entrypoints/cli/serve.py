@@ -8,7 +8,7 @@ import rich_click as click
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes; one a core.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes: one for each core.")
 def serve(host: str, port: int, workers: int) -> None:
     """Run the service until SIGTERM or Ctrl-C. Requests in flight are finished."""
     from entrypoints.cli.running import exit_statuses

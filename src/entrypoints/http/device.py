@@ -89,13 +89,11 @@ async def authorize_device(
     """Start a scan. Show `wxacode` and `match_number` in the browser, and poll /oauth2/token with the device code."""
     base = f"{_issuer(state)}/oauth2/device"
     browser = Device((data.user_agent or "")[:USER_AGENT_LENGTH] or None, data.ip or None)
+    network = _network_of(browser.ip) if browser.ip else None
     try:
-        network = network_of_address(browser.ip) if browser.ip else None
         scan = await scans.start(client.id, browser, data.appid, apps=client.apps, network=network)
     except AppUnknown as error:
         raise ClientException(error.detail) from error
-    except ValueError:
-        raise ClientException("ip must be an IP address") from None
     grant = scan.grant
     log.info("scan_started", client=client.id, appid=grant.appid.value, ip=browser.ip)
     return DeviceAuthorization(
@@ -107,6 +105,20 @@ async def authorize_device(
         wxacode=f"{base}/{grant.scene}{PICTURE_SUFFIX}",
         match_number=grant.numbers.shown if grant.numbers else None,
     )
+
+
+def _network_of(address: str) -> str:
+    """Return the network of a browser's address. Raises ClientException.
+
+    A zone (`fe80::1%eth0`, RFC 4007 section 11) names an interface of one host, and may be any text of any length.
+    Without one, an address has at most the 45 characters that stores keep.
+    """
+    try:
+        if "%" in address:
+            raise ValueError("a zone")
+        return network_of_address(address)
+    except ValueError:
+        raise ClientException("ip must be an IPv4 or IPv6 address, without a zone") from None
 
 
 def _issuer(state: State) -> str:

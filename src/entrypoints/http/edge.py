@@ -32,7 +32,7 @@ CLOSE = [(b"connection", b"close")]
 
 @dataclass
 class Lifecycle:
-    """Which stop has begun: of this worker process, and of the whole service, which answers 503 on `/readyz`."""
+    """Which stop has begun: of this server process, and of the whole service, which answers 503 on `/readyz`."""
 
     worker_stopping: bool = False
     service_stopping: bool = False
@@ -62,7 +62,7 @@ Refuse = Callable[[LimitExceeded], ASGIApp]
 def with_request_limits(app: ASGIApp, refuse: Refuse, lifecycle: Lifecycle) -> ASGIApp:
     """Return `app` with limits: it receives only requests within the limits, each with its whole body.
 
-    Other requests get the response of `refuse`, and their connections close. When the worker process stops, each
+    Other requests get the response of `refuse`, and their connections close. When the server process stops, each
     response closes its connection, so that the client's next request goes to another process.
     """
 

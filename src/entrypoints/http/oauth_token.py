@@ -53,7 +53,7 @@ UNSUPPORTED: dict[str, ErrorCode] = {
 
 
 async def exchange_token(request: CallerRequest, grant: GrantRequest) -> GrantResponse:
-    """Return a signed token for the session token (RFC 8693). Who has the session token may."""
+    """Return a signed token for the session token (RFC 8693). The session token is the only credential it needs."""
     runtime = runtime_of(request.app.state)
     if not runtime.container.settings().signing_keys:
         raise OAuthRefusal("unsupported_grant_type", "This service signs no tokens")

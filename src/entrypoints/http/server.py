@@ -1,4 +1,4 @@
-"""`wxlogin serve`: the HTTP application in worker processes."""
+"""`wxlogin serve`: the HTTP application in server processes."""
 
 import asyncio
 import gc
@@ -26,7 +26,7 @@ from entrypoints.settings import Settings, SettingsError, load_settings
 from entrypoints.tracing import start_tracing
 
 MAX_CONNECTIONS = 2048
-"""How many connections of clients a worker has at most. Behind a gateway it has a few dozen."""
+"""How many connections of clients a server process has at most. Behind a gateway it has a few dozen."""
 
 OWN_DESCRIPTORS = 64
 """How many file descriptors are kept for files and for connections to stores and to WeChat."""
@@ -61,7 +61,7 @@ def _supervise(settings: Settings, listener: Listener, workers: int) -> None:
         on_end=forget_gauges,
     )
     gc.collect()
-    gc.freeze()  # what is loaded stays, and the workers share it as long as no one writes to it
+    gc.freeze()  # what is loaded stays, and the server processes share it as long as no one writes to it
     try:
         supervisor.run()
     except StartFailed as error:
@@ -69,7 +69,7 @@ def _supervise(settings: Settings, listener: Listener, workers: int) -> None:
 
 
 def work(listener: Listener, channel: Connection, connections: int) -> None:
-    """Run a worker: serve on the listener until the supervisor orders a stop on the channel."""
+    """Run a server process: serve on the listener until the supervisor orders a stop on the channel."""
     for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all its processes
         signal.signal(number, signal.SIG_IGN)
     count_in_directory()
@@ -158,7 +158,7 @@ def _settings() -> Settings:
 
 
 def _reload() -> float:
-    """Read the settings again, and return the seconds to drain. Raises SettingsError if the workers must stay.
+    """Read the settings again, and return the seconds to drain. Raises SettingsError if the server processes must stay.
 
     They stay, too, if a store of the new settings does not answer: theirs may.
     """
@@ -186,7 +186,7 @@ async def _check(settings: Settings) -> dict[str, str]:
 
 
 def _connection_limit() -> int:
-    """Return how many connections a worker may have, after raising the limit on descriptors as far as allowed."""
+    """Return how many connections a server process may have, after raising the limit on descriptors."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # a system whose `unlimited` is less
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,7 +1,8 @@
-"""The processes of `wxlogin serve`: a supervisor, which takes signals, and its workers.
+"""The processes of `wxlogin serve`: a supervisor, which takes signals, and its server processes.
 
-To replace a worker, its successor is started first. The worker stops when the successor is ready, so that no request is
-lost. All workers accept connections from one listening socket. See docs/decisions/0020-processes.md.
+To replace a server process, its successor is started first. The old one stops when the successor is ready, so that no
+request is lost. All server processes accept connections from one listening socket. See
+docs/decisions/0020-processes.md.
 """
 
 import signal
@@ -18,14 +19,14 @@ from entrypoints.log import log
 from entrypoints.settings import SettingsError
 
 HUNG_SECONDS = 60.0
-"""How long a worker may be silent until it is killed. It is silent while it starts, longest on a busy machine."""
+"""How long a server process may be silent until it is killed. It is silent while it starts."""
 
 PAUSE_SECONDS = 1.0
-"""How long to wait before a worker that died is replaced: one that dies at once should not keep the machine busy."""
+"""How long to wait before a dead server process is replaced: one that dies at once must not keep the machine busy."""
 
 
 class StartFailed(Exception):
-    """The first worker did not start. It has logged why; `status` is its exit status."""
+    """The first server process did not start. It has logged why; `status` is its exit status."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"the first process ended with status {status}")
@@ -33,11 +34,11 @@ class StartFailed(Exception):
 
 
 class Supervisor:
-    """Runs `count` workers until SIGTERM or SIGINT. SIGHUP replaces them one by one.
+    """Runs `count` server processes until SIGTERM or SIGINT. SIGHUP replaces them one by one.
 
-    `work` runs in each worker. `reload` reads the settings again, raises SettingsError if they are wrong, and returns
-    the seconds to drain; `drain_seconds` are the first ones. `on_serving` is called when the first worker is ready, and
-    `on_end` with the process id of each worker that has ended.
+    `work` runs in each server process. `reload` reads the settings again, raises SettingsError if they are wrong, and
+    returns the seconds to drain; `drain_seconds` are the first ones. `on_serving` is called when the first server
+    process is ready, and `on_end` with the process id of each one that has ended.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Supervisor:
         self._is_serving = self._is_stopping = self._is_reloading = False
 
     def run(self) -> None:
-        """Return when all workers have stopped. Raises StartFailed when the first one does not come up."""
+        """Return when all server processes have stopped. Raises StartFailed when the first one does not come up."""
         with _signals_of(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             try:
                 for _ in range(self._count):
@@ -119,7 +120,7 @@ class Supervisor:
             worker.predecessor.leave()
 
     def _bury(self, worker: Worker) -> None:
-        """Remove a worker that has ended, and schedule its replacement if needed."""
+        """Remove a server process that has ended, and schedule its replacement if needed."""
         worker.process.join()
         worker.channel.close()
         self._workers.remove(worker)
@@ -179,7 +180,7 @@ class Supervisor:
         self._outdated = [worker for worker in self._workers if not worker.is_leaving]
 
     def _replace_next(self) -> None:
-        """Start the successor of the next worker that a reload has to replace, when no other is being replaced."""
+        """Start the successor of the next server process of a reload, when no other is being replaced."""
         if any(worker.is_leaving or not worker.is_ready for worker in self._workers):
             return
         while self._outdated:

@@ -1,4 +1,4 @@
-"""A worker process of `wxlogin serve`, and the messages between it and the supervisor."""
+"""A server process of `wxlogin serve`, and the messages between it and the supervisor."""
 
 import multiprocessing
 import time
@@ -9,26 +9,26 @@ from multiprocessing.connection import Connection
 from entrypoints.log import log
 
 LINGER_SECONDS = 2.0
-"""How long a worker that accepts no connection any more serves those it has: each closes with its next answer."""
+"""How long a server process that accepts no more connections serves those it has: each closes with its next answer."""
 
 FINISH_SECONDS = 10.0
-"""How long requests in flight may take when a worker stops: longer than any of their time limits."""
+"""How long requests in flight may take when a server process stops: longer than any of their time limits."""
 
 READY, ALIVE, LEAVING = b"ready", b"alive", b"leaving"
-"""The reports of a worker: it serves; its event loop runs; it received SIGTERM itself."""
+"""The reports of a server process: it serves; its event loop runs; it received SIGTERM itself."""
 
 DRAIN, CLOSE, STOP = b"drain", b"close", b"stop"
-"""The orders to a worker. DRAIN: answer 503 at `/readyz`, and close each connection with its next answer. CLOSE: accept
-no new connection, and close the open ones in the same way. STOP: finish the requests in flight, and end."""
+"""The orders to a server process. DRAIN: answer 503 at `/readyz`, and close each connection with its next answer.
+CLOSE: accept no new connection, and close the open ones likewise. STOP: finish the requests in flight, and end."""
 
 FORK = multiprocessing.get_context("fork")
 
 Work = Callable[[Connection], None]
-"""The whole life of a worker: it reports and takes orders on the connection, and returns when it has stopped."""
+"""The life of a server process: it reports and takes orders on the connection, and returns when it has stopped."""
 
 
 class Worker:
-    """A worker process, in the supervisor. Times are in monotonic seconds."""
+    """A server process, in the supervisor. Times are in monotonic seconds."""
 
     def __init__(self, work: Work, predecessor: "Worker | None" = None) -> None:
         self.predecessor = predecessor

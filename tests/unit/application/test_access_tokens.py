@@ -12,8 +12,15 @@ from adapters.memory.access_token_issuer import MemoryAccessTokenIssuer
 from adapters.memory.access_token_store import MemoryAccessTokenStore
 from application.access_tokens import AccessTokens
 from domain.access_token import AccessToken, AccessTokenState
-from domain.errors import AppMisconfigured, IdentityProviderUnavailable, RateLimited, StoreUnavailable, WxLoginError
-from domain.identity import AppId
+from domain.errors import (
+    AppMisconfigured,
+    IdentityProviderUnavailable,
+    RateLimited,
+    Retry,
+    StoreUnavailable,
+    WxLoginError,
+)
+from domain.identity import AppId, code_may_be_spent
 from support.clock import Clock
 
 pytestmark = pytest.mark.anyio
@@ -448,6 +455,27 @@ async def test_cancelling_one_waiter_does_not_cancel_the_fetch(tokens: AccessTok
 
     assert [await patient] == issuer.issued
     assert impatient.cancelled()
+
+
+async def test_a_shared_failure_asks_only_the_caller_that_sent_a_code_for_a_new_one(
+    tokens: AccessTokens, issuer: Issuer
+) -> None:
+    """Of two callers that wait for one fetch, only the one that sent a code gets the advice `new_code`."""
+    issuer.open.clear()
+    issuer.error = IdentityProviderUnavailable("busy", errcode=-1, rid=A_RID)
+
+    async def bind_phone() -> None:
+        with code_may_be_spent():
+            await tokens.get(APP)
+
+    binding, drawing = [asyncio.create_task(error_of(call)) for call in (bind_phone(), tokens.get(APP))]
+    await run_background_tasks()
+    issuer.open.set()
+    errors = [await binding, await drawing]
+
+    assert [error.retry for error in errors] == [Retry.NEW_CODE, Retry.LATER]
+    assert {(error.detail, error.errcode, error.rid) for error in errors} == {("busy", -1, A_RID)}
+    assert issuer.asked == 1
 
 
 async def test_a_close_cancels_pending_fetches(tokens: AccessTokens, issuer: Issuer, tokens_store: Store) -> None:

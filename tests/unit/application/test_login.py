@@ -285,7 +285,7 @@ async def test_the_session_key_is_stored_for_its_account(clock: Clock) -> None:
     logged_in = await service.log_in(service.request())
 
     assert store.last_key
-    assert (await vault.find(logged_in.session)).current == store.last_key
+    assert (await vault.get(logged_in.session)).current == store.last_key
 
 
 async def test_the_oldest_session_is_replaced(service: Service, clock: Clock) -> None:

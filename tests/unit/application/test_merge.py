@@ -52,53 +52,53 @@ def world(users: MemoryUserRepository, store: MemorySessionStore, clock: Clock) 
 
 async def test_sessions_stay_valid_after_a_merge(world: World) -> None:
     """After a merge every live token of either user authenticates the remaining user. Ended sessions stay ended."""
-    one, first = await world.log_in(HERE)
+    source, first = await world.log_in(HERE)
     _, second = await world.log_in(HERE)
     _, ended = await world.log_in(HERE)
-    into, third = await world.log_in(THERE)
+    target, third = await world.log_in(THERE)
     await world.sessions.end(SessionToken(ended).session_id, SYSTEM)
 
-    merged = await world.merge(one.id, into.id, SYSTEM)
+    merged = await world.merge(source.id, target.id, SYSTEM)
 
     assert merged.sessions == 2
-    assert {await world.user_id_of(token) for token in (first, second, third)} == {into.id}
-    assert len(await world.sessions.list_for_user(into.id)) == 3
-    assert await world.sessions.list_for_user(one.id) == []
+    assert {await world.user_id_of(token) for token in (first, second, third)} == {target.id}
+    assert len(await world.sessions.list_for_user(target.id)) == 3
+    assert await world.sessions.list_for_user(source.id) == []
     with pytest.raises(SessionEnded):
         await world.user_id_of(ended)
 
 
 async def test_a_merge_gives_all_data_to_the_remaining_user(world: World) -> None:
     """The remaining user has both accounts. Both accounts and the id of the merged user find the remaining user."""
-    one, _ = await world.log_in(HERE)
-    into, _ = await world.log_in(THERE)
-    await world.users.change_profile(one.id, ProfileChange(name="Ann"), world.clock.now)
+    source, _ = await world.log_in(HERE)
+    target, _ = await world.log_in(THERE)
+    await world.users.change_profile(source.id, ProfileChange(name="Ann"), world.clock.now)
     now = world.clock.advance(hours=1)
 
-    merged = await world.merge(one.id, into.id, SYSTEM)
+    merged = await world.merge(source.id, target.id, SYSTEM)
 
-    assert merged.user.id == into.id
+    assert merged.user.id == target.id
     assert (merged.user.profile.name, merged.user.unionid, merged.user.updated_at) == ("Ann", "uAnn", now)
     assert merged.user.accounts == (THERE, HERE)
-    assert await world.users.get(one.id) == await world.users.get(into.id) == merged.user
-    assert {(await world.log_in(identity))[0].id for identity in (HERE, THERE)} == {into.id}
+    assert await world.users.get(source.id) == await world.users.get(target.id) == merged.user
+    assert {(await world.log_in(identity))[0].id for identity in (HERE, THERE)} == {target.id}
 
 
 async def test_a_refused_merge_changes_nothing(world: World) -> None:
     """A refused merge changes neither users nor sessions, until the operator names the fields to discard."""
-    one, token = await world.log_in(HERE)
-    into, _ = await world.log_in(THERE)
-    await world.users.change_profile(one.id, ProfileChange(name="Ann"), world.clock.now)
-    await world.users.change_profile(into.id, ProfileChange(name="Anne"), world.clock.now)
-    before = [await world.users.get(user.id) for user in (one, into)]
+    source, token = await world.log_in(HERE)
+    target, _ = await world.log_in(THERE)
+    await world.users.change_profile(source.id, ProfileChange(name="Ann"), world.clock.now)
+    await world.users.change_profile(target.id, ProfileChange(name="Anne"), world.clock.now)
+    before = [await world.users.get(user.id) for user in (source, target)]
     with pytest.raises(RequestInvalid, match="--discard name"):
-        await world.merge(one.id, into.id, SYSTEM)
+        await world.merge(source.id, target.id, SYSTEM)
 
-    assert [await world.users.get(user.id) for user in (one, into)] == before
-    assert await world.user_id_of(token) == one.id
-    merged = await world.merge(one.id, into.id, SYSTEM, frozenset({"name"}))
+    assert [await world.users.get(user.id) for user in (source, target)] == before
+    assert await world.user_id_of(token) == source.id
+    merged = await world.merge(source.id, target.id, SYSTEM, frozenset({"name"}))
     assert merged.user.profile.name == "Anne"
-    assert await world.user_id_of(token) == into.id
+    assert await world.user_id_of(token) == target.id
 
 
 @pytest.mark.parametrize("which", ["from", "into"])
@@ -124,15 +124,15 @@ async def test_a_user_is_not_merged_into_itself(world: World) -> None:
 
 async def test_a_repeated_merge_finishes_an_interrupted_one(world: World) -> None:
     """When a merge stopped after the users and before the sessions, the same merge again moves the sessions."""
-    one, token = await world.log_in(HERE)
-    into, _ = await world.log_in(THERE)
-    await world.users.merge(one.id, into.id, frozenset(), world.clock.now, SYSTEM)
+    source, token = await world.log_in(HERE)
+    target, _ = await world.log_in(THERE)
+    await world.users.merge(source.id, target.id, frozenset(), world.clock.now, SYSTEM)
 
-    merged = await world.merge(one.id, into.id, SYSTEM)
+    merged = await world.merge(source.id, target.id, SYSTEM)
 
-    assert (merged.user.id, merged.sessions) == (into.id, 1)
-    assert await world.user_id_of(token) == into.id
-    assert (await world.merge(one.id, into.id, SYSTEM)).sessions == 0
+    assert (merged.user.id, merged.sessions) == (target.id, 1)
+    assert await world.user_id_of(token) == target.id
+    assert (await world.merge(source.id, target.id, SYSTEM)).sessions == 0
 
 
 async def test_a_chain_of_merges_moves_all_sessions(world: World) -> None:
@@ -150,12 +150,12 @@ async def test_a_chain_of_merges_moves_all_sessions(world: World) -> None:
 
 async def test_an_expired_session_is_not_counted(world: World) -> None:
     """Expired sessions do not count among the moved sessions."""
-    one, _ = await world.log_in(HERE)
+    source, _ = await world.log_in(HERE)
     world.clock.advance(days=8)
     await world.log_in(HERE)
-    into, _ = await world.log_in(THERE)
+    target, _ = await world.log_in(THERE)
 
-    assert (await world.merge(one.id, into.id, SYSTEM)).sessions == 1
+    assert (await world.merge(source.id, target.id, SYSTEM)).sessions == 1
 
 
 async def test_a_merge_removes_the_conflict_between_the_two(world: World) -> None:
@@ -172,24 +172,24 @@ async def test_a_merge_removes_the_conflict_between_the_two(world: World) -> Non
 
 async def test_an_ended_session_is_not_counted(world: World) -> None:
     """Ended sessions do not count among the moved sessions."""
-    one, token = await world.log_in(HERE)
-    into, _ = await world.log_in(THERE)
+    source, token = await world.log_in(HERE)
+    target, _ = await world.log_in(THERE)
     found = await world.store.find(SessionToken(token).session_id)
     assert isinstance(found, Session)
     await world.store.end([found], EndReason.REPLACED, world.clock.now, SYSTEM)
 
-    assert (await world.merge(one.id, into.id, SYSTEM)).sessions == 0
+    assert (await world.merge(source.id, target.id, SYSTEM)).sessions == 0
 
 
 @pytest.mark.parametrize("blocked", [HERE, THERE], ids=["from", "into"])
 async def test_a_merge_with_a_blocked_user_ends_all_sessions(world: World, blocked: Identity) -> None:
     """When either user is blocked, a merge ends all sessions of both. A repeated merge does the same."""
-    one, first = await world.log_in(HERE)
-    into, second = await world.log_in(THERE)
-    await world.users.block((one if blocked is HERE else into).id, world.clock.now, SYSTEM)
-    merged = await world.merge(one.id, into.id, SYSTEM)
+    source, first = await world.log_in(HERE)
+    target, second = await world.log_in(THERE)
+    await world.users.block((source if blocked is HERE else target).id, world.clock.now, SYSTEM)
+    merged = await world.merge(source.id, target.id, SYSTEM)
     late = await world.log_in(replace(HERE, openid="oLate"))
-    repeated = await world.merge(one.id, into.id, SYSTEM)
+    repeated = await world.merge(source.id, target.id, SYSTEM)
 
     for token in (first, second):
         with pytest.raises(SessionEnded):

@@ -362,10 +362,10 @@ async def test_the_session_key_stays_as_it_is(world: World) -> None:
     """A scan brings no session_key: data of the client is decrypted in the new session with the account's own key."""
     ann, scan = await world.log_in(), await world.start()
     await world.approve(scan, ann)
-    before = await world.vault.find(ann)
+    before = await world.vault.get(ann)
     redeemed = await redeem(world, scan)
 
-    assert await world.vault.find(redeemed.session) == before
+    assert await world.vault.get(redeemed.session) == before
     assert before.current == SessionKey("key of ann")
 
 

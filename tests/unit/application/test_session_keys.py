@@ -73,7 +73,7 @@ async def test_a_reset_stores_the_new_key_and_the_previous_one(
     new = platform.keys[ANN.appid, ANN.openid]
 
     assert new != OURS
-    assert await vault.find(session) == KeyRing(new, OURS, now)
+    assert await vault.get(session) == KeyRing(new, OURS, now)
     assert await session_keys.is_current(session)
 
 
@@ -95,7 +95,7 @@ async def test_a_key_that_is_not_wechats_cannot_be_reset(
         await session_keys.reset(session)
     assert platform.keys[ANN.appid, ANN.openid] == THEIRS
     if is_kept:
-        assert await vault.find(session) == KeyRing(OURS)
+        assert await vault.get(session) == KeyRing(OURS)
 
 
 async def test_the_clients_own_keys_need_the_session_key(

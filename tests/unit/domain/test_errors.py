@@ -89,11 +89,18 @@ def test_an_error_has_wechats_errcode_and_rid() -> None:
     assert (error.detail, error.errcode, error.rid) == ("slower", 45011, "6374a1b2-0c3d4e5f-12ab34cd")
 
 
-def test_retry_of_one_error_does_not_change_its_class() -> None:
-    """A changed retry of one error does not change other errors of its class."""
-    StoreUnavailable().retry = Retry.NEW_CODE
+@pytest.mark.parametrize("kind", RAISED)
+def test_an_error_that_asks_for_a_new_code_is_a_copy(kind: type[WxLoginError]) -> None:
+    """The copy has the class, the text and the data of the error, and `retry` of the error and its class stays."""
+    error = kind("slower", errcode=45011, rid="6374a1b2-0c3d4e5f-12ab34cd")
+    error.appid, error.user_id, error.retry_after = "wx0000000000000001", "ann", timedelta(seconds=9)
 
-    assert StoreUnavailable().retry is Retry.LATER
+    changed = error.asking_for_new_code()
+
+    assert type(changed) is kind
+    assert changed.args == error.args == ("slower",)
+    assert vars(changed) == {**vars(error), "retry": Retry.NEW_CODE}
+    assert (error.retry, kind().retry) == (kind.retry, kind.retry)
 
 
 @pytest.mark.parametrize("error", RAISED)
@@ -126,3 +133,11 @@ def test_a_failure_after_a_code_was_sent_asks_for_a_new_one(kind: type[WxLoginEr
         raise kind
 
     assert failed.value.retry is (Retry.NEW_CODE if issubclass(kind, Unavailable) else kind.retry)
+
+
+def test_a_failure_after_a_code_was_sent_keeps_its_cause() -> None:
+    """The error that asks for a new code has the cause of the first one, for the log, and not the first one itself."""
+    with pytest.raises(StoreUnavailable) as failed, code_may_be_spent():
+        raise StoreUnavailable from ConnectionRefusedError("5432")
+
+    assert isinstance(failed.value.__cause__, ConnectionRefusedError)

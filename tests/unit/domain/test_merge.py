@@ -39,9 +39,9 @@ def test_a_merge_takes_over_missing_fields(name: str) -> None:
 
 def test_the_remaining_user_has_the_data_of_both() -> None:
     """The remaining user retains its id and creation time, and has the accounts of both, its own first."""
-    one, into = user("1", HERE, name="Ann", phone="+8613800000000"), user("2", THERE, city="上海", unionid="uAnn")
+    source, target = user("1", HERE, name="Ann", phone="+8613800000000"), user("2", THERE, city="上海", unionid="uAnn")
 
-    assert merge(one, into, NOTHING, NOW) == User(
+    assert merge(source, target, NOTHING, NOW) == User(
         "2",
         Profile(name="Ann", city="上海"),
         created_at=THEN,
@@ -63,10 +63,10 @@ def test_equal_fields_do_not_prevent_a_merge() -> None:
 @pytest.mark.parametrize("name", MERGED_FIELDS)
 def test_different_fields_prevent_a_merge(name: str) -> None:
     """A field with different texts raises RequestInvalid. The error names the field and the option to discard it."""
-    one, into = user("1", HERE, **{name: "0mine"}), user("2", THERE, **{name: "0theirs"})
+    source, target = user("1", HERE, **{name: "0mine"}), user("2", THERE, **{name: "0theirs"})
 
-    with pytest.raises(RequestInvalid, match=rf"different {name}, and 1's .*: --discard {name}$") as refused:
-        merge(one, into, NOTHING, NOW)
+    with pytest.raises(RequestInvalid, match=rf"different {name}, and 1's .* with --discard {name}$") as refused:
+        merge(source, target, NOTHING, NOW)
 
     assert "0mine" not in refused.value.detail
     assert "0theirs" not in refused.value.detail
@@ -74,11 +74,11 @@ def test_different_fields_prevent_a_merge(name: str) -> None:
 
 def test_every_difference_is_named_at_once() -> None:
     """The error names all fields that must be discarded, and no others."""
-    one = user("1", HERE, name="Ann", city="上海", phone="+1111111", country="中国")
-    into = user("2", THERE, name="Anne", city="北京", phone="+2222222", language="zh")
+    source = user("1", HERE, name="Ann", city="上海", phone="+1111111", country="中国")
+    target = user("2", THERE, name="Anne", city="北京", phone="+2222222", language="zh")
 
     with pytest.raises(RequestInvalid) as refused:
-        merge(one, into, frozenset({"city"}), NOW)
+        merge(source, target, frozenset({"city"}), NOW)
 
     assert "different name, phone," in refused.value.detail
     assert refused.value.detail.endswith("--discard name --discard phone")
@@ -87,17 +87,17 @@ def test_every_difference_is_named_at_once() -> None:
 @pytest.mark.parametrize("name", MERGED_FIELDS)
 def test_a_discarded_field_keeps_the_value_of_the_remaining_user(name: str) -> None:
     """A discarded field keeps the text of the remaining user."""
-    one, into = user("1", HERE, **{name: "mine"}), user("2", THERE, **{name: "theirs"})
+    source, target = user("1", HERE, **{name: "mine"}), user("2", THERE, **{name: "theirs"})
 
-    assert field_of(merge(one, into, frozenset({name}), NOW), name) == "theirs"
+    assert field_of(merge(source, target, frozenset({name}), NOW), name) == "theirs"
 
 
 @pytest.mark.parametrize("name", MERGED_FIELDS)
 def test_a_discardable_field_is_taken_over_if_the_other_is_empty(name: str) -> None:
     """A discardable field is still taken over when the remaining user has no text in it."""
-    one, into = user("1", HERE, **{name: "mine"}), user("2", THERE)
+    source, target = user("1", HERE, **{name: "mine"}), user("2", THERE)
 
-    assert field_of(merge(one, into, frozenset({name}), NOW), name) == "mine"
+    assert field_of(merge(source, target, frozenset({name}), NOW), name) == "mine"
 
 
 def test_a_user_is_not_merged_into_itself() -> None:
@@ -117,13 +117,13 @@ def test_an_unknown_field_cannot_be_discarded(name: str) -> None:
 
 def test_a_refused_merge_changes_neither() -> None:
     """A refused merge changes neither user."""
-    one, into = user("1", HERE, name="Ann"), user("2", THERE, name="Anne")
-    before = replace(one), replace(into)
+    source, target = user("1", HERE, name="Ann"), user("2", THERE, name="Anne")
+    before = replace(source), replace(target)
 
     with pytest.raises(RequestInvalid):
-        merge(one, into, NOTHING, NOW)
+        merge(source, target, NOTHING, NOW)
 
-    assert (one, into) == before
+    assert (source, target) == before
 
 
 def test_a_merge_in_the_reverse_direction_is_refused() -> None:

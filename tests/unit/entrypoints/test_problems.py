@@ -18,7 +18,6 @@ from domain.errors import (
     NotFound,
     RateLimited,
     RequestInvalid,
-    Retry,
     SessionEnded,
     SessionExpired,
     SessionReplaced,
@@ -162,8 +161,7 @@ def test_a_problem_has_wechats_errcode_and_rid() -> None:
 @pytest.mark.parametrize("kind", [IdentityProviderUnavailable, IdentityProviderBadResponse, StoreUnavailable])
 def test_a_problem_has_the_retry_of_its_error(kind: type[WxLoginError]) -> None:
     """When an error has the retry advice `new_code`, the problem has it too, without Retry-After."""
-    error = kind()
-    error.retry = Retry.NEW_CODE
+    error = kind().asking_for_new_code()
 
     assert Problem.of(error).retry == "new_code"
     assert "retry-after" not in headers_of(error)
