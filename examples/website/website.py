@@ -42,12 +42,14 @@ class Code:
     interval: float
     next_poll: float
     state: str = "waiting"  # then "denied", "expired" or "approved"
+    scanned: bool = False
     id: str = field(default_factory=lambda: secrets.token_urlsafe(8))  # tells the page whether it shows this code
 
     def shown(self) -> dict[str, Any]:
         """Return what the page may know."""
         left = max(0, round(self.expires_at - time.monotonic()))
-        return {"id": self.id, "state": self.state, "number": self.number, "seconds": left}
+        shown = {"id": self.id, "state": self.state, "scanned": self.scanned}
+        return {**shown, "number": self.number, "seconds": left}
 
 
 @dataclass
@@ -135,7 +137,7 @@ async def poll(code: Code) -> str | None:
         return str(body["access_token"])
     match body["error"]:
         case "authorization_pending":
-            pass
+            code.scanned = code.scanned or body.get("scanned", False)  # a member of wxlogin's own
         case "slow_down":
             code.interval += 5
             code.next_poll = now + code.interval

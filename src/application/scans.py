@@ -14,6 +14,7 @@ from application.rate_limits import ScanQuotas
 from application.scan_pictures import ScanPictures
 from domain.device import Device
 from domain.device_grant import (
+    NO_SCENE,
     SCENE,
     DeviceCode,
     DeviceGrant,
@@ -162,9 +163,9 @@ class Scans:
         if grant is None or now >= grant.retain_until or not grant.is_of(client_id, code):
             return PollRefusal.INVALID_GRANT
         redeemed = grant.redeem(now)
-        if redeemed is PollRefusal.AUTHORIZATION_PENDING:
-            self._polls.count((client_id, code), now, grant.expires_at)
         if isinstance(redeemed, PollRefusal):
+            if redeemed.is_pending:
+                self._polls.count((client_id, code), redeemed, now, grant.expires_at)
             return redeemed
         return await self._start_session(grant, redeemed, now)
 
@@ -175,7 +176,8 @@ class Scans:
             self._polls.confirm(await self._grants.find_pending(recent), now)
 
     async def _find(self, scene: str) -> DeviceGrant:
-        grant = await self._grants.find(scene) if SCENE.fullmatch(scene) else None
+        """Return the grant. A text that is no scene costs the same read as one that is unknown. Raises NotFound."""
+        grant = await self._grants.find(scene if SCENE.fullmatch(scene) else NO_SCENE)
         if grant is None:
             raise NotFound("There is no such scan")
         return grant

@@ -40,6 +40,9 @@ JITTER = timedelta(milliseconds=500)
 """How much earlier than its interval a poll may arrive, because networks delay requests unequally."""
 
 SCENE = re.compile(r"[A-Za-z0-9_-]{22}")
+NO_SCENE = "-" * 22
+"""The scene of no grant: DeviceCode.generate would need more luck than a guess of any scene."""
+
 SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 USER_CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 """RFC 8628 section 6.1: no vowels, so no words."""
@@ -63,13 +66,20 @@ PENDING = (GrantState.NEW, GrantState.SEEN)
 
 
 class PollRefusal(StrEnum):
-    """Why a poll gets no session: error codes of RFC 8628 section 3.5 and RFC 6749 section 5.2."""
+    """Why a poll gets no session: error codes of RFC 8628 section 3.5 and RFC 6749 section 5.2, and SCANNED."""
 
     AUTHORIZATION_PENDING = "authorization_pending"
+    SCANNED = "scanned"
+    """For clients this is authorization_pending, too: a user has looked, and has not answered yet."""
     SLOW_DOWN = "slow_down"
     ACCESS_DENIED = "access_denied"
     EXPIRED_TOKEN = "expired_token"  # noqa: S105  # RFC 8628's word
     INVALID_GRANT = "invalid_grant"
+
+    @property
+    def is_pending(self) -> bool:
+        """Return whether the client has to poll again, because the user has not answered."""
+        return self in (PollRefusal.AUTHORIZATION_PENDING, PollRefusal.SCANNED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +230,8 @@ class DeviceGrant:
                 return PollRefusal.EXPIRED_TOKEN
             case GrantState.APPROVED:
                 return replace(self, state=GrantState.REDEEMED)
+            case GrantState.SEEN:
+                return PollRefusal.SCANNED
         return PollRefusal.AUTHORIZATION_PENDING
 
 

@@ -8,17 +8,12 @@ from support.pages import ROOT
 
 LENGTH = 120
 
-UNWRAPPED = {"docs/decisions/0026-scan-to-log-in.md"}
-"""Pages that have to be wrapped yet."""
-
 IGNORED = {"node_modules", ".venv", "build", "dist"}
 
 PAGES = [
-    name
+    page.relative_to(ROOT).as_posix()
     for page in sorted(ROOT.rglob("*.md"))
-    if not page.name.endswith(".zh-CN.md")
-    and not IGNORED & set(page.relative_to(ROOT).parts)
-    and (name := page.relative_to(ROOT).as_posix()) not in UNWRAPPED
+    if not page.name.endswith(".zh-CN.md") and not IGNORED & set(page.relative_to(ROOT).parts)
 ]
 """The pages in English. Chinese text has no spaces at which a line can be wrapped."""
 

@@ -122,7 +122,7 @@ async def test_a_changed_grant_is_not_replaced(store: DeviceGrantStore, clock: C
 
 
 async def test_pending_grants_are_found_together(store: DeviceGrantStore, clock: Clock) -> None:
-    """Of more scenes than one statement names, those are found whose grants are new or seen."""
+    """Of more scenes than one statement names, those are found whose grants are new or seen, with these states."""
     grants = [new_grant(clock) for _ in range(5)]
     states = [GrantState.NEW, GrantState.SEEN, GrantState.APPROVED, GrantState.DENIED, GrantState.REDEEMED]
     for grant, state in zip(grants, states, strict=True):
@@ -130,10 +130,10 @@ async def test_pending_grants_are_found_together(store: DeviceGrantStore, clock:
     unknown = [new_grant(clock).scene for _ in range(600)]
 
     assert await store.find_pending({*unknown, *(grant.scene for grant in grants)}) == {
-        grants[0].scene,
-        grants[1].scene,
+        grants[0].scene: GrantState.NEW,
+        grants[1].scene: GrantState.SEEN,
     }
-    assert await store.find_pending(set()) == set()
+    assert await store.find_pending(set()) == {}
 
 
 async def test_one_of_many_changes_at_once_happens(store: DeviceGrantStore, clock: Clock) -> None:

@@ -22,7 +22,7 @@ from adapters.sql.tables import device_grants
 from application.ports.device_grant_store import DeviceGrantStore
 from contract import test_device_grant_store as grants
 from contract import test_token_signer as signers
-from domain.device_grant import DeviceGrant
+from domain.device_grant import DeviceGrant, GrantState
 from domain.event import Event
 from domain.signed_token import Claims
 from support.clock import Clock
@@ -71,9 +71,17 @@ class ForgetsBrowser(MemoryDeviceGrantStore):
 class CountsAnswered(MemoryDeviceGrantStore):
     """A store for which a grant stays pending."""
 
-    async def find_pending(self, scenes: Collection[str]) -> set[str]:
+    async def find_pending(self, scenes: Collection[str]) -> dict[str, GrantState]:
         """See DeviceGrantStore."""
-        return {scene for scene in scenes if scene in self._grants}
+        return {scene: self._grants[scene].state for scene in scenes if scene in self._grants}
+
+
+class ForgetsLooks(MemoryDeviceGrantStore):
+    """A store for which a pending grant is a new one."""
+
+    async def find_pending(self, scenes: Collection[str]) -> dict[str, GrantState]:
+        """See DeviceGrantStore."""
+        return dict.fromkeys(await super().find_pending(scenes), GrantState.NEW)
 
 
 class LetsAllDraw(MemoryDeviceGrantStore):
@@ -123,6 +131,7 @@ class PurgesNothing(MemoryDeviceGrantStore):
         (ForgetsState, grants.test_one_of_many_changes_at_once_happens),
         (KeepsFirstState, grants.test_every_state_is_stored),
         (IgnoresCase, grants.test_scenes_differ_by_case),
+        (ForgetsLooks, grants.test_pending_grants_are_found_together),
         (CountsAnswered, grants.test_pending_grants_are_found_together),
         (LetsAllDraw, grants.test_one_of_many_draws),
         (LeasesForever, grants.test_a_lease_to_draw_expires),

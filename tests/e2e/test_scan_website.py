@@ -17,7 +17,7 @@ from support.plain_http import ask
 from support.processes import Sandbox
 from support.scan_service import CLIENT, CLIENT_SECRET, ScanService, scan_service
 from support.servers import wait_until
-from support.website import WEBSITE, Phone, phone, read_scene, website
+from support.website import LONG_PRESS, WEBSITE, Phone, phone, read_scene, website
 
 FAILED_FETCH = "Failed to load resource: the server responded with a status of"
 """What Chromium writes into the console for a response that is an error."""
@@ -107,8 +107,26 @@ def test_a_scan_logs_in(page: Page, take: Take) -> None:
     assert len(labels) == 2
 
 
+def test_the_page_says_that_its_code_was_scanned(page: Page, take: Take) -> None:
+    """After a scan the page says in both languages to go on with the phone, and still shows the number."""
+    mine, scanned = take(), page.locator("#scanned")
+    read_scene(page)
+    expect(scanned).to_be_empty()
+    mine.scan(page)
+    expect(scanned).to_have_text("已扫码，请在手机上确认")
+    page.click("#language")
+    expect(scanned).to_have_text("Scanned. Confirm on your phone.")
+    page.reload()
+    expect(scanned).to_have_text("已扫码，请在手机上确认")
+    expect(page.locator("#number")).to_be_visible()
+    mine.deny()
+    is_over(page, "登录被拒绝了")
+
+    expect(scanned).to_be_empty()
+
+
 def test_the_browser_gets_a_cookie_and_no_secret(page: Page, take: Take) -> None:
-    """All that the page gets is a code's id, state, number and seconds, and the user; a login changes the cookie."""
+    """All that the page gets is the code's own state, and the user; a login changes the cookie."""
     bodies: list[dict[str, object]] = []
     page.on(
         "response", lambda answer: bodies.append(answer.json()) if "json" in answer.headers["content-type"] else None
@@ -120,7 +138,7 @@ def test_the_browser_gets_a_cookie_and_no_secret(page: Page, take: Take) -> None
     (after,) = page.context.cookies()
     keys = {key for body in bodies for key in body}
 
-    assert keys == {"id", "state", "number", "seconds", "user"}
+    assert keys == {"id", "state", "scanned", "number", "seconds", "user"}
     assert page.evaluate("document.cookie") == ""
     assert (after["httpOnly"], after["sameSite"]) == (True, "Lax")
     assert before["value"] != after["value"]
@@ -152,6 +170,16 @@ def test_a_refusal_is_shown(page: Page, take: Take) -> None:
     assert refused["done"] == "已拒绝，网页没有登录"
     page.click("#again")
     log_in(page, mine)
+
+
+def test_a_code_in_a_picture_is_refused(page: Page, take: Take) -> None:
+    """A user who presses on a picture of the code is asked to use the camera. The code is still there for a scan."""
+    sent, mine = take(), take()
+    shown = sent.open(read_scene(page), LONG_PRESS)
+    log_in(page, mine)
+
+    assert shown["asked"] is None
+    assert "用相机直接扫描网页上的码" in shown["done"]
 
 
 def test_a_wrong_number_refuses(page: Page, take: Take) -> None:

@@ -281,6 +281,18 @@ def test_guesses_end_in_rate_limited(provider: Service, phone: Device) -> None:
     assert int(answers[-1].headers["retry-after"]) >= 1
 
 
+def test_a_poll_says_that_the_code_was_scanned(provider: Service, phone: Device) -> None:
+    """`scanned` is false before the first look and true after it. Nothing else changes, and no user is named."""
+    new, scanned = start(provider).json(), start(provider).json()
+    look(phone, scanned).raise_for_status()
+    before, after = poll(provider, new), poll(provider, scanned)
+
+    assert error_of(before) == error_of(after) == (400, "authorization_pending")
+    assert list(after.json()) == ["error", "error_description", "scanned"]
+    assert (before.json()["scanned"], after.json()["scanned"]) == (False, True)
+    assert phone.login["user"]["id"] not in after.text
+
+
 def test_an_early_poll_is_slow_down(provider: Service) -> None:
     """A second poll at once is slow_down, and so is the next one: the interval has grown."""
     scan = start(provider).json()
@@ -305,7 +317,8 @@ def test_a_poll_has_the_same_response_before_the_framework(provider: Service) ->
         "x-request-id": "",
         "date": "",
     }
-    assert list(first.json()) == list(again.json()) == ["error", "error_description"]
+    assert list(first.json()) == ["error", "error_description", "scanned"]
+    assert list(again.json()) == ["error", "error_description"]
     assert error_of(again) == error_of(other_body) == (400, "slow_down")
     assert counted
     assert int(counted[1]) >= 3

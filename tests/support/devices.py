@@ -38,6 +38,10 @@ class Device:
         """Send a request with this device's token."""
         return self._http.request(method, path, headers=self._bearer, **request)
 
+    def use(self, service: Service) -> None:
+        """Send the next requests to this service."""
+        self._http = service.http
+
     def reason(self) -> str | None:
         """Return why the session is over, or None while it is live."""
         answer = self.ask("GET", "/v1/sessions/current")

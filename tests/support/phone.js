@@ -24,7 +24,8 @@ const wx = createWeChat({ code })
 let page
 
 const COMMANDS = {
-  async open({ path, query }) {
+  async open({ path, query, entered }) {
+    wx.entered = entered
     await openApp(wx)
     page = await openPage(path, query)
   },

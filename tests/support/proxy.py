@@ -7,7 +7,7 @@ import asyncio
 import socket
 import struct
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import Any
@@ -45,6 +45,8 @@ class Proxy:
         self._server = server
         self._delay_seconds = delay_seconds
         self._how = How.PASSING
+        self.on_part: Callable[[], bool] = lambda: True
+        """Called before each part of a request or an answer passes. False loses it, and resets the connection."""
         self._passing = asyncio.Event()
         self._listener: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
@@ -120,12 +122,18 @@ class Proxy:
     async def _ask(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
         while data := await reader.read(CHUNK):
             await self._passing.wait()
+            if not self.on_part():
+                _reset(server)
+                return
             await _write(server, data)
         server.close()
 
     async def _answer(self, server: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await server.read(CHUNK):
             await self._passing.wait()
+            if not self.on_part():
+                _reset(writer)
+                return
             if self._how is How.SLOW:
                 await asyncio.sleep(self._delay_seconds)
             if self._how in (How.CUT, How.CUT_ONCE):

@@ -38,6 +38,10 @@ def website(wxlogin: str, client_id: str, secret: str) -> Iterator[str]:
             process.terminate()
 
 
+CAMERA, LONG_PRESS = 1047, 1048
+"""What WeChat says of how the mini-program was opened: a scan by the camera, and a long press on a picture."""
+
+
 class Phone:
     """A user's phone with the example mini-program, run by Node.js with a fake of wx."""
 
@@ -49,10 +53,11 @@ class Phone:
         """Scan the code on the page, and return what the phone shows then."""
         return self.open(read_scene(page))
 
-    def open(self, scene: str) -> dict[str, Any]:
+    def open(self, scene: str, entered: int = CAMERA) -> dict[str, Any]:
         """Open the page of the code with this scene, as a scan does, and return what it shows."""
         order = {"scene": scene, "appid": APPID}
-        return self._do("open", **plain_http.ask(f"{self._sandbox}/sandbox/scan", "POST", json=order).json())
+        opened = plain_http.ask(f"{self._sandbox}/sandbox/scan", "POST", json=order).json()
+        return self._do("open", **opened, entered=entered)
 
     def approve(self, number: str) -> dict[str, Any]:
         """Pick the number, and allow the login."""

@@ -275,8 +275,8 @@ const ASKED = {
   match_numbers: ['17', '42', '83'],
 }
 
-const scan = (options) =>
-  open(SCAN, { onRequest: scanning(options), query: { scene: '8nX0c-_2QhWcT1vK3yLmPA' } })
+const scan = ({ entered, ...options } = {}) =>
+  open(SCAN, { entered, onRequest: scanning(options), query: { scene: '8nX0c-_2QhWcT1vK3yLmPA' } })
 
 test('a scanned code shows who asks, and the picked number approves', async () => {
   const decisions = []
@@ -346,6 +346,36 @@ test('a decision that does not reach the service can be sent again', async () =>
   await page.deny()
   assert.match(page.data.done, /已拒绝/)
 })
+
+for (const entered of [1011, 1047]) {
+  test(`a code that the camera scanned (${entered}) shows who asks`, async () => {
+    const { page } = await scan({ entered })
+
+    assert.equal(page.data.asked.client, '示例商城')
+  })
+}
+
+const SENT = {
+  1001: 'the list of mini-programs',
+  1007: 'a card in a chat',
+  1008: 'a card in a group',
+  1012: 'a long press on a QR code',
+  1013: 'a QR code from the album',
+  1037: 'another mini-program',
+  1048: 'a long press on a mini-program code',
+  1049: 'a mini-program code from the album',
+  1065: 'a URL scheme',
+}
+
+for (const [entered, what] of Object.entries(SENT)) {
+  test(`a code that was opened by ${what} (${entered}) is refused before the service hears of it`, async () => {
+    const { wx, page } = await scan({ entered: Number(entered) })
+
+    assert.match(page.data.done, /^请打开微信“扫一扫”，用相机直接扫描网页上的码/)
+    assert.deepEqual([page.data.asked, page.data.error, page.data.busy], [null, '', false])
+    assert.equal(wx.calls.some(({ path }) => path.startsWith('/v1/scans')), false)
+  })
+}
 
 test('the page without a scan says that there is no code', async () => {
   const { wx, page } = await open(SCAN)

@@ -33,12 +33,14 @@ const loaded = (kind, path) => {
   return created(options)
 }
 
-/** WeChat, with the calls that the pages make: where they lead is in `opened`. */
-const createWeChat = ({ consent = true, ...options } = {}) => {
+/** WeChat, with the calls that the pages make: where they lead is in `opened`. By default the camera scanned a code. */
+const createWeChat = ({ consent = true, entered = 1047, ...options } = {}) => {
   const wx = createWx(options)
   const opened = []
   return Object.assign(wx, {
     opened,
+    entered,
+    getEnterOptionsSync: () => ({ scene: wx.entered, query: {} }),
     reLaunch: ({ url }) => opened.push(url),
     navigateTo: ({ url }) => opened.push(url),
     requirePrivacyAuthorize: ({ success, fail }) => (consent ? success() : fail()),

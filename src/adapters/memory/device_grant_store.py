@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from application.ports.device_grant_store import DeviceGrantStore
 from application.ports.events import Publish, ignore
-from domain.device_grant import PENDING, DeviceGrant
+from domain.device_grant import PENDING, DeviceGrant, GrantState
 from domain.event import Event
 
 
@@ -26,9 +26,10 @@ class MemoryDeviceGrantStore(DeviceGrantStore):
         """See DeviceGrantStore."""
         return self._grants.get(scene)
 
-    async def find_pending(self, scenes: Collection[str]) -> set[str]:
+    async def find_pending(self, scenes: Collection[str]) -> dict[str, GrantState]:
         """See DeviceGrantStore."""
-        return {scene for scene in scenes if scene in self._grants and self._grants[scene].state in PENDING}
+        states = {scene: self._grants[scene].state for scene in scenes if scene in self._grants}
+        return {scene: state for scene, state in states.items() if state in PENDING}
 
     async def replace(self, old: DeviceGrant, new: DeviceGrant, event: Event | None = None) -> bool:
         """See DeviceGrantStore."""

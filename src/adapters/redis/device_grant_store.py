@@ -50,7 +50,7 @@ return 1
 SAVE_SCRIPT = "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], 'picture', ARGV[1]) end"
 """Stores the picture, unless the key expired: a new key would never expire."""
 
-PENDING_BYTES = {state.value.encode() for state in PENDING}
+PENDING_BYTES = {state.value.encode(): state for state in PENDING}
 
 MILLISECOND = timedelta(milliseconds=1)
 
@@ -96,12 +96,13 @@ class RedisDeviceGrantStore(DeviceGrantStore):
             record = await self._redis.execute_command("HGET", _name(scene), "record")
         return _decode(scene, record) if record else None
 
-    async def find_pending(self, scenes: Collection[str]) -> set[str]:
+    async def find_pending(self, scenes: Collection[str]) -> dict[str, GrantState]:
         """See DeviceGrantStore."""
         reads: list[list[Command]] = [[("HGET", _name(scene), "state")] for scene in scenes]
         with map_redis_errors():
             answers = await run_all(self._redis, reads)
-        return {scene for scene, [state] in zip(scenes, answers, strict=True) if state in PENDING_BYTES}
+        states = {scene: PENDING_BYTES.get(state) for scene, [state] in zip(scenes, answers, strict=True)}
+        return {scene: state for scene, state in states.items() if state}
 
     async def replace(self, old: DeviceGrant, new: DeviceGrant, event: Event | None = None) -> bool:
         """See DeviceGrantStore."""

@@ -39,9 +39,9 @@ class SqlDeviceGrantStore(DeviceGrantStore):
         row = await self._database.read(partial(_find, scene=scene))
         return _grant(row) if row else None
 
-    async def find_pending(self, scenes: Collection[str]) -> set[str]:
+    async def find_pending(self, scenes: Collection[str]) -> dict[str, GrantState]:
         """See DeviceGrantStore."""
-        listed, pending = list(scenes), set[str]()
+        listed, pending = list(scenes), dict[str, GrantState]()
         for start in range(0, len(listed), BATCH):
             pending |= await self._database.read(partial(_find_pending, scenes=listed[start : start + BATCH]))
         return pending
@@ -73,10 +73,11 @@ def _find(connection: Connection, scene: str) -> Row[Any] | None:
     return connection.execute(select(*COLUMNS).where(device_grants.c.scene == scene)).first()
 
 
-def _find_pending(connection: Connection, scenes: list[str]) -> set[str]:
+def _find_pending(connection: Connection, scenes: list[str]) -> dict[str, GrantState]:
     grant = device_grants.c
-    pending = select(grant.scene).where(grant.scene.in_(scenes), grant.state.in_([state.value for state in PENDING]))
-    return set(connection.scalars(pending))
+    is_pending = grant.scene.in_(scenes) & grant.state.in_([state.value for state in PENDING])
+    rows = connection.execute(select(grant.scene, grant.state).where(is_pending))
+    return {scene: GrantState(state) for scene, state in rows}
 
 
 def _replace(connection: Connection, old: DeviceGrant, new: DeviceGrant) -> bool:

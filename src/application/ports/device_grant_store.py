@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from domain.device_grant import DeviceGrant
+from domain.device_grant import DeviceGrant, GrantState
 from domain.event import Event
 
 
@@ -24,8 +24,8 @@ class DeviceGrantStore(Protocol):
         """Return the grant with this scene, or None."""
 
     @abstractmethod
-    async def find_pending(self, scenes: Collection[str]) -> set[str]:
-        """Return those of the scenes whose grants no one has answered. They may have expired."""
+    async def find_pending(self, scenes: Collection[str]) -> dict[str, GrantState]:
+        """Return those of the scenes whose grants no one has answered, with their states. They may have expired."""
 
     @abstractmethod
     async def replace(self, old: DeviceGrant, new: DeviceGrant, event: Event | None = None) -> bool:

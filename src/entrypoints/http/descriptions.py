@@ -233,6 +233,7 @@ FIELDS = {
     "language": "What the client sent as the user's language.",
     "last_seen_at": "When the token was last used, in UTC and to the minute.",
     "match_number": "The number that the website shows, or that the user picks.",
+    "scanned": "In authorization_pending alone: whether a user has scanned the code.",
     "match_numbers": "The number that the website shows, among others.",
     "mch_id": "The merchant, together with `out_trade_no`.",
     "msg": "What happened, in Chinese.",

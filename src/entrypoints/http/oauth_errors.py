@@ -43,26 +43,37 @@ NOT_ALLOWED = re.compile(r"[^ !#-\[\]-~]")
 """The characters that a description must not contain: quotes, backslashes, and all except for printable ASCII."""
 
 
-class OAuthError(msgspec.Struct, frozen=True):
-    """An error of RFC 6749 section 5.2."""
+class OAuthError(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An error of RFC 6749 section 5.2.
+
+    `scanned` stands in authorization_pending alone: whether a user has scanned the code. RFC 6749 lets servers add
+    members, and clients that do not know this one ignore it.
+    """
 
     error: ErrorCode
     error_description: str
+    scanned: bool | None = None
 
     @classmethod
-    def of(cls, error: ErrorCode, description: str) -> "OAuthError":
+    def of(cls, error: ErrorCode, description: str, *, scanned: bool | None = None) -> "OAuthError":
         """Return the error with the characters that a description may have."""
-        return cls(error, NOT_ALLOWED.sub("'", description))
+        return cls(error, NOT_ALLOWED.sub("'", description), scanned)
 
 
 class OAuthRefusal(Exception):
     """A request that is refused with this error."""
 
     def __init__(
-        self, error: ErrorCode, description: str, status: int = 400, headers: Mapping[str, str] | None = None
+        self,
+        error: ErrorCode,
+        description: str,
+        status: int = 400,
+        headers: Mapping[str, str] | None = None,
+        *,
+        scanned: bool | None = None,
     ) -> None:
         super().__init__(error)
-        self.body = OAuthError.of(error, description)
+        self.body = OAuthError.of(error, description, scanned=scanned)
         self.status = status
         self.headers = headers or {}
 

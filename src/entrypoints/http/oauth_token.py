@@ -10,7 +10,7 @@ from domain.errors import RequestInvalid
 from entrypoints.http.dependencies import CallerRequest, address_of, runtime_of
 from entrypoints.http.oauth import oauth_router, provide_client
 from entrypoints.http.oauth_errors import ErrorCode, OAuthRefusal, refusals
-from entrypoints.http.polls import DESCRIPTIONS
+from entrypoints.http.polls import ERRORS
 from entrypoints.log import log_session
 from entrypoints.responses import SecretStruct
 
@@ -96,9 +96,9 @@ async def redeem_device_code(request: CallerRequest, grant: GrantRequest) -> Gra
     if refused := scans.refuse_from_memory(client.id, code):
         raise _refusal(refused)
     redeemed = await scans.redeem(client.id, code)
-    if redeemed is PollRefusal.AUTHORIZATION_PENDING:
-        runtime.polls.remember(request.scope["headers"], await request.body(), client.id, code)
     if isinstance(redeemed, PollRefusal):
+        if redeemed.is_pending:
+            runtime.polls.remember(request.scope["headers"], await request.body(), client.id, code)
         raise _refusal(redeemed)
     session = redeemed.session
     log_session("scan_redeemed", session, client=client.id, ip=session.device.ip)
@@ -107,7 +107,8 @@ async def redeem_device_code(request: CallerRequest, grant: GrantRequest) -> Gra
 
 
 def _refusal(refused: PollRefusal) -> OAuthRefusal:
-    return OAuthRefusal(refused.value, DESCRIPTIONS[refused])
+    error = ERRORS[refused]
+    return OAuthRefusal(error.error, error.error_description, scanned=error.scanned)
 
 
 GRANTS: dict[str, Grant] = {DEVICE_CODE: redeem_device_code, TOKEN_EXCHANGE: exchange_token}

@@ -13,23 +13,32 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from domain.device_grant import PollRefusal
 from entrypoints.http.dependencies import runtime_of
 from entrypoints.http.middleware import REQUEST_ID_HEADER, SECURITY_HEADERS, request_id_of
+from entrypoints.http.oauth_errors import OAuthError
 from entrypoints.http.raw import NO_STORE, RawResponse
 
 PATH = "/oauth2/token"
 
-DESCRIPTIONS: Mapping[PollRefusal, str] = MappingProxyType(
+ERRORS: Mapping[PollRefusal, OAuthError] = MappingProxyType(
     {
-        PollRefusal.AUTHORIZATION_PENDING: "The user has not answered yet",
-        PollRefusal.SLOW_DOWN: "Wait 5 seconds longer from now on",
-        PollRefusal.ACCESS_DENIED: "The user refused, logged out or is blocked",
-        PollRefusal.EXPIRED_TOKEN: "The scan expired; start another one",
-        PollRefusal.INVALID_GRANT: "The device code is unknown, used, or of another client",
+        PollRefusal.AUTHORIZATION_PENDING: OAuthError(
+            "authorization_pending", "No user has scanned the code yet", scanned=False
+        ),
+        PollRefusal.SCANNED: OAuthError(
+            "authorization_pending", "A user has scanned the code, and has not answered yet", scanned=True
+        ),
+        PollRefusal.SLOW_DOWN: OAuthError("slow_down", "Wait 5 seconds longer from now on"),
+        PollRefusal.ACCESS_DENIED: OAuthError("access_denied", "The user refused, logged out or is blocked"),
+        PollRefusal.EXPIRED_TOKEN: OAuthError("expired_token", "The scan expired; start another one"),
+        PollRefusal.INVALID_GRANT: OAuthError(
+            "invalid_grant", "The device code is unknown, used, or of another client"
+        ),
     }
 )
 
 RESPONSES = {
-    refusal: RawResponse.json(400, {"error": refusal.value, "error_description": DESCRIPTIONS[refusal]}, NO_STORE)
-    for refusal in (PollRefusal.AUTHORIZATION_PENDING, PollRefusal.SLOW_DOWN)
+    refusal: RawResponse.json(400, error, NO_STORE)
+    for refusal, error in ERRORS.items()
+    if refusal.is_pending or refusal is PollRefusal.SLOW_DOWN
 }
 
 

@@ -120,6 +120,12 @@ class Orders(RuleBasedStateMachine):
         assert answered.state is (GrantState.DENIED if expected.is_denied else GrantState.APPROVED)
         expected.approved_by = None if expected.is_denied else phone
 
+    @rule(expected=scans, user=USERS)
+    def consent(self, expected: Expected, user: str) -> None:
+        """Look, and approve with the right number: the way of most scans."""
+        self.look(expected, user)
+        self.answer(expected, user, approve=True, is_right=True)
+
     @rule(expected=scans, client=CLIENTS)
     def poll(self, expected: Expected, client: str) -> None:
         """Poll in time, with the right code."""
@@ -144,7 +150,7 @@ class Orders(RuleBasedStateMachine):
             assert outcome in (PollRefusal.ACCESS_DENIED, PollRefusal.INVALID_GRANT)
             REACHED["denied"] += 1
         elif by is None and in_time:
-            assert outcome is PollRefusal.AUTHORIZATION_PENDING
+            assert outcome is (PollRefusal.SCANNED if expected.viewer else PollRefusal.AUTHORIZATION_PENDING)
         elif in_time:
             assert by
             assert outcome is PollRefusal.ACCESS_DENIED

@@ -14,7 +14,7 @@ from adapters.memory.platform import MemoryPlatform
 from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
-from application.polls import RECENT, Polls
+from application.polls import FRESH, RECENT, Polls
 from application.rate_limits import LOOKS_OF_ADDRESS, LOOKS_OF_USER, SCANS_OF_ADDRESS, SCANS_OF_CLIENT, ScanQuotas
 from application.scan_pictures import ScanPictures, ScanTarget
 from application.scans import Redeemed, Scans, StartedScan
@@ -39,6 +39,7 @@ pytestmark = pytest.mark.anyio
 APP, OTHER_APP = AppId("wx0000000000000001"), AppId("wx0000000000000002")
 BROWSER = Device("Mozilla/5.0 (Windows NT 10.0) Chrome/140.0", "203.0.113.7")
 LEASE = timedelta(seconds=7)
+PENDING = PollRefusal.AUTHORIZATION_PENDING
 
 
 class Grants(MemoryDeviceGrantStore):
@@ -196,12 +197,70 @@ async def test_an_approved_scan_is_a_session_of_the_same_user(world: World) -> N
 
 
 async def test_a_pending_scan_is_authorization_pending(world: World) -> None:
-    """Before the answer each poll in time is authorization_pending, also while the user looks."""
+    """Before the answer each poll in time is authorization_pending. From the first look on it says so."""
     ann, scan = await world.log_in(), await world.start()
     before = await world.poll(scan)
     await world.scans.look(ann, scan.grant.scene, None)
+    after = [await world.poll(scan) for _ in range(2)]
 
-    assert [before, await world.poll(scan)] == [PollRefusal.AUTHORIZATION_PENDING] * 2
+    assert before is PollRefusal.AUTHORIZATION_PENDING
+    assert after == [PollRefusal.SCANNED] * 2
+    assert all(each.is_pending for each in (before, PollRefusal.SCANNED))
+
+
+async def test_a_refused_look_is_no_scan(world: World) -> None:
+    """A look that ties no user, because it is of another app, is not seen by polls."""
+    ann, scan = await world.log_in(), await world.start()
+    with pytest.raises(NotFound):
+        await world.scans.look(replace(ann, identity=replace(ann.identity, appid=OTHER_APP)), scan.grant.scene, None)
+
+    assert await world.poll(scan) is PollRefusal.AUTHORIZATION_PENDING
+
+
+async def test_memory_hides_a_look_until_the_next_watch(world: World) -> None:
+    """Polls from memory say scanned after the next watch, without a read, whatever the watch before it saw."""
+    ann, scan = await world.log_in(), await world.start()
+    await world.poll(scan)
+    world.clock.advance(seconds=1.9)
+    await world.scans.watch()
+    await world.scans.look(ann, scan.grant.scene, None)
+    before = world.scans.refuse_from_memory("shop", scan.code)
+    world.clock.advance(seconds=1)
+    await world.scans.watch()
+    reads = world.grants.finds
+    after = await world.poll(scan, seconds=1)
+
+    assert (before, after) == (PollRefusal.AUTHORIZATION_PENDING, PollRefusal.SCANNED)
+    assert world.grants.finds == reads
+
+
+async def test_memory_hides_a_look_for_a_moment_only(world: World) -> None:
+    """Without another watch, a poll asks the store when FRESH is over, and says scanned."""
+    ann, scan = await world.log_in(), await world.start()
+    await world.poll(scan)
+    await world.scans.watch()
+    await world.scans.look(ann, scan.grant.scene, None)
+
+    assert await world.poll(scan, seconds=max(FRESH.total_seconds(), 1.5)) is PollRefusal.SCANNED
+
+
+async def test_a_look_that_is_known_stays_known(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch that read before the look does not take back what a poll has said after it."""
+    ann, scan = await world.log_in(), await world.start()
+    await world.poll(scan)
+    find_pending = world.grants.find_pending
+
+    async def find_slowly(scenes: set[str]) -> dict[str, GrantState]:
+        found = await find_pending(scenes)
+        await world.scans.look(ann, scan.grant.scene, None)
+        await world.scans.redeem("shop", scan.code)
+        return found
+
+    monkeypatch.setattr(world.grants, "find_pending", find_slowly)
+    world.clock.advance(seconds=1.9)
+    await world.scans.watch()
+
+    assert await world.poll(scan, seconds=1.5) is PollRefusal.SCANNED
 
 
 async def test_an_early_poll_reads_nothing(world: World) -> None:
@@ -267,9 +326,9 @@ async def test_only_grants_that_are_polled_are_watched(world: World, monkeypatch
     """A watch reads the grants of the last seconds' polls, and nothing if there is none."""
     watched: list[set[str]] = []
 
-    async def find_pending(scenes: set[str]) -> set[str]:
+    async def find_pending(scenes: set[str]) -> dict[str, GrantState]:
         watched.append(scenes)
-        return scenes
+        return dict.fromkeys(scenes, GrantState.NEW)
 
     monkeypatch.setattr(world.grants, "find_pending", find_pending)
     polled, forgotten = await world.start(), await world.start()
@@ -286,9 +345,9 @@ async def test_old_polls_are_forgotten(clock: Clock) -> None:
     """A process forgets the pollers of expired grants when it next reads which are pending."""
     polls, late = Polls(), DeviceCode.generate()
     for _ in range(100):
-        polls.count(("shop", DeviceCode.generate()), clock.now, clock.now + LIFETIME)
+        polls.count(("shop", DeviceCode.generate()), PENDING, clock.now, clock.now + LIFETIME)
     clock.now += LIFETIME
-    polls.count(("shop", late), clock.now, clock.now + LIFETIME)
+    polls.count(("shop", late), PENDING, clock.now, clock.now + LIFETIME)
 
     assert polls.recent(clock.now) == {late.scene}
     assert len(polls) == 1

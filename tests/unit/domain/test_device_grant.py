@@ -162,7 +162,7 @@ def test_an_expired_grant_is_gone_for_users(grant: DeviceGrant, ann: Session, cl
     ("state", "refusal", "after_expiry"),
     [
         (GrantState.NEW, PollRefusal.AUTHORIZATION_PENDING, PollRefusal.EXPIRED_TOKEN),
-        (GrantState.SEEN, PollRefusal.AUTHORIZATION_PENDING, PollRefusal.EXPIRED_TOKEN),
+        (GrantState.SEEN, PollRefusal.SCANNED, PollRefusal.EXPIRED_TOKEN),
         (GrantState.DENIED, PollRefusal.ACCESS_DENIED, PollRefusal.ACCESS_DENIED),
         (GrantState.REDEEMED, PollRefusal.INVALID_GRANT, PollRefusal.INVALID_GRANT),
     ],

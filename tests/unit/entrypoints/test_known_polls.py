@@ -1,9 +1,12 @@
 """What a process remembers of polls is bounded."""
 
+import json
+
 import pytest
 
 from domain.device_grant import DeviceCode, PollRefusal
 from entrypoints.http.known_polls import MAX_BODY_BYTES, KnownPolls
+from entrypoints.http.polls import RESPONSES
 from support.clock import Clock
 from unit.application.test_scans import World
 
@@ -26,6 +29,27 @@ async def test_a_known_poll_is_refused_until_the_store_has_to_answer(clock: Cloc
     assert known.refuse(HEADERS, b"a poll", world.scans) is None
     assert known.refuse([], b"a poll", world.scans) is None
     assert len(known) == 0
+
+
+async def test_a_known_poll_says_that_the_code_was_scanned(clock: Clock) -> None:
+    """In time, the same bytes get what the last watch saw: false, and true from the first look on."""
+    world, known = World(clock), KnownPolls()
+    ann, scan = await world.log_in(), await world.start()
+    await world.poll(scan)
+    known.remember(HEADERS, b"a poll", "shop", scan.code)
+    answers = []
+    for _ in range(2):
+        clock.advance(seconds=2)
+        await world.scans.watch()
+        refusal = known.refuse(HEADERS, b"a poll", world.scans)
+        assert refusal
+        answers.append(json.loads(RESPONSES[refusal].body))
+        await world.scans.look(ann, scan.grant.scene, None)
+
+    assert [(each["error"], each["scanned"]) for each in answers] == [
+        ("authorization_pending", False),
+        ("authorization_pending", True),
+    ]
 
 
 def test_known_polls_are_bounded() -> None:

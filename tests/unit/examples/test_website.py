@@ -76,6 +76,18 @@ async def test_it_polls_no_more_often_than_allowed(website: ModuleType, answer_w
     assert code.next_poll - time.monotonic() > 1
 
 
+async def test_a_scan_is_remembered(website: ModuleType, answer_with: AnswerWith) -> None:
+    """`scanned` is false until a poll says otherwise, and stays true. A server without this member changes nothing."""
+    code, seen = code_of(website), []
+    for more in ({}, {"scanned": False}, {"scanned": True}, {"scanned": False}, {}):
+        answer_with(httpx2.Response(400, json={"error": "authorization_pending", **more}))
+        code.next_poll = 0
+        await website.poll(code)
+        seen.append(code.shown()["scanned"])
+
+    assert seen == [False, False, True, True, True]
+
+
 async def test_slow_down_makes_the_interval_longer(website: ModuleType, answer_with: AnswerWith) -> None:
     """`slow_down` adds five seconds to this pause and all later ones (RFC 8628 section 3.5)."""
     answer_with(httpx2.Response(400, json={"error": "slow_down"}))
@@ -114,7 +126,7 @@ async def test_a_code_ends_once(website: ModuleType, answer_with: AnswerWith, er
 
 async def test_the_code_says_nothing_of_the_device_code(website: ModuleType) -> None:
     """Neither the page nor a log can show the device code by showing the code's fields."""
-    assert set(code_of(website).shown()) == {"id", "state", "number", "seconds"}
+    assert set(code_of(website).shown()) == {"id", "state", "scanned", "number", "seconds"}
 
 
 async def test_dead_sessions_make_place(website: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
