@@ -1,4 +1,4 @@
-"""Limit the rate of logins, scans, decryptions, token exchanges, and failed authentications of OAuth clients."""
+"""Limit the rate of logins, scans, decryptions, token exchanges, and failed authentications of clients and admins."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -12,6 +12,9 @@ from domain.session_key import SessionKey
 
 CLIENT_FAILURES = RateLimit("client-authentication", 10, timedelta(minutes=1))
 """How often a client address may fail to authenticate as an OAuth client."""
+
+ADMIN_FAILURES = RateLimit("admin-authentication", 10, timedelta(minutes=1))
+"""How often a client address may fail to authenticate as an admin."""
 
 
 DECRYPTIONS = RateLimit("decrypt", 120, timedelta(minutes=1))

@@ -8,6 +8,9 @@
     ├── CodeUsed                    the code was used before
     ├── UserBlockedByProvider       the identity provider blocks the user as a risk
     ├── UserBlocked                 an operator blocked the user
+    ├── PhoneTaken                  another user has the phone number
+    ├── AdminKeyInvalid             the request has no valid admin key
+    ├── ScopeMissing                the admin key lacks the scope of the call
     ├── NotFound                    there is no such thing, or it is another user's
     ├── DataUndecryptable           no stored key decrypts the data
     ├── WatermarkMismatch           the data was made for another mini-program
@@ -135,6 +138,27 @@ class UserBlocked(WxLoginError):
     ) -> None:
         super().__init__(detail, errcode=errcode, rid=rid)
         self.user_id = user_id
+
+
+class PhoneTaken(WxLoginError):
+    """Another user has the phone number, and numbers have to be unique."""
+
+    code = "phone_taken"
+    title = "Another user has this phone number"
+
+
+class AdminKeyInvalid(WxLoginError):
+    """The request of an operator has no admin key, or one that is not configured."""
+
+    code = "admin_key_invalid"
+    title = "The request has no valid admin key; send it as Authorization: Bearer <key>"
+
+
+class ScopeMissing(WxLoginError):
+    """The admin key is valid, but lacks the scope that the call needs."""
+
+    code = "scope_missing"
+    title = "The admin key lacks the scope that this call needs"
 
 
 class NotFound(WxLoginError):

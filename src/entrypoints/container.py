@@ -26,6 +26,7 @@ from adapters.sql.database import Database
 from adapters.sql.device_grant_store import SqlDeviceGrantStore
 from adapters.sql.events import SqlEvents
 from adapters.sql.key_vault import SqlKeyVault
+from adapters.sql.login_failures import SqlLoginFailures
 from adapters.sql.probe import SqlProbe
 from adapters.sql.schema import is_migrated, migrate
 from adapters.sql.session_events import SqlSessionEvents
@@ -39,6 +40,8 @@ from adapters.wechat.identity_provider import WeChatIdentityProvider
 from adapters.wechat.platform import WeChatPlatform
 from adapters.wechat.signing import Signer, SigningKeys
 from application.access_tokens import AccessTokens
+from application.admin_access import AdminAccess
+from application.administration import Administration
 from application.block import BlockUsers
 from application.client_data import ClientData
 from application.event_relay import EventRelay
@@ -47,6 +50,7 @@ from application.merge import MergeUsers
 from application.ports.clock import Clock
 from application.ports.identity_provider import IdentityProvider
 from application.rate_limits import (
+    ADMIN_FAILURES,
     CLIENT_FAILURES,
     DECRYPTIONS,
     TOKEN_EXCHANGES,
@@ -62,8 +66,10 @@ from application.session_keys import SessionKeys
 from application.sessions import Sessions
 from application.signed_tokens import SignedTokens
 from application.users import Users
+from domain.admin import AdminKeys
 from domain.identity import AppId
 from entrypoints.assertions import Assertions
+from entrypoints.failure_counter import FailureCounter
 from entrypoints.instrumented import (
     InstrumentedAccessTokenIssuer,
     InstrumentedLogin,
@@ -149,6 +155,9 @@ class Container(containers.DeclarativeContainer):
     client_failures = providers.Singleton(
         Quota, rate_limiter, CLIENT_FAILURES, "Too many failed authentications from this address"
     )
+    admin_failures = providers.Singleton(
+        Quota, rate_limiter, ADMIN_FAILURES, "Too many wrong admin keys from this address"
+    )
     wechat_secrets = settings.provided.secrets_of.call("wechat")
     wechat_identities = providers.Singleton(WeChatIdentityProvider, wechat, wechat_secrets)
     identities = providers.Singleton(
@@ -166,6 +175,8 @@ class Container(containers.DeclarativeContainer):
     publish = metrics.provided.publish
     events = providers.Singleton(SqlEvents, database, event_policy)
     user_repository = providers.Singleton(SqlUserRepository, database, event_policy, publish)
+    login_failures = providers.Singleton(SqlLoginFailures, database)
+    failure_counter = providers.Singleton(FailureCounter, login_failures, clock)
     fernet_cipher = providers.Singleton(FernetCipher, cipher)
     sql_key_vault = providers.Singleton(SqlKeyVault, database, fernet_cipher)
     sql_session_store = providers.Singleton(SqlSessionStore, database, sql_key_vault, event_policy, publish)
@@ -217,7 +228,7 @@ class Container(containers.DeclarativeContainer):
         policy=settings.provided.policy,
         clock=clock,
     )
-    instrumented_login = providers.Singleton(InstrumentedLogin, login, metrics, apps)
+    instrumented_login = providers.Singleton(InstrumentedLogin, login, metrics, failure_counter, apps)
     sessions = providers.Singleton(Sessions, session_store, policy=settings.provided.policy, clock=clock)
     session_checks = providers.Singleton(SessionChecks, sessions, metrics)
     # what is to be purged: sessions may live in Redis by now, and have lived here before
@@ -225,6 +236,20 @@ class Container(containers.DeclarativeContainer):
     users = providers.Singleton(Users, user_repository, platform, clock=clock)
     block_users = providers.Singleton(BlockUsers, user_repository, sessions, clock=clock)
     merge_users = providers.Singleton(MergeUsers, user_repository, session_store, sessions, clock=clock)
+    administration = providers.Singleton(
+        Administration,
+        user_repository,
+        events,
+        event_relay,
+        login_failures,
+        sessions,
+        block_users,
+        merge_users,
+        clock=clock,
+    )
+    admin_access = providers.Singleton(
+        AdminAccess, providers.Singleton(AdminKeys, settings.provided.admins), admin_failures
+    )
     decryptions = providers.Singleton(Quota, rate_limiter, DECRYPTIONS, "Too many decryptions in this session")
     client_data = providers.Singleton(ClientData, key_vault, decryptor, platform, decryptions, clock=clock)
     token_signer = providers.Singleton(open_token_signer, settings)

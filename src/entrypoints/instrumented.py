@@ -16,22 +16,19 @@ from domain.errors import AppUnknown, WxLoginError
 from domain.identity import AppId, choose_app
 from domain.rate_limit import Allowance, RateLimit
 from domain.session import Session
+from entrypoints.failure_counter import FailureCounter
 from entrypoints.log import log
 from entrypoints.metrics import NO_APP, OK, Metrics
-from entrypoints.problems import DEFECT
-
-
-def code_of(error: Exception) -> str:
-    """Return the `code` of an error."""
-    return error.code if isinstance(error, WxLoginError) else DEFECT.code
+from entrypoints.problems import code_of
 
 
 class InstrumentedLogin:
     """LoginUseCase with counts by app and outcome, and a line in the log. Its errors carry the appid."""
 
-    def __init__(self, login: LoginUseCase, metrics: Metrics, apps: frozenset[AppId]) -> None:
+    def __init__(self, login: LoginUseCase, metrics: Metrics, failures: FailureCounter, apps: frozenset[AppId]) -> None:
         self._login = login
         self._metrics = metrics
+        self._failures = failures
         self._apps = apps
 
     async def __call__(self, request: LoginRequest, context: LoginContext = NO_CONTEXT) -> LoggedIn:
@@ -41,6 +38,7 @@ class InstrumentedLogin:
         except Exception as error:
             app = self._app(request, context)
             self._metrics.login_failed(app or NO_APP, code_of(error))
+            self._failures.count(app, error)
             if isinstance(error, WxLoginError):
                 error.appid = app
             raise

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from domain.errors import (
+    AdminKeyInvalid,
     AppMisconfigured,
     AppUnknown,
     CodeInvalid,
@@ -15,9 +16,11 @@ from domain.errors import (
     IdentityProviderBadResponse,
     IdentityProviderUnavailable,
     NotFound,
+    PhoneTaken,
     RateLimited,
     RequestInvalid,
     Retry,
+    ScopeMissing,
     SessionEnded,
     SessionExpired,
     SessionReplaced,
@@ -62,9 +65,12 @@ OUTCOMES: dict[type[WxLoginError], Outcome] = {
     SessionExpired: Outcome(401, Exit.REFUSED),
     SessionEnded: Outcome(401, Exit.REFUSED),
     SessionReplaced: Outcome(401, Exit.REFUSED),
+    AdminKeyInvalid: Outcome(401, Exit.REFUSED),
     UserBlockedByProvider: Outcome(403, Exit.REFUSED),
     UserBlocked: Outcome(403, Exit.REFUSED),
+    ScopeMissing: Outcome(403, Exit.REFUSED),
     NotFound: Outcome(404, Exit.REFUSED),
+    PhoneTaken: Outcome(409, Exit.REFUSED),
     RateLimited: Outcome(429, Exit.LATER),
     AppMisconfigured: Outcome(500, Exit.MISCONFIGURED),
     IdentityProviderBadResponse: Outcome(502, Exit.LATER),
@@ -88,6 +94,11 @@ CLIENT_DETAILS: dict[type[WxLoginError], str] = {
 def outcome_of(error: WxLoginError) -> Outcome:
     """Return the outcome of `error`, or of its nearest base class."""
     return next(OUTCOMES[kind] for kind in type(error).__mro__ if kind in OUTCOMES)
+
+
+def code_of(error: Exception) -> str:
+    """Return the `code` of an error, or that of a defect."""
+    return error.code if isinstance(error, WxLoginError) else DEFECT.code
 
 
 def explained(error: WxLoginError) -> str:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+from domain.login_failure import RETENTION
 from entrypoints.container import Container
 from entrypoints.log import log
 from entrypoints.periodic import repeating
@@ -18,13 +19,14 @@ GRANT_PERIOD_SECONDS = 30.0
 
 @asynccontextmanager
 async def purging(container: Container) -> AsyncIterator[None]:
-    """Purge sessions, device grants and the audit trail periodically while the block runs.
+    """Purge sessions, device grants, the audit trail and counts of failed logins periodically while the block runs.
 
     The pauses are random, also the first ones, so that processes that start together purge at different times. It is
     safe if several purge at once.
     """
     sessions, grants, clock = container.database_sessions(), container.sql_device_grants(), container.clock()
     events, audit_days = container.events(), timedelta(days=container.settings().audit_days)
+    failures = container.login_failures()
 
     async def purge_sessions() -> None:
         if count := await sessions.purge():
@@ -38,7 +40,11 @@ async def purging(container: Container) -> AsyncIterator[None]:
         if count := await events.purge(clock() - audit_days):
             log.info("purged", events=count)
 
+    async def purge_failures() -> None:
+        await failures.purge(clock() - RETENTION)
+
     async with (
+        repeating(purge_failures, lambda: _pause(PERIOD_SECONDS), "purge"),
         repeating(purge_sessions, lambda: _pause(PERIOD_SECONDS), "purge"),
         repeating(purge_events, lambda: _pause(PERIOD_SECONDS), "purge"),
         repeating(purge_grants, lambda: _pause(GRANT_PERIOD_SECONDS), "purge"),

@@ -6,6 +6,7 @@ from typing import Self
 import msgspec
 
 from application.login import LoggedIn
+from domain.event import Event, EventType
 from domain.session import Session
 from domain.session_key import EncryptKey
 from domain.user import UnionIdConflict, User
@@ -167,3 +168,45 @@ class ConflictList(msgspec.Struct, frozen=True):
     def of(cls, conflicts: list[UnionIdConflict]) -> Self:
         """Return the body for `conflicts`."""
         return cls([ConflictResponse(each.user_id, each.unionid, each.other_user_id) for each in conflicts])
+
+
+class AdminUser(UserResponse, frozen=True):
+    """A user, as operators see them: with the time of a block."""
+
+    blocked_at: datetime | None
+
+    @classmethod
+    def of(cls, user: User) -> Self:
+        """Return the body for `user`."""
+        return cls(**msgspec.structs.asdict(UserResponse.of(user)), blocked_at=user.blocked_at)
+
+
+class AdminUserList(msgspec.Struct, frozen=True):
+    """Users, newest first."""
+
+    users: list[AdminUser]
+
+
+class EventResponse(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An event of the audit trail. What is not known is absent."""
+
+    id: str
+    time: datetime
+    type: EventType
+    actor: str
+    user_id: str | None = None
+    session_id: str | None = None
+    app: str | None = None
+    ip: str | None = None
+    reason: str | None = None
+
+    @classmethod
+    def of(cls, event: Event) -> Self:
+        """Return the body for `event`."""
+        return cls(*(getattr(event, name) for name in cls.__struct_fields__))
+
+
+class EventList(msgspec.Struct, frozen=True):
+    """Events of the audit trail, newest first."""
+
+    events: list[EventResponse]

@@ -4,10 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from entrypoints.setting_types import check_appid, check_platform
+from domain.admin import Scope
+from entrypoints.setting_types import check_appid, check_platform, check_sha256
 
 Audience = Annotated[str, Field(pattern=r"^[!-+\--~]{1,255}$")]
 """The audience of a JWT: printable ASCII without commas."""
+
+
+AdminName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._@-]{1,64}$")]
+"""The name of an admin key, as the audit trail has it."""
 
 
 class Signing(BaseModel):
@@ -65,3 +70,12 @@ class OAuthClient(BaseModel):
     @classmethod
     def _from_secret(cls, value: object) -> object:
         return {"secret": value} if isinstance(value, str) else value
+
+
+class AdminKey(BaseModel):
+    """An admin key: its SHA-256 in hex, and what it allows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: Annotated[SecretStr, AfterValidator(check_sha256)]
+    scopes: Annotated[frozenset[Scope], Field(min_length=1)]

@@ -160,6 +160,13 @@ def check_fernet_key(value: SecretStr) -> SecretStr:
     return value
 
 
+def check_sha256(value: SecretStr) -> SecretStr:
+    """Check a SHA-256 in hex."""
+    if not re.fullmatch(r"[0-9a-f]{64}", value.get_secret_value()):
+        raise ValueError("is not a SHA-256 of 64 hex digits in lower case")
+    return value
+
+
 Seconds = Annotated[float, Field(gt=0, le=3_155_760_000, allow_inf_nan=False)]  # a hundred years
 Commas = (NoDecode, BeforeValidator(_split))
 Json = (NoDecode, BeforeValidator(_from_json))

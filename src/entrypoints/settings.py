@@ -20,12 +20,13 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from application.scan_pictures import ScanTarget
+from domain.admin import Admin
 from domain.event import EventPolicy
 from domain.identity import AppId
 from domain.rate_limit import RateLimit
 from domain.session import SessionPolicy
 from domain.signed_token import IdentityClaim, SignedTokenPolicy
-from entrypoints.setting_models import App, Audience, OAuthClient, Signing, SigningKey
+from entrypoints.setting_models import AdminKey, AdminName, App, Audience, OAuthClient, Signing, SigningKey
 from entrypoints.setting_sources import CONFIG_VARIABLE, PREFIX, SECRETS_VARIABLE, SecretFiles, TomlFile
 from entrypoints.setting_sources import SettingsError as SettingsError
 from entrypoints.setting_types import (
@@ -106,6 +107,12 @@ class Settings(BaseSettings):
     scan_match_number: bool = Field(True, examples=["true"])
     audit_days: Annotated[int, Field(ge=1, le=36500)] = Field(180, examples=["180"])
     audit_sessions: bool = Field(False, examples=["true"])
+    admin_keys: Annotated[dict[AdminName, AdminKey], *Json] = Field(
+        {},
+        examples=[
+            '{"ann":{"sha256":"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef","scopes":["read"]}}'
+        ],
+    )
     drain_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(0.0, examples=["15"])
     docs: bool = Field(True, examples=["true"])
     metrics: bool = Field(True, examples=["true"])
@@ -141,6 +148,21 @@ class Settings(BaseSettings):
             if wrong:
                 raise ValueError("; ".join(wrong))
         return clients
+
+    @field_validator("admin_keys")
+    @classmethod
+    def _check_admin_keys(cls, keys: dict[str, AdminKey]) -> dict[str, AdminKey]:
+        """Check that each key has one owner: the audit trail names the owner."""
+        owners: dict[str, str] = {}
+        for name, key in keys.items():
+            if (other := owners.setdefault(key.sha256.get_secret_value(), name)) != name:
+                raise ValueError(f"{other} and {name} have the same key")
+        return keys
+
+    @property
+    def admins(self) -> dict[str, Admin]:
+        """Return the admins, by the SHA-256 of their keys."""
+        return {key.sha256.get_secret_value(): Admin(name, key.scopes) for name, key in self.admin_keys.items()}
 
     @property
     def platforms(self) -> dict[AppId, str]:
@@ -224,6 +246,12 @@ class Settings(BaseSettings):
         if not self.encryption_keys:
             raise missing("encryption_keys", "without one, no session_key can be stored; `wxlogin keygen` prints one")
         return MultiFernet([Fernet(key.get_secret_value()) for key in self.encryption_keys])
+
+    def require_admin_keys(self) -> Self:
+        """Return the settings themselves. Raises SettingsError if no admin key is configured."""
+        if not self.admin_keys:
+            raise missing("admin_keys", "no one could use the admin API; `wxlogin keygen --admin NAME` prints a key")
+        return self
 
     def require_app(self) -> Self:
         """Return the settings themselves. Raises SettingsError if no app is configured."""

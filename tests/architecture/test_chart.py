@@ -13,6 +13,7 @@ import rich_click as click
 import yaml
 from pydantic import SecretStr
 
+from domain.admin import Admin, Scope
 from entrypoints.cli.main import main
 from entrypoints.setting_sources import PREFIX, SECRETS_VARIABLE
 from entrypoints.settings import Settings, SettingsError, load_settings
@@ -181,6 +182,7 @@ def test_the_schema_has_every_setting() -> None:
     assert set(secret) == secret_settings()
     assert set(plain) == set(Settings.model_fields) - secret_settings() - {"drain_seconds"}
     assert {
+        "admin_keys",
         "app_secret",
         "apps",
         "clients",
@@ -212,6 +214,9 @@ def test_the_service_reads_what_the_chart_renders(tmp_path: Path, monkeypatch: p
     assert [key.get_secret_value() for key in settings.encryption_keys] == secrets["encryption_keys"]
     assert {name: client.secret.get_secret_value() for name, client in settings.clients.items()} == secrets["clients"]
     assert [key.jwk["d"] for key in settings.signing_keys] == [key["d"] for key in secrets["signing_keys"]]
+    assert settings.admins == {
+        secrets["admin_keys"]["ann"]["sha256"]: Admin("ann", frozenset({Scope.READ, Scope.WRITE}))
+    }
     assert settings.signed_tokens.audiences == {"orders", "payments"}
     assert set(settings.secrets_of("wechat").values()) == {secrets["app_secret"], secrets["apps"][0]["secret"]}
 
@@ -227,7 +232,9 @@ def strings(value: object) -> set[str]:
 @pytest.mark.parametrize("name", ["trial", "everything"])
 def test_a_secret_is_only_in_secrets(name: str) -> None:
     """Nothing that is rendered contains a secret, except the Secrets."""
-    secrets = strings({**SETS[name]["secrets"]["create"], "apps": [], "clients": {}, "signing_keys": []})
+    secrets = strings(
+        {**SETS[name]["secrets"]["create"], "apps": [], "clients": {}, "signing_keys": [], "admin_keys": {}}
+    )
     secrets |= {"fedcba9876543210fedcba9876543210", "a-random-secret-of-at-least-32-characters"}
     secrets |= {key["d"] for key in SETS[name]["secrets"]["create"].get("signing_keys", ())}
     texts = {file: text for file, text in render_files(SETS[name]).items() if not file.endswith("/secret.yaml")}

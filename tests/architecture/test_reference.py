@@ -5,7 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import rich_click as click
+from litestar.routes import HTTPRoute
 
+from entrypoints.admin.access import NEEDS
+from entrypoints.admin.app import create_app as create_admin_app
 from entrypoints.cli.main import main
 from entrypoints.container import Container
 from entrypoints.http.app import create_app
@@ -56,6 +59,25 @@ def test_the_interface_has_every_route() -> None:
     documented = set(re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) /[^ `]*)", section(INTERFACE, "HTTP")))
 
     assert {*documented, "POST /login"} == {each.rstrip("/") for each in served}
+
+
+def test_the_interface_has_every_route_of_the_admin_api() -> None:
+    """The table of the admin API has its routes with their scopes, and no other."""
+    handlers = [
+        (route.path, handler)
+        for route in create_admin_app(no_container).routes
+        if isinstance(route, HTTPRoute) and route.path.startswith("/admin")
+        for handler in route.route_handlers
+    ]
+    served = {
+        (handler.opt[NEEDS].value, f"{method} {path.replace(':str', '')}")
+        for path, handler in handlers
+        for method in handler.http_methods
+        if method != "OPTIONS"
+    }
+    rows = [[re.findall("`([^`]+)`", cell)[0] for cell in row[:2]] for row in table(INTERFACE, "scope | route")]
+
+    assert {(scope, route) for scope, route in rows} == served
 
 
 def test_the_interface_has_every_job() -> None:

@@ -1,5 +1,6 @@
 """The commands of `wxlogin`: results on stdout, other output on stderr, and a defined exit status."""
 
+import hashlib
 import json
 import re
 import socket
@@ -20,11 +21,13 @@ Done = subprocess.CompletedProcess[str]
 COMMANDS = [
     "demo",
     "serve",
+    "admin",
     "healthcheck",
     "migrate",
     "login",
     "sessions",
     "users",
+    "audit",
     "worker",
     "sandbox",
     "keygen",
@@ -36,11 +39,13 @@ SUBCOMMANDS = [
     "sessions list",
     "sessions end",
     "sessions end-all",
+    "users find",
     "users show",
     "users block",
     "users unblock",
     "users conflicts",
     "users merge",
+    "audit list",
 ]
 NOWHERE = "postgresql+asyncpg://wxlogin:pa55word@127.0.0.1:1/wxlogin"
 
@@ -107,6 +112,12 @@ def test_every_command_has_a_help_text(command: str) -> None:
         ["serve", "--workers", "0"],
         ["sandbox", "--app", "no-secret"],
         ["keygen", "--no-such-option"],
+        ["keygen", "--scope", "read"],
+        ["keygen", "--signing", "--admin", "ann"],
+        ["keygen", "--admin", "an admin"],
+        ["keygen", "--admin", "ann", "--scope", "all"],
+        ["users", "find"],
+        ["admin", "--port", "65536"],
     ],
     ids=" ".join,
 )
@@ -124,6 +135,35 @@ def test_keygen_prints_a_new_valid_key() -> None:
 
     assert keys[0] != keys[1]
     assert all(key.count("\n") == 1 and Fernet(key.strip()) for key in keys)
+
+
+def test_keygen_prints_an_admin_key_and_its_entry() -> None:
+    """`keygen --admin` prints a new key and the entry with its SHA-256 and scopes: `read` unless others are given."""
+    done = [run("keygen", "--admin", "ann", *more, env=clean_environment()) for more in ([], ["--scope", "write"])]
+    keys, entries = zip(*(each.stdout.splitlines() for each in done), strict=True)
+
+    assert len(set(keys)) == 2
+    assert [json.loads(entry) for entry in entries] == [
+        {"ann": {"sha256": hashlib.sha256(key.encode()).hexdigest(), "scopes": [scope]}}
+        for key, scope in zip(keys, ["read", "write"], strict=True)
+    ]
+    assert all(re.fullmatch(r"wxadmin_[A-Za-z0-9_-]{43}", key) for key in keys)
+
+
+def test_the_admin_api_needs_keys(env: Environment) -> None:
+    """`admin` without WXLOGIN_ADMIN_KEYS ends with status 5 and names the setting."""
+    status, message = refused(run("admin", "--port", "0", env=env))
+
+    assert status == 5
+    assert "WXLOGIN_ADMIN_KEYS is missing" in message
+
+
+def test_users_are_found(env: Environment, logins: list[dict[str, Any]]) -> None:
+    """`users find` prints the users that match, as the admin API does."""
+    found = result(run("users", "find", "--openid", "o-of-the-shell", env=env))["users"]
+
+    assert [user["id"] for user in found] == [logins[0]["user"]["id"]]
+    assert found[0]["blocked_at"] is None
 
 
 def test_a_repeated_migrate_succeeds(env: Environment) -> None:
@@ -200,6 +240,8 @@ def test_all_sessions_are_ended(env: Environment, sandbox: Sandbox) -> None:
         (["login", "never-issued"], 3, "code_invalid"),
         (["sessions", "end", "no-such"], 3, "not_found"),
         (["users", "show", "no-such"], 3, "not_found"),
+        (["users", "find", "--openid", "no-such"], 3, "not_found"),
+        (["sessions", "end-all", "no-such"], 3, "not_found"),
     ],
     ids=str,
 )

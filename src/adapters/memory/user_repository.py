@@ -1,8 +1,9 @@
 """Users in the memory of this process, for tests and for embedding."""
 
-import uuid
 from dataclasses import replace
 from datetime import datetime
+
+from uuid_utils import uuid7
 
 from application.ports.events import Publish, ignore
 from application.ports.user_repository import UserRepository
@@ -10,6 +11,7 @@ from domain.errors import NotFound
 from domain.event import Cause, Event, EventType
 from domain.identity import Identity
 from domain.user import PhoneNumber, Profile, ProfileChange, UnionIdConflict, User, merge, was_merged
+from domain.user_query import UserQuery
 
 
 class MemoryUserRepository(UserRepository):
@@ -29,7 +31,7 @@ class MemoryUserRepository(UserRepository):
         user = self._owner_of_unionid(identity.unionid)
         is_new = user is None
         if user is None:
-            user = User(str(uuid.uuid4()), Profile(), now, now, unionid=identity.unionid)
+            user = User(str(uuid7()), Profile(), now, now, unionid=identity.unionid)
         self._users[user.id] = replace(user, accounts=(*user.accounts, identity))
         if is_new:
             self._publish_login(EventType.USER_CREATED, user.id, identity, now)
@@ -41,6 +43,13 @@ class MemoryUserRepository(UserRepository):
         if user_id not in self._users:
             raise NotFound("There is no such user")
         return self._users[user_id]
+
+    async def find_users(self, query: UserQuery) -> list[User]:
+        """See UserRepository."""
+        user_id = self._merged.get(query.id, query.id) if query.id else query.id
+        wanted = replace(query, id=user_id)
+        found = [user for user in self._users.values() if _matches(user, wanted)]
+        return sorted(found, key=lambda user: user.id, reverse=True)[: query.limit]
 
     async def change_profile(self, user_id: str, change: ProfileChange, now: datetime) -> User:
         """See UserRepository."""
@@ -129,3 +138,13 @@ class MemoryUserRepository(UserRepository):
             with_user = f"with {other.id}" if other else None
             self._publish_login(EventType.USER_UNIONID_CONFLICT, user.id, identity, now, with_user)
         return user.with_block_of(other)
+
+
+def _matches(user: User, query: UserQuery) -> bool:
+    return (
+        (query.openid is None or query.openid in [account.openid for account in user.accounts])
+        and query.phone in (None, user.phone)
+        and query.unionid in (None, user.unionid)
+        and query.id in (None, user.id)
+        and (query.before is None or user.id < query.before)
+    )

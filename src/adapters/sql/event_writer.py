@@ -6,7 +6,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from adapters.sql.database import Database
-from adapters.sql.event_records import insert_events
+from adapters.sql.events import insert_events
 from application.ports.events import Publish
 from domain.event import Event, EventPolicy
 

@@ -1,23 +1,26 @@
-"""The audit trail in the database of the users."""
+"""Events in a database: the audit trail, and the deliveries of webhooks."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, or_, select
+from sqlalchemy import Connection, Row, Select, delete, select
 
 from adapters.sql.database import BATCH, Database
-from adapters.sql.event_records import insert_events
-from adapters.sql.tables import audit_events
+from adapters.sql.event_records import encode_event
+from adapters.sql.tables import audit_events, webhook_deliveries
+from adapters.sql.upsert import insert_missing
 from application.ports.events import Events
-from domain.event import DEFAULT_POLICY, Event, EventPolicy, EventQuery, EventType
+from domain.event import Event, EventPolicy, EventQuery, EventType
+
+COLUMNS = ("id", "time", "type", "actor", "user_id", "session_id", "app", "ip", "reason")
 
 
 class SqlEvents(Events):
-    """The Events of a database."""
+    """Events on the database of the users."""
 
-    def __init__(self, database: Database, policy: EventPolicy = DEFAULT_POLICY) -> None:
+    def __init__(self, database: Database, policy: EventPolicy) -> None:
         self._database = database
         self._policy = policy
 
@@ -31,32 +34,69 @@ class SqlEvents(Events):
 
     async def purge(self, before: datetime) -> int:
         """See Events."""
-        purged = 0
-        while count := await self._database.write(partial(_purge_batch, before=before)):
+        purged, remains = 0, True
+        while remains:
+            count, remains = await self._database.write(partial(_purge_batch, before=before))
             purged += count
         return purged
 
 
+def insert_events(connection: Connection, events: Sequence[Event], policy: EventPolicy) -> None:
+    """Add the events, and their deliveries, in the transaction of the connection, as the policy says.
+
+    Does nothing for those that are there already. Sends one statement for each of the two tables, and none for a table
+    without rows.
+    """
+    audited = [_row(event) for event in events if policy.audits(event.type)]
+    if audited:
+        insert_missing(connection, audit_events, audited)
+    due = [_delivery(endpoint, event) for event in events for endpoint in policy.subscribers(event.type)]
+    if due:
+        insert_missing(connection, webhook_deliveries, due)
+
+
+def _row(event: Event) -> dict[str, Any]:
+    return {column: getattr(event, column) for column in COLUMNS} | {"type": event.type.value}
+
+
+def _delivery(endpoint: str, event: Event) -> dict[str, Any]:
+    return {
+        "endpoint": endpoint,
+        "event_id": event.id,
+        "event": encode_event(event),
+        "event_time": event.time,
+        "attempts": 0,
+        "due_at": event.time,
+    }
+
+
 def _find(connection: Connection, query: EventQuery) -> list[Event]:
+    return [_event(row) for row in connection.execute(statement_of(query))]
+
+
+def statement_of(query: EventQuery) -> Select[Any]:
+    """Return the statement of a query. Each filter has an index in the order of the result."""
     event = audit_events.c
-    exact = {"user_id": query.user_id, "type": query.type, "actor": query.actor}
-    conditions = [event[name] == value for name, value in exact.items() if value is not None]
+    statement = select(audit_events).order_by(event.time.desc(), event.id.desc()).limit(query.limit)
+    for column, value in ((event.user_id, query.user_id), (event.type, query.type), (event.actor, query.actor)):
+        if value is not None:
+            statement = statement.where(column == value)
     if query.since:
-        conditions.append(event.time >= query.since)
+        statement = statement.where(event.time >= query.since)
     if query.before:
-        time, event_id = query.before
-        conditions.append(or_(event.time < time, and_(event.time == time, event.id < event_id)))
-    newest_first = select(audit_events).where(*conditions).order_by(event.time.desc(), event.id.desc())
-    return [_event(row) for row in connection.execute(newest_first.limit(query.limit))]
-
-
-def _purge_batch(connection: Connection, before: datetime) -> int:
-    old = select(audit_events.c.id).where(audit_events.c.time < before).limit(BATCH)
-    ids = connection.scalars(old).all()
-    return connection.execute(delete(audit_events).where(audit_events.c.id.in_(ids))).rowcount if ids else 0
+        time, event_id = query.before  # not as a tuple: MySQL finds no index for that
+        statement = statement.where(event.time <= time, (event.time < time) | (event.id < event_id))
+    return statement
 
 
 def _event(row: Row[Any]) -> Event:
-    return Event(
-        row.id, row.time, EventType(row.type), row.actor, row.user_id, row.session_id, row.app, row.ip, row.reason
-    )
+    return Event(**{**{column: getattr(row, column) for column in COLUMNS}, "type": EventType(row.type)})
+
+
+def _purge_batch(connection: Connection, before: datetime) -> tuple[int, bool]:
+    """Delete the oldest BATCH events that are older. Return how many, and whether there may be more."""
+    time = audit_events.c.time
+    oldest = select(time).where(time < before).order_by(time).offset(BATCH - 1).limit(1)
+    until = connection.scalar(oldest)
+    is_old = time < before if until is None else time <= until
+    return connection.execute(delete(audit_events).where(is_old)).rowcount, until is not None

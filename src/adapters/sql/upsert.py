@@ -32,6 +32,14 @@ def insert_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> 
         return False  # InnoDB undid this statement alone
 
 
+def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert those of the rows whose keys do not exist. The rows have the same columns, and there is at least one.
+
+    If another transaction is inserting the same keys, wait for its end.
+    """
+    connection.execute(_insert_missing(_dialect(connection), table), rows)
+
+
 def upsert(connection: Connection, table: Table, row: Mapping[str, Any], changes: Changes) -> None:
     """Insert the row, or change the one that has its primary key. `row` also has the parameters of `changes`."""
     connection.execute(_upsert(_dialect(connection), table, changes), row)
@@ -41,6 +49,15 @@ def upsert(connection: Connection, table: Table, row: Mapping[str, Any], changes
 def _insert_new(dialect: str, table: Table) -> Any:
     insert = _insert_into(dialect, table)
     return insert if dialect == "mysql" else insert.on_conflict_do_nothing()  # IGNORE would hide other errors, too
+
+
+@cache
+def _insert_missing(dialect: str, table: Table) -> Any:
+    insert = _insert_into(dialect, table)
+    if dialect != "mysql":
+        return insert.on_conflict_do_nothing()
+    key = next(iter(table.primary_key)).name  # changes nothing: the row has this value already
+    return insert.on_duplicate_key_update({key: insert.inserted[key]})
 
 
 @cache

@@ -1,5 +1,6 @@
 """Users in a database, whose constraints assign each account to one user."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -7,7 +8,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, select, update
 from uuid_utils import uuid7
 
 from adapters.sql.database import ConcurrentChange, Database
@@ -21,6 +22,7 @@ from domain.errors import NotFound
 from domain.event import DEFAULT_POLICY, Cause, Event, EventPolicy, EventType
 from domain.identity import AppId, Identity
 from domain.user import PROFILE_LIMITS, PhoneNumber, Profile, ProfileChange, UnionIdConflict, User, was_merged
+from domain.user_query import UserQuery
 
 
 class SqlUserRepository(UserRepository):
@@ -42,6 +44,10 @@ class SqlUserRepository(UserRepository):
     async def get(self, user_id: str) -> User:
         """See UserRepository."""
         return await self._database.read(partial(_get, user_id=user_id))
+
+    async def find_users(self, query: UserQuery) -> list[User]:
+        """See UserRepository."""
+        return await self._database.read(partial(_find_users, query=query))
 
     async def change_profile(self, user_id: str, change: ProfileChange, now: datetime) -> User:
         """See UserRepository."""
@@ -161,6 +167,30 @@ def _get(connection: Connection, user_id: str) -> User:
         raise NotFound("There is no such user")
     owned = select(accounts).where(accounts.c.user_id == row.id).order_by(accounts.c.created_at, accounts.c.openid)
     return _user(row, connection.execute(owned).all())
+
+
+def _find_users(connection: Connection, query: UserQuery) -> list[User]:
+    if query.id and (merged_id := merged_into(connection, query.id)):
+        query = replace(query, id=merged_id)
+    rows = connection.execute(search(query)).all()
+    owned = select(accounts).where(accounts.c.user_id.in_([row.id for row in rows]))
+    by_user = defaultdict[str, list[Row[Any]]](list)
+    for account in connection.execute(owned.order_by(accounts.c.created_at, accounts.c.openid)):
+        by_user[account.user_id].append(account)
+    return [_user(row, by_user[row.id]) for row in rows]
+
+
+def search(query: UserQuery) -> Select[Any]:
+    """Return the statement that finds users. Ids are in the order of their creation, and each filter has an index."""
+    statement = select(users).order_by(users.c.id.desc()).limit(query.limit)
+    for column, value in ((users.c.phone, query.phone), (users.c.unionid, query.unionid), (users.c.id, query.id)):
+        if value is not None:
+            statement = statement.where(column == value)
+    if query.openid is not None:
+        statement = statement.where(users.c.id.in_(select(accounts.c.user_id).where(accounts.c.openid == query.openid)))
+    if query.before is not None:
+        statement = statement.where(users.c.id < query.before)
+    return statement
 
 
 def _change(connection: Connection, user_id: str, values: dict[str, Any]) -> User:

@@ -7,6 +7,7 @@ from typing import Protocol
 from domain.event import Cause
 from domain.identity import Identity
 from domain.user import PhoneNumber, ProfileChange, UnionIdConflict, User
+from domain.user_query import UserQuery
 
 
 class UserRepository(Protocol):
@@ -27,6 +28,10 @@ class UserRepository(Protocol):
     @abstractmethod
     async def get(self, user_id: str) -> User:
         """Return the user with all accounts; for a merged user, the user they were merged into. Raises NotFound."""
+
+    @abstractmethod
+    async def find_users(self, query: UserQuery) -> list[User]:
+        """Return the users that match, with all accounts, newest first. Any text may be searched for."""
 
     @abstractmethod
     async def change_profile(self, user_id: str, change: ProfileChange, now: datetime) -> User:

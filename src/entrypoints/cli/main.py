@@ -7,11 +7,13 @@ import rich_click as click
 MODULES = {
     "demo": "entrypoints.cli.demo",
     "serve": "entrypoints.cli.serve",
+    "admin": "entrypoints.cli.serve",
     "healthcheck": "entrypoints.cli.serve",
     "migrate": "entrypoints.cli.operate",
     "login": "entrypoints.cli.login",
     "sessions": "entrypoints.cli.manage",
     "users": "entrypoints.cli.manage",
+    "audit": "entrypoints.cli.audit",
     "worker": "entrypoints.cli.serve",
     "sandbox": "wechat_sandbox.cli",
     "keygen": "entrypoints.cli.operate",

@@ -38,14 +38,35 @@ def end_all(user_id: str) -> None:
     from entrypoints.cli.running import run, show
     from entrypoints.log import log
 
-    ended = run(lambda container: container.sessions().end_all(user_id, CLI))
+    ended = run(lambda container: container.administration().end_sessions(user_id, CLI))
     log.info("logout_everywhere", user_id=user_id, sessions=ended)
     show({"ended": ended})
 
 
 @click.group(no_args_is_help=False)
 def users() -> None:
-    """Show users, block them, and merge users who are the same person."""
+    """Find and show users, block them, and merge users who are the same person."""
+
+
+@users.command("find")
+@click.option("--openid", help="The openid, in any app.")
+@click.option("--phone", help="The phone number in E.164, such as +8613800000000.")
+@click.option("--unionid", help="The unionid.")
+def find_users(openid: str | None, phone: str | None, unionid: str | None) -> None:
+    """Find users by one or more of the options, newest first, at most 200. Ends with status 3 if there are none."""
+    from domain.errors import NotFound
+    from domain.user_query import UserQuery
+    from entrypoints.cli.running import exit_statuses, run, show
+    from entrypoints.responses import AdminUser, AdminUserList
+
+    if not (openid or phone or unionid):
+        raise click.UsageError("Use --openid, --phone or --unionid.")
+    query = UserQuery(openid, phone, unionid, limit=200)
+    found = run(lambda container: container.administration().find_users(query))
+    with exit_statuses():
+        if not found:
+            raise NotFound("There is no such user")
+    show(AdminUserList([AdminUser.of(user) for user in found]))
 
 
 @users.command("show")

@@ -22,9 +22,23 @@ def migrate() -> None:
 
 @click.command()
 @click.option("--signing", is_flag=True, help="Print a signing key, for WXLOGIN_SIGNING_KEYS: a private JWK for ES256.")
-def keygen(signing: bool) -> None:
-    """Print one new encryption key, for WXLOGIN_ENCRYPTION_KEYS."""
-    if signing:
+@click.option("--admin", metavar="NAME", help="Print an admin key, and its entry for WXLOGIN_ADMIN_KEYS.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(["read", "write", "erase"]),
+    help="What the admin key allows; repeatable.  [default: read]",
+)
+def keygen(signing: bool, admin: str | None, scopes: tuple[str, ...]) -> None:
+    """Print one new encryption key, for WXLOGIN_ENCRYPTION_KEYS; or a key of another kind."""
+    if signing and admin is not None:
+        raise click.UsageError("--signing and --admin print different keys. Use one of them.")
+    if scopes and admin is None:
+        raise click.UsageError("--scope is for --admin.")
+    if admin is not None:
+        _print_admin_key(admin, scopes)
+    elif signing:
         from entrypoints.container import new_signing_key
 
         sys.stdout.write(new_signing_key() + "\n")
@@ -32,6 +46,21 @@ def keygen(signing: bool) -> None:
         from cryptography.fernet import Fernet
 
         sys.stdout.write(Fernet.generate_key().decode() + "\n")
+
+
+def _print_admin_key(name: str, scopes: tuple[str, ...]) -> None:
+    """Print a new key, and on the next line the entry that allows its owner the scopes."""
+    import json
+    import re
+    import secrets
+
+    from domain.admin import digest_of
+
+    if not re.fullmatch(r"[A-Za-z0-9._@-]{1,64}", name):
+        raise click.UsageError("NAME has 1 to 64 letters, digits and characters of . _ @ -")
+    key = f"wxadmin_{secrets.token_urlsafe(32)}"
+    entry = {name: {"sha256": digest_of(key), "scopes": list(dict.fromkeys(scopes)) or ["read"]}}
+    sys.stdout.write(f"{key}\n{json.dumps(entry)}\n")
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""`wxlogin serve`, `wxlogin healthcheck` and `wxlogin worker`."""
+"""`wxlogin serve`, `wxlogin admin`, `wxlogin healthcheck` and `wxlogin worker`."""
 
 import sys
 
@@ -16,6 +16,18 @@ def serve(host: str, port: int, workers: int) -> None:
 
     with exit_statuses():
         serve(host, port, workers)
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8002, show_default=True, type=click.IntRange(0, 65535))
+def admin(host: str, port: int) -> None:
+    """Run the admin API until SIGTERM or Ctrl-C, for the keys in WXLOGIN_ADMIN_KEYS."""
+    from entrypoints.admin.server import serve_admin
+    from entrypoints.cli.running import exit_statuses
+
+    with exit_statuses():
+        serve_admin(host, port)
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""`wxlogin serve`: the HTTP application in server processes."""
+"""`wxlogin serve` and `wxlogin admin`: an HTTP application in worker processes."""
 
 import asyncio
 import gc
@@ -6,13 +6,16 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 import uvloop
+from litestar import Litestar
 
 from domain.errors import WxLoginError
-from entrypoints.container import open_container, require_migrated
+from entrypoints.container import OpenContainer, open_container, require_migrated
 from entrypoints.http.app import create_app
 from entrypoints.http.edge import Lifecycle
 from entrypoints.http.engine import Engine
@@ -23,7 +26,7 @@ from entrypoints.log import configure_logging, log
 from entrypoints.metrics import count_in_directory, forget_gauges, shared_directory
 from entrypoints.problems import Exit, explained
 from entrypoints.settings import Settings, SettingsError, load_settings
-from entrypoints.tracing import start_tracing
+from entrypoints.tracing import Tracing, start_tracing
 
 MAX_CONNECTIONS = 2048
 """How many connections of clients a server process has at most. Behind a gateway it has a few dozen."""
@@ -34,17 +37,45 @@ OWN_DESCRIPTORS = 64
 HEARTBEAT_SECONDS = 5.0
 
 
-def serve(host: str, port: int, workers: int) -> None:
+@dataclass(frozen=True)
+class Service:
+    """What a command serves: an application, and `require`, which raises SettingsError unless it can run.
+
+    `create_app` receives the settings, what opens the container, the lifecycle of the process, and its tracing.
+    """
+
+    require: Callable[[Settings], object]
+    create_app: Callable[[Settings, OpenContainer, Lifecycle, Tracing | None], Litestar]
+
+
+def _create_public_app(
+    settings: Settings, open_container: OpenContainer, lifecycle: Lifecycle, tracing: Tracing | None
+) -> Litestar:
+    return create_app(
+        open_container,
+        lifecycle,
+        settings.trusted_proxies,
+        tracing,
+        with_docs=settings.docs,
+        with_metrics=settings.metrics,
+    )
+
+
+PUBLIC = Service(Settings.require_app, _create_public_app)
+"""The service of clients, backends and gateways."""
+
+
+def serve(host: str, port: int, workers: int, service: Service = PUBLIC) -> None:
     """Serve until SIGTERM. Raises SettingsError for wrong settings, and StoreUnavailable without a database."""
-    settings = _settings()
+    settings = _settings(service)
     with shared_directory(workers):
         for store, wrong in asyncio.run(_check(settings)).items():  # it may come back at any moment
             log.warning("store_unavailable", where="serve", store=store, detail=wrong)
-        _supervise(settings, Listener.open(host, port), workers)
+        _supervise(settings, Listener.open(host, port), workers, service)
     log.info("stopped")
 
 
-def _supervise(settings: Settings, listener: Listener, workers: int) -> None:
+def _supervise(settings: Settings, listener: Listener, workers: int, service: Service) -> None:
     connections = _connection_limit()
 
     def on_serving() -> None:
@@ -53,10 +84,10 @@ def _supervise(settings: Settings, listener: Listener, workers: int) -> None:
 
     supervisor = Supervisor(
         listener,
-        lambda channel: work(listener, channel, connections),
+        lambda channel: work(listener, channel, connections, service),
         workers,
         drain_seconds=settings.drain_seconds,
-        reload=_reload,
+        reload=lambda: _reload(service),
         on_serving=on_serving,
         on_end=forget_gauges,
     )
@@ -68,31 +99,26 @@ def _supervise(settings: Settings, listener: Listener, workers: int) -> None:
         raise SystemExit(error.status) from None
 
 
-def work(listener: Listener, channel: Connection, connections: int) -> None:
-    """Run a server process: serve on the listener until the supervisor orders a stop on the channel."""
+def work(listener: Listener, channel: Connection, connections: int, service: Service) -> None:
+    """Run a worker: serve on the listener until the supervisor orders a stop on the channel."""
     for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all its processes
         signal.signal(number, signal.SIG_IGN)
     count_in_directory()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_work(_settings(), listener, channel, connections))
+            runner.run(_work(_settings(service), listener, channel, connections, service))
     except (SettingsError, WxLoginError) as error:
         log.error("worker_failed", detail=str(error))
         sys.exit(Exit.MISCONFIGURED)
 
 
-async def _work(settings: Settings, listener: Listener, channel: Connection, connections: int) -> None:
+async def _work(
+    settings: Settings, listener: Listener, channel: Connection, connections: int, service: Service
+) -> None:
     lifecycle = Lifecycle()
     tracing = start_tracing()
     prepare = tracing.watch if tracing else None
-    app = create_app(
-        lambda: open_container(settings, prepare=prepare),
-        lifecycle,
-        settings.trusted_proxies,
-        tracing,
-        with_docs=settings.docs,
-        with_metrics=settings.metrics,
-    )
+    app = service.create_app(settings, lambda: open_container(settings, prepare=prepare), lifecycle, tracing)
     async with app.lifespan():
         gc.collect()
         gc.freeze()
@@ -149,21 +175,22 @@ async def _report_alive(channel: Connection, connections: int) -> None:
         await asyncio.sleep(HEARTBEAT_SECONDS)
 
 
-def _settings() -> Settings:
+def _settings(service: Service) -> Settings:
     """Return this process's settings, and log as they say. Raises SettingsError when one that is needed is missing."""
-    settings = load_settings().require_app()
+    settings = load_settings()
+    service.require(settings)
     configure_logging(settings)
     settings.cipher  # noqa: B018  # raises when there is no key
     return settings
 
 
-def _reload() -> float:
-    """Read the settings again, and return the seconds to drain. Raises SettingsError if the server processes must stay.
+def _reload(service: Service) -> float:
+    """Read the settings again, and return the seconds to drain. Raises SettingsError if the workers must stay.
 
     They stay, too, if a store of the new settings does not answer: theirs may.
     """
     try:
-        settings = _settings()
+        settings = _settings(service)
         unavailable = asyncio.run(_check(settings))
     except WxLoginError as error:
         raise SettingsError(explained(error)) from None

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from adapters.memory.identity_provider import MemoryIdentityProvider
+from adapters.memory.login_failures import MemoryLoginFailures
 from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
@@ -24,6 +25,7 @@ from domain.event import SYSTEM
 from domain.identity import AppId, Identity
 from domain.rate_limit import RateLimit
 from domain.session import SessionPolicy
+from entrypoints.failure_counter import FailureCounter
 from entrypoints.instrumented import (
     InstrumentedAccessTokenIssuer,
     InstrumentedLogin,
@@ -55,7 +57,7 @@ class Counted:
         )
         self.sessions = Sessions(store, policy=POLICY, clock=clock)
         self.checks = SessionChecks(self.sessions, self.metrics)
-        self.log_in = InstrumentedLogin(login, self.metrics, apps)
+        self.log_in = InstrumentedLogin(login, self.metrics, FailureCounter(MemoryLoginFailures(), clock), apps)
 
     def request(self, identity: Identity = ANN) -> LoginRequest:
         """Return the request that a client sends after wx.login()."""

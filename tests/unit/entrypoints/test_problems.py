@@ -7,6 +7,7 @@ import pytest
 
 import domain.errors
 from domain.errors import (
+    AdminKeyInvalid,
     AppMisconfigured,
     AppUnknown,
     CodeInvalid,
@@ -16,8 +17,10 @@ from domain.errors import (
     IdentityProviderBadResponse,
     IdentityProviderUnavailable,
     NotFound,
+    PhoneTaken,
     RateLimited,
     RequestInvalid,
+    ScopeMissing,
     SessionEnded,
     SessionExpired,
     SessionReplaced,
@@ -56,6 +59,9 @@ CONTRACT = [
     (SessionExpired, "session_expired", 401, 3, "new_code"),
     (SessionEnded, "session_ended", 401, 3, "new_code"),
     (SessionReplaced, "session_replaced", 401, 3, "new_code"),
+    (AdminKeyInvalid, "admin_key_invalid", 401, 3, "never"),
+    (ScopeMissing, "scope_missing", 403, 3, "never"),
+    (PhoneTaken, "phone_taken", 409, 3, "never"),
     (NotFound, "not_found", 404, 3, "never"),
     (DataUndecryptable, "data_undecryptable", 400, 3, "new_code"),
     (WatermarkMismatch, "watermark_mismatch", 400, 3, "never"),

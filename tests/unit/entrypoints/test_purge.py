@@ -75,10 +75,10 @@ async def test_a_purge_is_repeated(container: Container, store: MemorySessionSto
 
 
 async def test_the_purge_stops_with_its_block(container: Container) -> None:
-    """The purges of sessions, of device grants and of the audit trail end with the block."""
+    """The purges of sessions, of device grants, of the audit trail and of failed logins end with the block."""
     before = asyncio.all_tasks()
     async with purging(container):
-        assert len(asyncio.all_tasks() - before) == 3
+        assert len(asyncio.all_tasks() - before) == 4
 
     assert asyncio.all_tasks() == before
 

@@ -23,6 +23,7 @@ OTHER_KEY = "bW9yZSB0aGFuIG9uZSBrZXkgYW5kIGxlc3MgdGhhbiA="
 
 Write = Callable[..., None]
 
+SHA256 = "0123456789abcdef" * 4
 TOML_VALUES = {
     "appid": '"wx0123456789abcdef"',
     "app_secret": '"0123456789abcdef0123456789abcdef"',
@@ -50,6 +51,7 @@ TOML_VALUES = {
     "scan_match_number": "false",
     "audit_days": "30",
     "audit_sessions": "true",
+    "admin_keys": f'{{ ann = {{ sha256 = "{SHA256}", scopes = ["read"] }} }}',
     "drain_seconds": "15.0",
     "docs": "false",
     "metrics": "false",
@@ -61,6 +63,7 @@ TEXT_VALUES = {name: value.strip('"') for name, value in TOML_VALUES.items()} | 
     "encryption_keys": KEY,
     "trusted_proxies": "10.0.0.0/8, 192.168.1.4",
     "clients": '{"backend":"0123456789abcdef0123456789abcdef"}',
+    "admin_keys": f'{{"ann":{{"sha256":"{SHA256}","scopes":["read"]}}}}',
     "signing_keys": '[{"kty":"EC","crv":"P-256","x":"x","y":"y","d":"d"}]',
     "audiences": "orders, payments",
     "jwt_claims": "openid,unionid",
@@ -423,6 +426,18 @@ MALFORMED = {
     "scan_match_number": ["nope", "2", "[]"],
     "audit_days": ["0", "-1", "1.5", "x"],
     "audit_sessions": ["nope", "2", "[]"],
+    "admin_keys": [
+        "ann",
+        "[]",
+        '{"ann":"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}',
+        '{"ann":{"sha256":"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}}',
+        '{"ann":{"sha256":"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef","scopes":[]}}',
+        '{"ann":{"sha256":"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef","scopes":["admin"]}}',
+        '{"ann":{"sha256":"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde","scopes":["read"]}}',
+        '{"ann":{"sha256":"0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF","scopes":["read"]}}',
+        '{"ann b":{"sha256":"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef","scopes":["read"]}}',
+        '{"ann":{"sha256":"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef","scopes":["read"]},"bob":{"sha256":"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef","scopes":["read"]}}',
+    ],
     "drain_seconds": ["-1", "nan", "inf", "15s", "1e6"],
     "docs": ["nope", "2", "[]"],
     "metrics": ["nope", "2", "[]"],

@@ -1,0 +1,19 @@
+"""Searches for users."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class UserQuery:
+    """Which users to return, newest first: those that match every field that is not None.
+
+    The id of a merged user finds the user that they were merged into. `before` is a user's id: only those who come
+    after that user in this order are returned.
+    """
+
+    openid: str | None = None
+    phone: str | None = None
+    unionid: str | None = None
+    id: str | None = None
+    before: str | None = None
+    limit: int = 50

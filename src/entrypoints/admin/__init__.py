@@ -1,0 +1,1 @@
+"""The admin API: a process of its own, with routes that the public service does not have."""

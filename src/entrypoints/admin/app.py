@@ -1,0 +1,59 @@
+"""The application of the admin API. Its edge is that of the public service: see entrypoints.http.app."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from litestar import Litestar
+from litestar.datastructures import ResponseHeader
+from litestar.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from entrypoints.admin import audit, failures, sessions, users
+from entrypoints.admin.access import admin_router
+from entrypoints.container import OpenContainer
+from entrypoints.http import operations
+from entrypoints.http.app import refuse
+from entrypoints.http.dependencies import DEPENDENCIES, CallerRequest, Runtime
+from entrypoints.http.edge import Lifecycle, with_request_limits
+from entrypoints.http.errors import EXCEPTION_HANDLERS
+from entrypoints.http.known_polls import KnownPolls
+from entrypoints.http.middleware import with_request_ids, with_security_headers
+from entrypoints.tracing import Tracing
+
+
+def create_app(
+    open_container: OpenContainer,
+    lifecycle: Lifecycle | None = None,
+    trusted_proxies: Sequence[str] = (),
+    tracing: Tracing | None = None,
+) -> Litestar:
+    """Return the application on the container that `open_container` opens: on start, until it stops.
+
+    The parameters are those of `entrypoints.http.app.create_app`.
+    """
+    lifecycle = lifecycle or Lifecycle()
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with open_container() as container:
+            app.state.runtime = Runtime(container, lifecycle, container.session_checks(), KnownPolls())
+            yield
+
+    app = Litestar(
+        [admin_router(*users.HANDLERS, *sessions.HANDLERS, *audit.HANDLERS, *failures.HANDLERS), operations.router],
+        lifespan=[lifespan],
+        dependencies={"readiness": DEPENDENCIES["readiness"]},
+        exception_handlers=EXCEPTION_HANDLERS,
+        openapi_config=None,
+        request_class=CallerRequest,
+        response_headers=[ResponseHeader(name="cache-control", value="no-store")],
+        logging_config=None,
+    )
+
+    def with_client_address(app: ASGIApp) -> ASGIApp:
+        return ProxyHeadersMiddleware(app, list(trusted_proxies)) if trusted_proxies else app  # type: ignore[arg-type, return-value]  # ASGI, typed twice
+
+    routes = with_request_ids(with_client_address(with_security_headers(app.asgi_handler)))
+    routes = tracing.requests(routes) if tracing else routes
+    app.asgi_handler = with_request_limits(routes, lambda error: with_client_address(refuse(error)), lifecycle)
+    return app

@@ -1,0 +1,30 @@
+"""The parameters of searches."""
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from litestar.params import Parameter
+
+from domain.errors import RequestInvalid
+
+MAX_LIMIT = 200
+
+Limit = Annotated[int, Parameter(ge=1, le=MAX_LIMIT)]
+"""How many entries a page has at most."""
+
+
+def plus_of(value: str | None) -> str | None:
+    """Return the value with its plus sign, which a query string that does not escape it turns into a blank."""
+    return "+" + value[1:] if value and value.startswith(" ") else value
+
+
+def time_of(value: str) -> datetime:
+    """Return the time of a text in RFC 3339. Raises RequestInvalid, also without an offset from UTC."""
+    try:
+        time = msgspec.convert(value.replace(" ", "+"), datetime)
+    except msgspec.ValidationError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise RequestInvalid("since must be a time of RFC 3339, such as 2026-11-29T08:00:00Z")
+    return time
