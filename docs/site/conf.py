@@ -32,6 +32,7 @@ NAVIGATION = {
         "docs/kubernetes",
         "deploy/helm/wxlogin/README",
         "docs/operations",
+        "docs/admin",
         "docs/security",
         "docs/measurements",
     ],

@@ -304,7 +304,12 @@ def test_changes_are_logged_with_their_admin(pair: Pair, sandbox: Sandbox) -> No
     pair.admin.ask("PUT", f"/users/{user_id}/block", json={"reason": "spam"})
     pair.admin.ask("DELETE", f"/users/{user_id}/block", "writer")
     pair.admin.ask("DELETE", f"/users/{user_id}/sessions")
-    lines = [line for line in pair.admin.process.events() if line.get("user_id") == user_id]
+
+    def logged() -> list[dict[str, Any]]:
+        return [line for line in pair.admin.process.events() if line.get("user_id") == user_id]
+
+    wait_until(lambda: len(logged()) >= 3, "the lines")
+    lines = logged()
 
     assert [(line["event"], line["by"], line.get("reason")) for line in lines] == [
         ("user_blocked", "admin:ann", "spam"),

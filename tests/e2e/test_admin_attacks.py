@@ -18,7 +18,7 @@ from support import plain_http
 from support.admin import ADMIN_KEYS, KEYS, AdminApi, admin_api
 from support.processes import Environment, Sandbox, environment, service
 from support.raw_http import connect
-from support.servers import sqlite_url
+from support.servers import sqlite_url, wait_until
 
 CLIENT_SECRET = "s3cret-of-a-backend-that-is-no-admin"
 BODIES = {"block": {"reason": "spam"}, "merge": {"into": "nobody"}}
@@ -281,12 +281,18 @@ def test_no_text_of_a_search_is_executed(admin: AdminApi, address: str, field: s
     assert (answer.status_code, answer.json()) == (200, {"users": [], "next": None})
 
 
+def logged_of(admin: AdminApi, address: str) -> list[str]:
+    """Return the events of an address that the process has logged so far, in their order."""
+    return [line["event"] for line in admin.process.events() if line.get("ip") == address]
+
+
 def test_no_key_is_logged(admin: AdminApi, address: str) -> None:
     """After all of it, neither a valid key nor a wrong one is in the log; failures are, with their address."""
     wrong = f"wxadmin_{secrets.token_urlsafe(32)}"
     for path in (f"{PREFIX}/users", f"{PREFIX}/users?key={wrong}", f"{PREFIX}/users/{wrong}"):
         attack(admin, "GET", path, address, wrong)
     attack(admin, "PUT", f"{PREFIX}/users/nobody/block", address, KEYS["reader"][0])
+    wait_until(lambda: logged_of(admin, address)[-1:] == ["scope_missing"], "the last line")
     text = admin.process.text()
     refused = [line for line in admin.process.events() if line["event"] == "admin_refused" and line["ip"] == address]
 
