@@ -25,7 +25,7 @@ NAVIGATION = {
         "examples/miniprogram/README",
         "examples/website/README",
     ],
-    ("Verify a token", "验证 token"): ["docs/verify", "examples/gateways/README", "docs/embedding"],
+    ("Verify a token", "验证 token"): ["docs/verify", "examples/gateways/README", "docs/webhooks", "docs/embedding"],
     ("Operate", "运维"): [
         "docs/settings",
         "docs/containers",

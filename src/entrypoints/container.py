@@ -10,6 +10,7 @@ from cryptography.fernet import MultiFernet
 from dependency_injector import containers, providers
 
 from adapters.crypto.ciphers import FernetCipher, SivCipher
+from adapters.http.webhook_sender import HttpWebhookSender
 from adapters.jose.token_signer import JoseTokenSigner, generate_key
 from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.redis.access_token_store import RedisAccessTokenStore
@@ -32,6 +33,7 @@ from adapters.sql.schema import is_migrated, migrate
 from adapters.sql.session_events import SqlSessionEvents
 from adapters.sql.session_store import SqlSessionStore
 from adapters.sql.user_repository import SqlUserRepository
+from adapters.sql.webhook_queue import SqlWebhookQueue
 from adapters.wechat.access_token_issuer import WeChatAccessTokenIssuer
 from adapters.wechat.api import WeChatApi, create_transport
 from adapters.wechat.decryptor import WeChatDecryptor
@@ -66,6 +68,7 @@ from application.session_keys import SessionKeys
 from application.sessions import Sessions
 from application.signed_tokens import SignedTokens
 from application.users import Users
+from application.webhooks import Webhooks
 from domain.admin import AdminKeys
 from domain.identity import AppId
 from entrypoints.assertions import Assertions
@@ -75,6 +78,7 @@ from entrypoints.instrumented import (
     InstrumentedLogin,
     InstrumentedRateLimiter,
     SessionChecks,
+    instrumented_attempts,
 )
 from entrypoints.metrics import Metrics
 from entrypoints.setting_models import Signing
@@ -280,6 +284,16 @@ class Container(containers.DeclarativeContainer):
         clock=clock,
     )
     readiness = providers.Singleton(Readiness, probes)
+    webhook_queue = providers.Singleton(SqlWebhookQueue, database)
+    webhook_sender = providers.Singleton(HttpWebhookSender, settings.provided.webhook_endpoints)
+    webhooks = providers.Singleton(
+        Webhooks,
+        webhook_queue,
+        webhook_sender,
+        settings.provided.webhook_endpoints,
+        observe=providers.Callable(instrumented_attempts, metrics),
+        clock=clock,
+    )
 
 
 OpenContainer = Callable[[], AbstractAsyncContextManager[Container]]
@@ -315,6 +329,7 @@ async def open_container(
         container.signed_tokens()
         stack.push_async_callback(container.access_tokens().aclose)
         stack.push_async_callback(container.scan_pictures().aclose)
+        stack.push_async_callback(container.webhook_sender().aclose)
         yield container
 
 

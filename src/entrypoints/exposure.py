@@ -11,7 +11,7 @@ from entrypoints.setting_sources import CONFIG_VARIABLE, PREFIX, SECRETS_VARIABL
 from entrypoints.setting_types import is_loopback
 from entrypoints.settings import Settings
 
-SECRETS = {"app_secret", "apps", "clients", "encryption_keys", "database_url", "redis_url", "signing_keys"}
+SECRETS = {"app_secret", "apps", "clients", "encryption_keys", "database_url", "redis_url", "signing_keys", "webhooks"}
 """The settings that hold a secret, or may."""
 
 NO_TLS = {"", "0", "false", "disable", "allow", "prefer"}

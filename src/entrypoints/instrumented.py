@@ -3,7 +3,7 @@
 What changes is counted by its events: see Metrics.publish.
 """
 
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from datetime import datetime
 
@@ -16,6 +16,7 @@ from domain.errors import AppUnknown, WxLoginError
 from domain.identity import AppId, choose_app
 from domain.rate_limit import Allowance, RateLimit
 from domain.session import Session
+from domain.webhook import Attempt, Outcome
 from entrypoints.failure_counter import FailureCounter
 from entrypoints.log import log
 from entrypoints.metrics import NO_APP, OK, Metrics
@@ -117,3 +118,24 @@ class InstrumentedAccessTokenIssuer(AccessTokenIssuer):
             raise
         self._metrics.token_fetched(appid.value, OK)
         return token
+
+
+def instrumented_attempts(metrics: Metrics) -> Callable[[Attempt], None]:
+    """Return a function that counts attempts to deliver webhooks, and logs those that failed."""
+
+    def observe(attempt: Attempt) -> None:
+        metrics.webhook_attempted(attempt)
+        if attempt.outcome is not Outcome.DELIVERED:
+            tell = {Outcome.POSTPONED: log.info, Outcome.GONE: log.warning, Outcome.GIVEN_UP: log.error}
+            tell[attempt.outcome](
+                f"webhook_{attempt.outcome}",
+                endpoint=attempt.endpoint.id,
+                host=attempt.endpoint.host,
+                webhook_id=attempt.delivery.event.id,
+                type=attempt.delivery.event.type.value,
+                attempts=attempt.delivery.attempts + 1,
+                status=attempt.response and attempt.response.status,
+                cause=attempt.response and attempt.response.cause,
+            )
+
+    return observe

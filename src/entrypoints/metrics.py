@@ -21,6 +21,7 @@ from domain.errors import StoreUnavailable, Unauthenticated
 from domain.event import Event, EventType
 from domain.identity import AppId
 from domain.session import EndReason
+from domain.webhook import Attempt, Outcome, WebhookEndpoint
 from entrypoints.buffered_counter import BufferedCounter
 from entrypoints.problems import DEFECT, OUTCOMES
 from entrypoints.settings import SettingsError
@@ -74,6 +75,14 @@ class Metrics(Collector):
             ["method", "route"],
             buckets=ANSWER_SECONDS,
         )
+        self._webhooks = counter(
+            "wxlogin_webhook_attempts_total",
+            "Attempts to deliver events to webhooks, by outcome.",
+            ["endpoint", "host", "outcome"],
+        )
+        current = partial(Gauge, labelnames=["endpoint", "host"], registry=own, multiprocess_mode="livemostrecent")
+        self._waiting = current("wxlogin_webhook_deliveries_waiting", "Deliveries that an endpoint has not received.")
+        self._oldest = current("wxlogin_webhook_oldest_seconds", "Age of the oldest event that waits; 0 for none.")
         self._in_use = gauge("wxlogin_database_connections_in_use", "Connections to the database that are at work.")
         self._pool_size = gauge("wxlogin_database_pool_size", "Connections to the database there may be.")
         info = Gauge(
@@ -132,6 +141,20 @@ class Metrics(Collector):
         known = method if method in METHODS else "other"
         self._requests(known, route, status).inc()
         self._request_seconds(known, route).observe(seconds)
+
+    def webhook_configured(self, endpoint: WebhookEndpoint) -> None:
+        """Begin to count the attempts to an endpoint at 0, so that the first one is an increase."""
+        for outcome in Outcome:
+            self._webhooks(endpoint.id, endpoint.host, outcome.value)
+
+    def webhook_attempted(self, attempt: Attempt) -> None:
+        """Count an attempt to deliver an event."""
+        self._webhooks(attempt.endpoint.id, attempt.endpoint.host, attempt.outcome.value).inc()
+
+    def webhooks_waiting(self, endpoint: WebhookEndpoint, waiting: int, oldest_seconds: float) -> None:
+        """Set how many deliveries of an endpoint wait, and the age of the oldest event among them."""
+        self._waiting.labels(endpoint.id, endpoint.host).set(waiting)
+        self._oldest.labels(endpoint.id, endpoint.host).set(oldest_seconds)
 
     def connections_open(self, size: int) -> None:
         """Set the size of the database pool."""

@@ -1,11 +1,19 @@
-"""The settings that are objects: apps, OAuth clients and keys."""
+"""The settings that are objects: apps, OAuth clients, keys and webhooks."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from domain.admin import Scope
-from entrypoints.setting_types import check_appid, check_platform, check_sha256
+from domain.webhook import WebhookEndpoint
+from entrypoints.setting_types import (
+    check_appid,
+    check_event_pattern,
+    check_platform,
+    check_sha256,
+    check_webhook_secret,
+    check_webhook_url,
+)
 
 Audience = Annotated[str, Field(pattern=r"^[!-+\--~]{1,255}$")]
 """The audience of a JWT: printable ASCII without commas."""
@@ -79,3 +87,34 @@ class AdminKey(BaseModel):
 
     sha256: Annotated[SecretStr, AfterValidator(check_sha256)]
     scopes: Annotated[frozenset[Scope], Field(min_length=1)]
+
+
+class Webhook(BaseModel):
+    """An endpoint of webhooks. All of its secrets sign, so that one can be replaced.
+
+    `private` allows addresses of private networks and of this machine, and http to them.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: Annotated[SecretStr, AfterValidator(check_webhook_url)]
+    secret: Annotated[list[Annotated[SecretStr, AfterValidator(check_webhook_secret)]], Field(min_length=1)]
+    events: Annotated[list[Annotated[str, AfterValidator(check_event_pattern)]], Field(min_length=1)] = ["*"]
+    private: bool = False
+
+    @field_validator("secret", mode="before")
+    @classmethod
+    def _from_one(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check_scheme(self) -> Self:
+        if not self.private and self.url.get_secret_value().startswith("http://"):
+            raise ValueError('url must start with https://; http is only for a private network, with "private": true')
+        return self
+
+    @property
+    def endpoint(self) -> WebhookEndpoint:
+        """Return the endpoint, with its secrets."""
+        secrets = tuple(secret.get_secret_value() for secret in self.secret)
+        return WebhookEndpoint(self.url.get_secret_value(), secrets, self.private)

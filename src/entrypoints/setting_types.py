@@ -3,7 +3,9 @@
 import ipaddress
 import json
 import re
+from base64 import b64decode
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -12,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings.sources import NoDecode
 
 from domain.errors import WxLoginError
+from domain.event import EventType
 from domain.identity import AppId
 from domain.rate_limit import RateLimit
 
@@ -104,6 +107,34 @@ def rate_limit_of(name: str, text: str) -> RateLimit | None:
         raise ValueError("is neither `off` nor a number of logins in a time")
     quota, times, unit = match.groups()
     return RateLimit(name, int(quota), int(times or 1) * timedelta(**{f"{unit}s": 1}))
+
+
+def check_webhook_url(value: SecretStr) -> SecretStr:
+    """Check the URL of a webhook, which may contain a secret."""
+    url = value.get_secret_value()
+    if not re.fullmatch(r"https?://[^\s/?#]+[^\s#]*", url):
+        raise ValueError("must start with https:// or http://, and have a host and no fragment")
+    check_http_url(url)
+    return value
+
+
+def check_webhook_secret(value: SecretStr) -> SecretStr:
+    """Check the secret of a webhook, in the form of Standard Webhooks."""
+    prefix, _, encoded = value.get_secret_value().partition("_")
+    try:
+        size = len(b64decode(encoded, validate=True))
+    except ValueError:
+        size = 0
+    if prefix != "whsec" or not 24 <= size <= 64:
+        raise ValueError("is not whsec_ and the base64 of 24 to 64 random bytes")
+    return value
+
+
+def check_event_pattern(value: str) -> str:
+    """Check a pattern of types of events."""
+    if not any(fnmatchcase(each, value) for each in EventType):
+        raise ValueError(f"{value} matches no type of event; there are {', '.join(EventType)}")
+    return value
 
 
 def url_of(*schemes: str) -> AfterValidator:

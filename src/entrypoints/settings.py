@@ -26,7 +26,8 @@ from domain.identity import AppId
 from domain.rate_limit import RateLimit
 from domain.session import SessionPolicy
 from domain.signed_token import IdentityClaim, SignedTokenPolicy
-from entrypoints.setting_models import AdminKey, AdminName, App, Audience, OAuthClient, Signing, SigningKey
+from domain.webhook import WebhookEndpoint
+from entrypoints.setting_models import AdminKey, AdminName, App, Audience, OAuthClient, Signing, SigningKey, Webhook
 from entrypoints.setting_sources import CONFIG_VARIABLE, PREFIX, SECRETS_VARIABLE, SecretFiles, TomlFile
 from entrypoints.setting_sources import SettingsError as SettingsError
 from entrypoints.setting_types import (
@@ -113,6 +114,12 @@ class Settings(BaseSettings):
             '{"ann":{"sha256":"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef","scopes":["read"]}}'
         ],
     )
+    webhooks: Annotated[list[Webhook], *Json] = Field(
+        [],
+        examples=[
+            '[{"url":"https://shop.example.com/hooks","secret":"whsec_YS1yYW5kb20tc2VjcmV0LW9mLTMyLWJ5dGVzLi4uLi4="}]'
+        ],
+    )
     drain_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(0.0, examples=["15"])
     docs: bool = Field(True, examples=["true"])
     metrics: bool = Field(True, examples=["true"])
@@ -163,6 +170,13 @@ class Settings(BaseSettings):
     def admins(self) -> dict[str, Admin]:
         """Return the admins, by the SHA-256 of their keys."""
         return {key.sha256.get_secret_value(): Admin(name, key.scopes) for name, key in self.admin_keys.items()}
+
+    @field_validator("webhooks")
+    @classmethod
+    def _check_webhooks(cls, webhooks: list[Webhook]) -> list[Webhook]:
+        if len({webhook.url for webhook in webhooks}) < len(webhooks):
+            raise ValueError("has a url more than once")
+        return webhooks
 
     @property
     def platforms(self) -> dict[AppId, str]:
@@ -223,12 +237,22 @@ class Settings(BaseSettings):
     @property
     def event_policy(self) -> EventPolicy:
         """Return which events are kept, and who is sent them."""
-        return EventPolicy(audit_sessions=self.audit_sessions)
+        return EventPolicy(audit_sessions=self.audit_sessions, subscriptions=self.webhook_subscriptions)
 
     @property
     def scan_target(self) -> ScanTarget:
         """Return the page that a scanned code opens."""
         return ScanTarget(self.scan_page, self.scan_env_version)
+
+    @property
+    def webhook_endpoints(self) -> list[WebhookEndpoint]:
+        """Return the endpoints of webhooks."""
+        return [webhook.endpoint for webhook in self.webhooks]
+
+    @property
+    def webhook_subscriptions(self) -> dict[str, tuple[str, ...]]:
+        """Return the patterns of events by the id of the endpoint, for EventPolicy."""
+        return {webhook.endpoint.id: tuple(webhook.events) for webhook in self.webhooks}
 
     @property
     def login_limit(self) -> RateLimit | None:

@@ -18,6 +18,7 @@ from taskiq.serializers import JSONSerializer
 from taskiq_redis import RedisAsyncResultBackend
 
 from entrypoints.container import Container, RedisClient, open_container, require_migrated
+from entrypoints.deliver import delivering
 from entrypoints.failure_counter import flushing_failures
 from entrypoints.jobs import Body, Jobs
 from entrypoints.log import configure_logging, log
@@ -149,7 +150,12 @@ async def run_worker(settings: Settings, container: Container, stop: asyncio.Eve
     broker = create_broker(settings, container.redis(), Jobs(container))
     log.info("working", queue=QUEUE)
     try:
-        async with purging(container), relaying(container), flushing_failures(container.failure_counter()):
+        async with (
+            purging(container),
+            relaying(container),
+            delivering(container),
+            flushing_failures(container.failure_counter()),
+        ):
             with ThreadPoolExecutor(max_workers=1) as executor:
                 while not stop.is_set():
                     await _listen(broker, executor, stop)

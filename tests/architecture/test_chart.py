@@ -190,6 +190,7 @@ def test_the_schema_has_every_setting() -> None:
         "encryption_keys",
         "redis_url",
         "signing_keys",
+        "webhooks",
     } == secret_settings()
 
 
@@ -217,6 +218,7 @@ def test_the_service_reads_what_the_chart_renders(tmp_path: Path, monkeypatch: p
     assert settings.admins == {
         secrets["admin_keys"]["ann"]["sha256"]: Admin("ann", frozenset({Scope.READ, Scope.WRITE}))
     }
+    assert [each.endpoint.url for each in settings.webhooks] == [each["url"] for each in secrets["webhooks"]]
     assert settings.signed_tokens.audiences == {"orders", "payments"}
     assert set(settings.secrets_of("wechat").values()) == {secrets["app_secret"], secrets["apps"][0]["secret"]}
 

@@ -7,18 +7,23 @@ from typing import Any
 
 import pytest
 
+from domain.webhook import Outcome
 from entrypoints.metrics import NO_APP
 from entrypoints.problems import DEFECT, OUTCOMES
 from support.pages import ROOT, section, table
 from support.processes import Sandbox, environment, service
 from support.scrapes import scrape
-from support.servers import sqlite_url
+from support.servers import free_port, sqlite_url
+from support.webhooks import Receiver
 
 PAGE = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 ALERTS = (ROOT / "examples/grafana/alerts.yml").read_text(encoding="utf-8")
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "examples/grafana/wxlogin.json").read_text(encoding="utf-8"))
 OF_PROMETHEUS = {"job", "instance", "le"}
 """Labels that Prometheus adds, and the label of a histogram's buckets."""
+
+KNOWN_OUTCOMES = {"ok", DEFECT.code, *(each.code for each in OUTCOMES), *Outcome}
+"""The outcomes of calls, and of deliveries of webhooks."""
 
 Labels = dict[str, set[str]]
 
@@ -31,6 +36,7 @@ def exposed(sandbox: Sandbox, own_redis_url: str, tmp_path_factory: pytest.TempP
         wechat_url=sandbox.url,
         redis_url=own_redis_url,
         login_rate_limit="1/minute",
+        webhooks=Receiver(url=f"http://127.0.0.1:{free_port()}/").setting(),
     )
     with service(env=env) as running:
         token = running.log_in(sandbox.code())["token"]
@@ -101,7 +107,7 @@ def test_a_query_uses_existing_metrics_and_labels(query: str, exposed: Labels) -
     for name, inside in matchers:
         for label, value in re.findall(r'(\w+)=?[=!]~?"([^"]*)"', inside):
             assert label in exposed[name] | OF_PROMETHEUS
-            assert label != "outcome" or set(value.split("|")) <= {"ok", DEFECT.code, *(each.code for each in OUTCOMES)}
+            assert label != "outcome" or set(value.split("|")) <= KNOWN_OUTCOMES
 
 
 def test_every_metric_is_on_the_dashboard(exposed: Labels) -> None:

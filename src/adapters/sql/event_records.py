@@ -1,4 +1,4 @@
-"""Events as text in the rows of what they are about, and of what webhooks have to deliver."""
+"""Events as JSON, in columns of tables."""
 
 import msgspec
 
@@ -13,5 +13,5 @@ def encode_event(event: Event) -> str:
 
 
 def decode_event(text: str) -> Event:
-    """Return the event."""
+    """Return the event. Raises ValueError for a record of a newer release that this one cannot read."""
     return _decoder.decode(text)

@@ -27,8 +27,11 @@ class WebhookQueue(Protocol):
         """Count a failed attempt, and make the delivery due at `until`."""
 
     @abstractmethod
-    async def remove_others(self, endpoints: Collection[str]) -> int:
-        """Remove the deliveries of endpoints that are not among `endpoints`, and return how many."""
+    async def remove_others(self, endpoints: Collection[str], before: datetime) -> int:
+        """Remove deliveries of other endpoints whose events are older than `before`, and return how many.
+
+        Those of newer events stay, because another process may have endpoints that this one does not know yet.
+        """
 
     @abstractmethod
     async def backlog(self) -> dict[str, Backlog]:

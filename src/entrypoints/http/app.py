@@ -27,6 +27,7 @@ from application.polls import WATCH_SECONDS
 from domain.errors import RequestInvalid
 from entrypoints.buffered_counter import flushing
 from entrypoints.container import OpenContainer
+from entrypoints.deliver import delivering
 from entrypoints.failure_counter import flushing_failures
 from entrypoints.http import (
     auth,
@@ -93,6 +94,7 @@ def create_app(
             async with (
                 purging(container),
                 relaying(container),
+                delivering(container),
                 repeating(container.scans().watch, lambda: WATCH_SECONDS, "scans"),
                 flushing(container.metrics().session_checks),
                 flushing_failures(container.failure_counter()),

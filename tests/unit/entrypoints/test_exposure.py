@@ -8,6 +8,7 @@ import pytest
 from entrypoints.exposure import SECRETS, exposures
 from entrypoints.settings import Settings
 from support.processes import KEY
+from support.webhooks import SECRET as WEBHOOK_SECRET
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +131,7 @@ def test_every_secret_setting_is_known() -> None:
     shown = {"appid": "wx1", "app_secret": "5ecret", "encryption_keys": KEY, "redis_url": "redis://h"}
     shown |= {"signing_keys": '[{"kty":"EC","crv":"P-256","x":"x","y":"y","d":"5ecret"}]'}
     shown |= {"apps": '[{"appid":"wx2","secret":"5ecret"}]', "clients": f'{{"b":"{"5ecret" * 6}"}}'}
+    shown |= {"webhooks": f'[{{"url":"https://h/","secret":"{WEBHOOK_SECRET}"}}]'}
     hidden = {name for name, value in Settings.model_validate(shown) if "**********" in repr(value)}
 
     assert hidden == SECRETS

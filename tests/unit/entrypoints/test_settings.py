@@ -18,6 +18,7 @@ from domain.session import SessionPolicy
 from domain.signed_token import IdentityClaim, SignedTokenPolicy
 from entrypoints.settings import Settings, SettingsError, load_settings
 from support.processes import KEY
+from support.webhooks import SECRET as WEBHOOK_SECRET
 
 OTHER_KEY = "bW9yZSB0aGFuIG9uZSBrZXkgYW5kIGxlc3MgdGhhbiA="
 
@@ -52,6 +53,7 @@ TOML_VALUES = {
     "audit_days": "30",
     "audit_sessions": "true",
     "admin_keys": f'{{ ann = {{ sha256 = "{SHA256}", scopes = ["read"] }} }}',
+    "webhooks": f'[{{ url = "https://shop.example.com/hooks", secret = "{WEBHOOK_SECRET}" }}]',
     "drain_seconds": "15.0",
     "docs": "false",
     "metrics": "false",
@@ -65,6 +67,7 @@ TEXT_VALUES = {name: value.strip('"') for name, value in TOML_VALUES.items()} | 
     "clients": '{"backend":"0123456789abcdef0123456789abcdef"}',
     "admin_keys": f'{{"ann":{{"sha256":"{SHA256}","scopes":["read"]}}}}',
     "signing_keys": '[{"kty":"EC","crv":"P-256","x":"x","y":"y","d":"d"}]',
+    "webhooks": f'[{{"url":"https://shop.example.com/hooks","secret":"{WEBHOOK_SECRET}"}}]',
     "audiences": "orders, payments",
     "jwt_claims": "openid,unionid",
 }
@@ -438,6 +441,7 @@ MALFORMED = {
         '{"ann b":{"sha256":"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef","scopes":["read"]}}',
         '{"ann":{"sha256":"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef","scopes":["read"]},"bob":{"sha256":"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef","scopes":["read"]}}',
     ],
+    "webhooks": ["{}", "[{}]", '[{"url":"https://shop.example.com","secret":"plain"}]', "hooks"],
     "drain_seconds": ["-1", "nan", "inf", "15s", "1e6"],
     "docs": ["nope", "2", "[]"],
     "metrics": ["nope", "2", "[]"],
