@@ -26,7 +26,7 @@ LOGIN_FILES = 26
 
 CHECK_FILES = 12
 
-REPEATS = 5
+REPEATS = 20
 
 
 @pytest.fixture
