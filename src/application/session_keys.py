@@ -1,9 +1,11 @@
 """Check and renew the session_key of a session's user."""
 
 from application.ports.clock import Clock
+from application.ports.events import Events
 from application.ports.key_vault import KeyVault
 from application.ports.platform import Platform
 from domain.errors import DataUndecryptable
+from domain.event import Cause, Event, EventType
 from domain.session import Session
 from domain.session_key import EncryptKey, Reencrypted
 
@@ -11,8 +13,9 @@ from domain.session_key import EncryptKey, Reencrypted
 class SessionKeys:
     """Checks and renews session_keys. Every method may raise StoreUnavailable; those that call WeChat, as Platform."""
 
-    def __init__(self, vault: KeyVault, platform: Platform, *, clock: Clock) -> None:
+    def __init__(self, vault: KeyVault, platform: Platform, events: Events, *, clock: Clock) -> None:
         self._vault = vault
+        self._events = events
         self._platform = platform
         self._clock = clock
 
@@ -35,6 +38,12 @@ class SessionKeys:
         ring = await self._vault.get(session)
         return await self._platform.encrypt_keys(session.identity, ring.current)
 
-    async def reencrypt(self) -> Reencrypted:
-        """Encrypt all stored keys with the newest encryption key. See KeyVault."""
-        return await self._vault.reencrypt()
+    async def reencrypt(self, cause: Cause) -> Reencrypted:
+        """Encrypt all stored keys with the newest encryption key. See KeyVault.
+
+        The event of the whole run is added at its end. When that fails, the run can be repeated.
+        """
+        reencrypted = await self._vault.reencrypt()
+        reason = f"{reencrypted.done} encrypted, {reencrypted.lost} lost"
+        await self._events.add([Event.of(EventType.KEY_REENCRYPTED, cause, self._clock(), reason=reason)])
+        return reencrypted

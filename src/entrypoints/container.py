@@ -262,7 +262,7 @@ class Container(containers.DeclarativeContainer):
         SignedTokens, token_signer, exchanges, policy=settings.provided.signed_tokens, clock=clock
     )
     assertions = providers.Singleton(Assertions, signed_tokens, settings.provided.assertion_audience, clock=clock)
-    session_keys = providers.Singleton(SessionKeys, key_vault, platform, clock=clock)
+    session_keys = providers.Singleton(SessionKeys, key_vault, platform, events, clock=clock)
     scan_pictures = providers.Singleton(
         ScanPictures,
         device_grants,

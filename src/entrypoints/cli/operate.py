@@ -70,9 +70,10 @@ def reencrypt() -> None:
     The other keys can go afterwards. Safe while the service runs. `lost` counts values that no key opens: the next
     login of their user replaces them.
     """
+    from domain.event import CLI
     from entrypoints.cli.running import run, show
 
-    show(run(lambda container: container.session_keys().reencrypt()))
+    show(run(lambda container: container.session_keys().reencrypt(CLI)))
 
 
 @click.command(context_settings={"ignore_unknown_options": True})  # -1 is one of WeChat's codes

@@ -2,11 +2,13 @@
 
 import pytest
 
+from adapters.memory.events import MemoryEvents
 from adapters.memory.key_vault import MemoryKeyVault
 from adapters.memory.platform import MemoryPlatform
 from application.session_keys import SessionKeys
 from domain.device import UNKNOWN_DEVICE
 from domain.errors import DataUndecryptable
+from domain.event import CLI, DEFAULT_POLICY, EventQuery, EventType
 from domain.identity import AppId, Identity
 from domain.session import Session, SessionPolicy, SessionToken
 from domain.session_key import KeyRing, Reencrypted, SessionKey
@@ -19,9 +21,15 @@ OURS, THEIRS = SessionKey("a" * 22 + "=="), SessionKey("b" * 22 + "==")
 
 
 @pytest.fixture
-def session_keys(vault: MemoryKeyVault, platform: MemoryPlatform, clock: Clock) -> SessionKeys:
+def session_keys(vault: MemoryKeyVault, platform: MemoryPlatform, events: MemoryEvents, clock: Clock) -> SessionKeys:
     """The use case."""
-    return SessionKeys(vault, platform, clock=clock)
+    return SessionKeys(vault, platform, events, clock=clock)
+
+
+@pytest.fixture
+def events() -> MemoryEvents:
+    """The audit trail."""
+    return MemoryEvents(DEFAULT_POLICY)
 
 
 @pytest.fixture
@@ -110,6 +118,10 @@ async def test_the_clients_own_keys_need_the_session_key(
     assert [key.version for key in await session_keys.encrypt_keys(session)] == [1]
 
 
-async def test_a_reencryption_reports_its_counts(session_keys: SessionKeys) -> None:
-    """A re-encryption without stored keys reports no keys."""
-    assert await session_keys.reencrypt() == Reencrypted(done=0, lost=0)
+async def test_a_reencryption_reports_its_counts(session_keys: SessionKeys, events: MemoryEvents) -> None:
+    """A re-encryption without stored keys reports no keys, and is in the audit trail with these counts."""
+    reencrypted = await session_keys.reencrypt(CLI)
+    [event] = await events.find(EventQuery())
+
+    assert reencrypted == Reencrypted(done=0, lost=0)
+    assert (event.type, event.actor, event.reason) == (EventType.KEY_REENCRYPTED, "cli", "0 encrypted, 0 lost")
