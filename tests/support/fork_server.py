@@ -20,7 +20,22 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-PRELOADED = ["cli.main", "cli.running", "demo", "doctor", "http.server", "worker"]
+PRELOADED = [
+    *(f"entrypoints.cli.{name}" for name in ("demo", "login", "main", "manage", "operate", "running", "serve")),
+    *(f"entrypoints.{name}" for name in ("demo.run", "doctor", "http.server", "worker")),
+    *(
+        "anyio._backends._asyncio",
+        "h11",
+        "httpcore2",
+        "multiprocessing.popen_fork",
+        "sqlite3",
+        "truststore",
+        "wechat_sandbox.cli",
+    ),
+    *("rich_click.rich_help_rendering", "sqlalchemy.dialects.sqlite.aiosqlite"),
+    *("uvicorn.lifespan.on", "uvicorn.loops.auto", "uvicorn.protocols.http.auto"),
+]
+"""What commands import, and what their libraries import only when they are used."""
 
 
 class ForkServer:
@@ -88,8 +103,11 @@ def fork_server() -> ForkServer:
 
 def main(requests: socket.socket) -> None:
     """Process requests until the other end closes."""
+    from wechat_sandbox.app import create_sandbox
+
     for module in PRELOADED:
-        importlib.import_module(f"entrypoints.{module}")
+        importlib.import_module(module)
+    create_sandbox()  # imports what Litestar needs for any application
     gc.freeze()  # garbage collection skips the imported modules in each process
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:

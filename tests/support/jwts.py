@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from support.backends import GO
+from support.backends import GO, GO_ENVIRONMENT
 from support.processes import clean_environment
 from support.sdks.node import NODE, SCRIPTS
 
@@ -135,10 +135,10 @@ def read_by_go(jwks_url: str, tokens: list[str]) -> list[Claims | None]:
 
 @cache
 def _go_program() -> str:
-    """Build the reader, and return its path. The build cache makes all but the first fast."""
+    """Build the reader, and return its path. See backends.go_program."""
     source, program = SCRIPTS.parent / "go", Path(mkdtemp(prefix="wxlogin-reader-")) / "read"
     atexit.register(shutil.rmtree, program.parent)
-    env = clean_environment() | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false"}
+    env = clean_environment() | GO_ENVIRONMENT
     subprocess.run([GO, "build", "-o", str(program), "."], cwd=source, env=env, check=True)
     return str(program)
 

@@ -21,7 +21,7 @@ POST /v1/sessions, GET /auth with a live or an ended token, GET the sessions, DE
 """
 
 ROUND = (LOG_IN, CHECK, LOG_IN, CHECK_ENDED, LIST, CHECK, LOG_OUT)
-KEPT, FEWEST = 24, 12
+KEPT, FEWEST = 12, 6
 """The number of live and of ended tokens that a client retains, and the number above which it logs one out."""
 
 PAUSE_SECONDS = 0.003

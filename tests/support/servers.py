@@ -12,7 +12,8 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -226,12 +227,18 @@ def mariadb_server(binary: str) -> Iterator[Server]:
             server.kill()
 
 
+def run_apart(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine in a thread of its own, because a browser may occupy the event loop of this thread."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, coroutine).result()
+
+
 def create_database(server: str) -> str:
     """Create an empty database on the server of this URL, and return its URL."""
     url = make_url(server)
     existing = "postgres" if url.drivername.startswith("postgresql") else "mysql"
     name = unique_name()
-    asyncio.run(_execute(url.set(database=existing), f"CREATE DATABASE {name}"))
+    run_apart(_execute(url.set(database=existing), f"CREATE DATABASE {name}"))
     return url.set(database=name).render_as_string(hide_password=False)
 
 
@@ -244,7 +251,7 @@ async def _execute(url: URL, statement: str) -> None:
 
 def migrate_database(url: str) -> None:
     """Migrate the database of this URL to the newest schema."""
-    asyncio.run(_migrate(url))
+    run_apart(_migrate(url))
 
 
 async def _migrate(url: str) -> None:

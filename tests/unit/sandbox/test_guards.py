@@ -6,16 +6,27 @@ import httpx2
 import pytest
 from litestar.routes import HTTPRoute
 
+from support.plain_http import transport_to
 from wechat_sandbox.app import create_sandbox
 
 pytestmark = pytest.mark.anyio
 
+SHARED = create_sandbox()
+"""The sandbox of all tests of this file, because most of their requests are refused and change nothing."""
+
 CONTROLS = sorted(
     (method, route.path)
-    for route in create_sandbox().routes
+    for route in SHARED.routes
     if isinstance(route, HTTPRoute)
     for method in route.methods - {"OPTIONS", "HEAD"}
 )
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of the shared sandbox."""
+    async with httpx2.AsyncClient(transport=transport_to(SHARED), base_url="http://127.0.0.1") as client:
+        yield client
 
 
 @pytest.fixture
