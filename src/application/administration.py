@@ -11,6 +11,7 @@ from application.ports.events import Events
 from application.ports.login_failures import LoginFailures
 from application.ports.user_repository import UserRepository
 from application.sessions import Sessions
+from application.user_sessions import UserSessions
 from domain.errors import StoreUnavailable
 from domain.event import Cause, Event, EventQuery
 from domain.login_failure import LoginFailure
@@ -36,6 +37,7 @@ class Administration:
         relay: EventRelay,
         failures: LoginFailures,
         sessions: Sessions,
+        user_sessions: UserSessions,
         block: BlockUsers,
         merge: MergeUsers,
         *,
@@ -47,6 +49,7 @@ class Administration:
         self._failures = failures
         self._clock = clock
         self._sessions = sessions
+        self._user_sessions = user_sessions
         self._block = block
         self._merge = merge
 
@@ -60,8 +63,7 @@ class Administration:
 
     async def sessions_of(self, user_id: str) -> list[Session]:
         """Return the user's live sessions, newest first."""
-        user = await self._users.get(user_id)
-        return await self._sessions.list_for_user(user.id)
+        return await self._user_sessions.list_all(user_id)
 
     async def block(self, user_id: str, cause: Cause) -> int:
         """Block the user, and return how many sessions ended."""
@@ -77,8 +79,7 @@ class Administration:
 
     async def end_sessions(self, user_id: str, cause: Cause) -> int:
         """End all live sessions of the user, and return how many."""
-        user = await self._users.get(user_id)
-        return await self._sessions.end_all(user.id, cause)
+        return await self._user_sessions.end_all(user_id, cause)
 
     async def merge(self, from_id: str, into_id: str, discard: frozenset[str], cause: Cause) -> Merged:
         """Merge the first user into the second. Raises RequestInvalid if a field differs and is not in `discard`."""

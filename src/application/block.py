@@ -2,7 +2,7 @@
 
 from application.ports.clock import Clock
 from application.ports.user_repository import UserRepository
-from application.sessions import Sessions
+from application.user_sessions import UserSessions
 from domain.event import Cause
 from domain.user import User
 
@@ -11,10 +11,10 @@ class BlockUsers:
     """Blocks users, for an operator. Every method may raise NotFound and StoreUnavailable.
 
     All sessions of a blocked user end at once, and their logins are refused. A login under way sees the block, too:
-    see LoginUseCase.
+    see LoginUseCase. So does a merge under way: see UserSessions.
     """
 
-    def __init__(self, users: UserRepository, sessions: Sessions, *, clock: Clock) -> None:
+    def __init__(self, users: UserRepository, sessions: UserSessions, *, clock: Clock) -> None:
         self._users = users
         self._sessions = sessions
         self._clock = clock

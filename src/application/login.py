@@ -4,15 +4,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from application.new_sessions import follow_changes
 from application.ports.clock import Clock
 from application.ports.identity_provider import IdentityProvider
 from application.ports.session_store import SessionStore
 from application.ports.user_repository import UserRepository
 from domain.device import UNKNOWN_DEVICE, Device
-from domain.errors import StoreUnavailable, Unauthenticated, UserBlocked, WxLoginError
-from domain.event import SYSTEM
+from domain.errors import StoreUnavailable, Unauthenticated, UserBlocked
 from domain.identity import AppId, Identity, LoginCode, choose_app, code_may_be_spent
-from domain.session import EndReason, Session, SessionPolicy, SessionToken
+from domain.session import Session, SessionPolicy, SessionToken
 from domain.user import User
 
 
@@ -62,6 +62,7 @@ class LoginUseCase:
     - The session of the token that the client had before ends, if it is this user's.
     - When WeChat or a store fails after the code was sent, the error asks for a new code: this one may be spent.
     - If the user is blocked or merged during the login, the new session ends or moves, or the login fails.
+    - If a login fails after its session was stored, the sessions that it replaced stay ended: that of the client, too.
 
     Raises subclasses of WxLoginError only.
     """
@@ -99,7 +100,7 @@ class LoginUseCase:
         session = Session.start(token, user.id, known, context.device, self._policy, now)
         previous = await self._previous_session(context.previous_token, user.id, now)
         replaced = await self._sessions.start(session, session_key, self._policy.per_user, previous)
-        user, session = await self._follow_changes(session, identity, now)
+        user, session = await follow_changes(self._sessions, session, self._find_again(identity, now), now)
         return LoggedIn(token, session, user, is_new, replaced)
 
     async def _find_user(self, identity: Identity, now: datetime) -> tuple[User, bool]:
@@ -119,17 +120,7 @@ class LoginUseCase:
                 return found
         return None
 
-    async def _follow_changes(self, session: Session, identity: Identity, now: datetime) -> tuple[User, Session]:
-        """Find the user again, because a block or a merge after the first time did not see the new session.
-
-        Ends the session if the user is blocked or cannot be found, and moves it if the user was merged.
-        """
-        try:
-            user, _ = await self._find_user(identity, now)
-        except WxLoginError:
-            with suppress(StoreUnavailable):  # no one has the token of this session
-                await self._sessions.end([session], EndReason.ENDED, now, SYSTEM)
-            raise
-        if user.id != session.user_id:
-            await self._sessions.move(session.user_id, user.id)  # if it fails, no one has the token of this session
-        return user, replace(session, user_id=user.id)
+    async def _find_again(self, identity: Identity, now: datetime) -> User:
+        """Find the user again, because a block or a merge after the first time did not see the new session."""
+        user, _ = await self._find_user(identity, now)
+        return user

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from application.ports.clock import Clock
 from application.ports.session_store import SessionStore
 from application.ports.user_repository import UserRepository
-from application.sessions import Sessions
+from application.user_sessions import UserSessions
 from domain.event import Cause
 from domain.user import UnionIdConflict, User
 
@@ -23,7 +23,7 @@ class MergeUsers:
     """Merges users, for an operator. The service never merges users by itself.
 
     - Accounts, sessions, phone and profile are moved. Sessions stay valid.
-    - If one of the two is blocked, the merged user is blocked, and all sessions end.
+    - If one of the two is blocked, or the merged user meanwhile, the merged user is blocked, and all sessions end.
     - If a field differs, the merge is refused unless the operator discards the field.
     - The id of the first user finds the second from then on. A record of the first is kept.
     - An interrupted merge is completed by the same command.
@@ -31,7 +31,7 @@ class MergeUsers:
     Every method may raise StoreUnavailable.
     """
 
-    def __init__(self, users: UserRepository, store: SessionStore, sessions: Sessions, *, clock: Clock) -> None:
+    def __init__(self, users: UserRepository, store: SessionStore, sessions: UserSessions, *, clock: Clock) -> None:
         self._users = users
         self._store = store
         self._sessions = sessions
@@ -39,9 +39,11 @@ class MergeUsers:
 
     async def __call__(self, from_id: str, into_id: str, cause: Cause, discard: frozenset[str] = frozenset()) -> Merged:
         """Merge the user `from_id` into `into_id`. Raises NotFound and RequestInvalid."""
-        moved = len(await self._sessions.list_for_user(from_id))
-        user = await self._users.merge(from_id, into_id, discard, self._clock(), cause)
-        await self._store.move(from_id, user.id)
+        now = self._clock()
+        moved = sum(session.is_live(now) for session in await self._store.list_for_user(from_id))
+        into = await self._users.merge(from_id, into_id, discard, now, cause)
+        await self._store.move(from_id, into.id)
+        user = await self._users.get(into.id)  # again, because a block may have come meanwhile
         ended = await self._sessions.end_all(user.id, cause) if user.blocked_at else 0
         return Merged(user, moved, ended)
 

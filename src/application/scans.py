@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from application.new_sessions import follow_changes
 from application.polls import Polls
 from application.ports.clock import Clock
 from application.ports.device_grant_store import DeviceGrantStore
@@ -23,7 +24,7 @@ from domain.device_grant import (
     PollRefusal,
     generate_user_code,
 )
-from domain.errors import NotFound, StoreUnavailable, WxLoginError
+from domain.errors import NotFound, SessionEnded, UserBlocked
 from domain.event import SYSTEM, Cause
 from domain.identity import AppId, choose_app
 from domain.session import EndedSession, EndReason, Session, SessionPolicy, SessionToken
@@ -194,27 +195,25 @@ class Scans:
         token = SessionToken.generate()
         session = Session.start(token, user.id, approving.identity, grant.browser, self._policy, now)
         replaced = await self._sessions.start(session, None, self._policy.per_user)
-        current = await self._follow_changes(session, approving.id, now)
-        return Redeemed(token, current, replaced) if current else PollRefusal.ACCESS_DENIED
-
-    async def _follow_changes(self, session: Session, approving_id: str, now: datetime) -> Session | None:
-        """Return the new session as it is after a block, a log-out or a merge that did not see it; None if it ended."""
+        finding = self._find_again(user.id, approving.id)
         try:
-            user = await self._find_user(session.user_id)
-            approving = await self._sessions.find(approving_id)
-        except WxLoginError:
-            with suppress(StoreUnavailable):  # no one has the token of this session
-                await self._sessions.end([session], EndReason.ENDED, now, SYSTEM)
-            raise
-        is_logged_out = isinstance(approving, EndedSession) and approving.reason is EndReason.ENDED
-        if user is None or is_logged_out:
-            await self._sessions.end([session], EndReason.ENDED, now, SYSTEM)
-            return None
-        if user.id == session.user_id:
-            return session
-        await self._sessions.move(session.user_id, user.id)
-        moved = await self._sessions.find(session.id)
-        return moved if isinstance(moved, Session) else None
+            _, session = await follow_changes(self._sessions, session, finding, now)
+        except (NotFound, UserBlocked, SessionEnded):
+            return PollRefusal.ACCESS_DENIED
+        return Redeemed(token, session, replaced)
+
+    async def _find_again(self, user_id: str, approving_id: str) -> User:
+        """Find the user again, because a block, a log-out or a merge after the first time did not see the new session.
+
+        Raises NotFound, UserBlocked, and SessionEnded after a log-out of the approving session.
+        """
+        user = await self._users.get(user_id)
+        if user.blocked_at:
+            raise UserBlocked(user_id=user.id)
+        approving = await self._sessions.find(approving_id)
+        if isinstance(approving, EndedSession) and approving.reason is EndReason.ENDED:
+            raise SessionEnded
+        return user
 
     async def _find_live(self, session_id: str, now: datetime) -> Session | None:
         """Return the session if it is live."""

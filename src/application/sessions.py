@@ -1,4 +1,4 @@
-"""Authenticate sessions, list them, and end them."""
+"""Authenticate sessions, list them, and end them one by one."""
 
 from collections.abc import Collection
 
@@ -11,7 +11,10 @@ from domain.session import EndReason, Session, SessionPolicy, SessionToken
 
 
 class Sessions:
-    """Authenticates, lists and ends sessions. Every method may raise StoreUnavailable."""
+    """Authenticates, lists and ends sessions. Every method may raise StoreUnavailable.
+
+    Reads no users, so that live sessions work while the database does not answer. See UserSessions for the others.
+    """
 
     def __init__(self, store: SessionStore, *, policy: SessionPolicy, clock: Clock) -> None:
         self._store = store
@@ -45,7 +48,7 @@ class Sessions:
         return touched
 
     async def list_for_user(self, user_id: str) -> list[Session]:
-        """Return the user's live sessions, newest first."""
+        """Return the live sessions under this id of a user, newest first."""
         now = self._clock()
         live = [session for session in await self._store.list_for_user(user_id) if session.is_live(now)]
         return sorted(live, key=lambda session: session.created_at, reverse=True)
@@ -81,12 +84,6 @@ class Sessions:
             return await self.end(session_id, cause, apps=apps)
         except NotFound:
             return None
-
-    async def end_all(self, user_id: str, cause: Cause, reason: EndReason = EndReason.ENDED) -> int:
-        """End all live sessions of the user, and return how many."""
-        live = await self.list_for_user(user_id)
-        await self._store.end(live, reason, self._clock(), cause)
-        return len(live)
 
     async def purge(self) -> int:
         """Delete sessions past their retention, and return how many."""

@@ -67,6 +67,7 @@ from application.scans import Scans
 from application.session_keys import SessionKeys
 from application.sessions import Sessions
 from application.signed_tokens import SignedTokens
+from application.user_sessions import UserSessions
 from application.users import Users
 from application.webhooks import Webhooks
 from domain.admin import AdminKeys
@@ -237,9 +238,10 @@ class Container(containers.DeclarativeContainer):
     session_checks = providers.Singleton(SessionChecks, sessions, metrics)
     # what is to be purged: sessions may live in Redis by now, and have lived here before
     database_sessions = providers.Singleton(Sessions, sql_session_store, policy=settings.provided.policy, clock=clock)
+    user_sessions = providers.Singleton(UserSessions, session_store, user_repository, clock=clock)
     users = providers.Singleton(Users, user_repository, platform, clock=clock)
-    block_users = providers.Singleton(BlockUsers, user_repository, sessions, clock=clock)
-    merge_users = providers.Singleton(MergeUsers, user_repository, session_store, sessions, clock=clock)
+    block_users = providers.Singleton(BlockUsers, user_repository, user_sessions, clock=clock)
+    merge_users = providers.Singleton(MergeUsers, user_repository, session_store, user_sessions, clock=clock)
     administration = providers.Singleton(
         Administration,
         user_repository,
@@ -247,6 +249,7 @@ class Container(containers.DeclarativeContainer):
         event_relay,
         login_failures,
         sessions,
+        user_sessions,
         block_users,
         merge_users,
         clock=clock,

@@ -38,7 +38,7 @@ class Jobs:
         """`wxlogin.end_all_sessions`: log a user out everywhere, as `session_ended` or `session_replaced`."""
         try:
             user, why = _convert(user_id, str), _convert(reason, EndReason)
-            ended = await self._container.sessions().end_all(user, SYSTEM, why)
+            ended = await self._container.user_sessions().end_all(user, SYSTEM, why)
         except WxLoginError as error:
             log_error(error, "wxlogin.end_all_sessions")
             return _body(Problem.of(error))

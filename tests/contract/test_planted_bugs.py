@@ -81,10 +81,11 @@ class RevivingRedisStore(RedisSessionStore):
 class LeakyRedisStore(RedisSessionStore):
     """A store that deletes an ended session and leaves its member in the user's set."""
 
-    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime, cause: Cause) -> None:
+    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime, cause: Cause) -> int:
         """See SessionStore."""
         for session in sessions:
             await self._redis.delete(name_of(session.id))
+        return len(sessions)
 
 
 class UntranslatedRedisStore(RedisSessionStore):

@@ -109,12 +109,13 @@ async def test_many_sessions_end_at_once(scenario: Scenario) -> None:
     ("first", "second"), [(EndReason.ENDED, EndReason.REPLACED), (EndReason.REPLACED, EndReason.ENDED)]
 )
 async def test_a_session_ends_once(scenario: Scenario, first: EndReason, second: EndReason) -> None:
-    """A session that is ended twice retains the first reason and its time."""
+    """A session that is ended twice retains the first reason and its time, and counts once."""
     session = await scenario.start()
-    await scenario.store.end([session], first, scenario.clock.now, SYSTEM)
+    ended = [await scenario.store.end([session], first, scenario.clock.now, SYSTEM)]
     left = await scenario.store.find(session.id)
-    await scenario.store.end([session], second, scenario.clock.advance(days=1), SYSTEM)
+    ended.append(await scenario.store.end([session], second, scenario.clock.advance(days=1), SYSTEM))
 
+    assert ended == [1, 0]
     assert left == session.end(first, session.created_at)
     assert await scenario.store.find(session.id) == left
 

@@ -161,15 +161,17 @@ async def test_a_host_whose_clock_is_ahead_removes_no_live_session(scenario: Sce
 
 @every_redis
 async def test_a_touch_lists_a_session_again(scenario: Scenario, session_place: str) -> None:
-    """When the user's list has lost a live session, the session's next touch adds it again."""
+    """When the user's list has lost a live session, the next touch adds it again, to a list that expires."""
     user_id = await scenario.user()
     session = await scenario.start(user_id)
     async with create_client(session_place) as redis:
-        await redis.zremrangebyscore(set_of(user_id), 0, "+inf")
-    before = await scenario.ids_of(user_id)
-    await scenario.store.touch(session.touch(POLICY, scenario.clock.advance(minutes=2)))
+        await redis.delete(set_of(user_id))
+        before = await scenario.ids_of(user_id)
+        await scenario.store.touch(session.touch(POLICY, scenario.clock.advance(minutes=2)))
+        expires_in = await redis.pttl(set_of(user_id))
 
     assert (before, await scenario.ids_of(user_id)) == (set(), {session.id})
+    assert expires_in > 0
 
 
 async def test_lookups_of_unknown_sessions_store_nothing_in_redis() -> None:

@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 
 from domain.errors import SessionExpired
-from domain.event import SYSTEM
+from domain.event import DEFAULT_POLICY, SYSTEM, EventPolicy
 from domain.session import EndedSession, EndReason, Session
 from domain.session_key import SessionKey
-from support.places import redis_and_cluster
-from support.sessions import POLICY, Scenario, start_some
+from support.places import WITHOUT_SENTINEL, each_place
+from support.sessions import KEYS, POLICY, Scenario, start_some
 
 pytestmark = pytest.mark.anyio
 
@@ -171,17 +171,20 @@ async def test_logins_in_one_moment_do_not_exceed_the_limit(scenario: Scenario) 
     assert len(await scenario.ids_of(user_id)) == 3
 
 
-@redis_and_cluster
-async def test_a_user_may_have_a_thousand_sessions(scenario: Scenario) -> None:
+@each_place(WITHOUT_SENTINEL)
+@pytest.mark.parametrize("policy", [DEFAULT_POLICY, EventPolicy(audit_sessions=True)], ids=["no events", "events"])
+async def test_a_user_may_have_a_thousand_sessions(scenario: Scenario, policy: EventPolicy) -> None:
     """Without a limit, a user can have a thousand sessions, which are listed and ended in one call."""
+    store, _ = scenario.environment.open(KEYS, policy)
     user_id = await scenario.user()
     sessions = [scenario.new(user_id) for _ in range(1000)]
     for start in range(0, len(sessions), 100):  # as many as a busy machine answers within a client's time limit
         wave = sessions[start : start + 100]
-        await asyncio.gather(*(scenario.store.start(session, SessionKey("a key"), 0) for session in wave))
-    before = await scenario.store.list_for_user(user_id)
-    await scenario.store.end(before, EndReason.ENDED, scenario.clock.now, SYSTEM)
+        await asyncio.gather(*(store.start(session, SessionKey("a key"), 0) for session in wave))
+    before = await store.list_for_user(user_id)
+    ended = await store.end(before, EndReason.ENDED, scenario.clock.now, SYSTEM)
 
     assert {session.id for session in before} == {session.id for session in sessions}
+    assert ended == len(sessions)
     assert {await scenario.reason(session) for session in sessions} == {EndReason.ENDED}
     assert await scenario.store.list_for_user(user_id) == []

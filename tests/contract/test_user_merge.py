@@ -4,6 +4,7 @@ import asyncio
 import json
 import uuid
 from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
@@ -80,6 +81,36 @@ async def test_merges_can_be_chained(users: UserRepository, clock: Clock) -> Non
 
     assert {(await users.get(user.id)).id for user in made_users} == {last.id}
     assert set(accounts_of(last)) == {account for user in made_users for account in accounts_of(user)}
+
+
+async def test_each_id_of_a_user_finds_all_of_them(users: UserRepository, clock: Clock) -> None:
+    """All ids of a user are listed, each before the id that it was merged into, also of merges in one moment."""
+    *chain, other, alone = [(await made(users, clock)).id for _ in range(5)]
+    first, second, last = chain
+    for source, target in ((first, second), (other, second), (second, last)):
+        await users.merge(source, target, NOTHING, clock.now, SYSTEM)
+    found = [await users.ids_of(user_id) for user_id in (*chain, other)]
+
+    assert found == [found[0]] * 4
+    assert sorted(found[0]) == sorted([*chain, other])
+    assert found[0][2:] == [second, last]
+    assert await users.ids_of(alone) == [alone]
+
+
+@pytest.mark.parametrize("user_id", ["nobody", "", "\N{PERSEVERING FACE}", "n" * 100])
+async def test_an_unknown_user_has_no_ids(users: UserRepository, user_id: str) -> None:
+    """The ids of an unknown user raise NotFound."""
+    with pytest.raises(NotFound):
+        await users.ids_of(user_id)
+
+
+async def test_a_merge_on_a_host_whose_clock_is_behind_is_the_later_one(users: UserRepository, clock: Clock) -> None:
+    """The order of ids is that of the merges, also if the host of the second merge has an earlier time."""
+    first, second, last = [(await made(users, clock)).id for _ in range(3)]
+    await users.merge(first, second, NOTHING, clock.now, SYSTEM)
+    await users.merge(second, last, NOTHING, clock.now - timedelta(minutes=5), SYSTEM)
+
+    assert await users.ids_of(last) == [first, second, last]
 
 
 async def test_a_repeated_merge_changes_nothing(users: UserRepository, clock: Clock) -> None:

@@ -56,7 +56,7 @@ class Scenario:
         return {session.id for session in await self.store.list_for_user(user_id)}
 
 
-async def after(pauses: int, call: Awaitable[None]) -> None:
+async def after(pauses: int, call: Awaitable[object]) -> None:
     """Make the call after other tasks had that many turns."""
     for _ in range(pauses):
         await asyncio.sleep(0)

@@ -29,9 +29,9 @@ class MemorySessionStore(SessionStore):
             await self._vault.replace(session, key, now)
         self._publish([session.started_event()])
         cause = Cause.user(session.device.ip)
-        replaced = self._end([previous] if previous else [], EndReason.REPLACED, now, cause)
+        replaced = await self.end([previous] if previous else [], EndReason.REPLACED, now, cause)
         excess = beyond_limit(await self.list_for_user(session.user_id), limit, now)
-        return replaced + self._end(excess, EndReason.REPLACED, now, cause)
+        return replaced + await self.end(excess, EndReason.REPLACED, now, cause)
 
     async def find(self, session_id: str) -> Session | EndedSession | None:
         """See SessionStore."""
@@ -46,12 +46,8 @@ class MemorySessionStore(SessionStore):
         """See SessionStore."""
         return [s for s in self._sessions.values() if isinstance(s, Session) and s.user_id == user_id]
 
-    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime, cause: Cause) -> None:
+    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime, cause: Cause) -> int:
         """See SessionStore."""
-        self._end(sessions, reason, now, cause)
-
-    def _end(self, sessions: Sequence[Session], reason: EndReason, now: datetime, cause: Cause) -> int:
-        """End the sessions, and return how many had not ended before."""
         stored = [self._sessions.get(each.id) for each in sessions]
         ending = [each for each in stored if isinstance(each, Session)]
         if ending:

@@ -51,6 +51,11 @@ class MemoryUserRepository(UserRepository):
         found = [user for user in self._users.values() if _matches(user, wanted)]
         return sorted(found, key=lambda user: user.id, reverse=True)[: query.limit]
 
+    async def ids_of(self, user_id: str) -> list[str]:
+        """See UserRepository."""
+        user = await self.get(user_id)
+        return [old for old, new in self._merged.items() if new == user.id] + [user.id]
+
     async def change_profile(self, user_id: str, change: ProfileChange, now: datetime) -> User:
         """See UserRepository."""
         user = await self.get(user_id)

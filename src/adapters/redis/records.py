@@ -35,6 +35,15 @@ end
 """
 """A function for scripts: sets the expiry of a set, in milliseconds since 1970, unless it is later already."""
 
+OWNER_FUNCTION = """
+local function owner_of(record)
+    local _, _, user, app = cmsgpack.unpack_limit(record, 3, 1)
+    return user, app
+end
+"""
+"""A function for scripts: returns the user's id and the appid of a SessionRecord. It skips the first byte, which is the
+head of the array, and then the version."""
+
 
 def set_of(user_id: str) -> str:
     """Return the name of a user's set."""
@@ -62,7 +71,11 @@ def from_micros(micros: int) -> datetime:
 
 
 class SessionRecord(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """A session. `device` is a label: 20 characters in place of a user agent's 320."""
+    """A session. `device` is a label: 20 characters in place of a user agent's 320.
+
+    OWNER_FUNCTION reads `user_id` and `appid` by their positions, in every version. An array of more than 15 values,
+    the version included, would have a longer head.
+    """
 
     user_id: str
     appid: str

@@ -10,11 +10,22 @@ The member of a session has 28 bytes, so that the members of a set sort by age:
     6 to 11   when it expires, likewise
     12 to 27  its id
 
-Two rules keep this right when commands interleave, and when a node of a cluster fails between two commands:
+Commands of several calls interleave, and a node of a cluster can fail between two commands. What keeps sessions right
+is the order of the commands in each call, and what a script compares:
 
-- A touch only overwrites an existing record. So it cannot revive a session that ended, because an end deletes it.
-- A start writes the record before the member, and returns after both. An end deletes the record before the member. So
-  each session whose token a client has is in the set of its user for as long as it lives.
+- `start` writes the record before the member, and returns after both. So each session whose token a client has is in a
+  set of its user for as long as it lives: `list_for_user` depends on it.
+- `end` writes the reason before it deletes the record. So a `find` that misses the record finds the reason.
+- `end` deletes the record before the member. So an `end` that failed can be repeated: `list_for_user` still has it.
+- `find` reads the record, then the reason. It is right only because of the order in `end`.
+- `touch` overwrites an existing record of the expected user, and nothing else. So it revives no session that `end` has
+  deleted, and takes none back that `move` has given away.
+- `touch` adds the member, then reads the record, and removes the member if the session ended or moved. So it leaves no
+  member behind an `end` or a `move` that came in between.
+- `move` adds the member to the second set, overwrites the record, and removes the member from the first set. So whoever
+  lists the first user and then the second one misses no session: UserSessions depends on it.
+- `end` reads the user in the record that it deletes, and removes the member from that user's set, too. So a session
+  that `move` gave away after the caller read it leaves no member.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,6 +38,7 @@ from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.reader import create_reader
 from adapters.redis.records import (
     KEEP_UNTIL_FUNCTION,
+    OWNER_FUNCTION,
     decode_ended,
     decode_session,
     encode_ended,
@@ -56,15 +68,14 @@ return redis.call('ZRANGEBYSCORE', set, host_now, '+inf')
 """Adds the member of a session, and removes those of sessions and keys that are past their time by Redis's clock.
 Returns the members of all sessions that are live by the host's clock if they exceed the limit, else none."""
 
-OVERWRITE_SCRIPT = """
+OVERWRITE_SCRIPT = f"""{OWNER_FUNCTION}
 local record = redis.call('GET', KEYS[1])
-if record and string.find(string.sub(record, 1, 64), ARGV[1], 1, true) then
+if record and owner_of(record) == ARGV[1] then
     redis.call('SET', KEYS[1], ARGV[2], 'PXAT', ARGV[3])
 end
 return record
 """
-"""Overwrites the record of a session if it exists and belongs to the user, and returns the old record. The user's id is
-within the first 64 bytes."""
+"""Overwrites the record of a session if it exists and belongs to the user, and returns the old record."""
 
 START_SCRIPT = """
 redis.call('SET', KEYS[1], ARGV[1], 'PXAT', ARGV[2])
@@ -72,16 +83,15 @@ redis.call('XADD', KEYS[2], '*', 'event', ARGV[3])
 """
 """Stores the record of a new session, and its event."""
 
-END_SCRIPT = """
+END_SCRIPT = f"""{OWNER_FUNCTION}
 local record = redis.call('GETDEL', KEYS[1])
 if record then
-    local _, _, user, app = cmsgpack.unpack_limit(record, 3, 1)
+    local user, app = owner_of(record)
     redis.call('XADD', KEYS[2], '*', 'event', ARGV[1], 'user', user, 'app', app)
 end
 return record
 """
-"""Deletes the record of a session, and returns it. Stores the event with the user and the app, which are the second and
-third field of the record; its first byte is the head of the array."""
+"""Deletes the record of a session, and returns it. Stores the event with the user and the app of the record."""
 
 NO_LIMIT = 0
 
@@ -147,40 +157,36 @@ class RedisSessionStore(SessionStore):
 
     async def touch(self, session: Session) -> None:
         """See SessionStore."""
-        previous = await self._touch(session)
-        if previous and previous.user_id != session.user_id:  # a merge has moved it since it was read
-            await self._touch(replace(session, user_id=previous.user_id))
+        before = await self._touch(session)
+        if before and before.user_id != session.user_id:  # a merge has moved it since it was read
+            await self._touch(replace(session, user_id=before.user_id))
 
     async def _touch(self, session: Session) -> Session | None:
-        """Overwrite the session if it exists and is its user's, and return the old one."""
-        name, user_set, member = name_of(session.id), set_of(session.user_id), _member(session)
-        arguments = (session.user_id, encode_session(session), millis(session.retain_until))
+        """Overwrite the session if it exists and is its user's, and return what was stored before."""
+        name, arguments = name_of(session.id), (session.user_id, encode_session(session), millis(session.retain_until))
         with map_redis_errors():
             record = await self._redis.eval(OVERWRITE_SCRIPT, 1, name, *arguments)
-            previous = decode_session(session.id, record) if record else None
-            if previous is None or previous.user_id != session.user_id:
-                return previous
-            # added again, because another host, whose clock is ahead, may have removed the member as expired
-            _added, record = await run(
-                self._redis, [("ZADD", user_set, seconds(session.idle_expires_at), member), ("GET", name)]
-            )
-            current = decode_session(session.id, record) if record else None
-            if current is None or current.user_id != session.user_id:  # it ended or moved meanwhile
-                await self._redis.zrem(user_set, member)
-        return previous
+            before = _decoded(session.id, record)
+            if before is None or before.user_id != session.user_id:
+                return before
+            # added again, because a login may have removed the member as expired: Redis's clock may be ahead of ours
+            _, record = await run(self._redis, [_add_command(session, session.last_seen_at, NO_LIMIT), ("GET", name)])
+            after = _decoded(session.id, record)
+            if after is None or after.user_id != session.user_id:  # it ended or moved meanwhile
+                await self._redis.zrem(set_of(session.user_id), _member(session))
+        return before
 
     async def list_for_user(self, user_id: str) -> list[Session]:
-        """See SessionStore."""
+        """See SessionStore. Includes a session of which a move has changed the set or the record, and not yet both."""
         with map_redis_errors():
             [members] = await run(self._redis, [("ZRANGEBYSCORE", set_of(user_id), 0, "+inf")])
             ids = [_id(member) for member in members]
             stored = await self._reader.get_many([name_of(session_id) for session_id in ids])
-        found = [decode_session(session_id, record) for session_id, record in zip(ids, stored, strict=True) if record]
-        return [session for session in found if session.user_id == user_id]
+        return [decode_session(session_id, record) for session_id, record in zip(ids, stored, strict=True) if record]
 
-    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime, cause: Cause) -> None:
+    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime, cause: Cause) -> int:
         """See SessionStore."""
-        await self._end_members(
+        return await self._end_members(
             [
                 End(each.user_id, _member(each), each.end(reason, now), each.ended_event(reason, now, cause))
                 for each in sessions
@@ -221,17 +227,14 @@ class RedisSessionStore(SessionStore):
         ]
 
     async def move(self, from_id: str, into_id: str) -> None:
-        """See SessionStore.
-
-        A session is in the sets of both users for a moment, so that a log-out everywhere of either finds it.
-        """
+        """See SessionStore."""
         moving = await self.list_for_user(from_id)
         await self._vault.copy(from_id, into_id)
         for session in moving:
             moved = replace(session, user_id=into_id)
             member, arguments = _member(session), (from_id, encode_session(moved), millis(session.retain_until))
             with map_redis_errors():
-                _added, record, _removed = await run(
+                _, record, _ = await run(
                     self._redis,
                     [
                         _add_command(moved, session.created_at, NO_LIMIT),
@@ -239,8 +242,8 @@ class RedisSessionStore(SessionStore):
                         ("ZREM", set_of(from_id), member),
                     ],
                 )
-                current = decode_session(session.id, record) if record else None
-                if current is None or current.user_id not in (from_id, into_id):  # it ended or moved meanwhile
+                before = _decoded(session.id, record)
+                if before is None or before.user_id not in (from_id, into_id):  # it ended or moved elsewhere meanwhile
                     await self._redis.zrem(set_of(into_id), member)
 
     async def purge(self, now: datetime) -> int:  # noqa: ARG002  # Redis drops keys by itself
@@ -271,6 +274,10 @@ def _expires_at(member: bytes) -> datetime:
     return from_micros(int.from_bytes(member[MILLIS_BYTES : 2 * MILLIS_BYTES], "big") * 1000)
 
 
+def _decoded(session_id: str, record: bytes | None) -> Session | None:
+    return decode_session(session_id, record) if record else None
+
+
 def _add_command(session: Session, now: datetime, limit: int) -> Command:
     times = (seconds(now), seconds(session.idle_expires_at), millis(session.expires_at))
     return ("EVAL", ADD_SCRIPT, 1, set_of(session.user_id), _member(session), *times, limit)
@@ -292,6 +299,6 @@ def _completed(end: End, record: bytes) -> Event:
 def _remove_moved_members(ends: Sequence[End], deleted: Sequence[bytes | None]) -> Iterator[list[Command]]:
     """Yield the commands that remove the members of sessions that were moved to another user meanwhile."""
     for end, record in zip(ends, deleted, strict=True):
-        session = decode_session(_id(end.member), record) if record else None
+        session = _decoded(_id(end.member), record)
         if session and session.user_id != end.user_id:
             yield [("ZREM", set_of(session.user_id), end.member)]

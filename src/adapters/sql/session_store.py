@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, delete, insert, select, update
+from sqlalchemy import Connection, Row, Table, case, delete, insert, select, update
 
 from adapters.sql.database import BATCH, Database
 from adapters.sql.event_records import encode_event
@@ -18,7 +18,7 @@ from domain.device import Device
 from domain.errors import StoreUnavailable
 from domain.event import DEFAULT_POLICY, Cause, Event, EventPolicy, EventType
 from domain.identity import AppId, Identity
-from domain.session import EndedSession, EndReason, Session, beyond_limit
+from domain.session import REASON_RETENTION, EndedSession, EndReason, Session, beyond_limit
 from domain.session_key import SessionKey
 
 INSERT = insert(sessions)
@@ -59,10 +59,10 @@ class SqlSessionStore(SessionStore):
         cause = Cause.user(session.device.ip)
         with suppress(StoreUnavailable):
             if previous:
-                replaced = await self._end([previous], EndReason.REPLACED, now, cause)
+                replaced = await self.end([previous], EndReason.REPLACED, now, cause)
             if limit:
                 excess = beyond_limit(await self.list_for_user(session.user_id), limit, now)
-                replaced += await self._end(excess, EndReason.REPLACED, now, cause)
+                replaced += await self.end(excess, EndReason.REPLACED, now, cause)
         return replaced
 
     async def find(self, session_id: str) -> Session | EndedSession | None:
@@ -77,19 +77,16 @@ class SqlSessionStore(SessionStore):
         """See SessionStore."""
         return await self._database.read(partial(_of_user, user_id=user_id))
 
-    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime, cause: Cause) -> None:
-        """See SessionStore."""
-        await self._end(sessions, reason, now, cause)
-
-    async def _end(self, sessions: Sequence[Session], reason: EndReason, now: datetime, cause: Cause) -> int:
-        """End the sessions, and return how many had not ended before."""
-        if not sessions:
-            return 0
-        work = partial(_end, ending=sessions, reason=reason, now=now, cause=cause, writes_events=self._writes_ends)
-        ended = await self._database.write(work)
-        if ended:
-            self._publish(ended)
-        return len(ended)
+    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime, cause: Cause) -> int:
+        """See SessionStore. Each BATCH of sessions is one transaction."""
+        total, ids = 0, [session.id for session in sessions]
+        for start in range(0, len(ids), BATCH):
+            batch = ids[start : start + BATCH]
+            work = partial(_end, ids=batch, reason=reason, now=now, cause=cause, writes_events=self._writes_ends)
+            if ended := await self._database.write(work):
+                self._publish(ended)
+            total += len(ended)
+        return total
 
     async def move(self, from_id: str, into_id: str) -> None:
         """See SessionStore."""
@@ -136,23 +133,25 @@ def _of_user(connection: Connection, user_id: str) -> list[Session]:
 
 
 def _end(
-    connection: Connection,
-    ending: Sequence[Session],
-    reason: EndReason,
-    now: datetime,
-    cause: Cause,
-    writes_events: bool,
+    connection: Connection, ids: Sequence[str], reason: EndReason, now: datetime, cause: Cause, writes_events: bool
 ) -> list[Event]:
-    """End the sessions, and return the events of those that had not ended before."""
-    ended = []
-    for session in ending:
-        event = session.ended_event(reason, now, cause)
-        values: dict[str, Any] = {"end_reason": reason.value, "retain_until": session.end(reason, now).retain_until}
-        if writes_events:
-            values |= {"ended_event": encode_event(event), "has_events": 1}
-        if connection.execute(update(sessions).where(_has_not_ended(session)).values(values)).rowcount:
-            ended.append(event)
-    return ended
+    """End the sessions, and return the events of those that had not ended before. Locks in the order of ids."""
+    not_ended = sessions.c.id.in_(ids) & sessions.c.end_reason.is_(None)
+    rows = connection.execute(select(sessions).where(not_ended).order_by(sessions.c.id).with_for_update()).all()
+    if not rows:
+        return []
+    ending = [_session(row) for row in rows]
+    events = [session.ended_event(reason, now, cause) for session in ending]
+    latest = now + REASON_RETENTION
+    values: dict[str, Any] = {
+        "end_reason": reason.value,
+        "retain_until": case((sessions.c.expires_at < latest, sessions.c.expires_at), else_=latest),
+    }
+    if writes_events:
+        texts = {session.id: encode_event(event) for session, event in zip(ending, events, strict=True)}
+        values |= {"ended_event": case(texts, value=sessions.c.id), "has_events": 1}
+    connection.execute(update(sessions).where(sessions.c.id.in_([session.id for session in ending])).values(values))
+    return events
 
 
 def _move(connection: Connection, from_id: str, into_id: str) -> None:

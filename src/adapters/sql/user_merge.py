@@ -1,10 +1,9 @@
 """Merge two users in one transaction. Sessions in the database move with them, because their rows refer to the user."""
 
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from adapters.sql.tables import accounts, merges, sessions, unionid_conflicts, users
 from domain.user import PROFILE_LIMITS, User, merge
@@ -13,6 +12,12 @@ from domain.user import PROFILE_LIMITS, User, merge
 def merged_into(connection: Connection, user_id: str) -> str | None:
     """Return the id of the user into which `user_id` was merged, or None."""
     return connection.scalar(select(merges.c.into_id).where(merges.c.from_id == user_id))
+
+
+def merged_ids(connection: Connection, user_id: str) -> list[str]:
+    """Return the ids of the users who were merged into `user_id`, each before the one that it was merged into."""
+    former = select(merges.c.from_id).where(merges.c.into_id == user_id)
+    return list(connection.scalars(former.order_by(merges.c.merged_at)))
 
 
 def lock(connection: Connection, *user_ids: str) -> None:
@@ -53,8 +58,11 @@ def _settle_conflicts(connection: Connection, source: str, target: str, unionid:
 
 
 def _record(connection: Connection, source: User, target_id: str, now: datetime) -> None:
+    """Keep a record of `source`, dated after those of users merged into it, also if the clocks of hosts differ."""
+    latest = connection.scalar(select(func.max(merges.c.merged_at)).where(merges.c.into_id == source.id))
+    merged_at = max(now, latest + timedelta(microseconds=1)) if latest else now
     connection.execute(update(merges).where(merges.c.into_id == source.id).values(into_id=target_id))
-    row: dict[str, Any] = {"from_id": source.id, "into_id": target_id, "merged_at": now, "record": _as_json(source)}
+    row = {"from_id": source.id, "into_id": target_id, "merged_at": merged_at, "record": _as_json(source)}
     connection.execute(insert(merges).values(row))
 
 

@@ -15,7 +15,7 @@ from adapters.sql.database import ConcurrentChange, Database
 from adapters.sql.event_writer import EventWriter
 from adapters.sql.tables import accounts, unionid_conflicts, users
 from adapters.sql.upsert import insert_new, upsert
-from adapters.sql.user_merge import lock, merge_rows, merged_into
+from adapters.sql.user_merge import lock, merge_rows, merged_ids, merged_into
 from application.ports.events import Publish, ignore
 from application.ports.user_repository import UserRepository
 from domain.errors import NotFound
@@ -48,6 +48,10 @@ class SqlUserRepository(UserRepository):
     async def find_users(self, query: UserQuery) -> list[User]:
         """See UserRepository."""
         return await self._database.read(partial(_find_users, query=query))
+
+    async def ids_of(self, user_id: str) -> list[str]:
+        """See UserRepository."""
+        return await self._database.read(partial(_ids_of, user_id=user_id))
 
     async def change_profile(self, user_id: str, change: ProfileChange, now: datetime) -> User:
         """See UserRepository."""
@@ -191,6 +195,14 @@ def search(query: UserQuery) -> Select[Any]:
     if query.before is not None:
         statement = statement.where(users.c.id < query.before)
     return statement
+
+
+def _ids_of(connection: Connection, user_id: str) -> list[str]:
+    if connection.scalar(select(users.c.id).where(users.c.id == user_id)):
+        return [*merged_ids(connection, user_id), user_id]
+    if merged_id := merged_into(connection, user_id):
+        return _ids_of(connection, merged_id)
+    raise NotFound("There is no such user")
 
 
 def _change(connection: Connection, user_id: str, values: dict[str, Any]) -> User:

@@ -47,21 +47,26 @@ class SessionStore(Protocol):
 
     @abstractmethod
     async def list_for_user(self, user_id: str) -> list[Session]:
-        """Return the user's sessions that were not ended, in no order. Some may have expired."""
+        """Return the user's sessions that were not ended, in no order. Some may have expired.
+
+        During a move each session is in the list of one of the two users, or in both lists: whoever reads the list of
+        the first user, and then that of the second one, has them all.
+        """
 
     @abstractmethod
-    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime, cause: Cause) -> None:
-        """End the sessions. Retains the reason until `EndedSession.retain_until`.
+    async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime, cause: Cause) -> int:
+        """End the sessions, and return how many had not ended before. Takes any number of sessions.
 
-        A session that has ended already keeps its first reason.
+        Retains the reason until `EndedSession.retain_until`. A session that has ended already keeps its first reason. A
+        session that was moved since it was read ends, too. After a failure some have ended; the call can be repeated.
         """
 
     @abstractmethod
     async def move(self, from_id: str, into_id: str) -> None:
-        """Give the sessions of one user to another. Idempotent.
+        """Give the sessions of one user to another. Idempotent. Call it after UserRepository.merge.
 
-        Moves the session_keys, too, if this store holds them by user. Does nothing for sessions that
-        UserRepository.merge has moved.
+        Afterwards each session that belonged to `from_id` belongs to `into_id`, with its session_key, and has the same
+        age and expiry as before.
         """
 
     @abstractmethod

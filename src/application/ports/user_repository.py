@@ -34,6 +34,13 @@ class UserRepository(Protocol):
         """Return the users that match, with all accounts, newest first. Any text may be searched for."""
 
     @abstractmethod
+    async def ids_of(self, user_id: str) -> list[str]:
+        """Return all ids of the user that `get` returns: those of users who were merged into them, then their own.
+
+        An id stands before the id that it was merged into. Raises NotFound.
+        """
+
+    @abstractmethod
     async def change_profile(self, user_id: str, change: ProfileChange, now: datetime) -> User:
         """Change the profile, and return the user. Raises NotFound."""
 
@@ -53,7 +60,7 @@ class UserRepository(Protocol):
     async def merge(self, from_id: str, into_id: str, discard: frozenset[str], now: datetime, cause: Cause) -> User:
         """Merge the first user into the second, and return the second. Idempotent.
 
-        Moves accounts and profile as `domain.user.merge` says, and sessions where they are stored with the users.
+        Moves accounts and profile as `domain.user.merge` says. May move sessions; SessionStore.move moves them all.
         Resolves the conflicts between the two, and keeps a record of the first. Raises NotFound and RequestInvalid.
         """
 

@@ -15,7 +15,7 @@ def list_sessions(user_id: str) -> None:
     from entrypoints.cli.running import run, show
     from entrypoints.responses import SessionList
 
-    show(SessionList.of(run(lambda container: container.sessions().list_for_user(user_id))))
+    show(SessionList.of(run(lambda container: container.user_sessions().list_all(user_id))))
 
 
 @sessions.command()
@@ -38,7 +38,7 @@ def end_all(user_id: str) -> None:
     from entrypoints.cli.running import run, show
     from entrypoints.log import log
 
-    ended = run(lambda container: container.administration().end_sessions(user_id, CLI))
+    ended = run(lambda container: container.user_sessions().end_all(user_id, CLI))
     log.info("logout_everywhere", user_id=user_id, sessions=ended)
     show({"ended": ended})
 
@@ -77,7 +77,7 @@ def show_user(user_id: str) -> None:
     from entrypoints.responses import SessionList, UserResponse
 
     user = run(lambda container: container.users().get(user_id))
-    live = run(lambda container: container.sessions().list_for_user(user_id))
+    live = run(lambda container: container.user_sessions().list_all(user_id))
     blocked = {"blocked_at": user.blocked_at} if user.blocked_at else {}
     show({"user": UserResponse.of(user), **blocked, "sessions": SessionList.of(live).sessions})
 

@@ -26,6 +26,7 @@ CALLS = {
     ("identities", "exchange"): ("code2Session", "openid, session_key"),
     ("user_repository", "find_or_create"): ("find or create", "user"),
     ("user_repository", "get"): ("find", "user"),
+    ("user_repository", "ids_of"): ("find ids", "ids"),
     ("user_repository", "block"): ("block", "user"),
     ("session_store", "start"): ("start", "stored, key encrypted"),
     ("session_store", "find"): ("find", "session"),

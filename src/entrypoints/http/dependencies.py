@@ -21,6 +21,7 @@ from application.scans import Scans
 from application.session_keys import SessionKeys
 from application.sessions import Sessions
 from application.signed_tokens import SignedTokens
+from application.user_sessions import UserSessions
 from application.users import Users
 from domain.device import Device
 from domain.errors import RequestInvalid
@@ -95,6 +96,11 @@ def provide_login(state: State) -> InstrumentedLogin:
 def provide_sessions(state: State) -> Sessions:
     """Return the use cases of sessions."""
     return runtime_of(state).container.sessions()
+
+
+def provide_user_sessions(state: State) -> UserSessions:
+    """Return the use cases of all sessions of a user."""
+    return runtime_of(state).container.user_sessions()
 
 
 def provide_checks(state: State) -> SessionChecks:
@@ -226,6 +232,7 @@ def login_context_of(scope: Scope) -> LoginContext:
 DEPENDENCIES = {
     "login": Provide(provide_login, sync_to_thread=False),
     "sessions": Provide(provide_sessions, sync_to_thread=False),
+    "user_sessions": Provide(provide_user_sessions, sync_to_thread=False),
     "checks": Provide(provide_checks, sync_to_thread=False),
     "users": Provide(provide_users, sync_to_thread=False),
     "client_data": Provide(provide_client_data, sync_to_thread=False),

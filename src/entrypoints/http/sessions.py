@@ -6,6 +6,7 @@ from litestar.params import FromPath, JSONBody
 
 from application.login import LoginRequest
 from application.sessions import Sessions
+from application.user_sessions import UserSessions
 from domain.errors import RequestInvalid
 from domain.session import Session
 from entrypoints.http.contract import LOGIN_ERRORS, RATE_LIMITED, problems, signed_in
@@ -64,10 +65,10 @@ async def log_out_device(
 
 @delete(**signed_in())
 async def log_out_everywhere(
-    request: CallerRequest, session: NamedDependency[Session], sessions: NamedDependency[Sessions]
+    request: CallerRequest, session: NamedDependency[Session], user_sessions: NamedDependency[UserSessions]
 ) -> None:
     """End the sessions of all devices."""
-    ended = await sessions.end_all(session.user_id, cause_of(request.scope))
+    ended = await user_sessions.end_all(session.user_id, cause_of(request.scope))
     log_session("logout_everywhere", session, ip=device_of(request.scope).ip, sessions=ended)
 
 

@@ -14,6 +14,7 @@ from application.block import BlockUsers
 from application.event_relay import EventRelay
 from application.merge import MergeUsers
 from application.sessions import Sessions
+from application.user_sessions import UserSessions
 from domain.device import UNKNOWN_DEVICE
 from domain.errors import NotFound
 from domain.event import CLI, Event, EventPolicy, EventQuery, EventType
@@ -37,14 +38,16 @@ class Scenario:
         written = MemorySessionEvents()
         self.store = MemorySessionStore(publish=written.publish)
         sessions = Sessions(self.store, policy=SessionPolicy(), clock=clock)
+        user_sessions = UserSessions(self.store, self.users, clock=clock)
         self.administration = Administration(
             self.users,
             self.events,
             EventRelay([written], self.events),
             self.failures,
             sessions,
-            BlockUsers(self.users, sessions, clock=clock),
-            MergeUsers(self.users, self.store, sessions, clock=clock),
+            user_sessions,
+            BlockUsers(self.users, user_sessions, clock=clock),
+            MergeUsers(self.users, self.store, user_sessions, clock=clock),
             clock=clock,
         )
 

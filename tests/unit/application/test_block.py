@@ -5,7 +5,7 @@ import pytest
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
 from application.block import BlockUsers
-from application.sessions import Sessions
+from application.user_sessions import UserSessions
 from domain.device import UNKNOWN_DEVICE
 from domain.errors import NotFound
 from domain.event import SYSTEM
@@ -23,7 +23,7 @@ POLICY = SessionPolicy()
 @pytest.fixture
 def blocking(users: MemoryUserRepository, store: MemorySessionStore, clock: Clock) -> BlockUsers:
     """The use case."""
-    return BlockUsers(users, Sessions(store, policy=POLICY, clock=clock), clock=clock)
+    return BlockUsers(users, UserSessions(store, users, clock=clock), clock=clock)
 
 
 async def start(store: MemorySessionStore, user_id: str, clock: Clock) -> Session:

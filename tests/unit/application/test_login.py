@@ -16,7 +16,7 @@ from application.merge import MergeUsers
 from application.ports.identity_provider import IdentityProvider
 from application.ports.session_store import SessionStore
 from application.ports.user_repository import UserRepository
-from application.sessions import Sessions
+from application.user_sessions import UserSessions
 from domain.device import Device
 from domain.errors import (
     AppMisconfigured,
@@ -458,7 +458,7 @@ async def test_a_block_during_a_login_ends_its_session(clock: Clock) -> None:
     store = InterruptedSessionStore()
     service = Service(clock, store=store)
     user = (await service.log_in(service.request())).user
-    block = BlockUsers(service.users, Sessions(store, policy=POLICY, clock=clock), clock=clock)
+    block = BlockUsers(service.users, UserSessions(store, service.users, clock=clock), clock=clock)
     store.interrupt = lambda: block.block(user.id, SYSTEM)
     with pytest.raises(UserBlocked):
         await service.log_in(service.request())
@@ -471,7 +471,7 @@ async def test_a_merge_during_a_login_moves_its_session(clock: Clock) -> None:
     store = InterruptedSessionStore()
     service = Service(clock, store=store)
     ann, bob = [(await service.log_in(service.request(identity))).user for identity in (ANN, BOB)]
-    merge = MergeUsers(service.users, store, Sessions(store, policy=POLICY, clock=clock), clock=clock)
+    merge = MergeUsers(service.users, store, UserSessions(store, service.users, clock=clock), clock=clock)
     store.interrupt = lambda: merge(ann.id, bob.id, SYSTEM)
     late = await service.log_in(service.request())
 
@@ -511,7 +511,7 @@ async def test_a_login_without_a_unionid_records_no_conflict(clock: Clock) -> No
     service = Service(clock, store=store)
     ann = replace(ANN, unionid="uOld")
     one, two = [(await service.log_in(service.request(each))).user for each in (ann, replace(BOB, unionid="uNew"))]
-    merge = MergeUsers(service.users, store, Sessions(store, policy=POLICY, clock=clock), clock=clock)
+    merge = MergeUsers(service.users, store, UserSessions(store, service.users, clock=clock), clock=clock)
     store.interrupt = lambda: merge(one.id, two.id, SYSTEM, frozenset({"unionid"}))
     late = await service.log_in(service.request(replace(ANN, unionid=None)))
 

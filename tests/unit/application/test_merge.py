@@ -8,6 +8,7 @@ from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
 from application.merge import MergeUsers
 from application.sessions import Sessions
+from application.user_sessions import UserSessions
 from domain.device import UNKNOWN_DEVICE
 from domain.errors import NotFound, RequestInvalid, SessionEnded
 from domain.event import SYSTEM
@@ -29,7 +30,8 @@ class World:
     def __init__(self, users: MemoryUserRepository, store: MemorySessionStore, clock: Clock) -> None:
         self.users, self.store, self.clock = users, store, clock
         self.sessions = Sessions(store, policy=SessionPolicy(), clock=clock)
-        self.merge = MergeUsers(users, store, self.sessions, clock=clock)
+        self.user_sessions = UserSessions(store, users, clock=clock)
+        self.merge = MergeUsers(users, store, self.user_sessions, clock=clock)
 
     async def log_in(self, identity: Identity) -> tuple[User, str]:
         """Return the user, and the token of a new session."""

@@ -19,7 +19,7 @@ from domain.errors import (
 )
 from domain.event import SYSTEM
 from domain.identity import AppId, Identity
-from domain.session import EndReason, Session, SessionPolicy, SessionToken
+from domain.session import Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
 from support.clock import Clock
 
@@ -219,25 +219,6 @@ async def test_a_failed_end_changes_no_reason(sessions: Sessions, start: Start, 
         await sessions.end(started.id, SYSTEM)
     with pytest.raises(SessionExpired):
         await sessions.authenticate(started.token)
-
-
-@pytest.mark.parametrize(("reason", "error"), [(EndReason.ENDED, SessionEnded), (EndReason.REPLACED, SessionReplaced)])
-async def test_a_user_is_logged_out_everywhere(
-    sessions: Sessions, start: Start, reason: EndReason, error: type[WxLoginError]
-) -> None:
-    """The end of all sessions of a user returns their number and gives each the reason.
-
-    Other users are not affected.
-    """
-    anns = [await start() for _ in range(3)]
-    bob = await start("bob")
-
-    assert await sessions.end_all("ann", SYSTEM, reason) == 3
-    assert await sessions.end_all("ann", SYSTEM, reason) == 0
-    assert await sessions.authenticate(bob.token) == bob.session
-    for started in anns:
-        with pytest.raises(error):
-            await sessions.authenticate(started.token)
 
 
 async def test_a_session_of_another_app_is_not_found_nor_used(sessions: Sessions, start: Start, clock: Clock) -> None:

@@ -94,6 +94,11 @@ async def test_a_user_is_logged_out_everywhere(jobs: Jobs, wechat: MemoryIdentit
     assert await jobs.end_all_sessions(other_id, "session_replaced") == {"ended": 1}
 
 
+async def test_the_log_out_of_an_unknown_user_returns_the_problem(jobs: Jobs) -> None:
+    """The job for an unknown user returns not_found."""
+    assert (await jobs.end_all_sessions("nobody", "session_ended"))["code"] == "not_found"
+
+
 @pytest.mark.parametrize(
     "arguments", [(None, "session_ended"), (5, "session_ended"), ("u1", "because"), ("u1", None), ("u1", 5)], ids=str
 )

@@ -19,6 +19,7 @@ from adapters.memory.user_repository import MemoryUserRepository
 from application.login import LoginContext, LoginRequest, LoginUseCase
 from application.ports.access_token_issuer import AccessTokenIssuer
 from application.sessions import Sessions
+from application.user_sessions import UserSessions
 from domain.access_token import AccessToken
 from domain.errors import IdentityProviderUnavailable, WxLoginError
 from domain.event import SYSTEM
@@ -52,9 +53,9 @@ class Counted:
         self.wechat = MemoryIdentityProvider()
         store = MemorySessionStore(publish=self.metrics.publish)
         apps = frozenset({APP, OTHER_APP})
-        login = LoginUseCase(
-            self.wechat, MemoryUserRepository(self.metrics.publish), store, apps=apps, policy=POLICY, clock=clock
-        )
+        users = MemoryUserRepository(self.metrics.publish)
+        login = LoginUseCase(self.wechat, users, store, apps=apps, policy=POLICY, clock=clock)
+        self.user_sessions = UserSessions(store, users, clock=clock)
         self.sessions = Sessions(store, policy=POLICY, clock=clock)
         self.checks = SessionChecks(self.sessions, self.metrics)
         self.log_in = InstrumentedLogin(login, self.metrics, FailureCounter(MemoryLoginFailures(), clock), apps)
@@ -159,7 +160,7 @@ async def test_ends_are_counted_by_reason(counted: Counted, clock: Clock) -> Non
     for _ in range(2):
         await counted.sessions.revoke(logins[2].session.id, SYSTEM)
     login = await counted.log_in(counted.request())
-    await counted.sessions.end_all(login.user.id, SYSTEM)
+    await counted.user_sessions.end_all(login.user.id, SYSTEM)
     scrape = counted.scrape()
 
     assert scrape.value("wxlogin_sessions_ended_total", reason="session_replaced") == 1

@@ -41,6 +41,15 @@ def test_the_layout_of_version_1_is_fixed() -> None:
     assert decode_session(SESSION.id, bytes.fromhex(WRITTEN)) == SESSION
 
 
+def test_the_user_and_the_app_are_where_scripts_read_them() -> None:
+    """A record begins with a head of one byte, the version, the user's id and the appid, as OWNER_FUNCTION expects."""
+    head, *values = encode_session(SESSION)
+    expected = [1, SESSION.user_id, SESSION.identity.appid.value]
+
+    assert head & 0xF0 == 0x90  # an array of at most 15 values
+    assert bytes(values).startswith(b"".join(msgspec.msgpack.encode(value) for value in expected))
+
+
 @pytest.mark.parametrize("missing", [{"unionid": None}, {}])
 def test_absent_fields_stay_absent(missing: dict[str, Any]) -> None:
     """A session without unionid, device or address is decoded without them."""
