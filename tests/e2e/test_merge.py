@@ -120,3 +120,25 @@ def test_a_user_is_not_merged_into_itself(env: Environment, running: Service, sa
 
     assert refused.returncode == 2
     assert me(running, login["token"])["id"] == login["user"]["id"]
+
+
+def test_the_old_id_lists_and_ends_the_sessions(env: Environment, running: Service, sandbox: Sandbox) -> None:
+    """The commands find the sessions of the remaining user by the id of the merged user."""
+    one, into = (running.log_in(sandbox.code()) for _ in range(2))
+    old_id = one["user"]["id"]
+    show(env, "users", "merge", old_id, into["user"]["id"])
+    listed = [show(env, *command, old_id)["sessions"] for command in (("users", "show"), ("sessions", "list"))]
+    ended = show(env, "sessions", "end-all", old_id)
+    codes = {running.auth(login["token"]).json()["code"] for login in (one, into)}
+
+    assert [len(sessions) for sessions in listed] == [2, 2]
+    assert (ended, codes) == ({"ended": 2}, {"session_ended"})
+
+
+@pytest.mark.parametrize("command", ["list", "end-all"])
+def test_the_sessions_of_an_unknown_user_are_not_found(env: Environment, running: Service, command: str) -> None:
+    """The commands for the sessions of an unknown user end with status 3."""
+    refused = run("sessions", command, "nobody", env=env)
+
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert "not_found" in refused.stderr
