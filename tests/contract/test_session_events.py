@@ -1,27 +1,33 @@
 """Events about sessions: written with the change by every SessionStore, and relayed by its SessionEvents."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import pytest
 
+from adapters.redis.connections import RedisClient
 from adapters.redis.session_events import RedisSessionEvents
+from adapters.sql.database import Database
 from application.ports.session_store import SessionStore
 from domain.errors import StoreUnavailable
 from domain.event import DEFAULT_POLICY, Cause, Event, EventPolicy, EventType
-from domain.session import EndReason, Session
+from domain.session import EndedSession, EndReason, Session
 from domain.session_key import SessionKey
 from support.clock import Clock
 from support.events import Kept
-from support.places import IN_REDIS, each_place
+from support.interruptions import interrupted
+from support.places import DATABASES, IN_REDIS, each_place
 from support.sessions import KEYS, PHONE, Scenario, after
+from support.stores import open_redis, open_sql
 
 pytestmark = pytest.mark.anyio
 
 AUDITED = EventPolicy(audit_sessions=True)
 OPERATOR = Cause.admin("ann", "192.0.2.7", "stolen phone")
 NO_LIMIT = 0
+MOST_STEPS = 100
+"""More steps than a login and a log-out have."""
 
 not_in_memory = each_place([*IN_REDIS, "redis-sentinel", "sqlite", "postgresql", "mariadb"])
 in_redis = each_place(IN_REDIS)
@@ -60,12 +66,14 @@ async def test_a_start_and_an_end_have_an_event_each(audited: Audited) -> None:
     session = await audited.start(await audited.scenario.user())
     now = audited.scenario.clock.advance(seconds=5)
     await audited.store.end([session], EndReason.ENDED, now, OPERATOR)
-    started, ended = await audited.events_of(session)
+    events = await audited.events_of(session)
 
+    assert [event.type for event in events] == [EventType.SESSION_STARTED, EventType.SESSION_ENDED]
+    started, ended = events
     app = session.identity.appid.value
-    assert (started.type, started.time, started.actor) == (EventType.SESSION_STARTED, session.created_at, "user")
+    assert (started.time, started.actor) == (session.created_at, "user")
     assert (started.user_id, started.app, started.ip) == (session.user_id, app, session.device.ip)
-    assert (ended.type, ended.time, ended.actor) == (EventType.SESSION_ENDED, now, "admin:ann")
+    assert (ended.time, ended.actor) == (now, "admin:ann")
     assert (ended.user_id, ended.app, ended.ip) == (session.user_id, app, "192.0.2.7")
     assert ended.reason == "session_ended"
     assert started.id != ended.id
@@ -98,9 +106,11 @@ async def test_a_login_over_the_limit_tells_which_sessions_it_replaced(audited: 
     user_id = await audited.scenario.user()
     first = await audited.start(user_id, limit=1)
     second = await audited.start(user_id, limit=1)
-    _, ended = await audited.events_of(first)
+    events = await audited.events_of(first)
 
-    assert (ended.type, ended.reason, ended.actor) == (EventType.SESSION_ENDED, "session_replaced", "user")
+    assert [event.type for event in events] == [EventType.SESSION_STARTED, EventType.SESSION_ENDED]
+    ended = events[1]
+    assert (ended.reason, ended.actor) == ("session_replaced", "user")
     assert (ended.user_id, ended.app) == (user_id, first.identity.appid.value)
     assert [event.type for event in await audited.events_of(second)] == [EventType.SESSION_STARTED]
 
@@ -191,6 +201,49 @@ async def test_relays_at_once_lose_nothing(audited: Audited) -> None:
     await asyncio.gather(*(events.relay(audited.kept.add) for _ in range(4)))
 
     assert len(await audited.events_of(*sessions)) == len(sessions)
+
+
+@each_place(["redis", *DATABASES])
+async def test_no_interruption_separates_an_event_from_its_change(audited: Audited, session_place: str) -> None:
+    """Whenever the store stops answering, each session that started or ended has its event, and no other has one."""
+    await check_interruptions(audited, session_place, open_audited)
+
+
+def open_audited(place: RedisClient | Database) -> SessionStore:
+    """Return a store that writes events."""
+    return open_sql(place, KEYS, AUDITED)[0] if isinstance(place, Database) else open_redis(place, KEYS, AUDITED)[0]
+
+
+async def check_interruptions(
+    audited: Audited, place: str, open_store: Callable[[RedisClient | Database], SessionStore]
+) -> None:
+    """Check the promise for a login that replaces a session, and for a log-out."""
+    user_id, sessions = await audited.scenario.user(), list[Session]()
+    for step in range(MOST_STEPS):
+        now = audited.scenario.clock.advance(seconds=1)
+        sessions.append(audited.scenario.new(user_id))
+        async with interrupted(place, step) as (client, is_interrupted):
+            store = open_store(client)
+            with suppress(StoreUnavailable):
+                await store.start(sessions[-1], SessionKey("key"), 1)
+                if step % 2:  # otherwise the next login ends it
+                    await store.end(sessions[-1:], EndReason.ENDED, now, OPERATOR)
+            if step % 2 and not is_interrupted():
+                break
+    found = {session.id: await audited.store.find(session.id) for session in sessions}
+    events = await audited.events_of(*sessions)
+
+    started = sorted(session_id for session_id, each in found.items() if each)
+    ended = sorted(session_id for session_id, each in found.items() if isinstance(each, EndedSession))
+
+    assert step > 2
+    assert ids_of(events, EventType.SESSION_STARTED) == started
+    assert ids_of(events, EventType.SESSION_ENDED) == ended
+
+
+def ids_of(events: Sequence[Event], kind: EventType) -> list[str]:
+    """Return the ids of the sessions that have an event of this type, once for each."""
+    return sorted(event.session_id or "" for event in events if event.type is kind)
 
 
 @not_in_memory

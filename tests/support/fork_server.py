@@ -20,6 +20,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
+from support.kill_steps import KILL_FILE, kill_at_steps
+
 PRELOADED = [
     *(f"entrypoints.cli.{name}" for name in ("demo", "login", "main", "manage", "operate", "running", "serve")),
     *(f"entrypoints.{name}" for name in ("demo.run", "doctor", "http.server", "worker")),
@@ -142,6 +144,8 @@ def _run(arguments: list[str], env: dict[str, str], cwd: str) -> None:
 
     os.environ.clear()
     os.environ.update(env)
+    if KILL_FILE in env:
+        kill_at_steps(Path(env[KILL_FILE]))
     os.chdir(cwd)
     sys.argv = ["wxlogin", *arguments]
     wxlogin(prog_name="wxlogin")

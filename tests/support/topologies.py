@@ -4,7 +4,7 @@ import gc
 import secrets
 import socket
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -38,38 +38,49 @@ class Node:
     shard: int
     master: "Node | None" = None
     port: int = field(default_factory=lambda: _cluster_port())
+    announced: int = 0
+    """The port for clients that the cluster names, if it is another: that of a proxy."""
     id: str = field(default_factory=lambda: secrets.token_hex(20))
 
     def line(self, me: bool) -> str:
         """Return the line that describes this node, for itself or for another node."""
         first, end = (SLOTS * part // 3 for part in (self.shard, self.shard + 1))
         role = f"slave {self.master.id}" if self.master else "master -"
+        address = f"127.0.0.1:{self.announced or self.port}@{self.port + BUS}"
         return (
-            f"{self.id} 127.0.0.1:{self.port}@{self.port + BUS} {'myself,' if me else ''}{role} 0 0 {self.shard + 1}"
+            f"{self.id} {address} {'myself,' if me else ''}{role} 0 0 {self.shard + 1}"
             f" connected{'' if self.master else f' {first}-{end - 1}'}\n"
         )
 
 
 @contextmanager
-def redis_cluster(replicas: int = 0) -> Iterator[Topology]:
+def redis_cluster(replicas: int = 0, announce: Callable[[int], int] = lambda port: port) -> Iterator[Topology]:
     """Run three masters, each with a third of the slots and so many replicas.
 
-    A failure is noticed after 0.5 seconds.
+    A failure is noticed after 0.5 seconds. Clients are sent to the port that `announce` returns for a node's port.
     """
     masters = [Node(shard) for shard in range(3)]
     nodes = [*masters, *(Node(master.shard, master) for master in masters for _ in range(replicas))]
+    for node in nodes:
+        node.announced = announce(node.port)
     with ExitStack() as stack:
         servers = [stack.enter_context(_cluster_node(node, nodes)) for node in nodes]
         wait_until(lambda: all(is_in_cluster(server) for server in servers), "the cluster")
         wait_until(lambda: all(_has_replicas(server, replicas) for server in servers[:3]), "the cluster's replicas")
-        url = "redis+cluster://" + ",".join(f"127.0.0.1:{master.port}" for master in masters)
+        url = "redis+cluster://" + ",".join(f"127.0.0.1:{master.announced}" for master in masters)
         yield Topology(url, [servers[shard::3] for shard in range(3)])
 
 
 def _cluster_node(node: Node, nodes: list[Node]) -> AbstractContextManager[Server]:
     conf = "".join(each.line(each is node) for each in nodes) + "vars currentEpoch 3 lastVoteEpoch 0\n"
     return redis_server(
-        port=node.port, files={"nodes.conf": conf}, cluster_enabled="yes", cluster_node_timeout="500", **QUICK
+        port=node.port,
+        files={"nodes.conf": conf},
+        cluster_enabled="yes",
+        cluster_node_timeout="500",
+        cluster_announce_port=str(node.announced),
+        cluster_announce_bus_port=str(node.port + BUS),
+        **QUICK,
     )
 
 

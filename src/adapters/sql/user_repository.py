@@ -14,7 +14,7 @@ from uuid_utils import uuid7
 from adapters.sql.database import ConcurrentChange, Database
 from adapters.sql.event_writer import EventWriter
 from adapters.sql.tables import accounts, unionid_conflicts, users
-from adapters.sql.upsert import insert_new, upsert
+from adapters.sql.upsert import insert_new
 from adapters.sql.user_merge import lock, merge_rows, merged_ids, merged_into
 from application.ports.events import Publish, ignore
 from application.ports.user_repository import UserRepository
@@ -146,21 +146,21 @@ def _add_unionid(connection: Connection, events: list[Event], identity: Identity
 def _record_conflict(connection: Connection, conflict: UnionIdConflict, now: datetime) -> bool:
     """Record the conflict, and return whether it is new, or with another user than before."""
     same = (unionid_conflicts.c.user_id == conflict.user_id) & (unionid_conflicts.c.unionid == conflict.unionid)
-    known = connection.execute(select(unionid_conflicts.c.other_user_id).where(same)).first()
+    other_user_id = unionid_conflicts.c.other_user_id
+    known = connection.execute(select(other_user_id).where(same)).first()
     if known and known.other_user_id == conflict.other_user_id:
         return False
+    lock(connection, conflict.user_id)  # of concurrent logins, one records it
     row = {
         "user_id": conflict.user_id,
         "unionid": conflict.unionid,
         "other_user_id": conflict.other_user_id,
         "created_at": now,
     }
-    upsert(connection, unionid_conflicts, row, _new_owner)
-    return True
-
-
-def _new_owner(new: Any) -> list[tuple[str, Any]]:
-    return [("other_user_id", new.other_user_id)]
+    if insert_new(connection, unionid_conflicts, row):
+        return True
+    changed = update(unionid_conflicts).where(same, other_user_id.is_distinct_from(conflict.other_user_id))
+    return connection.execute(changed.values(other_user_id=conflict.other_user_id)).rowcount == 1
 
 
 def _get(connection: Connection, user_id: str) -> User:

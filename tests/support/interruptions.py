@@ -1,0 +1,64 @@
+"""Stores that stop answering after some steps: parts of data of Redis, calls of a database."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from adapters.redis.client import create_client
+from adapters.redis.connections import RedisClient
+from adapters.sql.connections import T, Work
+from adapters.sql.database import Database
+from domain.errors import StoreUnavailable
+from support.proxy import proxy
+from support.traps import Trap
+
+
+class InterruptedDatabase(Database):
+    """A Database that answers this number of calls. The next one happens, its answer is lost, and no other happens."""
+
+    def __init__(self, url: str, calls: int) -> None:
+        super().__init__(url)
+        self._left = calls
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Return whether an answer was lost."""
+        return self._left < 0
+
+    async def read(self, work: Work[T]) -> T:
+        """See Database."""
+        return await self._answer(super().read, work)
+
+    async def write(self, work: Work[T]) -> T:
+        """See Database."""
+        return await self._answer(super().write, work)
+
+    async def write_one(self, work: Work[T]) -> T:
+        """See Database."""
+        return await self._answer(super().write_one, work)
+
+    async def _answer(self, run: Callable[[Work[T]], Any], work: Work[T]) -> T:
+        if self._left < 0:
+            raise StoreUnavailable
+        answer: T = await run(work)
+        self._left -= 1
+        if self._left < 0:
+            raise StoreUnavailable
+        return answer
+
+
+@asynccontextmanager
+async def interrupted(place: str, step: int) -> AsyncIterator[tuple[RedisClient | Database, Callable[[], bool]]]:
+    """Open a Redis or a database that stops answering after so many steps. Yield it, and whether it has stopped."""
+    if not place.startswith("redis"):
+        async with InterruptedDatabase(place, step) as database:
+            yield database, lambda: database.is_interrupted
+        return
+    server, trap = urlsplit(place), Trap()
+    with proxy((str(server.hostname), server.port or 6379)) as between:
+        async with create_client(f"redis://127.0.0.1:{between.port}{server.path}") as redis:
+            await redis.echo("connected")
+            trap.watch(between)
+            trap.arm(step)
+            yield redis, lambda: trap.struck
