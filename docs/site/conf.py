@@ -34,6 +34,7 @@ NAVIGATION = {
         "docs/operations",
         "docs/admin",
         "docs/security",
+        "docs/privacy",
         "docs/measurements",
     ],
     ("Reference", "参考"): [

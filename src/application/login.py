@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from application.new_sessions import follow_changes
 from application.ports.clock import Clock
@@ -10,9 +11,10 @@ from application.ports.identity_provider import IdentityProvider
 from application.ports.session_store import SessionStore
 from application.ports.user_repository import UserRepository
 from domain.device import UNKNOWN_DEVICE, Device
-from domain.errors import StoreUnavailable, Unauthenticated, UserBlocked
+from domain.errors import NotFound, StoreUnavailable, Unauthenticated, UserBlocked, WxLoginError
 from domain.identity import AppId, Identity, LoginCode, choose_app, code_may_be_spent
 from domain.session import Session, SessionPolicy, SessionToken
+from domain.session_key import SessionKey
 from domain.user import User
 
 
@@ -38,16 +40,23 @@ class LoginContext:
 
 NO_CONTEXT = LoginContext()
 
+ATTEMPTS = 3
+"""How often a login starts a session when its user is erased meanwhile."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    """The result of a login: the only object with the token in clear text. `replaced` counts the sessions it ended."""
+    """The result of a login: the only object with the token in clear text. `replaced` counts the sessions it ended.
+
+    `phone_error` is why a phone number was not bound in the same call: see LoginWithPhone.
+    """
 
     token: SessionToken
     session: Session
     user: User
     is_new: bool
     replaced: int
+    phone_error: WxLoginError | None = None
 
 
 class LoginUseCase:
@@ -63,6 +72,8 @@ class LoginUseCase:
     - When WeChat or a store fails after the code was sent, the error asks for a new code: this one may be spent.
     - If the user is blocked or merged during the login, the new session ends or moves, or the login fails.
     - If a login fails after its session was stored, the sessions that it replaced stay ended: that of the client, too.
+    - If the user is erased during the login, the session ends, and another one starts for the new user, or the login
+      fails.
 
     Raises subclasses of WxLoginError only.
     """
@@ -93,6 +104,13 @@ class LoginUseCase:
 
     async def _log_in(self, code: LoginCode, appid: AppId, context: LoginContext) -> LoggedIn:
         identity, session_key = await self._identities.exchange(code, appid)
+        for attempt in range(ATTEMPTS):
+            with suppress(NotFound):  # the user was erased meanwhile: the same person is a new user now
+                login = await self._start_session(identity, session_key, context)
+                return replace(login, is_new=login.is_new or attempt > 0)
+        raise StoreUnavailable("The user was erased several times during the login")
+
+    async def _start_session(self, identity: Identity, session_key: SessionKey, context: LoginContext) -> LoggedIn:
         now = self._clock()
         user, is_new = await self._find_user(identity, now)
         token = SessionToken.generate()
@@ -100,7 +118,8 @@ class LoginUseCase:
         session = Session.start(token, user.id, known, context.device, self._policy, now)
         previous = await self._previous_session(context.previous_token, user.id, now)
         replaced = await self._sessions.start(session, session_key, self._policy.per_user, previous)
-        user, session = await follow_changes(self._sessions, session, self._find_again(identity, now), now)
+        find_again = partial(self._find_again, identity, now)
+        user, session = await follow_changes(self._sessions, session, find_again, now)
         return LoggedIn(token, session, user, is_new, replaced)
 
     async def _find_user(self, identity: Identity, now: datetime) -> tuple[User, bool]:
@@ -120,7 +139,12 @@ class LoginUseCase:
                 return found
         return None
 
-    async def _find_again(self, identity: Identity, now: datetime) -> User:
-        """Find the user again, because a block or a merge after the first time did not see the new session."""
+    async def _find_again(self, identity: Identity, now: datetime, user_id: str) -> User:
+        """Find the user again, because a change after the first time did not see the new session.
+
+        Raises NotFound if the user with the id was erased.
+        """
         user, _ = await self._find_user(identity, now)
+        if user.id != user_id:
+            await self._users.get(user_id)
         return user

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from application.new_sessions import follow_changes
 from application.polls import Polls
@@ -195,14 +196,14 @@ class Scans:
         token = SessionToken.generate()
         session = Session.start(token, user.id, approving.identity, grant.browser, self._policy, now)
         replaced = await self._sessions.start(session, None, self._policy.per_user)
-        finding = self._find_again(user.id, approving.id)
+        find_again = partial(self._find_again, approving.id)
         try:
-            _, session = await follow_changes(self._sessions, session, finding, now)
+            _, session = await follow_changes(self._sessions, session, find_again, now)
         except (NotFound, UserBlocked, SessionEnded):
             return PollRefusal.ACCESS_DENIED
         return Redeemed(token, session, replaced)
 
-    async def _find_again(self, user_id: str, approving_id: str) -> User:
+    async def _find_again(self, approving_id: str, user_id: str) -> User:
         """Find the user again, because a block, a log-out or a merge after the first time did not see the new session.
 
         Raises NotFound, UserBlocked, and SessionEnded after a log-out of the approving session.

@@ -33,7 +33,8 @@ class Users:
     async def bind_phone(self, session: Session, code: str, cause: Cause) -> User:
         """Set the phone number behind a code of the phone button, and return the user. The code works once.
 
-        Raises CodeMissing, RequestInvalid, CodeInvalid, WatermarkMismatch, and what Platform raises.
+        Raises CodeMissing, RequestInvalid, CodeInvalid, WatermarkMismatch, what Platform raises and, where a number may
+        have one user only, PhoneTaken. Then the code is spent, too.
         """
         phone_code = PhoneCode(code)
         with code_may_be_spent():
@@ -47,7 +48,7 @@ class Users:
         five minutes, UserBlocked if the unionid is a blocked user's, and what Platform raises.
         """
         unionid = await self._platform.unionid_of(session.identity, payment)
-        user, _ = await self._users.find_or_create(replace(session.identity, unionid=unionid), self._clock())
+        user = await self._users.add_unionid(replace(session.identity, unionid=unionid), self._clock())
         if user.blocked_at:
             raise UserBlocked(user_id=user.id)
         return await self._users.get(session.user_id)

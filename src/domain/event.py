@@ -1,7 +1,7 @@
 """Events: what changed, when, and who changed it. They say nothing that WeChat or the user gave, but the address."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -43,6 +43,10 @@ class Cause:
     actor: str
     ip: str | None = None
     reason: str | None = None
+
+    def without_address(self) -> Self:
+        """Return the same cause without its address."""
+        return replace(self, ip=None)
 
     @classmethod
     def user(cls, ip: str | None = None) -> Self:
@@ -93,6 +97,19 @@ class Event:
     ) -> Self:
         """Return a new event with an id of its own. `reason` goes before that of the cause."""
         return cls(str(uuid4()), now, type, cause.actor, user_id, session_id, app, cause.ip, reason or cause.reason)
+
+    @property
+    def has_address_of_user(self) -> bool:
+        """Return whether it has an address that is not the address of an operator."""
+        return self.ip is not None and not self.actor.startswith("admin:")
+
+    def without_address(self) -> Self:
+        """Return the event without its address."""
+        return replace(self, ip=None)
+
+    def without_address_of_user(self) -> Self:
+        """Return the event as it is kept after an erasure of its user."""
+        return self.without_address() if self.has_address_of_user else self
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from dependency_injector import containers, providers
 from adapters.crypto.ciphers import FernetCipher, SivCipher
 from adapters.http.webhook_sender import HttpWebhookSender
 from adapters.jose.token_signer import JoseTokenSigner, generate_key
+from adapters.memory.push_store import MemoryPushStore
 from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.redis.access_token_store import RedisAccessTokenStore
 from adapters.redis.client import create_client
@@ -19,6 +20,7 @@ from adapters.redis.connections import RedisClient as RedisClient  # for entrypo
 from adapters.redis.device_grant_store import RedisDeviceGrantStore
 from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.probe import RedisProbe
+from adapters.redis.push_store import RedisPushStore
 from adapters.redis.rate_limiter import RedisRateLimiter
 from adapters.redis.session_events import RedisSessionEvents
 from adapters.redis.session_store import RedisSessionStore
@@ -40,6 +42,8 @@ from adapters.wechat.decryptor import WeChatDecryptor
 from adapters.wechat.errcodes import ERRCODES, ErrCode
 from adapters.wechat.identity_provider import WeChatIdentityProvider
 from adapters.wechat.platform import WeChatPlatform
+from adapters.wechat.push_forwarder import WeChatPushForwarder
+from adapters.wechat.push_reader import PushKeys, WeChatPushReader
 from adapters.wechat.signing import Signer, SigningKeys
 from application.access_tokens import AccessTokens
 from application.admin_access import AdminAccess
@@ -48,9 +52,12 @@ from application.block import BlockUsers
 from application.client_data import ClientData
 from application.event_relay import EventRelay
 from application.login import LoginUseCase
+from application.login_with_phone import LoginWithPhone
 from application.merge import MergeUsers
+from application.own_data import OwnData
 from application.ports.clock import Clock
 from application.ports.identity_provider import IdentityProvider
+from application.push import Pushes
 from application.rate_limits import (
     ADMIN_FAILURES,
     CLIENT_FAILURES,
@@ -131,11 +138,25 @@ def open_token_signer(settings: Settings) -> JoseTokenSigner:
         ) from None
 
 
+def push_keys(settings: Settings) -> dict[AppId, PushKeys]:
+    """Return the keys of the message push of each app that has some. Raises SettingsError if a part is missing."""
+    return {
+        appid: PushKeys(keys.token.get_secret_value(), keys.aes_key.get_secret_value() if keys.aes_key else None)
+        for appid, keys in settings.push.items()
+    }
+
+
+def push_forwarder(settings: Settings, transport: httpx2.AsyncBaseTransport) -> WeChatPushForwarder | None:
+    """Return what forwards pushes, or None if they are not forwarded."""
+    return WeChatPushForwarder(transport, settings.push_forward_url) if settings.push_forward_url else None
+
+
 class Container(containers.DeclarativeContainer):
     """Builds all objects, without I/O. `open_container` opens and closes the pools."""
 
     settings = providers.Dependency(instance_of=Settings)
     transport = providers.Dependency[httpx2.AsyncBaseTransport]()
+    push_transport = providers.Dependency[httpx2.AsyncBaseTransport]()
     database = providers.Dependency[Database]()
     redis = providers.Dependency[RedisClient]()
     cipher = providers.Dependency(instance_of=MultiFernet)
@@ -179,7 +200,9 @@ class Container(containers.DeclarativeContainer):
     event_policy = settings.provided.event_policy
     publish = metrics.provided.publish
     events = providers.Singleton(SqlEvents, database, event_policy)
-    user_repository = providers.Singleton(SqlUserRepository, database, event_policy, publish)
+    user_repository = providers.Singleton(
+        SqlUserRepository, database, event_policy, publish, unique_phones=settings.provided.phone_unique
+    )
     login_failures = providers.Singleton(SqlLoginFailures, database)
     failure_counter = providers.Singleton(FailureCounter, login_failures, clock)
     fernet_cipher = providers.Singleton(FernetCipher, cipher)
@@ -240,6 +263,10 @@ class Container(containers.DeclarativeContainer):
     database_sessions = providers.Singleton(Sessions, sql_session_store, policy=settings.provided.policy, clock=clock)
     user_sessions = providers.Singleton(UserSessions, session_store, user_repository, clock=clock)
     users = providers.Singleton(Users, user_repository, platform, clock=clock)
+    login_with_phone = providers.Singleton(
+        LoginWithPhone, instrumented_login, users, limit=settings.provided.phone_limit
+    )
+    own_data = providers.Singleton(OwnData, user_repository, session_store, key_vault, events, clock=clock)
     block_users = providers.Singleton(BlockUsers, user_repository, user_sessions, clock=clock)
     merge_users = providers.Singleton(MergeUsers, user_repository, session_store, user_sessions, clock=clock)
     administration = providers.Singleton(
@@ -265,7 +292,7 @@ class Container(containers.DeclarativeContainer):
         SignedTokens, token_signer, exchanges, policy=settings.provided.signed_tokens, clock=clock
     )
     assertions = providers.Singleton(Assertions, signed_tokens, settings.provided.assertion_audience, clock=clock)
-    session_keys = providers.Singleton(SessionKeys, key_vault, platform, events, clock=clock)
+    session_keys = providers.Singleton(SessionKeys, key_vault, platform, user_repository, events, clock=clock)
     scan_pictures = providers.Singleton(
         ScanPictures,
         device_grants,
@@ -285,6 +312,20 @@ class Container(containers.DeclarativeContainer):
         with_numbers=settings.provided.scan_match_number,
         policy=settings.provided.policy,
         clock=clock,
+    )
+    push_store = providers.Selector(
+        shared_store,
+        redis=providers.Singleton(RedisPushStore, redis),
+        database=providers.Singleton(MemoryPushStore, clock),
+    )
+    pushes = providers.Singleton(
+        Pushes,
+        providers.Singleton(WeChatPushReader, providers.Callable(push_keys, settings), clock),
+        user_repository,
+        own_data,
+        push_store,
+        providers.Callable(push_forwarder, settings, push_transport),
+        apps,
     )
     readiness = providers.Singleton(Readiness, probes)
     webhook_queue = providers.Singleton(SqlWebhookQueue, database)
@@ -319,7 +360,11 @@ async def open_container(
     """
     async with AsyncExitStack() as stack:
         container = Container(settings=settings, cipher=settings.cipher, clock=providers.Object(clock))
-        container.transport.override(await stack.enter_async_context(transport or create_transport()))
+        opened = await stack.enter_async_context(transport or create_transport())
+        container.transport.override(opened)
+        # a slow receiver of pushes should take no connection from logins
+        forwarding = await stack.enter_async_context(create_transport()) if settings.push_forward_url else opened
+        container.push_transport.override(forwarding)
         database = await stack.enter_async_context(open_database(settings))
         container.database.override(database)
         container.metrics().connections_open(database.watch(container.metrics().connections_used))
@@ -330,6 +375,7 @@ async def open_container(
             prepare(container)
         container.signers()  # wrong keys should stop the start, not a request
         container.signed_tokens()
+        container.pushes()
         stack.push_async_callback(container.access_tokens().aclose)
         stack.push_async_callback(container.scan_pictures().aclose)
         stack.push_async_callback(container.webhook_sender().aclose)

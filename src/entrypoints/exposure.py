@@ -11,7 +11,18 @@ from entrypoints.setting_sources import CONFIG_VARIABLE, PREFIX, SECRETS_VARIABL
 from entrypoints.setting_types import is_loopback
 from entrypoints.settings import Settings
 
-SECRETS = {"app_secret", "apps", "clients", "encryption_keys", "database_url", "redis_url", "signing_keys", "webhooks"}
+SECRETS = {
+    "app_secret",
+    "apps",
+    "clients",
+    "encryption_keys",
+    "database_url",
+    "push_aes_key",
+    "push_token",
+    "redis_url",
+    "signing_keys",
+    "webhooks",
+}
 """The settings that hold a secret, or may."""
 
 NO_TLS = {"", "0", "false", "disable", "allow", "prefer"}

@@ -4,12 +4,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from application.login import LoginRequest
+from application.login_with_phone import LoginWithPhoneRequest
 from domain.errors import RequestInvalid, WxLoginError
 from domain.event import SYSTEM
 from domain.session import EndReason
 from entrypoints.container import Container
-from entrypoints.log import log, log_error, log_failed_login
+from entrypoints.log import log, log_error, log_failed_login, log_phone
 from entrypoints.problems import Problem
 from entrypoints.responses import LoginResponse
 
@@ -23,16 +23,16 @@ class Jobs:
     def __init__(self, container: Container) -> None:
         self._container = container
 
-    async def login(self, code: object, appid: object) -> Body:
+    async def login(self, code: object, appid: object, phone_code: object = None) -> Body:
         """`wxlogin.login`: log in, as POST /v1/sessions."""
         try:
-            logged_in = await self._container.instrumented_login()(
-                _convert({"code": code, "appid": appid}, LoginRequest)
-            )
+            request = _convert({"code": code, "appid": appid, "phone_code": phone_code}, LoginWithPhoneRequest)
+            logged_in = await self._container.login_with_phone()(request)
         except WxLoginError as error:
             log_failed_login(error, "wxlogin.login")
             return _body(Problem.of(error))
-        return _body(LoginResponse.of(logged_in))
+        log_phone(request, logged_in, "wxlogin.login")
+        return _body(LoginResponse.of(logged_in, with_phone=request.phone_code is not None))
 
     async def end_all_sessions(self, user_id: object, reason: object) -> Body:
         """`wxlogin.end_all_sessions`: log a user out everywhere, as `session_ended` or `session_replaced`."""

@@ -5,6 +5,8 @@ import sys
 
 import structlog
 
+from application.login import LoggedIn
+from application.login_with_phone import LoginWithPhoneRequest
 from domain.errors import RateLimited, WxLoginError
 from domain.session import Session
 from entrypoints.problems import outcome_of
@@ -53,7 +55,22 @@ def log_session(event: str, session: Session, **known: object) -> None:
     log.info(event, appid=session.identity.appid.value, user_id=session.user_id, session_id=session.id, **known)
 
 
-def log_error(error: WxLoginError, where: str, *, event: str | None = None, ip: str | None = None) -> None:
+def log_phone(request: LoginWithPhoneRequest, login: LoggedIn, where: str) -> None:
+    """Log whether the phone number of a login was bound, if the login brought a code for it."""
+    if login.phone_error:
+        log_error(login.phone_error, where, event="phone_failed", ip=login.session.device.ip, session=login.session)
+    elif request.phone_code is not None:
+        log_session("phone_bound", login.session, ip=login.session.device.ip)
+
+
+def log_error(
+    error: WxLoginError,
+    where: str,
+    *,
+    event: str | None = None,
+    ip: str | None = None,
+    session: Session | None = None,
+) -> None:
     """Log an error: at `error` if the operator has to act, at `debug` if it is part of normal operation.
 
     The event is the error's code, or `event` if given; `limit_met` for a limit of this service.
@@ -70,8 +87,8 @@ def log_error(error: WxLoginError, where: str, *, event: str | None = None, ip: 
         detail=error.detail,
         limit=limit,
         ip=ip,
-        appid=error.appid,
-        user_id=error.user_id,
+        appid=session.identity.appid.value if session else error.appid,
+        user_id=session.user_id if session else error.user_id,
         errcode=error.errcode,
         rid=error.rid,
         cause=cause and str(cause)[:200],

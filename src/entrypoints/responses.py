@@ -4,12 +4,14 @@ from datetime import datetime
 from typing import Self
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from application.login import LoggedIn
 from domain.event import Event, EventType
 from domain.session import Session
 from domain.session_key import EncryptKey
 from domain.user import UnionIdConflict, User
+from entrypoints.problems import Problem
 
 
 class SecretStruct(msgspec.Struct, frozen=True):
@@ -63,28 +65,35 @@ class SessionList(msgspec.Struct, frozen=True):
 
 
 class LoggedInUser(msgspec.Struct, frozen=True):
-    """The user of a login."""
+    """The user of a login. `phone` is there if the login brought a `phone_code`."""
 
     id: str
     is_new: bool
     name: str
     avatar: str
+    phone: str | UnsetType | None = UNSET
 
 
 class LoginResponse(SecretStruct, frozen=True):
-    """The result of a login. No other body contains the token."""
+    """The result of a login. No other body contains the token.
+
+    `phone_error` is there if the login brought a `phone_code` and the phone number could not be bound.
+    """
 
     token: str
     token_type: str
     session: SessionResponse
     user: LoggedInUser
+    phone_error: Problem | UnsetType = UNSET
 
     @classmethod
-    def of(cls, login: LoggedIn) -> Self:
-        """Return the body for `login`."""
+    def of(cls, login: LoggedIn, *, with_phone: bool = False) -> Self:
+        """Return the body for `login`. `with_phone`: it brought a phone code."""
         profile = login.user.profile
-        user = LoggedInUser(login.user.id, login.is_new, profile.name, profile.avatar)
-        return cls(login.token.value, "Bearer", SessionResponse.of(login.session, current=True), user)
+        phone = login.user.phone if with_phone else UNSET
+        user = LoggedInUser(login.user.id, login.is_new, profile.name, profile.avatar, phone)
+        problem = Problem.of(login.phone_error) if login.phone_error else UNSET
+        return cls(login.token.value, "Bearer", SessionResponse.of(login.session, current=True), user, problem)
 
 
 class AccountResponse(msgspec.Struct, frozen=True):

@@ -10,6 +10,8 @@ from entrypoints.setting_types import (
     check_appid,
     check_event_pattern,
     check_platform,
+    check_push_aes_key,
+    check_push_token,
     check_sha256,
     check_webhook_secret,
     check_webhook_url,
@@ -35,6 +37,15 @@ class Signing(BaseModel):
     certificate_sn: Annotated[str, Field(min_length=1)]
 
 
+class PushSecrets(BaseModel):
+    """The Token and the EncodingAESKey of a mini-program's message push, from the WeChat console."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    token: Annotated[SecretStr, AfterValidator(check_push_token)]
+    aes_key: Annotated[SecretStr, AfterValidator(check_push_aes_key)] | None = None
+
+
 class App(BaseModel):
     """The credentials of a mini-program, for the adapters of its platform."""
 
@@ -44,6 +55,7 @@ class App(BaseModel):
     appid: Annotated[str, AfterValidator(check_appid)]
     secret: Annotated[SecretStr, Field(min_length=1)]
     signing: Signing | None = None
+    push: PushSecrets | None = None
 
 
 class SigningKey(BaseModel):

@@ -198,6 +198,20 @@ def check_sha256(value: SecretStr) -> SecretStr:
     return value
 
 
+def check_push_token(value: SecretStr) -> SecretStr:
+    """Check a Token of the message push, as the WeChat console accepts it."""
+    if not re.fullmatch(r"[A-Za-z0-9]{3,32}", value.get_secret_value()):
+        raise ValueError("must be the Token of the WeChat console: 3 to 32 letters and digits")
+    return value
+
+
+def check_push_aes_key(value: SecretStr) -> SecretStr:
+    """Check an EncodingAESKey of the message push."""
+    if not re.fullmatch(r"[A-Za-z0-9]{43}", value.get_secret_value()):
+        raise ValueError("must be the EncodingAESKey of the WeChat console: 43 letters and digits")
+    return value
+
+
 Seconds = Annotated[float, Field(gt=0, le=3_155_760_000, allow_inf_nan=False)]  # a hundred years
 Commas = (NoDecode, BeforeValidator(_split))
 Json = (NoDecode, BeforeValidator(_from_json))

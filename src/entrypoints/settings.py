@@ -27,7 +27,17 @@ from domain.rate_limit import RateLimit
 from domain.session import SessionPolicy
 from domain.signed_token import IdentityClaim, SignedTokenPolicy
 from domain.webhook import WebhookEndpoint
-from entrypoints.setting_models import AdminKey, AdminName, App, Audience, OAuthClient, Signing, SigningKey, Webhook
+from entrypoints.setting_models import (
+    AdminKey,
+    AdminName,
+    App,
+    Audience,
+    OAuthClient,
+    PushSecrets,
+    Signing,
+    SigningKey,
+    Webhook,
+)
 from entrypoints.setting_sources import CONFIG_VARIABLE, PREFIX, SECRETS_VARIABLE, SecretFiles, TomlFile
 from entrypoints.setting_sources import SettingsError as SettingsError
 from entrypoints.setting_types import (
@@ -39,6 +49,8 @@ from entrypoints.setting_types import (
     check_http_url,
     check_network,
     check_origin,
+    check_push_aes_key,
+    check_push_token,
     check_rate_limit,
     check_redis_url,
     is_loopback,
@@ -48,6 +60,10 @@ from entrypoints.setting_types import (
 
 CLIENT_SECRET_LENGTH = 32
 """The least number of characters of an OAuth client's secret, except beside a WeChat on loopback, a sandbox."""
+
+
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s#]*$"), AfterValidator(check_http_url)]
+"""The URL of an HTTP server, which may have a path and a query."""
 
 
 class Settings(BaseSettings):
@@ -106,6 +122,14 @@ class Settings(BaseSettings):
     )
     scan_env_version: Literal["release", "trial", "develop"] = Field("release", examples=["release"])
     scan_match_number: bool = Field(True, examples=["true"])
+    push_token: Annotated[SecretStr, AfterValidator(check_push_token)] | None = Field(
+        None, examples=["a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d6"]
+    )
+    push_aes_key: Annotated[SecretStr, AfterValidator(check_push_aes_key)] | None = Field(
+        None, examples=["abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"]
+    )
+    push_forward_url: HttpUrl | None = Field(None, examples=["https://backend.example.com/wechat"])
+    phone_unique: bool = Field(False, examples=["true"])
     audit_days: Annotated[int, Field(ge=1, le=36500)] = Field(180, examples=["180"])
     audit_sessions: bool = Field(False, examples=["true"])
     admin_keys: Annotated[dict[AdminName, AdminKey], *Json] = Field(
@@ -190,7 +214,8 @@ class Settings(BaseSettings):
 
     def _all_apps(self) -> list[App]:
         """Return the app of WXLOGIN_APPID and those of WXLOGIN_APPS, which has precedence for an appid in both."""
-        single = [App(appid=self.appid, secret=self.app_secret)] if self.appid and self.app_secret else []
+        push = PushSecrets(token=self.push_token, aes_key=self.push_aes_key) if self.push_token else None
+        single = [App(appid=self.appid, secret=self.app_secret, push=push)] if self.appid and self.app_secret else []
         return list({app.appid: app for app in [*single, *self.apps]}.values())
 
     @property
@@ -199,9 +224,26 @@ class Settings(BaseSettings):
         return {AppId(app.appid): app.signing for app in self._all_apps() if app.signing}
 
     @property
+    def push(self) -> dict[AppId, PushSecrets]:
+        """Return the secrets of the message push by appid, of the apps that have some.
+
+        Raises SettingsError for those of the single app if a part is missing.
+        """
+        if self.push_aes_key and not self.push_token:
+            raise missing("push_token", "WXLOGIN_PUSH_AES_KEY goes with it")
+        if self.push_token and not self.appid:
+            raise missing("appid", "WXLOGIN_PUSH_TOKEN is for its app; an app of WXLOGIN_APPS has `push`")
+        return {AppId(app.appid): app.push for app in self._all_apps() if app.push}
+
+    @property
     def token_lease(self) -> timedelta:
         """Return the maximum time to fetch an access token: one call to WeChat, and two to the store."""
         return timedelta(seconds=self.wechat_timeout_seconds + 4)
+
+    @property
+    def phone_limit(self) -> timedelta:
+        """Return the maximum time to bind a phone number after a login: one call to WeChat, and the stores."""
+        return timedelta(seconds=self.wechat_timeout_seconds + 3)
 
     @property
     def policy(self) -> SessionPolicy:

@@ -35,7 +35,7 @@ ACKNOWLEDGE = "redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]); redis.call('XDEL',
 RESULT_SECONDS = 60
 POLL_MILLISECONDS = 1000
 JOB_SECONDS = 7.0
-"""The longest a job may take beyond its call to WeChat: a store answers within three seconds or not at all."""
+"""The longest a login may take beyond its call to WeChat: a store answers within three seconds or not at all."""
 
 
 class JobBroker(AsyncBroker):
@@ -88,12 +88,12 @@ class JobResults(RedisAsyncResultBackend[Any]):
 
 def create_broker(settings: Settings, redis: RedisClient, jobs: Jobs) -> JobBroker:
     """Return the broker with the jobs. A job is acknowledged after its result is stored."""
-    job_seconds = settings.wechat_timeout_seconds + JOB_SECONDS
+    job_seconds = settings.wechat_timeout_seconds + JOB_SECONDS + settings.phone_limit.total_seconds()
     broker = JobBroker(redis, job_seconds + 1).with_result_backend(JobResults(redis))
 
     @broker.task("wxlogin.login", timeout=job_seconds)
-    async def login(code: object = None, appid: object = None) -> Body:
-        return await jobs.login(code, appid)
+    async def login(code: object = None, appid: object = None, phone_code: object = None) -> Body:
+        return await jobs.login(code, appid, phone_code)
 
     @broker.task("wxlogin.end_all_sessions", timeout=job_seconds)
     async def end_all_sessions(user_id: object = None, reason: object = "session_ended") -> Body:

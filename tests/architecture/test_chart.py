@@ -188,6 +188,8 @@ def test_the_schema_has_every_setting() -> None:
         "clients",
         "database_url",
         "encryption_keys",
+        "push_aes_key",
+        "push_token",
         "redis_url",
         "signing_keys",
         "webhooks",

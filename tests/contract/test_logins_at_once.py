@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from adapters.sql.connections import T, Work
 from adapters.sql.database import Database
-from adapters.sql.session_store import row_of
+from adapters.sql.session_records import row_of
 from adapters.sql.tables import sessions
 from adapters.sql.user_repository import SqlUserRepository
 from domain.device import UNKNOWN_DEVICE

@@ -20,7 +20,8 @@ from adapters.redis.records import encode_session, millis, seconds
 from adapters.redis.session_store import RedisSessionStore, name_of
 from adapters.sql.database import Database
 from adapters.sql.key_vault import SqlKeyVault
-from adapters.sql.session_store import SqlSessionStore, row_of
+from adapters.sql.session_records import row_of
+from adapters.sql.session_store import SqlSessionStore
 from adapters.sql.tables import sessions as session_rows
 from application.ports.key_vault import KeyVault
 from application.ports.session_store import SessionStore

@@ -24,6 +24,7 @@ from support.processes import Sandbox, Service
 LOGINS = [("POST", "/login"), ("POST", "/v1/sessions")]
 PROFILE_CHANGES = [("PATCH", "/v1/me"), ("PUT", "/v1/me")]
 PHONE_AND_UNIONID = [("PUT", "/v1/me/phone"), ("PUT", "/v1/me/unionid")]
+OWN_DATA = [("GET", "/v1/me/export"), ("DELETE", "/v1/me")]
 CLIENT_DATA = [("POST", "/v1/wechat/decrypt"), ("POST", "/v1/wechat/verify")]
 ASKED = {"429", "500", "502", "503"}
 """The statuses of a failed call to WeChat."""
@@ -42,6 +43,7 @@ PROTECTED = [
     ("DELETE", "/v1/sessions/current"),
     ("DELETE", "/v1/sessions/{session_id}"),
     ("GET", "/v1/me"),
+    *OWN_DATA,
     *PROFILE_CHANGES,
     *PHONE_AND_UNIONID,
     *CLIENT_DATA,
@@ -58,7 +60,9 @@ OAUTH = [
 TOKEN = ("POST", "/oauth2/token")
 WELL_KNOWN = [("GET", "/.well-known/jwks.json"), ("GET", "/.well-known/oauth-authorization-server")]
 PAGE, PICTURE = ("GET", "/oauth2/device"), ("GET", "/oauth2/device/{picture}")
-OPERATIONS = [*LOGINS, *PROTECTED, *OAUTH, TOKEN, *WELL_KNOWN, PAGE, PICTURE, HEALTH, READINESS, METRICS]
+PUSH_CHECK, PUSH = ("GET", "/wechat/push/{appid}"), ("POST", "/wechat/push/{appid}")
+PUBLIC = [TOKEN, *WELL_KNOWN, PAGE, PICTURE, PUSH_CHECK, PUSH, HEALTH, READINESS, METRICS]
+OPERATIONS = [*LOGINS, *PROTECTED, *OAUTH, *PUBLIC]
 PROBLEM_JSON = "application/problem+json"
 FAILURES = {
     **{operation: {"400", "403", "429", "500", "502", "503"} for operation in LOGINS},
@@ -66,6 +70,8 @@ FAILURES = {
     **{operation: {"400", "401", "503"} for operation in PROFILE_CHANGES},
     ("DELETE", "/v1/sessions/{session_id}"): {"401", "404", "503"},
     **{operation: {"400", "401", "404", *ASKED} for operation in PHONE_AND_UNIONID},
+    ("PUT", "/v1/me/phone"): {"400", "401", "404", "409", *ASKED},
+    ("DELETE", "/v1/me"): {"400", "401", "404", "503"},
     **{operation: {"400", "401", "503"} for operation in CLIENT_DATA},
     **{operation: {"401", *ASKED} for operation in SESSION_KEYS},
     **{operation: {"400", "401", "503"} for operation in OAUTH},
@@ -73,6 +79,8 @@ FAILURES = {
     **{operation: {"404"} for operation in WELL_KNOWN},
     **{operation: {"400", "401", "404", "429", "503"} for operation in SCANS},
     PICTURE: {"404", *ASKED},
+    PUSH_CHECK: {"403", "404"},
+    PUSH: {"403", "404", "502", "503"},
     READINESS: {"503"},
 }
 """The failure statuses that the schema must have."""
@@ -248,9 +256,7 @@ def test_operations_with_a_session_declare_the_bearer_scheme(schema: Schema, ope
     assert described(schema, operation).get("security") == [{"token": []}]
 
 
-@pytest.mark.parametrize(
-    "operation", [*LOGINS, TOKEN, *WELL_KNOWN, PAGE, PICTURE, HEALTH, READINESS, METRICS], ids=" ".join
-)
+@pytest.mark.parametrize("operation", [*LOGINS, *PUBLIC], ids=" ".join)
 def test_public_operations_declare_no_security(schema: Schema, operation: Operation) -> None:
     """A public operation declares no security."""
     assert not described(schema, operation).get("security", schema.get("security"))

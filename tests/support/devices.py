@@ -36,7 +36,8 @@ class Device:
 
     def ask(self, method: str, path: str, **request: Any) -> httpx2.Response:
         """Send a request with this device's token."""
-        return self._http.request(method, path, headers=self._bearer, **request)
+        headers = {**request.pop("headers", {}), **self._bearer}
+        return self._http.request(method, path, headers=headers, **request)
 
     def use(self, service: Service) -> None:
         """Send the next requests to this service."""

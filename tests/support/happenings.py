@@ -12,6 +12,7 @@ from support.jobs import run_job
 from support.jwts import AUDIENCE, exchange, signing, signing_key
 from support.processes import APPID, SECRET, Environment, Running, Sandbox, Service, environment, run, running, service
 from support.processes import sandbox as own_sandbox
+from support.pushes import PHONE, REVOKE, TOKEN, as_json, revocation, send
 from support.servers import free_port, wait_until
 
 OTHER_APPID = "wxfedcba9876543210"
@@ -131,6 +132,22 @@ def a_login_at_the_articles_route(world: World) -> list[Line]:
     token = world.post("/login/", json={"code": world.sandbox.code(openid="o-known"), **NAMED})["data"]["token"]
     session = world.ask("GET", "/v1/sessions/current", world.elsewhere(), token)
     return [{"event": "login", "ip": world.ip, "is_new": False, **whose(known | {"session": session})}]
+
+
+@happening
+def a_user_revokes_the_phone_number(world: World) -> list[Line]:
+    """Let WeChat push a revocation."""
+    user_id = world.log_in("o-revoking")["user"]["id"]
+    send(world.service.http, as_json(revocation("o-revoking")))
+    pushed = {"push": REVOKE, "outcome": "forgotten", "consents": [PHONE]}
+    return [{"event": "push", "appid": APPID, "user_id": user_id, **pushed}]
+
+
+@happening
+def a_push_is_forged(world: World) -> list[Line]:
+    """Send a push with a wrong signature."""
+    world.post(f"/wechat/push/{APPID}?signature=x", content=as_json(revocation("o-victim")))
+    return [{"event": "push_refused", "appid": APPID, "reason": "signature", "ip": world.ip}]
 
 
 @happening
@@ -363,6 +380,7 @@ def let_it_happen(redis_url: str, database_url: str) -> dict[str, Logged]:
             wechat_url=sandbox.url,
             apps=json.dumps([{"appid": OTHER_APPID, "secret": SECRET}]),
             clients=json.dumps({"shop": "s3cret"}),
+            push_token=TOKEN,
             **signing(signing_key()),
             trusted_proxies="127.0.0.1",
             login_rate_limit="2/day",

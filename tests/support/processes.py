@@ -160,6 +160,14 @@ class Sandbox:
         """Switch API security on, as in the WeChat console."""
         return self._control("signing", appid=appid, public_key=public_key)
 
+    def push(self, appid: str, event: str, openid: str, **more: object) -> dict[str, Any]:
+        """Push an event to a server as WeChat does, and return how it answered."""
+        return self._control("events", appid=appid, event=event, openid=openid, **more)
+
+    def check_push_url(self, url: str, token: str) -> dict[str, Any]:
+        """Check the address of a server as the WeChat console does."""
+        return self._control("push-checks", url=url, token=token)
+
     def fail(self, **fault: Any) -> None:
         """Make the next call fail in this way: of code2Session, unless a path is given."""
         self._control("faults", **{"path": "/sns/jscode2session", **fault})

@@ -22,6 +22,7 @@ from wechat_sandbox.orders import (
     ScanOrder,
 )
 from wechat_sandbox.page import show_page
+from wechat_sandbox.pushes import PushAnswer, PushCheck, PushOrder, check, push
 from wechat_sandbox.quotas import Quota
 from wechat_sandbox.signing import SigningOrder
 from wechat_sandbox.wechat import WeChat
@@ -89,6 +90,19 @@ def set_pages(data: JSONBody[PagesOrder], wechat: NamedDependency[WeChat]) -> Pa
     return data
 
 
+@post("/events", status_code=200, sync_to_thread=True)
+def push_event(data: JSONBody[PushOrder], wechat: NamedDependency[WeChat], clock: NamedDependency[Clock]) -> PushAnswer:
+    """Push an event to a server, as WeChat does: 200 with the server's answer."""
+    wechat.apps.require(data.appid)
+    return push(data, clock.now())
+
+
+@post("/push-checks", status_code=200, sync_to_thread=True)
+def check_push_url(data: JSONBody[PushCheck], clock: NamedDependency[Clock]) -> PushAnswer:
+    """Check the address of a server, as the WeChat console does: 200 with the server's answer."""
+    return check(data, clock.now())
+
+
 @post("/signing", sync_to_thread=False)
 def register_signing(data: JSONBody[SigningOrder], wechat: NamedDependency[WeChat]) -> dict[str, str]:
     """Do what the console's API security page does: 201 with the keys and their numbers."""
@@ -130,9 +144,10 @@ def controls(wechat: WeChat, clock: Clock, faults: Faults, calls: Calls, *, any_
     parts = {"wechat": wechat, "clock": clock, "faults": faults, "calls": calls}
     logins = [list_apps, issue_code, issue_phone_code, encrypt, show_user_key, pay, register_signing, set_quota]
     scans = [list_wxacodes, scan, set_pages]
+    pushes = [push_event, check_push_url]
     return Router(
         "/sandbox",
-        route_handlers=[show_page, *logins, *scans, add_fault, list_calls, advance_clock],
+        route_handlers=[show_page, *logins, *scans, *pushes, add_fault, list_calls, advance_clock],
         dependencies={name: _always(part) for name, part in parts.items()},
         guards=[require_json, *([] if any_host else [require_loopback])],
     )

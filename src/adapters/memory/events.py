@@ -1,10 +1,11 @@
 """Events in the memory of this process, for tests and for embedding."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from application.ports.events import Events
-from domain.event import Event, EventPolicy, EventQuery
+from domain.event import Event, EventPolicy, EventQuery, EventType
 from domain.webhook import Delivery
 
 
@@ -15,10 +16,14 @@ class MemoryEvents(Events):
         self.deliveries: dict[tuple[str, str], Delivery] = {}
         self._policy = policy
         self._audited: dict[str, Event] = {}
+        self._erased: set[str] = set()
 
     async def add(self, events: Sequence[Event]) -> None:
         """See Events."""
-        for event in events:
+        for each in events:
+            if each.type is EventType.USER_ERASED and each.user_id:
+                self._forget_addresses(each.user_id)
+            event = each.without_address_of_user() if each.user_id in self._erased else each
             if self._policy.audits(event.type):
                 self._audited.setdefault(event.id, event)
             for endpoint in self._policy.subscribers(event.type):
@@ -28,6 +33,15 @@ class MemoryEvents(Events):
         """See Events."""
         found = [event for event in self._audited.values() if _matches(event, query)]
         return sorted(found, key=_order, reverse=True)[: query.limit]
+
+    def _forget_addresses(self, user_id: str) -> None:
+        self._erased.add(user_id)
+        for event_id, event in self._audited.items():
+            if event.user_id == user_id:
+                self._audited[event_id] = event.without_address_of_user()
+        for key, delivery in self.deliveries.items():
+            if delivery.event.user_id == user_id:
+                self.deliveries[key] = replace(delivery, event=delivery.event.without_address_of_user())
 
     async def purge(self, before: datetime) -> int:
         """See Events."""

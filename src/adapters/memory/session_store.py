@@ -60,6 +60,16 @@ class MemorySessionStore(SessionStore):
         moving = await self.list_for_user(from_id)
         self._sessions |= {session.id: replace(session, user_id=into_id) for session in moving}
 
+    async def erase(self, user_id: str, now: datetime, cause: Cause) -> int:
+        """See SessionStore."""
+        theirs = await self.list_for_user(user_id)
+        live = [session for session in theirs if session.is_live(now)]
+        await self.end(live, EndReason.ENDED, now, cause.without_address())
+        for session in theirs:
+            if session not in live:
+                del self._sessions[session.id]
+        return len(live)
+
     async def purge(self, now: datetime) -> int:
         """See SessionStore."""
         forgotten = [session_id for session_id, session in self._sessions.items() if now >= session.retain_until]

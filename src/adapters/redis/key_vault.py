@@ -7,7 +7,7 @@ The account is the beginning of a hash, and the time is in microseconds.
 """
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -103,6 +103,11 @@ class RedisKeyVault(KeyVault):
         scores = (-seconds(session.expires_at), -seconds(now + PREVIOUS_KEY_LIFETIME))
         arguments = (CURRENT + account, PREVIOUS + account, encrypted, replaced_at, *scores, millis(session.expires_at))
         return ("EVAL", REPLACE_SCRIPT, 1, set_of(session.user_id), *arguments)
+
+    async def erase(self, user_id: str, accounts: Sequence[Identity]) -> None:  # noqa: ARG002  # keys are by user
+        """See KeyVault. Leaves the members of sessions."""
+        with map_redis_errors():
+            await run(self._redis, [("ZREMRANGEBYSCORE", set_of(user_id), "-inf", "(0")])
 
     async def copy(self, source_id: str, target_id: str) -> None:
         """Copy the keys of one user to another, except for accounts of which the other has a key."""

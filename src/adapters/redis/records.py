@@ -4,9 +4,10 @@
                     sessions that were not ended; score: the second since 1970 in which the session expires unused
                     session_keys; score: minus the second since 1970 in which the retention of the key ends
 
-So one range selects all members that are past their time. At second 1000 this is -1000 to 1000: a session that expired
-at 900 has the score 900, a key retained until 900 has -900. A session that lives until 1100 has 1100, a key retained
-until then -1100: both are outside. The set expires with the session that lives longest.
+So one range selects all members that are past their time. With a retention of 300 seconds, at second 1000 this is -1000
+to 700: a session that expired at 600 has the score 600, a key retained until 900 has -900. A session that expired at
+800 and whose record is retained has 800, a key retained until 1100 has -1100: both are outside. The set expires with
+the record that is retained longest.
 
 Records are MessagePack arrays, each with the version of its layout in front. A new layout is a new struct with the next
 version. The ones before stay readable for as long as sessions live, so that an upgrade logs no one out.

@@ -53,19 +53,22 @@ from application.ports.events import Publish, ignore
 from application.ports.session_store import SessionStore
 from domain.errors import StoreUnavailable
 from domain.event import DEFAULT_POLICY, Cause, Event, EventPolicy, EventType
-from domain.session import EndedSession, EndReason, Session
+from domain.session import REASON_RETENTION, EndedSession, EndReason, Session
 from domain.session_key import SessionKey
 
+RETENTION_SECONDS = int(REASON_RETENTION.total_seconds())
+
 ADD_SCRIPT = f"""{KEEP_UNTIL_FUNCTION}
-local set, member, host_now, idle_expires_at, expires_at_millis, limit = KEYS[1], unpack(ARGV)
+local set, member, host_now, idle_expires_at, retain_until_millis, limit = KEYS[1], unpack(ARGV)
 local redis_now = redis.call('TIME')[1]
-redis.call('ZREMRANGEBYSCORE', set, '(-' .. redis_now, '(' .. redis_now)
+redis.call('ZREMRANGEBYSCORE', set, '(-' .. redis_now, '(' .. redis_now - {RETENTION_SECONDS})
 redis.call('ZADD', set, idle_expires_at, member)
-keep_until(set, expires_at_millis)
+keep_until(set, retain_until_millis)
 if limit == '0' or redis.call('ZCOUNT', set, host_now, '+inf') <= tonumber(limit) then return {{}} end
 return redis.call('ZRANGEBYSCORE', set, host_now, '+inf')
 """
-"""Adds the member of a session, and removes those of sessions and keys that are past their time by Redis's clock.
+"""Adds the member of a session, and removes those of keys and of sessions whose records are past their time by Redis's
+clock. An expired session stays in the set for as long as its record does, so that an erasure finds the record.
 Returns the members of all sessions that are live by the host's clock if they exceed the limit, else none."""
 
 OVERWRITE_SCRIPT = f"""{OWNER_FUNCTION}
@@ -178,20 +181,22 @@ class RedisSessionStore(SessionStore):
 
     async def list_for_user(self, user_id: str) -> list[Session]:
         """See SessionStore. Includes a session of which a move has changed the set or the record, and not yet both."""
+        return [session for session in (await self._find_members(user_id)).values() if session]
+
+    async def _find_members(self, user_id: str) -> dict[bytes, Session | None]:
+        """Return the members of the user's set with their sessions; None if the record is gone."""
         with map_redis_errors():
             [members] = await run(self._redis, [("ZRANGEBYSCORE", set_of(user_id), 0, "+inf")])
             ids = [_id(member) for member in members]
             stored = await self._reader.get_many([name_of(session_id) for session_id in ids])
-        return [decode_session(session_id, record) for session_id, record in zip(ids, stored, strict=True) if record]
+        return {
+            member: decode_session(session_id, record) if record else None
+            for member, session_id, record in zip(members, ids, stored, strict=True)
+        }
 
     async def end(self, sessions: Sequence[Session], reason: EndReason, now: datetime, cause: Cause) -> int:
         """See SessionStore."""
-        return await self._end_members(
-            [
-                End(each.user_id, _member(each), each.end(reason, now), each.ended_event(reason, now, cause))
-                for each in sessions
-            ]
-        )
+        return await self._end_members([_end(session, reason, now, cause) for session in sessions])
 
     async def _end_members(self, ends: Sequence[End]) -> int:
         """End sessions, and return how many had not ended before.
@@ -246,6 +251,26 @@ class RedisSessionStore(SessionStore):
                 if before is None or before.user_id not in (from_id, into_id):  # it ended or moved elsewhere meanwhile
                     await self._redis.zrem(set_of(into_id), member)
 
+    async def erase(self, user_id: str, now: datetime, cause: Cause) -> int:
+        """See SessionStore.
+
+        Removes each member after its record, so that a repeat after a failure finds what is left. Does not delete the
+        set: a merge may be adding members, whose records would not be found any more.
+        """
+        user_set, quiet = set_of(user_id), cause.without_address()
+        ends: list[End] = []
+        deletions: list[list[Command]] = []
+        for member, session in (await self._find_members(user_id)).items():
+            if session and session.user_id == user_id and session.is_live(now):
+                ends.append(_end(session, EndReason.ENDED, now, quiet))
+            elif session is None or session.user_id == user_id:  # else it was moved from here
+                deletions.append([("DEL", name_of(_id(member))), ("ZREM", user_set, member)])
+        ended = await self._end_members(ends)
+        with map_redis_errors():
+            await run_all(self._redis, deletions)
+        await self._vault.erase(user_id, ())
+        return ended
+
     async def purge(self, now: datetime) -> int:  # noqa: ARG002  # Redis drops keys by itself
         """See SessionStore."""
         return 0
@@ -279,8 +304,14 @@ def _decoded(session_id: str, record: bytes | None) -> Session | None:
 
 
 def _add_command(session: Session, now: datetime, limit: int) -> Command:
-    times = (seconds(now), seconds(session.idle_expires_at), millis(session.expires_at))
+    retain_until = millis(session.expires_at + REASON_RETENTION)
+    times = (seconds(now), seconds(session.idle_expires_at), retain_until)
     return ("EVAL", ADD_SCRIPT, 1, set_of(session.user_id), _member(session), *times, limit)
+
+
+def _end(session: Session, reason: EndReason, now: datetime, cause: Cause) -> End:
+    ended, event = session.end(reason, now), session.ended_event(reason, now, cause)
+    return End(session.user_id, _member(session), ended, event)
 
 
 def _replaced(user_id: str, member: bytes, now: datetime, cause: Cause) -> End:

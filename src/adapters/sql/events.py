@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, delete, select
 
 from adapters.sql.database import BATCH, Database
 from adapters.sql.event_records import encode_event
-from adapters.sql.tables import audit_events, webhook_deliveries
+from adapters.sql.tables import audit_events, users, webhook_deliveries
 from adapters.sql.upsert import insert_missing
 from application.ports.events import Events
 from domain.event import Event, EventPolicy, EventQuery, EventType
@@ -46,13 +46,30 @@ def insert_events(connection: Connection, events: Sequence[Event], policy: Event
 
     Does nothing for those that are there already. Sends one statement for each of the two tables, and none for a table
     without rows.
+
+    Events about users who were erased lose the address of the user.
     """
-    audited = [_row(event) for event in events if policy.audits(event.type)]
+    erased = _find_erased(connection, {e.user_id for e in events if e.user_id and e.has_address_of_user})
+    kept = [each.without_address_of_user() if each.user_id in erased else each for each in events]
+    audited = [_row(event) for event in kept if policy.audits(event.type)]
     if audited:
         insert_missing(connection, audit_events, audited)
-    due = [_delivery(endpoint, event) for event in events for endpoint in policy.subscribers(event.type)]
+    due = [_delivery(endpoint, event) for event in kept for endpoint in policy.subscribers(event.type)]
     if due:
         insert_missing(connection, webhook_deliveries, due)
+
+
+def _find_erased(connection: Connection, user_ids: set[str]) -> set[str]:
+    """Return which of the users were erased. The others cannot be erased before the end of the transaction."""
+    if not user_ids:
+        return set()
+    alive = select(users.c.id).where(users.c.id.in_(user_ids)).order_by(users.c.id)
+    locked = set(connection.scalars(alive.with_for_update(read=True, key_share=True)))
+    if not (others := user_ids - locked):
+        return set()
+    event = audit_events.c
+    marks = select(event.user_id).where(event.user_id.in_(others), event.type == EventType.USER_ERASED.value)
+    return set(connection.scalars(marks))
 
 
 def _row(event: Event) -> dict[str, Any]:
@@ -67,6 +84,7 @@ def _delivery(endpoint: str, event: Event) -> dict[str, Any]:
         "event_time": event.time,
         "attempts": 0,
         "due_at": event.time,
+        "user_id": event.user_id,
     }
 
 

@@ -1,14 +1,15 @@
 """session_keys in a database, encrypted: one row for each account."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, case, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, case, delete, exists, select, tuple_, update
 
 from adapters.crypto.ciphers import FernetCipher, open_ring
 from adapters.sql.database import BATCH, Database
-from adapters.sql.tables import UtcDateTime, session_keys
+from adapters.sql.tables import UtcDateTime, accounts, session_keys
 from adapters.sql.upsert import upsert
 from application.ports.key_vault import KeyVault
 from domain.errors import DataUndecryptable
@@ -52,6 +53,11 @@ class SqlKeyVault(KeyVault):
         }
         await self._database.write_one(partial(upsert, table=session_keys, row=row, changes=_replacing))
 
+    async def erase(self, user_id: str, accounts: Sequence[Identity]) -> None:  # noqa: ARG002  # keys are by account
+        """See KeyVault. UserRepository.erase deletes keys, too: what is left is of a login that was under way."""
+        for identity in accounts:
+            await self._database.write_one(partial(_delete_of_no_one, identity=identity))
+
     async def reencrypt(self) -> Reencrypted:
         """See KeyVault."""
         total = Reencrypted()
@@ -91,6 +97,12 @@ def _replacing(new: Any) -> list[tuple[str, Any]]:
 
 def _find(connection: Connection, identity: Identity) -> Row[Any] | None:
     return connection.execute(select(session_keys).where(_is_of(identity))).first()
+
+
+def _delete_of_no_one(connection: Connection, identity: Identity) -> None:
+    """Delete the key of the account, unless a user has the account."""
+    is_theirs = (accounts.c.appid == identity.appid.value) & (accounts.c.openid == identity.openid)
+    connection.execute(delete(session_keys).where(_is_of(identity), ~exists().where(is_theirs)))
 
 
 def _is_of(identity: Identity) -> Any:

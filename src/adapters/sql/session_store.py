@@ -6,18 +6,17 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, case, delete, insert, select, update
+from sqlalchemy import Connection, Table, case, delete, insert, select, update
 
 from adapters.sql.database import BATCH, Database
 from adapters.sql.event_records import encode_event
 from adapters.sql.key_vault import SqlKeyVault
-from adapters.sql.tables import session_keys, sessions
+from adapters.sql.session_records import row_of, session_of
+from adapters.sql.tables import ended_sessions, session_keys, sessions
 from application.ports.events import Publish, ignore
 from application.ports.session_store import SessionStore
-from domain.device import Device
 from domain.errors import StoreUnavailable
 from domain.event import DEFAULT_POLICY, Cause, Event, EventPolicy, EventType
-from domain.identity import AppId, Identity
 from domain.session import REASON_RETENTION, EndedSession, EndReason, Session, beyond_limit
 from domain.session_key import SessionKey
 
@@ -54,7 +53,7 @@ class SqlSessionStore(SessionStore):
         now, replaced, event = session.created_at, 0, session.started_event()
         if key:
             await self._vault.replace(session, key, now)
-        await self._database.write_one(partial(_insert, session=session, event=event if self._writes_starts else None))
+        await self._insert(session, event)
         self._publish([event])
         cause = Cause.user(session.device.ip)
         with suppress(StoreUnavailable):
@@ -64,6 +63,16 @@ class SqlSessionStore(SessionStore):
                 excess = beyond_limit(await self.list_for_user(session.user_id), limit, now)
                 replaced += await self.end(excess, EndReason.REPLACED, now, cause)
         return replaced
+
+    async def _insert(self, session: Session, event: Event) -> None:
+        """Insert the row. If that fails because the user was erased, delete the session_key of this login."""
+        try:
+            work = partial(_insert, session=session, event=event if self._writes_starts else None)
+            await self._database.write_one(work)
+        except StoreUnavailable:
+            with suppress(StoreUnavailable):
+                await self._vault.erase(session.user_id, [session.identity])
+            raise
 
     async def find(self, session_id: str) -> Session | EndedSession | None:
         """See SessionStore."""
@@ -92,9 +101,14 @@ class SqlSessionStore(SessionStore):
         """See SessionStore."""
         await self._database.write(partial(_move, from_id=from_id, into_id=into_id))
 
+    async def erase(self, user_id: str, now: datetime, cause: Cause) -> int:  # noqa: ARG002  # deleted with the user
+        """See SessionStore. Does nothing: UserRepository.erase has deleted the sessions in its transaction."""
+        return 0
+
     async def purge(self, now: datetime) -> int:
         """See SessionStore."""
         await self._purge(session_keys, now)
+        await self._purge(ended_sessions, now)
         return await self._purge(sessions, now)
 
     async def _purge(self, table: Table, now: datetime) -> int:
@@ -114,8 +128,9 @@ def _insert(connection: Connection, session: Session, event: Event | None) -> No
 def _find(connection: Connection, session_id: str) -> Session | EndedSession | None:
     row = (connection.execute(select(sessions).where(sessions.c.id == session_id))).first()
     if row is None:
-        return None
-    return EndedSession(EndReason(row.end_reason), row.retain_until) if row.end_reason else _session(row)
+        ended = connection.execute(select(ended_sessions).where(ended_sessions.c.id == session_id)).first()
+        return EndedSession(EndReason(ended.end_reason), ended.retain_until) if ended else None
+    return EndedSession(EndReason(row.end_reason), row.retain_until) if row.end_reason else session_of(row)
 
 
 def _touch(connection: Connection, session: Session) -> None:
@@ -129,7 +144,7 @@ def _touch(connection: Connection, session: Session) -> None:
 
 def _of_user(connection: Connection, user_id: str) -> list[Session]:
     not_ended = select(sessions).where(sessions.c.user_id == user_id, sessions.c.end_reason.is_(None))
-    return [_session(row) for row in connection.execute(not_ended)]
+    return [session_of(row) for row in connection.execute(not_ended)]
 
 
 def _end(
@@ -140,7 +155,7 @@ def _end(
     rows = connection.execute(select(sessions).where(not_ended).order_by(sessions.c.id).with_for_update()).all()
     if not rows:
         return []
-    ending = [_session(row) for row in rows]
+    ending = [session_of(row) for row in rows]
     events = [session.ended_event(reason, now, cause) for session in ending]
     latest = now + REASON_RETENTION
     values: dict[str, Any] = {
@@ -169,34 +184,3 @@ def _purge_batch(connection: Connection, table: Table, since: datetime, now: dat
 
 def _has_not_ended(session: Session) -> Any:
     return (sessions.c.id == session.id) & sessions.c.end_reason.is_(None)
-
-
-def _session(row: Row[Any]) -> Session:
-    return Session(
-        id=row.id,
-        user_id=row.user_id,
-        identity=Identity(AppId(row.appid), row.openid, row.unionid),
-        device=Device(row.user_agent, row.ip),
-        created_at=row.created_at,
-        last_seen_at=row.last_seen_at,
-        idle_expires_at=row.idle_expires_at,
-        expires_at=row.expires_at,
-    )
-
-
-def row_of(session: Session) -> dict[str, Any]:
-    """Return the row of a session that has not ended."""
-    return {
-        "id": session.id,
-        "user_id": session.user_id,
-        "appid": session.identity.appid.value,
-        "openid": session.identity.openid,
-        "unionid": session.identity.unionid,
-        "user_agent": session.device.user_agent,
-        "ip": session.device.ip,
-        "created_at": session.created_at,
-        "last_seen_at": session.last_seen_at,
-        "idle_expires_at": session.idle_expires_at,
-        "expires_at": session.expires_at,
-        "retain_until": session.retain_until,
-    }

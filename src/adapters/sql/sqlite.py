@@ -101,9 +101,12 @@ def _create_private(_dialect: object, _record: object, arguments: Sequence[Any],
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
-    """Set WAL, in which no reader waits for a writer (https://www.sqlite.org/wal.html), and manual BEGIN."""
+    """Set WAL, in which no reader waits for a writer (https://www.sqlite.org/wal.html), and manual BEGIN.
+
+    `secure_delete` overwrites deleted rows with zeros, so that an erasure leaves nothing in the file.
+    """
     connection.isolation_level = None
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 

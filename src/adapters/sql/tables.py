@@ -144,6 +144,15 @@ sessions = Table(
     Column("has_events", SmallInteger, index=True),
 )
 
+ended_sessions = Table(
+    "ended_sessions",
+    metadata,
+    Column("id", Identifier(32), primary_key=True),
+    Column("end_reason", Identifier(32), nullable=False),
+    Column("retain_until", UtcDateTime, nullable=False, index=True),
+)
+"""What stays of the sessions of erased users."""
+
 session_keys = Table(
     "session_keys",
     metadata,
@@ -222,6 +231,7 @@ webhook_deliveries = Table(
     Column("event_time", UtcDateTime, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("due_at", UtcDateTime, nullable=False),
+    Column("user_id", Identifier(36), index=True),
     Index("ix_webhook_deliveries_due_at", "endpoint", "due_at"),
 )
 

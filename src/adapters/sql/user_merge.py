@@ -5,7 +5,9 @@ from datetime import datetime, timedelta
 import msgspec
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from adapters.sql.database import ConcurrentChange
 from adapters.sql.tables import accounts, merges, sessions, unionid_conflicts, users
+from domain.errors import NotFound
 from domain.user import PROFILE_LIMITS, User, merge
 
 
@@ -25,23 +27,50 @@ def lock(connection: Connection, *user_ids: str) -> None:
     connection.execute(select(users.c.id).where(users.c.id.in_(user_ids)).order_by(users.c.id).with_for_update())
 
 
+def lock_current(connection: Connection, user_id: str) -> str:
+    """Lock the user's row, or that of the user they were merged into, and return its id. Raises NotFound.
+
+    The first statement of a transaction: on MySQL, reads that do not lock see what was committed before the first of
+    them.
+    """
+    if _lock_one(connection, user_id):
+        return user_id
+    merged_id = merged_into(connection, user_id)
+    if merged_id is None:
+        raise NotFound("There is no such user")
+    if not _lock_one(connection, merged_id):
+        raise ConcurrentChange  # merged again, or erased
+    return merged_id
+
+
+def _lock_one(connection: Connection, user_id: str) -> bool:
+    row = select(users.c.id).where(users.c.id == user_id).with_for_update()
+    return connection.scalar(row) is not None
+
+
 def merge_rows(connection: Connection, source: User, target: User, discard: frozenset[str], now: datetime) -> None:
     """Move all rows of `source` to `target`, and keep a record of `source`. Raises RequestInvalid."""
     merged = merge(source, target, discard, now)
     for table in (accounts, sessions):
         connection.execute(update(table).where(table.c.user_id == source.id).values(user_id=target.id))
     _settle_conflicts(connection, source.id, target.id, merged.unionid)
+    is_unique = merged.phone is not None and merged.phone in _unique_phones(connection, source.id, target.id)
     connection.execute(delete(users).where(users.c.id == source.id))  # before `target` takes its unionid
     profile = {field: getattr(merged.profile, field) for field in PROFILE_LIMITS}
     values = {
         **profile,
         "phone": merged.phone,
+        "unique_phone": merged.phone if is_unique else None,
         "unionid": merged.unionid,
         "updated_at": now,
         "blocked_at": merged.blocked_at,
     }
     connection.execute(update(users).where(users.c.id == target.id).values(values))
     _record(connection, source, target.id, now)
+
+
+def _unique_phones(connection: Connection, *user_ids: str) -> set[str | None]:
+    return set(connection.scalars(select(users.c.unique_phone).where(users.c.id.in_(user_ids))))
 
 
 def _settle_conflicts(connection: Connection, source: str, target: str, unionid: str | None) -> None:

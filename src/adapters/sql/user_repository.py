@@ -9,18 +9,22 @@ from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, delete, select, update
+from sqlalchemy.exc import IntegrityError
 from uuid_utils import uuid7
 
 from adapters.sql.database import ConcurrentChange, Database
 from adapters.sql.event_writer import EventWriter
-from adapters.sql.tables import accounts, unionid_conflicts, users
+from adapters.sql.tables import accounts, audit_events, unionid_conflicts, users
 from adapters.sql.upsert import insert_new
-from adapters.sql.user_merge import lock, merge_rows, merged_ids, merged_into
+from adapters.sql.user_erasure import erase_rows
+from adapters.sql.user_merge import lock, lock_current, merge_rows, merged_ids, merged_into
+from adapters.sql.user_records import read_records
 from application.ports.events import Publish, ignore
 from application.ports.user_repository import UserRepository
-from domain.errors import NotFound
+from domain.errors import NotFound, PhoneTaken
 from domain.event import DEFAULT_POLICY, Cause, Event, EventPolicy, EventType
 from domain.identity import AppId, Identity
+from domain.own_data import Erasure, UserRecords
 from domain.user import PROFILE_LIMITS, PhoneNumber, Profile, ProfileChange, UnionIdConflict, User, was_merged
 from domain.user_query import UserQuery
 
@@ -28,8 +32,17 @@ from domain.user_query import UserQuery
 class SqlUserRepository(UserRepository):
     """A UserRepository on SQLite, PostgreSQL, MariaDB or MySQL."""
 
-    def __init__(self, database: Database, policy: EventPolicy = DEFAULT_POLICY, publish: Publish = ignore) -> None:
+    def __init__(
+        self,
+        database: Database,
+        policy: EventPolicy = DEFAULT_POLICY,
+        publish: Publish = ignore,
+        *,
+        unique_phones: bool = False,
+    ) -> None:
         self._database = database
+        self._policy = policy
+        self._unique_phones = unique_phones
         self._events = EventWriter(database, policy, publish)
 
     async def find_or_create(self, identity: Identity, now: datetime) -> tuple[User, bool]:
@@ -40,6 +53,14 @@ class SqlUserRepository(UserRepository):
         if identity.unionid not in (None, user.unionid):
             user = await self._events.write(partial(_add_unionid, identity=identity, now=now))
         return user, False
+
+    async def add_unionid(self, identity: Identity, now: datetime) -> User:
+        """See UserRepository."""
+        return await self._events.write(partial(_add_unionid, identity=identity, now=now, absent=NotFound))
+
+    async def find_account(self, identity: Identity) -> User | None:
+        """See UserRepository."""
+        return await self._database.read(partial(_owner_of_account, identity=identity))
 
     async def get(self, user_id: str) -> User:
         """See UserRepository."""
@@ -60,7 +81,15 @@ class SqlUserRepository(UserRepository):
 
     async def bind_phone(self, user_id: str, phone: PhoneNumber, now: datetime, cause: Cause) -> User:
         """See UserRepository."""
-        return await self._events.write(partial(_bind_phone, user_id=user_id, phone=phone, now=now, cause=cause))
+        bind = _bind_unique_phone if self._unique_phones else _bind_phone
+        return await self._events.write(partial(bind, user_id=user_id, phone=phone, now=now, cause=cause))
+
+    async def revoke_consent(
+        self, user_id: str, fields: frozenset[str], now: datetime, cause: Cause, event_id: str | None = None
+    ) -> User | None:
+        """See UserRepository."""
+        work = partial(_revoke, user_id=user_id, fields=fields, now=now, cause=cause, event_id=event_id)
+        return await self._events.write(work)
 
     async def block(self, user_id: str, now: datetime, cause: Cause) -> User:
         """See UserRepository."""
@@ -73,6 +102,15 @@ class SqlUserRepository(UserRepository):
     async def merge(self, from_id: str, into_id: str, discard: frozenset[str], now: datetime, cause: Cause) -> User:
         """See UserRepository."""
         work = partial(_merge, from_id=from_id, into_id=into_id, discard=discard, now=now, cause=cause)
+        return await self._events.write(work)
+
+    async def records_of(self, user_id: str) -> UserRecords:
+        """See UserRepository."""
+        return await self._database.read(lambda connection: read_records(connection, _get(connection, user_id)))
+
+    async def erase(self, user_id: str, now: datetime, cause: Cause) -> Erasure:
+        """See UserRepository."""
+        work = partial(erase_rows, user_id=user_id, policy=self._policy, now=now, cause=cause)
         return await self._events.write(work)
 
     async def conflicts(self) -> list[UnionIdConflict]:
@@ -120,11 +158,20 @@ def _by_login(kind: EventType, user_id: str, identity: Identity, now: datetime, 
     return Event.of(kind, Cause.user(), now, user_id=user_id, app=identity.appid.value, reason=reason)
 
 
-def _add_unionid(connection: Connection, events: list[Event], identity: Identity, now: datetime) -> User:
-    """Return the account's user after adding the unionid. Records a conflict if it cannot be added."""
+def _add_unionid(
+    connection: Connection,
+    events: list[Event],
+    identity: Identity,
+    now: datetime,
+    absent: type[Exception] = ConcurrentChange,
+) -> User:
+    """Return the account's user after adding the unionid. Records a conflict if it cannot be added.
+
+    Raises `absent` if there is no such account.
+    """
     user = _owner_of_account(connection, identity)
     if user is None:
-        raise ConcurrentChange
+        raise absent
     if identity.unionid in (None, user.unionid):
         return user
     owner = _owner_of_unionid(connection, identity.unionid)
@@ -215,8 +262,48 @@ def _change(connection: Connection, user_id: str, values: dict[str, Any]) -> Use
 def _bind_phone(
     connection: Connection, events: list[Event], user_id: str, phone: PhoneNumber, now: datetime, cause: Cause
 ) -> User:
-    user = _change(connection, user_id, {"phone": phone.value, "updated_at": now})
+    user = _change(connection, user_id, {"phone": phone.value, "unique_phone": None, "updated_at": now})
     events.append(Event.of(EventType.USER_PHONE_BOUND, cause, now, user_id=user.id))
+    return user
+
+
+def _bind_unique_phone(
+    connection: Connection, events: list[Event], user_id: str, phone: PhoneNumber, now: datetime, cause: Cause
+) -> User:
+    """Bind a number that no other user has. The read finds numbers from before they were unique."""
+    current = lock_current(connection, user_id)
+    has_phone = select(users.c.id).where(users.c.phone == phone.value, users.c.id != current)
+    if connection.execute(has_phone.limit(1)).first():
+        raise PhoneTaken
+    values = {"phone": phone.value, "unique_phone": phone.value, "updated_at": now}
+    try:
+        user = _change(connection, current, values)
+    except IntegrityError as error:
+        raise PhoneTaken from error
+    events.append(Event.of(EventType.USER_PHONE_BOUND, cause, now, user_id=user.id))
+    return user
+
+
+def _revoke(
+    connection: Connection,
+    events: list[Event],
+    user_id: str,
+    fields: frozenset[str],
+    now: datetime,
+    cause: Cause,
+    event_id: str | None,
+) -> User | None:
+    lock(connection, user_id)
+    known = select(audit_events.c.id).where(audit_events.c.id == event_id).with_for_update()
+    if event_id and connection.execute(known).first():
+        return None
+    emptied: dict[str, Any] = dict.fromkeys(fields & {"name", "avatar"}, "")
+    if "phone" in fields:
+        emptied |= {"phone": None, "unique_phone": None}
+    user = _change(connection, user_id, {**emptied, "updated_at": now}) if emptied else _get(connection, user_id)
+    reason = cause.reason or ",".join(sorted(fields))
+    event = Event.of(EventType.USER_CONSENT_REVOKED, cause, now, user_id=user.id, reason=reason)
+    events.append(replace(event, id=event_id or event.id))
     return user
 
 

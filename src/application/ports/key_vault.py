@@ -1,9 +1,11 @@
 """Store session_keys."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from domain.identity import Identity
 from domain.session import Session
 from domain.session_key import KeyRing, Reencrypted, SessionKey
 
@@ -24,6 +26,13 @@ class KeyVault(Protocol):
     @abstractmethod
     async def replace(self, session: Session, key: SessionKey, now: datetime) -> None:
         """Make `key` the current one, retained at least until the session's maximum age. Idempotent."""
+
+    @abstractmethod
+    async def erase(self, user_id: str, accounts: Sequence[Identity]) -> None:
+        """Delete the keys of an erased user, whose accounts these were. Idempotent.
+
+        A vault that holds keys by account leaves those of accounts that a user has, who is a new one.
+        """
 
     @abstractmethod
     async def reencrypt(self) -> Reencrypted:

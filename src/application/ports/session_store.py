@@ -70,5 +70,14 @@ class SessionStore(Protocol):
         """
 
     @abstractmethod
+    async def erase(self, user_id: str, now: datetime, cause: Cause) -> int:
+        """Delete all that is stored about a user whom UserRepository.erase has erased.
+
+        Returns how many live sessions ended. Deletes the session_keys, too, if this store holds them by user. Of a
+        session that was live, the id and the reason ENDED stay, so that its client is not logged in again by itself.
+        Idempotent: repeat it after StoreUnavailable. A login under way cleans up after itself: see LoginUseCase.
+        """
+
+    @abstractmethod
     async def purge(self, now: datetime) -> int:
         """Delete sessions past their retention, and return how many; 0 in stores that expire them by themselves."""

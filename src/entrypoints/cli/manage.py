@@ -45,7 +45,7 @@ def end_all(user_id: str) -> None:
 
 @click.group(no_args_is_help=False)
 def users() -> None:
-    """Find and show users, block them, and merge users who are the same person."""
+    """Find and show users, block them, export and erase their data, and merge users who are the same person."""
 
 
 @users.command("find")
@@ -107,6 +107,43 @@ def unblock(user_id: str) -> None:
     user = run(lambda container: container.block_users().unblock(user_id, CLI))
     log.info("user_unblocked", user_id=user_id)
     show({"user": UserResponse.of(user)})
+
+
+@users.command()
+@click.argument("user_id")
+def export(user_id: str) -> None:
+    """Print all that is kept about a user, as one JSON document, for the user who asks for it."""
+    from entrypoints.cli.running import run, show
+    from entrypoints.log import log
+
+    document = run(lambda container: container.own_data().export(user_id))
+    log.info("data_exported", user_id=user_id)
+    show(document)
+
+
+@users.command()
+@click.argument("user_id")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+def erase(user_id: str, *, yes: bool) -> None:
+    """Erase a user with all their data, and end their sessions. It cannot be undone. Repeat it after a failure.
+
+    Asks for confirmation on a terminal. The next login of the same person creates a new user, also if the user was
+    blocked. `erased` is false if the user had been erased before.
+    """
+    import sys
+
+    from domain.event import CLI
+    from entrypoints.cli.running import fail, run, show
+    from entrypoints.log import log
+    from entrypoints.problems import Exit
+
+    if not yes and not sys.stdin.isatty():
+        fail(f"To erase the user {user_id} without a terminal, confirm with --yes", Exit.USAGE)
+    if not yes and not click.confirm(f"Erase the user {user_id} with all their data?", err=True):
+        fail("Nothing was erased", Exit.REFUSED)
+    erased = run(lambda container: container.own_data().erase(user_id, CLI))
+    log.info("user_erased", user_id=user_id, finished=None if erased else "again")
+    show({"erased": erased})
 
 
 @users.command()

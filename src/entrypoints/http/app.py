@@ -24,6 +24,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from application.polls import WATCH_SECONDS
+from application.push import RETRY_SECONDS
 from domain.errors import RequestInvalid
 from entrypoints.buffered_counter import flushing
 from entrypoints.container import OpenContainer
@@ -39,6 +40,7 @@ from entrypoints.http import (
     oauth_token,
     operations,
     polls,
+    push,
     scans,
     sessions,
     wechat,
@@ -96,6 +98,7 @@ def create_app(
                 relaying(container),
                 delivering(container),
                 repeating(container.scans().watch, lambda: WATCH_SECONDS, "scans"),
+                repeating(push.applying_postponed(container), lambda: RETRY_SECONDS, "pushes"),
                 flushing(container.metrics().session_checks),
                 flushing_failures(container.failure_counter()),
             ):
@@ -103,7 +106,7 @@ def create_app(
 
     app = Litestar(
         [
-            *(login.log_in, sessions.router, me.router, wechat.router, scans.router),
+            *(login.log_in, sessions.router, me.router, wechat.router, scans.router, push.router),
             *(oauth.router, oauth_token.router, device.router, device.public_router, well_known.router),
             operations.router,
             *optional,

@@ -16,6 +16,7 @@ from domain.errors import (
     IdentityProviderBadResponse,
     IdentityProviderUnavailable,
     NotFound,
+    PhoneTaken,
     RateLimited,
     RequestInvalid,
     SessionEnded,
@@ -74,7 +75,7 @@ DATA_ERRORS = (RequestInvalid, DataUndecryptable, WatermarkMismatch)
 PLATFORM_ERRORS = (RateLimited, AppMisconfigured, IdentityProviderBadResponse, IdentityProviderUnavailable)
 """What any call to WeChat that carries an access token can meet."""
 
-PHONE_ERRORS = (RequestInvalid, CodeMissing, CodeInvalid, WatermarkMismatch, *PLATFORM_ERRORS)
+PHONE_ERRORS = (RequestInvalid, CodeMissing, CodeInvalid, WatermarkMismatch, PhoneTaken, *PLATFORM_ERRORS)
 
 
 def codes_by_status(*errors: type[WxLoginError]) -> dict[int, str]:

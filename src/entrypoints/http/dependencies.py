@@ -16,6 +16,8 @@ from litestar.types import Scope
 
 from application.client_data import ClientData
 from application.login import LoginContext
+from application.login_with_phone import LoginWithPhone
+from application.own_data import OwnData
 from application.readiness import Readiness
 from application.scans import Scans
 from application.session_keys import SessionKeys
@@ -91,6 +93,16 @@ def token_of(headers: RawHeaders) -> str:
 def provide_login(state: State) -> InstrumentedLogin:
     """Return the login use case."""
     return runtime_of(state).container.instrumented_login()
+
+
+def provide_login_with_phone(state: State) -> LoginWithPhone:
+    """Return the login that binds a phone number in the same call."""
+    return runtime_of(state).container.login_with_phone()
+
+
+def provide_own_data(state: State) -> OwnData:
+    """Return the use cases of a user's own data."""
+    return runtime_of(state).container.own_data()
 
 
 def provide_sessions(state: State) -> Sessions:
@@ -231,6 +243,8 @@ def login_context_of(scope: Scope) -> LoginContext:
 
 DEPENDENCIES = {
     "login": Provide(provide_login, sync_to_thread=False),
+    "login_with_phone": Provide(provide_login_with_phone, sync_to_thread=False),
+    "own_data": Provide(provide_own_data, sync_to_thread=False),
     "sessions": Provide(provide_sessions, sync_to_thread=False),
     "user_sessions": Provide(provide_user_sessions, sync_to_thread=False),
     "checks": Provide(provide_checks, sync_to_thread=False),

@@ -3,10 +3,11 @@
 from typing import Any
 
 from application.login import LoginRequest
+from application.login_with_phone import LoginWithPhoneRequest
 from domain.user import Payment, ProfileChange
 from entrypoints.http.device import DeviceAuthorization, DeviceAuthorizationForm
 from entrypoints.http.login import ArticleResponse, ArticleToken
-from entrypoints.http.me import PhoneRequest
+from entrypoints.http.me import ErasureRequest, PhoneRequest
 from entrypoints.http.oauth import Introspection, TokenRequest
 from entrypoints.http.oauth_errors import OAuthError
 from entrypoints.http.oauth_token import ACCESS_TOKEN, DEVICE_CODE, TOKEN_EXCHANGE, GrantRequest, GrantResponse
@@ -67,6 +68,8 @@ PAYLOAD = "CiyLU1Aw2KjvrjMdj8YKliAjtP4gsMZMQmRzooG2xrDcvSnxIMXFufNstNGTyaGS"
 
 EXAMPLES: dict[type, Any] = {
     LoginRequest: {"code": CODE},
+    LoginWithPhoneRequest: {"code": CODE},
+    ErasureRequest: {"confirm": True},
     LoginResponse: {"token": TOKEN, "token_type": "Bearer", "session": SESSION_BODY, "user": USER_BODY},
     LoggedInUser: USER_BODY,
     SessionResponse: SESSION_BODY,
@@ -197,6 +200,7 @@ FIELDS = {
     "client": "The name of the website in WXLOGIN_CLIENTS.",
     "client_id": "The appid of the mini-program.",
     "code": "The code of wx.login(). It works once, for five minutes.",
+    "confirm": "True: an erasure cannot be undone.",
     "country": "What the client sent as the user's country.",
     "created_at": "When it was created, in UTC.",
     "current": "Whether the request is of this session.",
@@ -241,6 +245,8 @@ FIELDS = {
     "openid": "The user's id in this mini-program.",
     "out_trade_no": "The merchant's own number of the order.",
     "phone": "The number in international form, or null.",
+    "phone_code": "The code of the phone button, to bind the number in the same call.",
+    "phone_error": "Why the phone number was not bound. There if the login brought a `phone_code` that failed.",
     "province": "What the client sent as the user's province.",
     "rawData": "The text as WeChat gave it to the mini-program, not an object made of it.",
     "requested_token_type": "Absent, or the type of an access token.",
@@ -278,6 +284,7 @@ FIELDS = {
     "wxacode": "The address of the picture to scan.",
     "ArticleResponse.status": "0: logged in. 1: no code. 2: WeChat refuses the code. 3: all other errors.",
     "KeySet.keys": "The public keys, as JWKs. The first signs.",
+    "LoggedInUser.phone": "The number in international form, or null. There if the login brought a `phone_code`.",
     "PhoneRequest.code": "The code of the phone button, not of wx.login(). It works once, for five minutes.",
     "Problem.code": "What happened, for programs. It never changes its meaning.",
     "Problem.status": "The HTTP status.",

@@ -1,16 +1,21 @@
 """/v1/me: the profile of the user."""
 
-from litestar import HttpMethod, Router, get, put, route
+from typing import Any
+
+import msgspec
+from litestar import HttpMethod, Router, delete, get, put, route
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
+from application.own_data import OwnData
 from application.users import Users
 from domain.errors import RequestInvalid, UserBlocked
+from domain.event import Cause
 from domain.session import Session
 from domain.user import Payment, ProfileChange
 from entrypoints.http.contract import PHONE_ERRORS, PLATFORM_ERRORS, signed_in
 from entrypoints.http.dependencies import CallerRequest, cause_of, device_of
-from entrypoints.log import log_session
+from entrypoints.log import log, log_session
 from entrypoints.responses import SecretStruct, UserResponse
 
 
@@ -58,4 +63,42 @@ async def add_unionid(
     return UserResponse.of(await users.add_unionid(session, data))
 
 
-router = Router("/v1/me", tags=["User"], route_handlers=[show_me, change_me, bind_phone, add_unionid])
+@get("/export", **signed_in())
+async def export_me(
+    request: CallerRequest, session: NamedDependency[Session], own_data: NamedDependency[OwnData]
+) -> dict[str, Any]:
+    """Return all that is kept about the user, as one document. It has no session_key and no token."""
+    document = await own_data.export(session.user_id)
+    log_session("data_exported", session, ip=device_of(request.scope).ip)
+    return document
+
+
+class ErasureRequest(msgspec.Struct, frozen=True):
+    """The confirmation of an erasure: `confirm` is true."""
+
+    confirm: bool = False
+
+
+@delete(status_code=204, **signed_in(RequestInvalid))
+async def erase_me(
+    request: CallerRequest,
+    session: NamedDependency[Session],
+    own_data: NamedDependency[OwnData],
+    data: JSONBody[ErasureRequest | None] = None,  # noqa: ARG001  # for the schema: Litestar turns "true" and 1 into true
+) -> None:
+    """Erase the user with all data, and end all sessions. It cannot be undone. Repeat it after a failure.
+
+    The next login of the same person creates a new user.
+    """
+    body = await request.json()
+    if not isinstance(body, dict) or body.get("confirm") is not True:
+        raise RequestInvalid('An erasure cannot be undone. Send {"confirm":true} to confirm it')
+    was_there = await own_data.erase(session.user_id, Cause.user())
+    log.info("user_erased", user_id=session.user_id, finished=None if was_there else "again")
+
+
+router = Router(
+    "/v1/me",
+    tags=["User"],
+    route_handlers=[show_me, change_me, bind_phone, add_unionid, export_me, erase_me],
+)

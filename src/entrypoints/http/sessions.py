@@ -4,30 +4,40 @@ from litestar import Response, Router, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from application.login import LoginRequest
+from application.login_with_phone import LoginWithPhone, LoginWithPhoneRequest
 from application.sessions import Sessions
 from application.user_sessions import UserSessions
 from domain.errors import RequestInvalid
 from domain.session import Session
 from entrypoints.http.contract import LOGIN_ERRORS, RATE_LIMITED, problems, signed_in
-from entrypoints.http.dependencies import CallerRequest, cause_of, device_of, login_context_of, take_login_quota
+from entrypoints.http.dependencies import (
+    CallerRequest,
+    cause_of,
+    device_of,
+    login_context_of,
+    route_of,
+    take_login_quota,
+)
 from entrypoints.http.errors import LOGIN_EXCEPTION_HANDLERS
-from entrypoints.instrumented import InstrumentedLogin
-from entrypoints.log import log_session
+from entrypoints.log import log_phone, log_session
 from entrypoints.responses import LoginResponse, SessionList, SessionResponse
 
 
 @post(responses=problems(*LOGIN_ERRORS), response_headers=RATE_LIMITED, exception_handlers=LOGIN_EXCEPTION_HANDLERS)
 async def log_in(
-    data: JSONBody[LoginRequest],
+    data: JSONBody[LoginWithPhoneRequest],
     request: CallerRequest,
-    login: NamedDependency[InstrumentedLogin],
+    login_with_phone: NamedDependency[LoginWithPhone],
 ) -> Response[LoginResponse]:
-    """Log in with the code of wx.login(). Store the token: it is returned once."""
+    """Log in with the code of wx.login(). Store the token: it is returned once.
+
+    With `phone_code`, the phone number is bound in the same call. If that fails, the login succeeds with `phone_error`.
+    """
     context = login_context_of(request.scope)
     headers = await take_login_quota(request.scope)
-    logged_in = await login(data, context)
-    return Response(LoginResponse.of(logged_in), headers=headers)
+    logged_in = await login_with_phone(data, context)
+    log_phone(data, logged_in, route_of(request.scope))
+    return Response(LoginResponse.of(logged_in, with_phone=data.phone_code is not None), headers=headers)
 
 
 @get(**signed_in())

@@ -5,9 +5,10 @@ import pytest
 from adapters.memory.events import MemoryEvents
 from adapters.memory.key_vault import MemoryKeyVault
 from adapters.memory.platform import MemoryPlatform
+from adapters.memory.user_repository import MemoryUserRepository
 from application.session_keys import SessionKeys
 from domain.device import UNKNOWN_DEVICE
-from domain.errors import DataUndecryptable
+from domain.errors import DataUndecryptable, NotFound
 from domain.event import CLI, DEFAULT_POLICY, EventQuery, EventType
 from domain.identity import AppId, Identity
 from domain.session import Session, SessionPolicy, SessionToken
@@ -21,9 +22,11 @@ OURS, THEIRS = SessionKey("a" * 22 + "=="), SessionKey("b" * 22 + "==")
 
 
 @pytest.fixture
-def session_keys(vault: MemoryKeyVault, platform: MemoryPlatform, events: MemoryEvents, clock: Clock) -> SessionKeys:
+def session_keys(
+    vault: MemoryKeyVault, platform: MemoryPlatform, users: MemoryUserRepository, events: MemoryEvents, clock: Clock
+) -> SessionKeys:
     """The use case."""
-    return SessionKeys(vault, platform, events, clock=clock)
+    return SessionKeys(vault, platform, users, events, clock=clock)
 
 
 @pytest.fixture
@@ -33,9 +36,10 @@ def events() -> MemoryEvents:
 
 
 @pytest.fixture
-def session(clock: Clock) -> Session:
+async def session(users: MemoryUserRepository, clock: Clock) -> Session:
     """Ann's session."""
-    return Session.start(SessionToken.generate(), "ann", ANN, UNKNOWN_DEVICE, SessionPolicy(), clock.now)
+    ann, _ = await users.find_or_create(ANN, clock.now)
+    return Session.start(SessionToken.generate(), ann.id, ANN, UNKNOWN_DEVICE, SessionPolicy(), clock.now)
 
 
 async def keep(vault: MemoryKeyVault, session: Session, key: SessionKey = OURS) -> None:
@@ -125,3 +129,21 @@ async def test_a_reencryption_reports_its_counts(session_keys: SessionKeys, even
 
     assert reencrypted == Reencrypted(done=0, lost=0)
     assert (event.type, event.actor, event.reason) == (EventType.KEY_REENCRYPTED, "cli", "0 encrypted, 0 lost")
+
+
+async def test_a_reset_during_an_erasure_leaves_no_key(
+    session_keys: SessionKeys,
+    session: Session,
+    vault: MemoryKeyVault,
+    platform: MemoryPlatform,
+    users: MemoryUserRepository,
+    clock: Clock,
+) -> None:
+    """A new key that arrives after the erasure of its user is deleted, and the call finds no user."""
+    await keep(vault, session)
+    platform.keys[ANN.appid, ANN.openid] = OURS
+    await users.erase(session.user_id, clock.now, CLI)
+    with pytest.raises(NotFound):
+        await session_keys.reset(session)
+    with pytest.raises(DataUndecryptable):
+        await vault.get(session)

@@ -130,6 +130,7 @@ def test_every_secret_setting_is_known() -> None:
     """Every setting whose repr is hidden is in the list of secret settings."""
     shown = {"appid": "wx1", "app_secret": "5ecret", "encryption_keys": KEY, "redis_url": "redis://h"}
     shown |= {"signing_keys": '[{"kty":"EC","crv":"P-256","x":"x","y":"y","d":"5ecret"}]'}
+    shown |= {"push_token": "5ecret", "push_aes_key": "a" * 43}
     shown |= {"apps": '[{"appid":"wx2","secret":"5ecret"}]', "clients": f'{{"b":"{"5ecret" * 6}"}}'}
     shown |= {"webhooks": f'[{{"url":"https://h/","secret":"{WEBHOOK_SECRET}"}}]'}
     hidden = {name for name, value in Settings.model_validate(shown) if "**********" in repr(value)}

@@ -50,6 +50,10 @@ TOML_VALUES = {
     "scan_page": '"packages/login/pages/scan"',
     "scan_env_version": '"trial"',
     "scan_match_number": "false",
+    "push_token": '"a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d6"',
+    "push_aes_key": '"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"',
+    "push_forward_url": '"https://backend.example.com/wechat?from=wxlogin"',
+    "phone_unique": "true",
     "audit_days": "30",
     "audit_sessions": "true",
     "admin_keys": f'{{ ann = {{ sha256 = "{SHA256}", scopes = ["read"] }} }}',
@@ -427,6 +431,18 @@ MALFORMED = {
     "scan_page": ["/pages/scan/scan", "pages/scan/scan?a=1", "pages//scan", "页面"],
     "scan_env_version": ["released", "RELEASE", "dev"],
     "scan_match_number": ["nope", "2", "[]"],
+    "push_token": ["ab", "a" * 33, "two words", "令牌令牌"],
+    "push_aes_key": ["a" * 42, "a" * 44, f"{'a' * 42}=", f"{'a' * 42}+"],
+    "push_forward_url": [
+        "backend.example.com",
+        "ftp://backend.example.com",
+        "https://",
+        "https://two words",
+        "https://host:port/",
+        "https://user@host/",
+        "https://host/#part",
+    ],
+    "phone_unique": ["nope", "2", "[]"],
     "audit_days": ["0", "-1", "1.5", "x"],
     "audit_sessions": ["nope", "2", "[]"],
     "admin_keys": [
@@ -643,6 +659,47 @@ def test_the_policy_is_in_seconds(environment: Write) -> None:
 def test_the_default_policy_is_that_of_the_domain() -> None:
     """The default settings give the default policy of the domain."""
     assert load_settings().policy == SessionPolicy()
+
+
+PUSH_KEY = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
+
+
+def test_the_single_app_may_have_push(environment: Write) -> None:
+    """WXLOGIN_PUSH_TOKEN and WXLOGIN_PUSH_AES_KEY are of the single app. Other apps have `push`, or none."""
+    apps = [
+        {"appid": "wx1", "secret": "s1", "push": {"token": "one"}},
+        {"appid": "wx2", "secret": "s2", "push": {"token": "two", "aes_key": PUSH_KEY}},
+        {"appid": "wx4", "secret": "s4"},
+    ]
+    environment(appid="wx3", app_secret="s3", push_token="three", push_aes_key=PUSH_KEY, apps=json.dumps(apps))
+    push = load_settings().push
+    read = {
+        app.value: (keys.token.get_secret_value(), keys.aes_key and keys.aes_key.get_secret_value())
+        for app, keys in push.items()
+    }
+
+    assert read == {"wx1": ("one", None), "wx2": ("two", PUSH_KEY), "wx3": ("three", PUSH_KEY)}
+    assert PUSH_KEY not in repr(push)
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [({"push_aes_key": PUSH_KEY}, "WXLOGIN_PUSH_TOKEN"), ({"push_token": "token"}, "WXLOGIN_APPID")],
+    ids=["a key alone", "no app"],
+)
+def test_push_needs_its_other_half(given: dict[str, str], missing: str, environment: Write) -> None:
+    """A key without a Token, and a Token without an app, are an error with the name of what is missing."""
+    environment(**given)
+    with pytest.raises(SettingsError, match=missing):
+        _ = load_settings().push
+
+
+@pytest.mark.parametrize("push", [{}, {"aes_key": PUSH_KEY}, {"token": "a"}, {"token": "abc", "aes_key": "short"}])
+def test_the_push_of_an_app_is_checked(push: dict[str, str], environment: Write) -> None:
+    """An app's `push` needs a Token, and its values have the form of the WeChat console's."""
+    environment(apps=json.dumps([{"appid": "wx1", "secret": "s1", "push": push}]))
+
+    assert "push" in refused()
 
 
 def test_an_app_may_have_signing_keys(environment: Write) -> None:

@@ -1,4 +1,4 @@
-"""Events, webhooks, failures of logins, and searches for users by phone and openid."""
+"""Events, webhooks, failures of logins, ended sessions of erased users, and searches for users by phone and openid."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -51,8 +51,17 @@ def _create_tables() -> None:
         sa.Column("event_time", UtcDateTime, nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("due_at", UtcDateTime, nullable=False),
+        sa.Column("user_id", Identifier(36)),
     )
     op.create_index("ix_webhook_deliveries_due_at", "webhook_deliveries", ["endpoint", "due_at"])
+    op.create_index("ix_webhook_deliveries_user_id", "webhook_deliveries", ["user_id"])
+    op.create_table(
+        "ended_sessions",
+        sa.Column("id", Identifier(32), primary_key=True),
+        sa.Column("end_reason", Identifier(32), nullable=False),
+        sa.Column("retain_until", UtcDateTime, nullable=False),
+    )
+    op.create_index("ix_ended_sessions_retain_until", "ended_sessions", ["retain_until"])
     op.create_table(
         "login_failures",
         sa.Column("minute", UtcDateTime, primary_key=True),
