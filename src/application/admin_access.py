@@ -26,3 +26,10 @@ class AdminAccess:
             if network:
                 await self._failures.take(network)
             raise
+
+    def owner_of(self, digest: str) -> Admin | None:
+        """Return the admin whose key has this SHA-256 in hex; None if the key is not configured any more.
+
+        For who has shown the key before: the SHA-256 proves nothing.
+        """
+        return self._keys.owner_of(digest)

@@ -2,10 +2,12 @@
 
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 
 from application.block import BlockUsers
 from application.event_relay import EventRelay
 from application.merge import Merged, MergeUsers
+from application.own_data import OwnData
 from application.ports.clock import Clock
 from application.ports.events import Events
 from application.ports.login_failures import LoginFailures
@@ -24,7 +26,7 @@ REPORTED = timedelta(hours=1)
 
 
 class Administration:
-    """Finds, blocks and merges users, ends their sessions, and reads the audit trail, for an operator.
+    """Finds, blocks, merges and erases users, ends their sessions, and reads the audit trail, for an operator.
 
     The id of a merged user stands for the user that they were merged into. Every method may raise StoreUnavailable, and
     those with a user's id raise NotFound.
@@ -40,6 +42,7 @@ class Administration:
         user_sessions: UserSessions,
         block: BlockUsers,
         merge: MergeUsers,
+        own_data: OwnData,
         *,
         clock: Clock,
     ) -> None:
@@ -52,6 +55,7 @@ class Administration:
         self._user_sessions = user_sessions
         self._block = block
         self._merge = merge
+        self._own_data = own_data
 
     async def find_users(self, query: UserQuery) -> list[User]:
         """Return the users that match, newest first."""
@@ -84,6 +88,14 @@ class Administration:
     async def merge(self, from_id: str, into_id: str, discard: frozenset[str], cause: Cause) -> Merged:
         """Merge the first user into the second. Raises RequestInvalid if a field differs and is not in `discard`."""
         return await self._merge(from_id, into_id, cause, discard)
+
+    async def export(self, user_id: str) -> dict[str, Any]:
+        """Return all that is kept about the user, as one document."""
+        return await self._own_data.export(user_id)
+
+    async def erase(self, user_id: str, cause: Cause) -> bool:
+        """Erase the user, and return whether they were there; False finishes or repeats an erasure."""
+        return await self._own_data.erase(user_id, cause)
 
     async def conflicts(self) -> list[UnionIdConflict]:
         """Return the users that share a unionid, so that they have to be merged."""

@@ -46,6 +46,10 @@ class AdminKeys:
             raise AdminKeyInvalid
         return found
 
+    def owner_of(self, digest: str) -> Admin | None:
+        """Return the admin whose key has this SHA-256 in hex, or None."""
+        return self._admins.get(digest)
+
 
 def digest_of(key: str) -> str:
     """Return the SHA-256 of a key in hex, as it is configured."""

@@ -113,9 +113,8 @@ def merge(source: User, target: User, discard: frozenset[str], now: datetime) ->
         raise RequestInvalid(
             f"There is no {', '.join(sorted(unknown))} to discard; there is {', '.join(MERGED_FIELDS)}"
         )
-    kept, offered = _merged_fields(target), _merged_fields(source)
-    lost = [name for name, value in offered.items() if value and kept[name] and value != kept[name]]
-    if refused := [name for name in lost if name not in discard]:
+    kept, offered = merged_fields(target), merged_fields(source)
+    if refused := [name for name in lost_fields(source, target) if name not in discard]:
         raise RequestInvalid(
             f"The two users have different {', '.join(refused)}, and {source.id}'s would be lost; nothing was changed."
             f" Compare them with `wxlogin users show`. To drop {source.id}'s, run the command again with"
@@ -151,7 +150,14 @@ def was_merged(source_id: str, target_id: str, source: User, target: User) -> bo
     return True
 
 
-def _merged_fields(user: User) -> dict[str, str | None]:
+def lost_fields(source: User, target: User) -> list[str]:
+    """Return the fields whose values of `source` would be lost in a merge into `target`, because both have one."""
+    kept, offered = merged_fields(target), merged_fields(source)
+    return [name for name, value in offered.items() if value and kept[name] and value != kept[name]]
+
+
+def merged_fields(user: User) -> dict[str, str | None]:
+    """Return the fields in which two users can differ."""
     profile = {name: getattr(user.profile, name) for name in PROFILE_LIMITS}
     return {**profile, "phone": user.phone, "unionid": user.unionid}
 

@@ -279,6 +279,7 @@ class Container(containers.DeclarativeContainer):
         user_sessions,
         block_users,
         merge_users,
+        own_data,
         clock=clock,
     )
     admin_access = providers.Singleton(

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import rich_click as click
 from litestar.routes import HTTPRoute
 
-from entrypoints.admin.access import NEEDS
+from entrypoints.admin.access import NEEDS, PREFIX
 from entrypoints.admin.app import create_app as create_admin_app
 from entrypoints.cli.main import main
 from entrypoints.container import Container
@@ -66,7 +66,7 @@ def test_the_interface_has_every_route_of_the_admin_api() -> None:
     handlers = [
         (route.path, handler)
         for route in create_admin_app(no_container).routes
-        if isinstance(route, HTTPRoute) and route.path.startswith("/admin")
+        if isinstance(route, HTTPRoute) and route.path.startswith(PREFIX)
         for handler in route.route_handlers
     ]
     served = {

@@ -23,7 +23,14 @@ collect_ignore = [
     *(
         []
         if browser.FOUND
-        else ["test_demo_page.py", "test_docs_browser.py", "test_docs_site.py", "test_scan_website.py"]
+        else [
+            "test_console.py",
+            "test_console_pages.py",
+            "test_demo_page.py",
+            "test_docs_browser.py",
+            "test_docs_site.py",
+            "test_scan_website.py",
+        ]
     ),
 ]
 

@@ -33,7 +33,7 @@ def operations() -> list[tuple[str, str, Scope]]:
     """Return the method, the path and the scope of each operation of the admin API, from the routes themselves."""
     found = []
     for route in create_app(unopened).routes:
-        if isinstance(route, HTTPRoute) and route.path.startswith("/admin"):
+        if isinstance(route, HTTPRoute) and route.path.startswith(PREFIX):
             path = re.sub(r"\{\w+:str\}", "nobody", route.path)
             for handler in route.route_handlers:
                 methods = set(handler.http_methods) - {"OPTIONS"}

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from support.console import ByHand
 from support.demo import Demo
 from support.plain_http import ask
 from support.processes import clean_environment, run, running
@@ -169,6 +170,20 @@ def test_the_log_out_command_works(demo: Demo, attempt: Any) -> None:
     assert first.startswith("http/1.1 204")
     assert second.startswith("http/1.1 401")
     assert '"code":"session_ended"' in second
+
+
+def test_the_printed_key_opens_the_console(demo: Demo) -> None:
+    """The console listens beside the demo, and the printed key signs in. There is the user of the first login."""
+    url, key = re.search(
+        r"console of operators: (http://\S+/admin/) +Its admin key: (\S+)", demo.process.text()
+    ).groups()  # type: ignore[union-attr]
+    client = ByHand(url.removesuffix("/admin/"))
+    signed_in = client.ask("POST", "/admin/sign-in", data={"key": key})
+    shown = client.get("/admin/live").text
+
+    assert signed_in.status_code == 303
+    assert 'id="e-' in shown
+    assert ask(f"{demo.url}/admin/").status_code == 404
 
 
 def test_the_address_of_the_api_works(demo: Demo) -> None:

@@ -70,6 +70,14 @@ def steps(page: Page) -> list[str]:
     return [re.sub(r", [\d.]+ ms$", "", str(line.get_attribute("aria-label"))) for line in lines]
 
 
+def test_the_page_leads_to_the_console(visited: Visit) -> None:
+    """The page has a link to the console, and the key that opens it."""
+    link, key = visited.page.locator("#console").get_attribute("href"), visited.page.inner_text("#key")
+
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/admin/", link or "")
+    assert re.fullmatch(r"wxadmin_[\w-]{43}", key)
+
+
 def test_the_page_draws_a_login(visited: Visit) -> None:
     """The page logs in when it opens, and draws each call with its time; codes, keys and tokens are shortened."""
     drawn = steps(visited.page)

@@ -10,6 +10,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from entrypoints.admin import audit, failures, sessions, users
 from entrypoints.admin.access import admin_router
+from entrypoints.admin.console.router import console, open_console
 from entrypoints.container import OpenContainer
 from entrypoints.http import operations
 from entrypoints.http.app import refuse
@@ -37,10 +38,15 @@ def create_app(
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with open_container() as container:
             app.state.runtime = Runtime(container, lifecycle, container.session_checks(), KnownPolls())
+            app.state.console = open_console(container)
             yield
 
     app = Litestar(
-        [admin_router(*users.HANDLERS, *sessions.HANDLERS, *audit.HANDLERS, *failures.HANDLERS), operations.router],
+        [
+            admin_router(*users.HANDLERS, *sessions.HANDLERS, *audit.HANDLERS, *failures.HANDLERS),
+            console,
+            operations.router,
+        ],
         lifespan=[lifespan],
         dependencies={"readiness": DEPENDENCIES["readiness"]},
         exception_handlers=EXCEPTION_HANDLERS,

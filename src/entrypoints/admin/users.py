@@ -1,6 +1,6 @@
 """/admin/v1/users: find, show, block and merge users. /admin/v1/conflicts: which users to merge."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from litestar import delete, get, post, put
@@ -49,6 +49,12 @@ class MergedUsers(msgspec.Struct, frozen=True):
     user: AdminUser
     sessions: int
     ended: int
+
+
+class Erased(msgspec.Struct, frozen=True):
+    """Whether the user was there; false if the call finished or repeated an erasure."""
+
+    erased: bool
 
 
 class BlockRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -145,4 +151,27 @@ async def merge_users(
     return MergedUsers(AdminUser.of(merged.user), merged.sessions, merged.ended)
 
 
-HANDLERS = (find_users, show_user, block_user, unblock_user, list_conflicts, merge_users)
+@get("/users/{user_id:str}/export", **needs(Scope.READ))
+async def export_user(
+    user_id: FromPath[str], administration: NamedDependency[Administration], cause: NamedDependency[Cause]
+) -> dict[str, Any]:
+    """Return all that is kept about the user, as one document. It has no session_key and no token."""
+    document = await administration.export(user_id)
+    log_change("data_exported", cause, user_id=user_id)
+    return document
+
+
+@delete("/users/{user_id:str}", **needs(Scope.ERASE))
+async def erase_user(
+    user_id: FromPath[str], administration: NamedDependency[Administration], cause: NamedDependency[Cause]
+) -> Erased:
+    """Erase the user with all data, and end all sessions. It cannot be undone. Repeat it after a failure."""
+    erased = await administration.erase(user_id, cause)
+    log_change("user_erased", cause, user_id=user_id, finished=None if erased else "again")
+    return Erased(erased)
+
+
+HANDLERS = (
+    *(find_users, show_user, export_user, block_user, unblock_user, list_conflicts, merge_users),
+    erase_user,
+)

@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.text import Text
 
+from entrypoints.demo.page import ConsoleAccess
 from entrypoints.demo.trace import Trace
 
 LANES = {
@@ -24,8 +25,8 @@ class Diagram:
         self._token = token
         self._trace = trace
 
-    def show(self, url: str, appid: str, *, serving: bool) -> None:
-        """Print the diagram, and commands to try next."""
+    def show(self, url: str, appid: str, access: ConsoleAccess | None) -> None:
+        """Print the diagram, and, if the demo goes on, commands to try next."""
         console = Console(highlight=False, width=max(Console().width, TIME_COLUMN + 14))
         console.print()
         console.print(_header(), style="bold")
@@ -36,8 +37,8 @@ class Diagram:
         console.print()
         console.print(f"One login took [bold]{self._trace.took:.1f} ms[/]. The token, shown only here:")
         console.print(f"  {self._token}\n", style="green")
-        if serving:
-            self._show_next(console, url, appid)
+        if access:
+            self._show_next(console, url, appid, access)
 
     def _lines(self) -> list[Text]:
         lines = [_arrow("client", "wxlogin", "POST /login/", 0)]
@@ -46,7 +47,7 @@ class Diagram:
             lines.append(_arrow(step.port, "wxlogin", step.answer, step.ended))
         return [*lines, _arrow("wxlogin", "client", "token", self._trace.took)]
 
-    def _show_next(self, console: Console, url: str, appid: str) -> None:
+    def _show_next(self, console: Console, url: str, appid: str, access: ConsoleAccess) -> None:
         bearer = f"-H 'Authorization: Bearer {self._token}'"
         ordered = f"""curl -s {url}/sandbox/codes -H Content-Type:application/json -d '{{"appid":"{appid}"}}'"""
         code = f"""$({ordered} | sed 's/.*"code":"\\([^"]*\\)".*/\\1/')"""
@@ -62,6 +63,7 @@ class Diagram:
             console.print(f"  # {purpose}", style="dim")
             console.print(f"  {command.strip()}", soft_wrap=True, markup=False)
         console.print(f"\nThe same in a browser, with what can go wrong: [bold]{url}/[/]")
+        console.print(f"The console of operators: [bold]{access.url}[/]   Its admin key: {access.key}", soft_wrap=True)
         console.print(f"The API: [bold]{url}/docs[/]   Stop with Ctrl-C.")
 
 

@@ -33,6 +33,13 @@ class MovableClock:
         self._ahead += duration
 
 
+class ConsoleAccess(msgspec.Struct, frozen=True):
+    """The address of the console, and the admin key of the demo."""
+
+    url: str
+    key: str
+
+
 class Outage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The store that does not answer the next request."""
 
@@ -40,7 +47,11 @@ class Outage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def create_page(
-    settings: Settings, traces: Traces, clock: MovableClock, container: Callable[[], Container]
+    settings: Settings,
+    traces: Traces,
+    clock: MovableClock,
+    container: Callable[[], Container],
+    access: ConsoleAccess | None,
 ) -> Litestar:
     """Return the application of the page at `/` and of its controls at `/demo/`.
 
@@ -53,9 +64,8 @@ def create_page(
 
     @get("/demo/settings", sync_to_thread=False)
     def show_settings() -> dict[str, Any]:
-        return settings.model_dump(
-            include={"appid", "session_idle_seconds", "session_max_seconds", "sessions_per_user"}
-        )
+        fields = {"appid", "session_idle_seconds", "session_max_seconds", "sessions_per_user"}
+        return {**settings.model_dump(include=fields), "console": access}
 
     @get("/demo/traces/{request_id:str}", sync_to_thread=False)
     def show_trace(request_id: FromPath[str]) -> Trace:

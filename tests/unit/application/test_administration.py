@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from adapters.memory.events import MemoryEvents
+from adapters.memory.key_vault import MemoryKeyVault
 from adapters.memory.login_failures import MemoryLoginFailures
 from adapters.memory.session_events import MemorySessionEvents
 from adapters.memory.session_store import MemorySessionStore
@@ -13,6 +14,7 @@ from application.administration import Administration
 from application.block import BlockUsers
 from application.event_relay import EventRelay
 from application.merge import MergeUsers
+from application.own_data import OwnData
 from application.sessions import Sessions
 from application.user_sessions import UserSessions
 from domain.device import UNKNOWN_DEVICE
@@ -36,7 +38,8 @@ class Scenario:
         self.events = MemoryEvents(EventPolicy())
         self.failures = MemoryLoginFailures()
         written = MemorySessionEvents()
-        self.store = MemorySessionStore(publish=written.publish)
+        vault = MemoryKeyVault()
+        self.store = MemorySessionStore(vault, written.publish)
         sessions = Sessions(self.store, policy=SessionPolicy(), clock=clock)
         user_sessions = UserSessions(self.store, self.users, clock=clock)
         self.administration = Administration(
@@ -48,6 +51,7 @@ class Scenario:
             user_sessions,
             BlockUsers(self.users, user_sessions, clock=clock),
             MergeUsers(self.users, self.store, user_sessions, clock=clock),
+            OwnData(self.users, self.store, vault, self.events, clock=clock),
             clock=clock,
         )
 

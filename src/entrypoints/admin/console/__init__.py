@@ -1,0 +1,1 @@
+"""The console: the pages at /admin/ with which operators do in a browser what the admin API does."""
