@@ -158,7 +158,9 @@ async def unreachable(unreachable_place: str) -> AsyncIterator[SessionStore]:
         pytest.param(lambda store, session: store.find(session.id), id="find"),
         pytest.param(lambda store, session: store.touch(session), id="touch"),
         pytest.param(lambda store, session: store.list_for_user(session.user_id), id="list_for_user"),
-        pytest.param(lambda store, session: store.end([session], EndReason.ENDED, session.created_at), id="end"),
+        pytest.param(
+            lambda store, session: store.end([session], EndReason.ENDED, session.created_at, SYSTEM), id="end"
+        ),
         pytest.param(lambda store, session: store.move(session.user_id, "bob"), id="move"),
     ],
 )

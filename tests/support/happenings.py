@@ -283,6 +283,35 @@ def a_phone_is_bound(world: World) -> list[Line]:
 
 
 @happening
+def a_phone_at_login_fails(world: World) -> list[Line]:
+    """Log in with a code of the phone button that is not valid."""
+    sent = {"code": world.sandbox.code(openid="o-phone"), "appid": APPID, "phone_code": "0" * 64}
+    login = world.post("/v1/sessions", json=sent)
+    user = {"appid": APPID, "user_id": login["user"]["id"], "ip": world.ip}
+    failed = {"where": "/v1/sessions", "code": "code_invalid", "errcode": 40029, "rid": RID, "detail": ".+"}
+    return [
+        {"event": "login", "is_new": True, "ip": world.ip, **whose(login)},
+        {"event": "phone_failed", **failed, **user},
+    ]
+
+
+@happening
+def data_is_exported(world: World) -> list[Line]:
+    """Export a user's data."""
+    login = world.log_in()
+    assert world.ask("GET", "/v1/me/export", world.ip, login["token"])["user"]
+    return [{"event": "data_exported", "ip": world.ip, **whose(login)}]
+
+
+@happening
+def a_user_is_erased(world: World) -> list[Line]:
+    """Erase a user, who asks for it."""
+    login = world.log_in()
+    world.ask("DELETE", "/v1/me", world.ip, login["token"], json={"confirm": True})
+    return [{"event": "user_erased", "user_id": login["user"]["id"]}]
+
+
+@happening
 def a_session_key_is_reset(world: World) -> list[Line]:
     """Reset the session_key."""
     login = world.log_in()
@@ -359,13 +388,21 @@ def by_jobs(world: World) -> Iterator[tuple[str, Logged]]:
     yield "jobs", Logged([line for line in world.worker.events() if line["event"] != "working"], due)
 
 
+BACKGROUND = ("events", "login_failures", "pushes", "purge", "scans", "webhooks")
+"""Where work is repeated, and its failures are logged: how often is a matter of time."""
+
+
 def without_a_store(env: Environment) -> Logged:
     """Log in while Redis does not answer."""
     with service(env=env | {"WXLOGIN_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}) as blind:
         blind.http.post("/login/", json={"code": "x"})
         blind.process.event("login_failed")
         blind.process.stop()
-    lines = [line for line in blind.process.events() if line["event"] not in ("serving", "stopping", "stopped")]
+    lines = [
+        line
+        for line in blind.process.events()
+        if line["event"] not in ("serving", "stopping", "stopped") and line.get("where") not in BACKGROUND
+    ]
     failed = {"event": "login_failed", "level": "error", "where": "/login", "code": "store_unavailable", "cause": ".+"}
     return Logged(lines, [{"event": "store_unavailable", "where": "serve"}, failed | {"ip": "127.0.0.1"}])
 
