@@ -71,6 +71,14 @@ class OwnData:
             await self._vault.erase(each, erasure.accounts)
         return erasure.is_new
 
+    async def erase_found(self, user_id: str, cause: Cause) -> bool:
+        """Erase a user whom the caller finds by an account, and return whether they were there. Raises NotFound.
+
+        Ends the sessions first: after an interruption the caller still finds the user, and repeats all of it.
+        """
+        await self._store.erase(user_id, self._clock(), cause)
+        return await self.erase(user_id, cause)
+
     async def revoke_consent(
         self, appid: AppId, openid: str, fields: frozenset[str], cause: Cause, event_id: str | None = None
     ) -> User | None:

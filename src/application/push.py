@@ -119,6 +119,12 @@ class Pushes:
             return False
 
     async def _apply(self, push: Push) -> Handled:
+        try:
+            return await self._apply_to_user(push)
+        except NotFound:  # the user was erased meanwhile
+            return Handled(push, Outcome.UNKNOWN_USER)
+
+    async def _apply_to_user(self, push: Push) -> Handled:
         user = await self._users.find_account(Identity(push.appid, push.openid)) if push.openid else None
         if user is None:
             return Handled(push, Outcome.UNKNOWN_USER)
@@ -126,7 +132,7 @@ class Pushes:
             return Handled(push, Outcome.OUTDATED, user.id)
         match push.type:
             case PushType.ACCOUNT_CANCELLED:
-                await self._own_data.erase(user.id, WECHAT)
+                await self._own_data.erase_found(user.id, WECHAT)
                 return Handled(push, Outcome.ERASED, user.id)
             case PushType.CONSENT_REVOKED:
                 return Handled(push, await self._revoke(push), user.id)

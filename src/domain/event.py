@@ -10,7 +10,10 @@ from uuid import uuid4
 
 
 class EventType(StrEnum):
-    """What changed. Programs of users depend on these texts: they never change their meaning."""
+    """What changed. Programs of users depend on these texts: they never change their meaning.
+
+    A type of a newer release, which another process wrote, is kept as its text.
+    """
 
     USER_CREATED = "user.created"
     USER_PHONE_BOUND = "user.phone_bound"
@@ -26,6 +29,15 @@ class EventType(StrEnum):
     SCAN_APPROVED = "scan.approved"
     SCAN_DENIED = "scan.denied"
     KEY_REENCRYPTED = "key.reencrypted"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "EventType | None":
+        """Return a type of a newer release."""
+        if not isinstance(value, str):
+            return None
+        newer = str.__new__(cls, value)
+        newer._name_ = newer._value_ = value
+        return newer
 
     @property
     def is_about_sessions(self) -> bool:

@@ -284,3 +284,19 @@ async def test_a_lost_hint_delays_an_event(audited: Audited, clock: Clock) -> No
         await RedisSessionEvents(redis).relay(kept.add)
 
     assert [event.session_id for event in kept.events if event.session_id == session.id] == [session.id]
+
+
+async def test_events_survive_relays_that_fail(audited: Audited) -> None:
+    """Events that several relays could not add are passed by the next one that can."""
+    session = await audited.start(await audited.scenario.user())
+    await audited.events_of()  # a cluster is searched at the first relay only
+
+    async def fail(_events: Sequence[Event]) -> None:
+        raise StoreUnavailable
+
+    await audited.store.end([session], EndReason.ENDED, audited.scenario.clock.now, OPERATOR)
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            await audited.scenario.environment.events.relay(fail)
+
+    assert [event.type for event in await audited.events_of(session)][-1] is EventType.SESSION_ENDED

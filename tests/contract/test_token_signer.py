@@ -22,7 +22,7 @@ CLAIMS: dict[str, str | int] = {
     "sid": "5f",
     "aud": "orders",
     "iat": NOW,
-    "exp": NOW + 300,
+    "exp": NOW + 86400,
 }
 
 SIGNERS: dict[str, Callable[[Sequence[Jwk]], TokenSigner]] = {"jose": JoseTokenSigner}

@@ -151,23 +151,35 @@ CHANGES: dict[EventType, Change] = {
 each_change = pytest.mark.parametrize(("kind", "change"), CHANGES.items(), ids=CHANGES)
 
 
-async def blocked(recorded: Recorded) -> User:
-    """Return a new user who is blocked, so that each change of CHANGES changes something."""
+async def ready_for(kind: EventType, recorded: Recorded) -> User:
+    """Return a new user whom the change of CHANGES changes: a blocked one for an unblocking."""
     user = await recorded.log_in()
-    return await recorded.users.block(user.id, recorded.later(), OPERATOR)
+    if kind is EventType.USER_UNBLOCKED:
+        user = await recorded.users.block(user.id, recorded.later(), OPERATOR)
+    return user
 
 
 @each_change
 async def test_a_change_has_its_event(recorded: Recorded, kind: EventType, change: Change) -> None:
     """The event of a change says who changes which user, when, from which address, and why."""
-    user = await blocked(recorded)
-    now = recorded.later()
+    user = await ready_for(kind, recorded)
+    before, now = await recorded.events_of(user.id), recorded.later()
     await change(recorded.users, user.id, now)
-    events = (await recorded.events_of(user.id))[2:]
+    events = (await recorded.events_of(user.id))[len(before) :]
 
     assert [(event.type, event.time, event.user_id) for event in events] == [(kind, now, user.id)]
     assert (events[0].actor, events[0].ip, events[0].reason) == ("admin:ann", "192.0.2.7", "ticket 17")
     assert (events[0].app, events[0].session_id) == (None, None)
+
+
+async def test_a_repeated_block_changes_nothing(recorded: Recorded) -> None:
+    """A block of a blocked user has no event, and the user is blocked since the first one."""
+    user, first = await recorded.log_in(), recorded.later()
+    for now in (first, recorded.later()):
+        again = await recorded.users.block(user.id, now, OPERATOR)
+
+    assert again.blocked_at == first
+    assert await recorded.types_of(user) == [EventType.USER_CREATED, EventType.USER_BLOCKED]
 
 
 async def test_a_merge_has_an_event(recorded: Recorded) -> None:
@@ -320,7 +332,7 @@ async def test_a_change_that_is_rolled_back_has_no_event(recorded: Recorded, kin
 
 async def check_rollback(recorded: Recorded, kind: EventType, change: Change) -> None:
     """Check the promise for one change."""
-    user = await blocked(recorded)
+    user = await ready_for(kind, recorded)
     before = await recorded.users.get(user.id), await recorded.types_of(user)
     assert isinstance(recorded.users, SqlUserRepository)
     database = recorded.users._database
@@ -350,12 +362,12 @@ async def check_undone(
     repository: type[SqlUserRepository] = SqlUserRepository,
 ) -> None:
     """Check the promise for one change."""
-    user = await blocked(recorded)
-    before = await recorded.users.get(user.id)
+    user = await ready_for(kind, recorded)
+    before = await recorded.users.get(user.id), await recorded.types_of(user)
     async with recorded_in_sql(url, recorded.clock, repository, BrokenPolicy()) as broken:
         with pytest.raises(StoreUnavailable):
             await change(broken.users, user.id, recorded.later())
 
-    assert await recorded.users.get(user.id) == before
-    assert kind not in (await recorded.types_of(user))[2:]
+    assert (await recorded.users.get(user.id), await recorded.types_of(user)) == before
+    assert kind in CHANGES
     assert broken.published.events == []

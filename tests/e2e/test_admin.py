@@ -211,6 +211,7 @@ def test_an_unknown_user_is_not_found(pair: Pair, method: str, path: str, body: 
 @pytest.mark.parametrize(
     "query",
     [
+        "users?phon=1",
         "users?limit=0",
         "users?limit=201",
         "users?limit=many",

@@ -226,13 +226,13 @@ def test_no_spelling_of_a_path_needs_no_key(admin: AdminApi, address: str, path:
 
 @pytest.mark.parametrize("header", ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"])
 def test_a_method_cannot_be_overridden(admin: AdminApi, address: str, header: str) -> None:
-    """A header or a parameter that names another method has no effect: a reader's GET changes nothing."""
+    """A header or a parameter that names another method changes nothing."""
     key = KEYS["reader"][0]
     answer = attack(admin, "GET", f"{PREFIX}/users/nobody/block?_method=PUT", address, key, headers={header: "PUT"})
     read = attack(admin, "GET", f"{PREFIX}/users?_method=DELETE", address, key, headers={header: "DELETE"})
 
     assert answer.status_code == 405
-    assert (read.status_code, set(read.json())) == (200, {"users", "next"})
+    assert (read.status_code, read.json()["code"]) == (400, "request_invalid")
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE", "PATCH", "PROPFIND"])

@@ -19,7 +19,20 @@ PRIVATE: tuple[Network, ...] = tuple(
         ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "::1/128", "fc00::/7"),
     )
 )
-"""This machine and private networks. Link-local addresses, where clouds serve credentials, are never allowed."""
+"""This machine and private networks."""
+
+NEVER: tuple[Network, ...] = tuple(
+    map(
+        ip_network,
+        (
+            *("169.254.0.0/16", "fe80::/10", "100.100.100.200/32", "192.0.0.0/24", "fd00:ec2::254/128"),
+            *("fec0::/10", "64:ff9b:1::/48", "::/96"),
+        ),
+    )
+)
+"""Where clouds serve credentials, also Alibaba's in the range of RFC 6598, and addresses of IPv6 that mean others."""
+
+LOOPBACK = ip_network("::1/128")
 
 NAT64 = ip_network("64:ff9b::/96")
 """Addresses that have an IPv4 address in their last 32 bits (RFC 6052)."""
@@ -32,6 +45,8 @@ class AddressRefused(OSError):
 def is_allowed(address: Address, *, private: bool, encrypted: bool) -> bool:
     """Return whether a webhook may be sent to the address: to public ones encrypted, to private ones if configured."""
     meant = _meant(address)
+    if any(meant in network for network in NEVER) and meant not in LOOPBACK:
+        return False
     if any(meant in network for network in PRIVATE):
         return private
     return encrypted and meant.is_global and not meant.is_multicast

@@ -109,6 +109,8 @@ class MemoryUserRepository(UserRepository):
     async def block(self, user_id: str, now: datetime, cause: Cause) -> User:
         """See UserRepository."""
         user = await self.get(user_id)
+        if user.blocked_at:
+            return user
         self._users[user.id] = replace(user, blocked_at=now)
         self._publish([Event.of(EventType.USER_BLOCKED, cause, now, user_id=user.id)])
         return self._users[user.id]

@@ -88,29 +88,32 @@ class RedisSessionEvents(SessionEvents):
             if not await self._redis.set(LEASE, self._holder, nx=True, px=LEASE_MILLIS):
                 return 0
         try:
-            return await self._relay(await self._streams(), add)
+            streams, fresh = await self._streams()
+            relayed = await self._relay(streams, add)
+            self._hinted = fresh  # only now: a relay that failed reads the same streams again
+            return relayed
         finally:
             with map_redis_errors():
                 await self._redis.eval(RELEASE_SCRIPT, 1, LEASE, self._holder)
 
-    async def _streams(self) -> list[str]:
-        """Return the streams to read.
+    async def _streams(self) -> tuple[list[str], set[str]]:
+        """Return the streams to read, and those of them that were hinted now.
 
         A hint can arrive before its event, so each is used twice. Hints are removed before the streams are read, and so
         the hint of an event that arrives later stays.
         """
         if not isinstance(self._redis, RedisCluster):
-            return [STREAM]
+            return [STREAM], set()
         self._calls += 1
         with map_redis_errors():
             if self._calls % CALLS_BETWEEN_SEARCHES == 1:
                 found = self._redis.scan_iter(f"{STREAM}:{{*", count=SCAN_COUNT, _type="stream")
-                return [_text(stream) async for stream in found]
+                return [_text(stream) async for stream in found], self._hinted
             hinted = {_text(stream) for stream in await self._redis.smembers(HINTS)}
             if hinted:
                 await self._redis.srem(HINTS, *hinted)
-        streams, self._hinted = self._hinted | hinted, hinted
-        return sorted(streams)
+        self._hinted |= hinted
+        return sorted(self._hinted), hinted
 
     async def _relay(self, streams: Sequence[str], add: Add) -> int:
         relayed = 0

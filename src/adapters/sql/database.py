@@ -93,8 +93,8 @@ def map_database_errors() -> Iterator[None]:
     """Map the exceptions of SQLAlchemy and its drivers to StoreUnavailable."""
     try:
         yield
-    except (IntegrityError, ConcurrentChange) as error:
-        raise StoreUnavailable("A concurrent request wrote the same data; try again") from error
+    except (IntegrityError, ConcurrentChange):  # the driver's text has the data: it is no cause for the log
+        raise StoreUnavailable("A concurrent request wrote the same data; try again") from None
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         raise StoreUnavailable(f"The database does not answer as it should ({_kind(error)})") from error
 

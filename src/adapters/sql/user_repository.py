@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -21,7 +22,7 @@ from adapters.sql.user_merge import lock, lock_current, merge_rows, merged_ids, 
 from adapters.sql.user_records import read_records
 from application.ports.events import Publish, ignore
 from application.ports.user_repository import UserRepository
-from domain.errors import NotFound, PhoneTaken
+from domain.errors import NotFound, PhoneTaken, StoreUnavailable
 from domain.event import DEFAULT_POLICY, Cause, Event, EventPolicy, EventType
 from domain.identity import AppId, Identity
 from domain.own_data import Erasure, UserRecords
@@ -111,7 +112,10 @@ class SqlUserRepository(UserRepository):
     async def erase(self, user_id: str, now: datetime, cause: Cause) -> Erasure:
         """See UserRepository."""
         work = partial(erase_rows, user_id=user_id, policy=self._policy, now=now, cause=cause)
-        return await self._events.write(work)
+        erasure = await self._events.write(work)
+        with suppress(StoreUnavailable):  # the user is erased; the log is overwritten later at the latest
+            await self._database.read(_truncate_log)
+        return erasure
 
     async def conflicts(self) -> list[UnionIdConflict]:
         """See UserRepository."""
@@ -278,8 +282,8 @@ def _bind_unique_phone(
     values = {"phone": phone.value, "unique_phone": phone.value, "updated_at": now}
     try:
         user = _change(connection, current, values)
-    except IntegrityError as error:
-        raise PhoneTaken from error
+    except IntegrityError:
+        raise PhoneTaken from None  # the driver's text has the number
     events.append(Event.of(EventType.USER_PHONE_BOUND, cause, now, user_id=user.id))
     return user
 
@@ -308,7 +312,11 @@ def _revoke(
 
 
 def _block(connection: Connection, events: list[Event], user_id: str, now: datetime, cause: Cause) -> User:
-    user = _change(connection, user_id, {"blocked_at": now})
+    user = _get(connection, user_id)
+    lock(connection, user.id)
+    if connection.scalar(select(users.c.blocked_at).where(users.c.id == user.id)) is not None:
+        return _get(connection, user.id)
+    user = _change(connection, user.id, {"blocked_at": now})
     events.append(Event.of(EventType.USER_BLOCKED, cause, now, user_id=user.id))
     return user
 
@@ -338,6 +346,12 @@ def _merge(
     merge_rows(connection, one, into, discard, now)
     events.append(Event.of(EventType.USER_MERGED, cause, now, user_id=into.id, reason=f"from {one.id}"))
     return _get(connection, into.id)
+
+
+def _truncate_log(connection: Connection) -> None:
+    """Empty SQLite's write-ahead log, which has the pages from before the erasure, unless someone reads it now."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _conflicts(connection: Connection) -> list[UnionIdConflict]:

@@ -74,7 +74,7 @@ class UserRepository(Protocol):
 
     @abstractmethod
     async def block(self, user_id: str, now: datetime, cause: Cause) -> User:
-        """Block the user, and return the user. Raises NotFound."""
+        """Block the user, and return the user. Does nothing, and makes no event, if they were. Raises NotFound."""
 
     @abstractmethod
     async def unblock(self, user_id: str, now: datetime, cause: Cause) -> User:

@@ -9,10 +9,12 @@ from litestar.params import FromQuery
 
 from application.administration import Administration
 from domain.admin import Scope
+from domain.errors import RequestInvalid
 from domain.event import EventQuery, EventType
 from entrypoints.admin.access import needs
-from entrypoints.admin.queries import Limit, time_of
+from entrypoints.admin.queries import Limit, refuse_others, time_of
 from entrypoints.cursors import decode_cursor, encode_cursor
+from entrypoints.http.dependencies import CallerRequest
 from entrypoints.responses import EventResponse
 
 
@@ -25,6 +27,7 @@ class EventPage(msgspec.Struct, frozen=True):
 
 @get("/audit", **needs(Scope.READ))
 async def find_events(
+    request: CallerRequest,
     administration: NamedDependency[Administration],
     user: FromQuery[str | None] = None,
     type: FromQuery[EventType | None] = None,  # noqa: A002  # the name of the parameter
@@ -34,6 +37,9 @@ async def find_events(
     cursor: FromQuery[str | None] = None,
 ) -> EventPage:
     """Return the events that match, newest first; without a filter, all of them."""
+    refuse_others(request, "user", "type", "actor", "since")
+    if type is not None and type not in set(EventType):
+        raise RequestInvalid(f"There is no type {type}. There are {', '.join(EventType)}")
     before = decode_cursor(cursor, tuple[datetime, str]) if cursor is not None else None
     start = time_of(since) if since is not None else None
     found = await administration.find_events(EventQuery(user, type, actor, start, before, limit + 1))

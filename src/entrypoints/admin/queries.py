@@ -7,6 +7,7 @@ import msgspec
 from litestar.params import Parameter
 
 from domain.errors import RequestInvalid
+from entrypoints.http.dependencies import CallerRequest
 
 MAX_LIMIT = 200
 
@@ -28,3 +29,10 @@ def time_of(value: str) -> datetime:
     if time is None or time.tzinfo is None:
         raise RequestInvalid("since must be a time of RFC 3339, such as 2026-11-29T08:00:00Z")
     return time
+
+
+def refuse_others(request: CallerRequest, *filters: str) -> None:
+    """Raise RequestInvalid for a parameter that is no filter: a misspelt one would match everything."""
+    known = {*filters, "limit", "cursor"}
+    if unknown := sorted(set(request.query_params) - known):
+        raise RequestInvalid(f"There is no filter {', '.join(unknown)}. There are {', '.join(sorted(known))}")

@@ -12,8 +12,9 @@ from domain.admin import Scope
 from domain.event import Cause
 from domain.user_query import UserQuery
 from entrypoints.admin.access import log_change, needs, with_reason
-from entrypoints.admin.queries import Limit, plus_of
+from entrypoints.admin.queries import Limit, plus_of, refuse_others
 from entrypoints.cursors import decode_cursor, encode_cursor
+from entrypoints.http.dependencies import CallerRequest
 from entrypoints.responses import AdminUser, ConflictList
 
 UserId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f-]{36}$")]
@@ -79,6 +80,7 @@ class MergeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @get("/users", **needs(Scope.READ))
 async def find_users(
+    request: CallerRequest,
     administration: NamedDependency[Administration],
     openid: FromQuery[str | None] = None,
     phone: FromQuery[str | None] = None,
@@ -88,6 +90,7 @@ async def find_users(
     cursor: FromQuery[str | None] = None,
 ) -> UserPage:
     """Return the users that match, newest first; without a filter, all of them."""
+    refuse_others(request, "openid", "phone", "unionid", "id")
     before = decode_cursor(cursor, UserId) if cursor is not None else None
     query = UserQuery(openid, plus_of(phone), unionid, id, before, limit + 1)
     found = await administration.find_users(query)

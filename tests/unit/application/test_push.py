@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -18,7 +18,7 @@ from application.own_data import OwnData
 from application.ports.push_store import PushStore
 from application.push import Pushes
 from domain.errors import NotFound, StoreUnavailable
-from domain.event import DEFAULT_POLICY, SYSTEM
+from domain.event import DEFAULT_POLICY, SYSTEM, Cause
 from domain.identity import AppId, Identity
 from domain.push import Handled, Outcome, Push, PushNotForwarded, PushType, RawPush
 from domain.user import PhoneNumber, ProfileChange, User
@@ -45,6 +45,18 @@ class Outage(MemoryUserRepository):
         if self.hangs:
             await asyncio.Event().wait()
         return await super().find_account(identity)
+
+
+class Sessions(MemorySessionStore):
+    """A session store that can be away."""
+
+    is_away = False
+
+    async def erase(self, user_id: str, now: datetime, cause: Cause) -> int:
+        """See SessionStore."""
+        if self.is_away:
+            raise StoreUnavailable
+        return await super().erase(user_id, now, cause)
 
 
 class DurableStore(MemoryPushStore):
@@ -91,7 +103,8 @@ class World:
             MemoryPushForwarder(),
         )
         vault = MemoryKeyVault()
-        own_data = OwnData(self.users, MemorySessionStore(vault), vault, MemoryEvents(DEFAULT_POLICY), clock=clock)
+        self.sessions = Sessions(vault)
+        own_data = OwnData(self.users, self.sessions, vault, MemoryEvents(DEFAULT_POLICY), clock=clock)
         forwarder = self.neighbour if forwards else None
         self.pushes = Pushes(self.letters, self.users, own_data, store, forwarder, {APP})
 
@@ -227,6 +240,20 @@ async def test_a_repeat_that_no_store_remembers_has_no_effect(clock: Clock, days
 
     assert (first, second) == (Outcome.FORGOTTEN, Outcome.REPEATED)
     assert (await world.users.get(user.id)).phone
+
+
+async def test_a_cancellation_that_the_session_store_interrupts_is_finished_by_its_repeat(world: World) -> None:
+    """When the sessions cannot be ended, the user is still found by the repeat, which ends and erases all."""
+    user = await world.ann()
+    world.sessions.is_away = True
+    with pytest.raises(StoreUnavailable):
+        await world.receive(world.push(PushType.ACCOUNT_CANCELLED))
+    world.sessions.is_away = False
+    handled = await world.apply()
+    with pytest.raises(NotFound):
+        await world.users.get(user.id)
+
+    assert [each.outcome for each in handled] == [Outcome.ERASED]
 
 
 async def test_a_repeated_cancellation_spares_the_next_user(clock: Clock) -> None:

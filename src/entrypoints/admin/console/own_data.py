@@ -43,13 +43,13 @@ async def erase(
     administration: NamedDependency[Administration],
     cause: NamedDependency[Cause],
 ) -> Response[Any]:
-    """Erase the user if the form has the id."""
-    user = await administration.get(user_id)
+    """Erase the user if the form has the id. Sent again, it finishes an erasure that was interrupted."""
     typed = str((await request.form()).get("typed", "")).strip()
-    if typed.lower() != user.id:
+    if typed.lower() != user_id:
+        user = await administration.get(user_id)
         return render(request, "erase.html", 400, user=user, typed=typed, wrong=True)
-    await administration.erase(user.id, cause)
-    log_change("user_erased", cause, user_id=user.id)
+    erased = await administration.erase(user_id, cause)
+    log_change("user_erased", cause, user_id=user_id, finished=None if erased else "again")
     return redirect(request, HOME, Done("done_erased"))
 
 
