@@ -28,7 +28,7 @@ class LoginRequest:
 
 @dataclass(frozen=True, slots=True)
 class LoginContext:
-    """The context of a login: the device, the appid in the Referer header, and the client's token until now.
+    """The context of a login: the device, the appid in the Referer header, and the client's previous token.
 
     The client can forge all of it.
     """

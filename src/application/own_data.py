@@ -29,7 +29,7 @@ class OwnData:
       login finds the user.
     - An erasure that was interrupted is finished when it is repeated.
     - A login, a merge or a change that is under way fails, or cleans up after itself, or sees the new user.
-    - The next login of the same person creates a new user, also if the user was blocked.
+    - The next login of the same person creates a new user, even if the user was blocked.
 
     Every method may raise StoreUnavailable.
     """

@@ -28,7 +28,7 @@ RETENTION = 2 * WINDOW
 RETRY_SECONDS = 5.0
 """The pause between two attempts to apply postponed pushes, in seconds."""
 
-NONE: frozenset[str] = frozenset()
+NO_FIELDS: frozenset[str] = frozenset()
 
 
 class Pushes:
@@ -69,7 +69,7 @@ class Pushes:
         push = self._reader.read(self._app(appid), raw)
         if await self._was_handled(push):
             return Handled(push, Outcome.REPEATED)
-        handled = await (self._apply_or_postpone(push) if push.type else self._pass_on(push, raw))
+        handled = await (self._apply_or_postpone(push) if push.type else self._forward(push, raw))
         if handled.outcome not in (Outcome.POSTPONED, Outcome.IGNORED):
             with suppress(StoreUnavailable, TimeoutError):  # then a repeat is handled again
                 async with asyncio.timeout(STORE_SECONDS):
@@ -96,7 +96,7 @@ class Pushes:
         except (StoreUnavailable, TimeoutError):
             return False  # a repeat may be forwarded again, but changes no user
 
-    async def _pass_on(self, push: Push, raw: RawPush) -> Handled:
+    async def _forward(self, push: Push, raw: RawPush) -> Handled:
         if self._forwarder is None:
             return Handled(push, Outcome.IGNORED)
         await self._forwarder.forward(raw)
@@ -143,7 +143,7 @@ class Pushes:
         """Forget what each withdrawn consent covered."""
         outcome = Outcome.REPEATED if push.revoked else Outcome.RECORDED
         for number in push.revoked:
-            fields = FIELDS_OF_CONSENT.get(number, NONE)
+            fields = FIELDS_OF_CONSENT.get(number, NO_FIELDS)
             revoked = await self._own_data.revoke_consent(
                 push.appid,
                 push.openid or "",

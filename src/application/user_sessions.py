@@ -31,7 +31,7 @@ class UserSessions:
         """End all sessions of the user that were live before the call, and return how many.
 
         A merge moves sessions in the order of `ids_of`. So a session that is no longer under one id is under a later
-        one. If users were merged meanwhile, everything is done again with the ids of now.
+        one. If a merge changed the ids meanwhile, the loop runs again with the new ids.
 
         The sessions under `user_id` end first: they also end if the users cannot be read. After an error, the call can
         be repeated.

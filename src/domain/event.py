@@ -1,4 +1,7 @@
-"""Events: what changed, when, and who changed it. They say nothing that WeChat or the user gave, but the address."""
+"""Events: what changed, when, and who changed it.
+
+An event contains no data from WeChat or the user, except the IP address.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -107,7 +110,7 @@ class Event:
         app: str | None = None,
         reason: str | None = None,
     ) -> Self:
-        """Return a new event with an id of its own. `reason` goes before that of the cause."""
+        """Return a new event with an id of its own. `reason` overrides the reason of the cause."""
         return cls(str(uuid4()), now, type, cause.actor, user_id, session_id, app, cause.ip, reason or cause.reason)
 
     @property

@@ -430,7 +430,7 @@ async def test_an_event_of_each_concurrent_login_is_caught(sqlite_url: str, cloc
 
 
 class WritesEachAnswerInRedis(RedisDeviceGrantStore):
-    """A store that writes the event of an answer also if it does not take place."""
+    """A store that writes the event of an answer even if it does not take place."""
 
     async def replace(self, old: DeviceGrant, new: DeviceGrant, event: Event | None = None) -> bool:
         """See DeviceGrantStore."""

@@ -206,7 +206,7 @@ async def test_a_change_of_a_merged_user_is_about_the_remaining_one(recorded: Re
 
 
 async def test_a_late_unionid_has_one_event(recorded: Recorded) -> None:
-    """A unionid that is added has an event with the app of the login, also if many logins bring it at once."""
+    """A unionid that is added has an event with the app of the login, even if many logins bring it at once."""
     identity = somebody()
     user = await recorded.log_in(identity)
     late, now = replace(identity, unionid=unique("u")), recorded.later()

@@ -105,7 +105,7 @@ async def test_an_unknown_user_has_no_ids(users: UserRepository, user_id: str) -
 
 
 async def test_a_merge_on_a_host_whose_clock_is_behind_is_the_later_one(users: UserRepository, clock: Clock) -> None:
-    """The order of ids is that of the merges, also if the host of the second merge has an earlier time."""
+    """The order of ids is that of the merges, even if the host of the second merge has an earlier time."""
     first, second, last = [(await made(users, clock)).id for _ in range(3)]
     await users.merge(first, second, NOTHING, clock.now, SYSTEM)
     await users.merge(second, last, NOTHING, clock.now - timedelta(minutes=5), SYSTEM)

@@ -157,7 +157,7 @@ def test_a_log_out_is_seen_after_the_time_of_the_cache(name: str, provider: Serv
 
 
 def test_the_cache_ends_with_the_session(name: str, hasty: Service, sandbox: Sandbox) -> None:
-    """A token that expires is 401 then, also if the time of the cache is longer."""
+    """A token that expires is 401 then, even if the time of the cache is longer."""
     with backends.backend(name, hasty.url, CLIENT, SECRET, LONG) as backend:
         token = hasty.log_in(sandbox.code())["token"]
         assert backend.get(token).status_code == 200

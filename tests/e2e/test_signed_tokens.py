@@ -161,7 +161,7 @@ def test_the_assertion_of_auth_is_used_again(provider: Service, token: str) -> N
 
 
 def test_an_ended_session_gets_nothing(provider: Service, token: str) -> None:
-    """After a log-out, neither /auth nor the exchange gives a token, also if there is an assertion in the memory."""
+    """After a log-out, neither /auth nor the exchange gives a token, even if there is an assertion in the memory."""
     provider.auth(token)
     log_out(provider, token)
     refused, exchanged = provider.auth(token), provider.http.post("/oauth2/token", data=exchange(token))
@@ -190,7 +190,7 @@ def test_a_signed_token_is_not_exchanged(provider: Service, token: str) -> None:
 
 
 def test_introspection_answers_by_the_session(provider: Service, login: dict[str, Any]) -> None:
-    """A signed token is active, with its own times, until its session ends, also if it has not expired."""
+    """A signed token is active, with its own times, until its session ends, even if it has not expired."""
     jwt = issue(provider, login["token"])
     said, before = claims(jwt), introspect(provider, jwt)
     log_out(provider, login["token"])

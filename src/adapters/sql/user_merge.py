@@ -87,7 +87,7 @@ def _settle_conflicts(connection: Connection, source: str, target: str, unionid:
 
 
 def _record(connection: Connection, source: User, target_id: str, now: datetime) -> None:
-    """Keep a record of `source`, dated after those of users merged into it, also if the clocks of hosts differ."""
+    """Keep a record of `source`, dated after those of users merged into it, even if the clocks of hosts differ."""
     latest = connection.scalar(select(func.max(merges.c.merged_at)).where(merges.c.into_id == source.id))
     merged_at = max(now, latest + timedelta(microseconds=1)) if latest else now
     connection.execute(update(merges).where(merges.c.into_id == source.id).values(into_id=target_id))

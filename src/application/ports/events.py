@@ -21,7 +21,7 @@ def ignore(events: Sequence[Event]) -> None:
 class Events(Protocol):
     """Keeps events: the audit trail, and what webhooks have to deliver. Every method may raise StoreUnavailable.
 
-    An event about a user who was erased is kept without the address of the user, also if it is added after the erasure.
+    An event about a user who was erased is kept without the address of the user, even if it is added after the erasure.
 
     Stores that share its database write events in the transaction of their change. EventPolicy says which are kept.
     """

@@ -127,7 +127,7 @@ def export(user_id: str) -> None:
 def erase(user_id: str, *, yes: bool) -> None:
     """Erase a user with all their data, and end their sessions. It cannot be undone. Repeat it after a failure.
 
-    Asks for confirmation on a terminal. The next login of the same person creates a new user, also if the user was
+    Asks for confirmation on a terminal. The next login of the same person creates a new user, even if the user was
     blocked. `erased` is false if the user had been erased before.
     """
     import sys

@@ -96,7 +96,7 @@ class World:
     """WeChat, the users, and the use case between them."""
 
     def __init__(self, clock: Clock, store: PushStore, *, forwards: bool = True) -> None:
-        self.clock, self.users, self.letters, self.neighbour = (
+        self.clock, self.users, self.reader, self.forwarder = (
             clock,
             Outage(),
             MemoryPushReader(),
@@ -105,8 +105,8 @@ class World:
         vault = MemoryKeyVault()
         self.sessions = Sessions(vault)
         own_data = OwnData(self.users, self.sessions, vault, MemoryEvents(DEFAULT_POLICY), clock=clock)
-        forwarder = self.neighbour if forwards else None
-        self.pushes = Pushes(self.letters, self.users, own_data, store, forwarder, {APP})
+        forwarder = self.forwarder if forwards else None
+        self.pushes = Pushes(self.reader, self.users, own_data, store, forwarder, {APP})
 
     async def ann(self) -> User:
         """Return a user with a phone number and a profile, who was created an hour ago."""
@@ -123,7 +123,7 @@ class World:
     async def receive(self, push: Push) -> Handled:
         """Let WeChat push it."""
         body = push.id.encode()
-        self.letters.pushes[body] = push
+        self.reader.pushes[body] = push
         return await self.pushes.receive(APP.value, RawPush("a=1", body, "text/xml"))
 
     async def apply(self) -> list[Handled]:
@@ -274,16 +274,16 @@ async def test_other_events_are_forwarded_once(world: World) -> None:
     outcomes = [await world.outcome(push) for _ in range(2)]
 
     assert outcomes == [Outcome.FORWARDED, Outcome.REPEATED]
-    assert world.neighbour.received == [RawPush("a=1", push.id.encode(), "text/xml")]
+    assert world.forwarder.received == [RawPush("a=1", push.id.encode(), "text/xml")]
 
 
 async def test_what_was_not_forwarded_can_be_repeated(world: World) -> None:
     """An event that could not be forwarded is forwarded when WeChat repeats it."""
     push = world.push(None)
-    world.neighbour.is_away = True
+    world.forwarder.is_away = True
     with pytest.raises(PushNotForwarded):
         await world.receive(push)
-    world.neighbour.is_away = False
+    world.forwarder.is_away = False
 
     assert await world.outcome(push) is Outcome.FORWARDED
 
@@ -294,7 +294,7 @@ async def test_events_about_users_are_not_forwarded(world: World, kind: PushType
     await world.ann()
     await world.receive(world.push(kind, 8))
 
-    assert world.neighbour.received == []
+    assert world.forwarder.received == []
 
 
 async def test_without_an_address_other_events_are_ignored(clock: Clock, store: MemoryPushStore) -> None:

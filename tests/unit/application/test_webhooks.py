@@ -125,7 +125,7 @@ async def test_410_ends_the_delivery(world: World, clock: Clock) -> None:
 
 
 async def test_retry_after_pauses_the_endpoint(world: World, clock: Clock) -> None:
-    """After 503 with Retry-After nothing is sent before the time is over, also if other calls succeed."""
+    """After 503 with Retry-After nothing is sent before the time is over, even if other calls succeed."""
     for _ in range(2):
         world.queue.add(GOOD.id, new_event(clock.now))
     world.respond(WebhookReply(503, timedelta(seconds=90)))

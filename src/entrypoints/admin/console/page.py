@@ -25,7 +25,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-"""Nothing stands in a page itself, and nothing comes from another host."""
+"""Pages have no inline scripts or styles, and load nothing from other hosts."""
 
 HEADERS = {
     "content-security-policy": POLICY,

@@ -16,8 +16,8 @@ from entrypoints.http.dependencies import address_of, route_of
 from entrypoints.log import log, log_error
 from entrypoints.problems import outcome_of
 
-SAID = {ScopeMissing: "error_scope", NotFound: "error_missing", StoreUnavailable: "error_store"}
-"""What a page says of an error. Of all others, it says that the request is not valid, and shows their text."""
+ERROR_TEXTS = {ScopeMissing: "error_scope", NotFound: "error_missing", StoreUnavailable: "error_store"}
+"""The text for each error. Any other error is shown as an invalid request, with its detail."""
 
 
 def open_console(container: Container) -> ConsoleSessions:
@@ -30,7 +30,7 @@ def open_console(container: Container) -> ConsoleSessions:
 def error_page(request: AnyRequest, error: WxLoginError) -> Response[Any]:
     """Return the page for an error of the domain."""
     log_error(error, route_of(request.scope), ip=address_of(request.scope))
-    said = next((SAID[kind] for kind in type(error).__mro__ if kind in SAID), "error_request")
+    said = next((ERROR_TEXTS[kind] for kind in type(error).__mro__ if kind in ERROR_TEXTS), "error_request")
     detail = error.detail if said == "error_request" else None
     return render(request, "error.html", outcome_of(error).http, said=said, detail=detail)
 
