@@ -25,6 +25,9 @@ from domain.webhook import WebhookEndpoint, WebhookReply
 CALL_SECONDS = 10.0
 """The time limit of one call, from the lookup of the name to the end of the response."""
 
+READ_SECONDS = 1.0
+"""How long the body of a response is read, in seconds. The status says all."""
+
 MAX_RESPONSE_BYTES = 64 * 1024
 """How much of a response is read, to use its connection again. A longer one closes its connection."""
 
@@ -65,11 +68,12 @@ async def _read(response: httpx2.Response, now: datetime) -> timedelta | None:
     """Read the whole response, so that its connection is free, and return its Retry-After."""
     try:
         size = 0
-        async for chunk in response.stream:  # type: ignore[union-attr]  # of an asynchronous transport
-            size += len(chunk)
-            if size > MAX_RESPONSE_BYTES:
-                break
-    except (httpx2.HTTPError, ClientError):  # the status has arrived, and it says all
+        async with asyncio.timeout(READ_SECONDS):
+            async for chunk in response.stream:  # type: ignore[union-attr]  # of an asynchronous transport
+                size += len(chunk)
+                if size > MAX_RESPONSE_BYTES:
+                    break
+    except (httpx2.HTTPError, ClientError, TimeoutError):  # the status has arrived, and it says all
         pass
     finally:
         await response.aclose()

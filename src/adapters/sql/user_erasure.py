@@ -120,7 +120,7 @@ def _forget_addresses(connection: Connection, ids: Sequence[str]) -> None:
     event, delivery = audit_events.c, webhook_deliveries.c
     has_address = event.user_id.in_(ids) & event.ip.is_not(None) & event.actor.not_like("admin:%")
     connection.execute(update(audit_events).where(has_address).values(ip=None))
-    for row in connection.execute(select(webhook_deliveries).where(delivery.user_id.in_(ids))).all():
+    for row in connection.execute(select(webhook_deliveries).where(delivery.user_id.in_(ids)).with_for_update()).all():
         is_row = (delivery.endpoint == row.endpoint) & (delivery.event_id == row.event_id)
         kept = encode_event(decode_event(row.event).without_address_of_user())
         connection.execute(update(webhook_deliveries).where(is_row).values(event=kept))
