@@ -51,6 +51,7 @@ def insert_events(connection: Connection, events: Sequence[Event], policy: Event
     """
     erased = _find_erased(connection, {e.user_id for e in events if e.user_id and e.has_address_of_user})
     kept = [each.without_address_of_user() if each.user_id in erased else each for each in events]
+    kept.sort(key=lambda event: event.id)  # in one order, concurrent calls with the same events do not deadlock
     audited = [_row(event) for event in kept if policy.audits(event.type)]
     if audited:
         insert_missing(connection, audit_events, audited)
