@@ -1,4 +1,4 @@
-"""What operators do with users and sessions, and what they look at."""
+"""The use cases of operators: users, sessions and the audit trail."""
 
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ from domain.user import UnionIdConflict, User
 from domain.user_query import UserQuery
 
 REPORTED = timedelta(hours=1)
-"""How far a report of failed logins reaches back."""
+"""The period of the report of failed logins."""
 
 
 class Administration:

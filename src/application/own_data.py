@@ -72,7 +72,7 @@ class OwnData:
         return erasure.is_new
 
     async def erase_found(self, user_id: str, cause: Cause) -> bool:
-        """Erase a user whom the caller finds by an account, and return whether they were there. Raises NotFound.
+        """Erase a user that the caller found by an account, and return whether they were there. Raises NotFound.
 
         Ends the sessions first: after an interruption the caller still finds the user, and repeats all of it.
         """

@@ -109,7 +109,7 @@ class Pushes:
         except (StoreUnavailable, TimeoutError) as error:
             if await self._is_postponed_durably(push):
                 return Handled(push, Outcome.POSTPONED)
-            raise StoreUnavailable("The database does not answer in time; the push waits in memory") from error
+            raise StoreUnavailable("The database does not answer in time: WeChat should repeat the push") from error
 
     async def _is_postponed_durably(self, push: Push) -> bool:
         try:

@@ -175,7 +175,7 @@ class Lane:
 
 
 class _Health:
-    """Whether a receiver answers, and how many calls it may get at once."""
+    """The health of a receiver: it limits how many calls run at once."""
 
     def __init__(self) -> None:
         self._failures = 0

@@ -1,4 +1,4 @@
-"""Admins: the owners of admin keys, and what each key allows."""
+"""Admins: the owners of admin keys, and the scopes of each key."""
 
 import hashlib
 import hmac
@@ -10,7 +10,7 @@ from domain.errors import AdminKeyInvalid, ScopeMissing
 
 
 class Scope(StrEnum):
-    """What an admin key allows."""
+    """A permission of an admin key."""
 
     READ = "read"
     WRITE = "write"

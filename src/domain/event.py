@@ -11,9 +11,11 @@ from fnmatch import fnmatchcase
 from typing import Self
 from uuid import uuid4
 
+from domain.errors import RequestInvalid
+
 
 class EventType(StrEnum):
-    """What changed. Programs of users depend on these texts: they never change their meaning.
+    """The type of a change. Programs of users depend on these texts: they never change their meaning.
 
     A type of a newer release, which another process wrote, is kept as its text.
     """
@@ -42,6 +44,13 @@ class EventType(StrEnum):
         newer._name_ = newer._value_ = value
         return newer
 
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """Return the type of this release with that name. Raises RequestInvalid."""
+        if name not in set(cls):
+            raise RequestInvalid(f"There is no type {name}. There are {', '.join(cls)}")
+        return cls(name)
+
     @property
     def is_about_sessions(self) -> bool:
         """Return whether such events are made only where someone asks for them: there are many."""
@@ -50,7 +59,7 @@ class EventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Who causes a change, from which address, and why.
+    """The actor of a change, the address of the actor, and the reason.
 
     The actor is `user`, `admin:<name>`, `client:<id>`, `cli`, `wechat` or `system`.
     """

@@ -9,7 +9,7 @@ RETENTION = timedelta(hours=2)
 
 @dataclass(frozen=True, slots=True)
 class LoginFailure:
-    """What failed logins are counted by: minute in UTC, app if known, code of the error, and errcode if any."""
+    """The key of a count: minute in UTC, app if known, code of the error, and errcode if any."""
 
     minute: datetime
     app: str | None

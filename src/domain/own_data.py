@@ -1,4 +1,4 @@
-"""What is stored about a user, and what an erasure leaves of them."""
+"""The data that is stored about a user, and the result of an erasure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -25,7 +25,7 @@ class PushType(StrEnum):
 NAME_AND_AVATAR = frozenset({"name", "avatar"})
 
 FIELDS_OF_CONSENT = {6: NAME_AND_AVATAR, 8: frozenset({"phone"}), 19: NAME_AND_AVATAR, 20: NAME_AND_AVATAR}
-"""What this service stores under a number of RevokeInfo. It stores nothing under the others."""
+"""The fields that each number of RevokeInfo covers. The others cover nothing that is stored here."""
 
 
 class PushRefused(Exception):
@@ -75,7 +75,7 @@ def id_of(*parts: str) -> str:
 
 
 class Outcome(StrEnum):
-    """What became of a push."""
+    """The outcome of a push."""
 
     FORGOTTEN = "forgotten"
     ERASED = "erased"
@@ -90,7 +90,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """A push and what became of it. `user_id` is there if the account is known."""
+    """A push and its outcome. `user_id` is there if the account is known."""
 
     push: Push
     outcome: Outcome

@@ -103,7 +103,7 @@ class WebhookReply:
 
 
 class Outcome(StrEnum):
-    """How an attempt to deliver ended."""
+    """The outcome of an attempt to deliver."""
 
     DELIVERED = "delivered"
     POSTPONED = "postponed"

@@ -1,11 +1,12 @@
 """A counter for the token check: counts in plain integers, and adds them to the library's counter once a second."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from threading import Lock
 
 from prometheus_client import Counter
+
+from entrypoints.periodic import flushing
 
 FLUSH_SECONDS = 1.0
 """How often counts are written. A process that is killed loses the counts of this time at most."""
@@ -34,19 +35,10 @@ class BufferedCounter:
                     self._flushed[value] = count
 
 
-@asynccontextmanager
-async def flushing(counter: BufferedCounter) -> AsyncIterator[None]:
+def flushing_counts(counter: BufferedCounter) -> AbstractAsyncContextManager[None]:
     """Flush every FLUSH_SECONDS while the block runs, and at its end."""
-    task = asyncio.create_task(_flush(counter))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
+
+    async def flush() -> None:
         counter.flush()
 
-
-async def _flush(counter: BufferedCounter) -> None:
-    while True:
-        await asyncio.sleep(FLUSH_SECONDS)
-        counter.flush()
+    return flushing(flush, FLUSH_SECONDS, "metrics")

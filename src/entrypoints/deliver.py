@@ -1,16 +1,14 @@
 """Deliver events to webhooks while a service or a worker runs."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import chain, repeat
 
 from application.webhooks import Lane
-from domain.errors import StoreUnavailable
 from entrypoints.container import Container
-from entrypoints.log import log, log_error
-from entrypoints.periodic import repeating
+from entrypoints.log import log
+from entrypoints.periodic import attempt, random_pause, repeating
 
 STOP_SECONDS = 5.0
 """How long calls may take when the process stops. What is not finished is sent again by another process."""
@@ -48,9 +46,7 @@ async def delivering(container: Container) -> AsyncIterator[None]:
         metrics.webhook_configured(lane.endpoint)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(_running(webhooks.lanes))
-        await stack.enter_async_context(
-            repeating(clean, lambda: random.uniform(0, 2 * CLEAN_SECONDS), WHERE)  # noqa: S311  # no secret
-        )
+        await stack.enter_async_context(repeating(clean, lambda: random_pause(CLEAN_SECONDS), WHERE))
         if webhooks.lanes:
             pauses = chain([0.0], repeat(MEASURE_SECONDS))
             await stack.enter_async_context(repeating(measure, lambda: next(pauses), WHERE))
@@ -75,14 +71,7 @@ async def _running(lanes: Sequence[Lane]) -> AsyncIterator[None]:
 
 
 async def _run(lane: Lane, stop: asyncio.Event) -> None:
-    """Run the lane until `stop` is set, also after errors."""
-    while not stop.is_set():
-        try:
-            await lane.run(stop)
-        except StoreUnavailable as error:
-            log_error(error, WHERE)
-        except Exception as error:  # noqa: BLE001  # a defect here ends no delivery
-            log.error("defect", where=WHERE, exc_info=error)
-        else:
-            return
-        await asyncio.sleep(RETRY_SECONDS)
+    """Run the lane until `stop` is set, even after errors."""
+    while not stop.is_set() and not await attempt(lambda: lane.run(stop), WHERE):
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), RETRY_SECONDS)

@@ -1,16 +1,14 @@
 """Count failed logins in this process, and add the counts to those of all processes every few seconds."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
 from application.ports.clock import Clock
 from application.ports.login_failures import LoginFailures
-from domain.errors import StoreUnavailable, WxLoginError
+from domain.errors import WxLoginError
 from domain.login_failure import RETENTION, LoginFailure
-from entrypoints.log import log_error
-from entrypoints.periodic import repeating
+from entrypoints.periodic import flushing
 from entrypoints.problems import code_of
 
 FLUSH_SECONDS = 5.0
@@ -52,17 +50,9 @@ class FailureCounter:
             self._counts[failure] += count
 
 
-@asynccontextmanager
-async def flushing_failures(counter: FailureCounter) -> AsyncIterator[None]:
+def flushing_failures(counter: FailureCounter) -> AbstractAsyncContextManager[None]:
     """Flush every FLUSH_SECONDS while the block runs, and at its end."""
-    try:
-        async with repeating(counter.flush, lambda: FLUSH_SECONDS, "login_failures"):
-            yield
-    finally:
-        try:
-            await counter.flush()
-        except StoreUnavailable as error:
-            log_error(error, "login_failures")
+    return flushing(counter.flush, FLUSH_SECONDS, "login_failures")
 
 
 def _minute(time: datetime) -> datetime:

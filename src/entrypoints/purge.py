@@ -1,6 +1,5 @@
 """Delete what expired from the database while a service or a worker runs."""
 
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -8,7 +7,7 @@ from datetime import timedelta
 from domain.login_failure import RETENTION
 from entrypoints.container import Container
 from entrypoints.log import log
-from entrypoints.periodic import repeating
+from entrypoints.periodic import random_pause, repeating
 
 PERIOD_SECONDS = 600.0
 """How often a process purges sessions and the audit trail, on average."""
@@ -44,13 +43,9 @@ async def purging(container: Container) -> AsyncIterator[None]:
         await failures.purge(clock() - RETENTION)
 
     async with (
-        repeating(purge_failures, lambda: _pause(PERIOD_SECONDS), "purge"),
-        repeating(purge_sessions, lambda: _pause(PERIOD_SECONDS), "purge"),
-        repeating(purge_events, lambda: _pause(PERIOD_SECONDS), "purge"),
-        repeating(purge_grants, lambda: _pause(GRANT_PERIOD_SECONDS), "purge"),
+        repeating(purge_failures, lambda: random_pause(PERIOD_SECONDS), "purge"),
+        repeating(purge_sessions, lambda: random_pause(PERIOD_SECONDS), "purge"),
+        repeating(purge_events, lambda: random_pause(PERIOD_SECONDS), "purge"),
+        repeating(purge_grants, lambda: random_pause(GRANT_PERIOD_SECONDS), "purge"),
     ):
         yield
-
-
-def _pause(period: float) -> float:
-    return random.uniform(0, 2 * period)  # noqa: S311  # no secret

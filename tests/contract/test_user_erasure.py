@@ -315,6 +315,27 @@ async def test_the_events_of_an_erased_user_have_no_address(user_place: str, clo
 
 
 @durable_users
+@pytest.mark.parametrize("turns", range(0, 40, 4))
+async def test_an_event_that_arrives_during_an_erasure_has_no_address(
+    user_place: str, clock: Clock, turns: int
+) -> None:
+    """An event of a user, or of one who was merged into them, has no address after a concurrent erasure."""
+    async with Database(user_place) as database:
+        users, events = SqlUserRepository(database), SqlEvents(database, DEFAULT_POLICY)
+        user, former = await made(users, clock), await made(users, clock)
+        await users.merge(former.id, user.id, frozenset(), clock.now, CLI)
+        late = [Event.of(EventType.SCAN_APPROVED, PHONE, clock.now, user_id=each.id) for each in (user, former)]
+        await asyncio.gather(
+            after(turns, users.erase(user.id, clock.advance(seconds=1), CLI)),
+            *(after(20, events.add([event])) for event in late),
+        )
+        known = [event for each in (user, former) for event in await events.find(EventQuery(user_id=each.id))]
+
+        assert {event.id for event in late} <= {event.id for event in known}
+        assert [event.type for event in known if event.ip] == []
+
+
+@durable_users
 async def test_an_event_of_a_user_who_is_there_keeps_its_address(user_place: str, clock: Clock) -> None:
     """Addresses of users who were merged, or who are not erased, stay."""
     async with Database(user_place) as database:

@@ -182,6 +182,20 @@ async def test_a_repeated_block_changes_nothing(recorded: Recorded) -> None:
     assert await recorded.types_of(user) == [EventType.USER_CREATED, EventType.USER_BLOCKED]
 
 
+async def test_concurrent_blocks_have_one_event(recorded: Recorded) -> None:
+    """Of blocks at once one changes the user, and makes the event. The same holds for unblocks."""
+    user = await recorded.log_in()
+    for change in (recorded.users.block, recorded.users.unblock):
+        now = recorded.later()
+        await asyncio.gather(*(change(user.id, now, OPERATOR) for _ in range(8)))
+
+    assert await recorded.types_of(user) == [
+        EventType.USER_CREATED,
+        EventType.USER_BLOCKED,
+        EventType.USER_UNBLOCKED,
+    ]
+
+
 async def test_a_merge_has_an_event(recorded: Recorded) -> None:
     """The event of a merge is about the remaining user, and names the other. A repeated merge has none."""
     one, into = await recorded.log_in(), await recorded.log_in()

@@ -26,16 +26,14 @@ NEVER: tuple[Network, ...] = tuple(
         ip_network,
         (
             *("169.254.0.0/16", "fe80::/10", "100.100.100.200/32", "192.0.0.0/24", "fd00:ec2::254/128"),
-            *("fec0::/10", "64:ff9b:1::/48", "::/96"),
+            *("fec0::/10", "64:ff9b:1::/48"),
         ),
     )
 )
-"""Where clouds serve credentials, also Alibaba's in the range of RFC 6598, and addresses of IPv6 that mean others."""
+"""Link-local addresses, those where clouds serve credentials, and former local ones of IPv6."""
 
-LOOPBACK = ip_network("::1/128")
-
-NAT64 = ip_network("64:ff9b::/96")
-"""Addresses that have an IPv4 address in their last 32 bits (RFC 6052)."""
+WITH_IPV4: tuple[Network, ...] = (ip_network("64:ff9b::/96"), ip_network("::/96"))
+"""Addresses that have an IPv4 address in their last 32 bits (RFC 6052, RFC 4291 section 2.5.5.1)."""
 
 
 class AddressRefused(OSError):
@@ -45,7 +43,7 @@ class AddressRefused(OSError):
 def is_allowed(address: Address, *, private: bool, encrypted: bool) -> bool:
     """Return whether a webhook may be sent to the address: to public ones encrypted, to private ones if configured."""
     meant = _meant(address)
-    if any(meant in network for network in NEVER) and meant not in LOOPBACK:
+    if any(meant in network for network in NEVER):
         return False
     if any(meant in network for network in PRIVATE):
         return private
@@ -55,7 +53,7 @@ def is_allowed(address: Address, *, private: bool, encrypted: bool) -> bool:
 def _meant(address: Address) -> Address:
     """Return the IPv4 address that an IPv6 address leads to, if it does, else the address itself."""
     if isinstance(address, IPv6Address):
-        if address in NAT64:
+        if any(address in network for network in WITH_IPV4) and not address.is_loopback:
             return IPv4Address(int(address) & 0xFFFF_FFFF)
         return address.ipv4_mapped or address.sixtofour or address
     return address

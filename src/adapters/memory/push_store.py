@@ -1,6 +1,8 @@
 """Pushes in the memory of this process, for a service without Redis."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
+
+from cachetools import FIFOCache, TLRUCache
 
 from application.ports.clock import Clock
 from application.ports.push_store import PushStore
@@ -16,24 +18,20 @@ class MemoryPushStore(PushStore):
     """A PushStore of one process."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._handled: dict[str, datetime] = {}
-        self._postponed: dict[str, Push] = {}
+        self._handled = TLRUCache[str, timedelta](MAX_PUSHES, ttu=_until, timer=lambda: clock().timestamp())
+        self._postponed = FIFOCache[str, Push](MAX_PUSHES)
 
     async def was_handled(self, push_id: str) -> bool:
         """See PushStore."""
-        return push_id in self._handled and self._handled[push_id] > self._clock()
+        return push_id in self._handled
 
     async def mark_handled(self, push_id: str, retention: timedelta) -> None:
         """See PushStore."""
-        self._handled.pop(push_id, None)  # the newest is last
-        self._handled[push_id] = self._clock() + retention
-        _drop_oldest(self._handled)
+        self._handled[push_id] = retention
 
     async def postpone(self, push: Push) -> bool:
         """See PushStore."""
         self._postponed[push.id] = push
-        _drop_oldest(self._postponed)
         return False
 
     async def postponed(self) -> list[Push]:
@@ -45,6 +43,5 @@ class MemoryPushStore(PushStore):
         self._postponed.pop(push.id, None)
 
 
-def _drop_oldest(kept: dict[str, datetime] | dict[str, Push]) -> None:
-    if len(kept) > MAX_PUSHES:
-        del kept[next(iter(kept))]
+def _until(_push_id: str, retention: timedelta, now: float) -> float:
+    return now + retention.total_seconds()

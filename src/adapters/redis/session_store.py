@@ -22,8 +22,8 @@ is the order of the commands in each call, and what a script compares:
   deleted, and takes none back that `move` has given away.
 - `touch` adds the member, then reads the record, and removes the member if the session ended or moved. So it leaves no
   member behind an `end` or a `move` that came in between.
-- `move` adds the member to the second set, overwrites the record, and removes the member from the first set. So whoever
-  lists the first user and then the second one misses no session: UserSessions depends on it.
+- `move` adds the member to the second set, overwrites the record, and removes the member from the first set. So a
+  caller that lists the first user and then the second misses no session: UserSessions depends on it.
 - `end` reads the user in the record that it deletes, and removes the member from that user's set, too. So a session
   that `move` gave away after the caller read it leaves no member.
 """

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from adapters.sql.async_pool import AsyncPool
 from adapters.sql.connections import CALL_SECONDS, CLOSE_SECONDS, Connections, T, Work
@@ -93,8 +93,10 @@ def map_database_errors() -> Iterator[None]:
     """Map the exceptions of SQLAlchemy and its drivers to StoreUnavailable."""
     try:
         yield
-    except (IntegrityError, ConcurrentChange):  # the driver's text has the data: it is no cause for the log
+    except (IntegrityError, ConcurrentChange):  # the driver's text has the data: the log must not get it as the cause
         raise StoreUnavailable("A concurrent request wrote the same data; try again") from None
+    except DataError as error:  # as above
+        raise StoreUnavailable(f"The database does not take the data ({_kind(error)})") from None
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         raise StoreUnavailable(f"The database does not answer as it should ({_kind(error)})") from error
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, delete, select
 
 from adapters.sql.database import BATCH, Database
 from adapters.sql.event_records import encode_event
-from adapters.sql.tables import audit_events, users, webhook_deliveries
+from adapters.sql.tables import audit_events, merges, users, webhook_deliveries
 from adapters.sql.upsert import insert_missing
 from application.ports.events import Events
 from domain.event import Event, EventPolicy, EventQuery, EventType
@@ -61,11 +61,13 @@ def insert_events(connection: Connection, events: Sequence[Event], policy: Event
 
 
 def _find_erased(connection: Connection, user_ids: set[str]) -> set[str]:
-    """Return which of the users were erased. The others cannot be erased before the end of the transaction."""
+    """Return which of the users were erased. The others, and those merged into them, are locked against an erasure."""
     if not user_ids:
         return set()
     alive = select(users.c.id).where(users.c.id.in_(user_ids)).order_by(users.c.id)
     locked = set(connection.scalars(alive.with_for_update(read=True, key_share=True)))
+    merged = select(merges.c.from_id).where(merges.c.from_id.in_(user_ids - locked)).order_by(merges.c.from_id)
+    locked |= set(connection.scalars(merged.with_for_update(read=True, key_share=True)))
     if not (others := user_ids - locked):
         return set()
     event = audit_events.c

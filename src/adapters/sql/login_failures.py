@@ -14,10 +14,10 @@ from application.ports.login_failures import LoginFailures
 from domain.login_failure import LoginFailure
 
 NO_APP = "?"
-"""What the key has where the app is not known. It is no appid."""
+"""Stands for an unknown app in the key. No appid is this text."""
 
 NO_ERRCODE = 0
-"""What the key has where WeChat returned no errcode. 0 is WeChat's for success."""
+"""Stands for an absent errcode in the key. WeChat uses 0 for success."""
 
 
 class SqlLoginFailures(LoginFailures):

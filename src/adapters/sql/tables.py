@@ -151,7 +151,7 @@ ended_sessions = Table(
     Column("end_reason", Identifier(32), nullable=False),
     Column("retain_until", UtcDateTime, nullable=False, index=True),
 )
-"""What stays of the sessions of erased users."""
+"""The reasons why sessions of erased users ended."""
 
 session_keys = Table(
     "session_keys",

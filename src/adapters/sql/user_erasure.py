@@ -71,7 +71,7 @@ def _erased(user_id: str, current: str, now: datetime, cause: Cause) -> Event:
 
 
 def _erased_before(connection: Connection, user_id: str) -> Erasure:
-    """Return the erasure that the audit trail knows, with the ids of all users whom it erased. Raises NotFound."""
+    """Return the erasure that the audit trail records, with the ids of all erased users. Raises NotFound."""
     event = audit_events.c
     is_erasure = event.type == EventType.USER_ERASED.value
     known = connection.execute(select(audit_events).where(event.user_id == user_id, is_erasure)).first()

@@ -312,22 +312,26 @@ def _revoke(
 
 
 def _block(connection: Connection, events: list[Event], user_id: str, now: datetime, cause: Cause) -> User:
-    user = _get(connection, user_id)
-    lock(connection, user.id)
-    if connection.scalar(select(users.c.blocked_at).where(users.c.id == user.id)) is not None:
-        return _get(connection, user.id)
-    user = _change(connection, user.id, {"blocked_at": now})
-    events.append(Event.of(EventType.USER_BLOCKED, cause, now, user_id=user.id))
-    return user
+    current, is_blocked = _lock_block(connection, user_id)
+    if is_blocked:
+        return _get(connection, current)
+    events.append(Event.of(EventType.USER_BLOCKED, cause, now, user_id=current))
+    return _change(connection, current, {"blocked_at": now})
 
 
 def _unblock(connection: Connection, events: list[Event], user_id: str, now: datetime, cause: Cause) -> User:
-    user = _get(connection, user_id)
-    lock(connection, user.id)
-    if connection.scalar(select(users.c.blocked_at).where(users.c.id == user.id)) is None:
-        return user
-    events.append(Event.of(EventType.USER_UNBLOCKED, cause, now, user_id=user.id))
-    return _change(connection, user.id, {"blocked_at": None})
+    current, is_blocked = _lock_block(connection, user_id)
+    if not is_blocked:
+        return _get(connection, current)
+    events.append(Event.of(EventType.USER_UNBLOCKED, cause, now, user_id=current))
+    return _change(connection, current, {"blocked_at": None})
+
+
+def _lock_block(connection: Connection, user_id: str) -> tuple[str, bool]:
+    """Lock the user's row, and return the user's id and whether they are blocked. Raises NotFound."""
+    current = lock_current(connection, user_id)
+    blocked_at = select(users.c.blocked_at).where(users.c.id == current).with_for_update()
+    return current, connection.scalar(blocked_at) is not None
 
 
 def _merge(

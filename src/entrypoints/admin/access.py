@@ -1,4 +1,4 @@
-"""Who may call the admin API: each handler names the scope that it needs."""
+"""Authorization of the admin API: each handler names the scope that it needs."""
 
 from dataclasses import replace
 from typing import Any
@@ -70,15 +70,14 @@ def provide_administration(state: State) -> Administration:
     return runtime_of(state).container.administration()
 
 
+DEPENDENCIES = {
+    "admin": Provide(provide_admin, sync_to_thread=False),
+    "cause": Provide(provide_cause, sync_to_thread=False),
+    "administration": Provide(provide_administration, sync_to_thread=False),
+}
+"""By the name of a handler's parameter, for the API and the console. A guard sets `request.state.admin` before."""
+
+
 def admin_router(*handlers: HTTPRouteHandler) -> Router:
     """Return the router of the admin API, each of whose handlers needs an admin key."""
-    return Router(
-        PREFIX,
-        route_handlers=handlers,
-        guards=[authorize],
-        dependencies={
-            "admin": Provide(provide_admin, sync_to_thread=False),
-            "cause": Provide(provide_cause, sync_to_thread=False),
-            "administration": Provide(provide_administration, sync_to_thread=False),
-        },
-    )
+    return Router(PREFIX, route_handlers=handlers, guards=[authorize], dependencies=DEPENDENCIES)

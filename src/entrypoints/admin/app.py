@@ -5,17 +5,15 @@ from contextlib import asynccontextmanager
 
 from litestar import Litestar
 from litestar.datastructures import ResponseHeader
-from litestar.types import ASGIApp
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from entrypoints.admin import audit, failures, sessions, users
 from entrypoints.admin.access import admin_router
 from entrypoints.admin.console.router import console, open_console
 from entrypoints.container import OpenContainer
 from entrypoints.http import operations
-from entrypoints.http.app import refuse
+from entrypoints.http.app import with_client_address, with_edge
 from entrypoints.http.dependencies import DEPENDENCIES, CallerRequest, Runtime
-from entrypoints.http.edge import Lifecycle, with_request_limits
+from entrypoints.http.edge import Lifecycle
 from entrypoints.http.errors import EXCEPTION_HANDLERS
 from entrypoints.http.known_polls import KnownPolls
 from entrypoints.http.middleware import with_request_ids, with_security_headers
@@ -56,10 +54,6 @@ def create_app(
         logging_config=None,
     )
 
-    def with_client_address(app: ASGIApp) -> ASGIApp:
-        return ProxyHeadersMiddleware(app, list(trusted_proxies)) if trusted_proxies else app  # type: ignore[arg-type, return-value]  # ASGI, typed twice
-
-    routes = with_request_ids(with_client_address(with_security_headers(app.asgi_handler)))
-    routes = tracing.requests(routes) if tracing else routes
-    app.asgi_handler = with_request_limits(routes, lambda error: with_client_address(refuse(error)), lifecycle)
+    routes = with_request_ids(with_client_address(with_security_headers(app.asgi_handler), trusted_proxies))
+    app.asgi_handler = with_edge(routes, lifecycle, trusted_proxies, tracing)
     return app

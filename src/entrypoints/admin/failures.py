@@ -1,4 +1,4 @@
-"""/admin/v1/errors: why logins failed in the last hour."""
+"""/admin/v1/errors: the failed logins of the last hour, explained."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from entrypoints.problems import DEFECT, OUTCOMES
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """What an error is, in the words of docs/errors.md: its title, HTTP status and retry advice."""
+    """The explanation of an error, in the words of docs/errors.md: title, HTTP status and retry advice."""
 
     title: str
     status: int

@@ -20,8 +20,10 @@ from entrypoints.responses import AdminUser, ConflictList
 UserId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f-]{36}$")]
 """The position of a cursor in the list of users."""
 
-Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
-"""Why an admin changes something, in words for the audit trail: 1 to 200 characters without control characters."""
+REASON = r"^[^\x00-\x1f\x7f-\x9f]{1,200}$"
+
+Reason = Annotated[str, msgspec.Meta(pattern=REASON)]
+"""The reason of a change, in words for the audit trail: 1 to 200 characters without control characters."""
 
 
 class UserPage(msgspec.Struct, frozen=True):
@@ -59,13 +61,13 @@ class Erased(msgspec.Struct, frozen=True):
 
 
 class BlockRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why the user is blocked."""
+    """The reason of a block."""
 
     reason: Reason
 
 
 class UnblockRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why the user is unblocked, if the admin says so."""
+    """The reason of an unblocking, if the admin gives one."""
 
     reason: Reason | None = None
 

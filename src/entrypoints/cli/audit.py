@@ -34,11 +34,11 @@ def audit() -> None:
 def list_events(user: str | None, action: str | None, since: datetime | None, limit: int) -> None:
     """List events of the audit trail, newest first."""
     from domain.event import EventQuery, EventType
-    from entrypoints.cli.running import run, show
+    from entrypoints.cli.running import exit_statuses, run, show
     from entrypoints.responses import EventList, EventResponse
 
-    if action is not None and action not in set(EventType):
-        raise click.UsageError(f"There is no action {action}. There are {', '.join(EventType)}.")
-    query = EventQuery(user, action, since=since, limit=limit)
+    with exit_statuses():
+        kind = EventType.named(action) if action is not None else None
+    query = EventQuery(user, kind, since=since, limit=limit)
     events = run(lambda container: container.administration().find_events(query))
     show(EventList([EventResponse.of(event) for event in events]))

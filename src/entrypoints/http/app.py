@@ -26,7 +26,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from application.polls import WATCH_SECONDS
 from application.push import RETRY_SECONDS
 from domain.errors import RequestInvalid
-from entrypoints.buffered_counter import flushing
+from entrypoints.buffered_counter import flushing_counts
 from entrypoints.container import OpenContainer
 from entrypoints.deliver import delivering
 from entrypoints.failure_counter import flushing_failures
@@ -99,7 +99,7 @@ def create_app(
                 delivering(container),
                 repeating(container.scans().watch, lambda: WATCH_SECONDS, "scans"),
                 repeating(push.applying_postponed(container), lambda: RETRY_SECONDS, "pushes"),
-                flushing(container.metrics().session_checks),
+                flushing_counts(container.metrics().session_checks),
                 flushing_failures(container.failure_counter()),
             ):
                 yield
@@ -122,16 +122,23 @@ def create_app(
     if with_docs:
         docs.document(app)
 
-    def with_client_address(app: ASGIApp) -> ASGIApp:
-        return ProxyHeadersMiddleware(app, list(trusted_proxies)) if trusted_proxies else app  # type: ignore[arg-type, return-value]  # ASGI, typed twice
-
-    routes = with_client_address(with_security_headers(with_response_metrics(app.asgi_handler)))
+    routes = with_client_address(with_security_headers(with_response_metrics(app.asgi_handler)), trusted_proxies)
     routes = with_request_ids(routes)
     routes = by_prefix(polls.PATH, polls.with_known_polls(routes), routes)
     routes = by_prefix(auth.PREFIX, auth.forward_auth, routes)
-    routes = tracing.requests(routes) if tracing else routes
-    app.asgi_handler = with_request_limits(routes, lambda error: with_client_address(refuse(error)), lifecycle)
+    app.asgi_handler = with_edge(routes, lifecycle, trusted_proxies, tracing)
     return app
+
+
+def with_client_address(app: ASGIApp, trusted_proxies: Sequence[str]) -> ASGIApp:
+    """Return the application with the client's address in the scope, as `X-Forwarded-For` of trusted proxies says."""
+    return ProxyHeadersMiddleware(app, list(trusted_proxies)) if trusted_proxies else app  # type: ignore[arg-type, return-value]  # ASGI, typed twice
+
+
+def with_edge(app: ASGIApp, lifecycle: Lifecycle, trusted_proxies: Sequence[str], tracing: Tracing | None) -> ASGIApp:
+    """Return the application with limits of requests, and with traces if there is `tracing`."""
+    traced = tracing.requests(app) if tracing else app
+    return with_request_limits(traced, lambda error: with_client_address(refuse(error), trusted_proxies), lifecycle)
 
 
 def unrouted_response(request: AnyRequest, error: HTTPException) -> Response[Any]:

@@ -16,7 +16,7 @@ from entrypoints.http.errors import AnyRequest
 from entrypoints.log import log
 
 SUCCESS = "success"
-"""What WeChat takes for received."""
+"""The response that tells WeChat that the push was received."""
 
 REFUSED = ResponseSpec(str, description="Not WeChat's", media_type="text/plain", generate_examples=False)
 NOT_FORWARDED = ResponseSpec(str, description="Not forwarded", media_type="text/plain", generate_examples=False)

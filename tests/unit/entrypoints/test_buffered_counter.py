@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from entrypoints import buffered_counter
-from entrypoints.buffered_counter import BufferedCounter, flushing
+from entrypoints.buffered_counter import BufferedCounter, flushing_counts
 
 pytestmark = pytest.mark.anyio
 
@@ -95,7 +95,7 @@ def test_a_count_takes_less_than_half_of_the_librarys_time(buffered: Buffered) -
 async def test_counts_are_flushed_repeatedly(buffered: Buffered, monkeypatch: pytest.MonkeyPatch) -> None:
     """During the block, counts are published repeatedly."""
     monkeypatch.setattr(buffered_counter, "FLUSH_SECONDS", 0.005)
-    async with flushing(buffered.counter):
+    async with flushing_counts(buffered.counter):
         for number in (1, 2):
             buffered.counts["a"] += 1
 
@@ -105,7 +105,7 @@ async def test_counts_are_flushed_repeatedly(buffered: Buffered, monkeypatch: py
 async def test_the_last_count_is_flushed_when_the_block_ends(buffered: Buffered) -> None:
     """At the end of the block all counts are published, and no task remains."""
     before = asyncio.all_tasks()
-    async with flushing(buffered.counter):
+    async with flushing_counts(buffered.counter):
         buffered.counts["a"] += 2
 
     assert buffered.scraped_value("a") == 2

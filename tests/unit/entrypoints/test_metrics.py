@@ -275,12 +275,12 @@ def test_metrics_can_be_registered() -> None:
 
 COUNTING = """
 import asyncio, os, signal, sys
-from entrypoints.buffered_counter import FLUSH_SECONDS, flushing
+from entrypoints.buffered_counter import FLUSH_SECONDS, flushing_counts
 from entrypoints.metrics import Metrics
 
 async def count(how):
     metrics = Metrics()
-    async with flushing(metrics.session_checks):
+    async with flushing_counts(metrics.session_checks):
         metrics.session_checked("ok", 3)
         metrics.wechat_called("/sns/jscode2session", "0", 0.1)
         metrics.connections_open(20)

@@ -1,4 +1,4 @@
-"""Who may see a page of the console: cookies, scopes, and protection from forged requests."""
+"""Authorization of the console: cookies, scopes, and protection from forged requests."""
 
 import hmac
 from typing import Any
@@ -12,10 +12,9 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.response import Redirect
 from litestar.types import ExceptionHandlersMap, Scope
 
-from domain.event import Cause
-from entrypoints.admin.access import NEEDS, provide_administration
+from entrypoints.admin.access import DEPENDENCIES, NEEDS
 from entrypoints.admin.console.session import LIFETIME, ConsoleSessions, SignedIn
-from entrypoints.http.dependencies import CallerRequest, address_of, header_of
+from entrypoints.http.dependencies import CallerRequest, header_of
 
 PREFIX = "/admin"
 
@@ -78,7 +77,7 @@ async def authorize(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
         return
     if not (signed_in := signed_in_of(connection)):
         raise SignedOut
-    connection.state.signed_in = signed_in
+    connection.state.signed_in, connection.state.admin = signed_in, signed_in.admin
     signed_in.admin.require(handler.opt[NEEDS])
     if changes:
         form = await CallerRequest(connection.scope, connection.receive).form()
@@ -115,22 +114,13 @@ def provide_signed_in(request: CallerRequest) -> SignedIn:
     return signed_in
 
 
-def provide_cause(request: CallerRequest) -> Cause:
-    """Return the admin as the cause of a change, without a reason."""
-    return Cause.admin(provide_signed_in(request).admin.name, address_of(request.scope))
-
-
 def console_router(handlers: list[HTTPRouteHandler], exception_handlers: ExceptionHandlersMap) -> Router:
     """Return the router of the console."""
     return Router(
         PREFIX,
         route_handlers=handlers,
         guards=[authorize],
-        dependencies={
-            "signed_in": Provide(provide_signed_in, sync_to_thread=False),
-            "cause": Provide(provide_cause, sync_to_thread=False),
-            "administration": Provide(provide_administration, sync_to_thread=False),
-        },
+        dependencies=DEPENDENCIES | {"signed_in": Provide(provide_signed_in, sync_to_thread=False)},
         exception_handlers={**exception_handlers, SignedOut: signed_out_response},
         include_in_schema=False,
     )

@@ -1,4 +1,4 @@
-"""What an operator changes on a user: each page asks, and the answer to its form does it."""
+"""Changes of a user: a page asks, and its form makes the change."""
 
 import re
 from dataclasses import replace
@@ -17,9 +17,7 @@ from entrypoints.admin.access import log_change, needs
 from entrypoints.admin.console.access import AnyRequest
 from entrypoints.admin.console.page import Done, redirect, render
 from entrypoints.admin.console.users import user_path
-
-REASON = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,200}")
-"""What the admin API takes as a reason."""
+from entrypoints.admin.users import REASON
 
 
 async def reason_of(request: AnyRequest) -> str:
@@ -29,7 +27,15 @@ async def reason_of(request: AnyRequest) -> str:
 
 def is_reason(reason: str) -> bool:
     """Return whether the audit trail takes this reason."""
-    return bool(REASON.fullmatch(reason))
+    return bool(re.fullmatch(REASON, reason))
+
+
+async def _ask(
+    request: AnyRequest, page: str, administration: Administration, user_id: str, reason: str | None = None
+) -> Response[Any]:
+    """Return the page that asks for a change and its reason. A `reason` was sent before, and is not taken."""
+    user, wrong = await administration.get(user_id), None if reason is None else "reason_wrong"
+    return render(request, page, 400 if wrong else 200, user=user, reason=reason or "", wrong=wrong)
 
 
 @get("/users/{user_id:str}/block", **needs(Scope.WRITE))
@@ -37,8 +43,7 @@ async def ask_block(
     request: AnyRequest, user_id: FromPath[str], administration: NamedDependency[Administration]
 ) -> Response[Any]:
     """Ask whether to block the user, and why."""
-    user = await administration.get(user_id)
-    return render(request, "block.html", user=user, reason="", wrong=None)
+    return await _ask(request, "block.html", administration, user_id)
 
 
 @post("/users/{user_id:str}/block", **needs(Scope.WRITE))
@@ -51,8 +56,7 @@ async def block(
     """Block the user."""
     reason = await reason_of(request)
     if not is_reason(reason):
-        user = await administration.get(user_id)
-        return render(request, "block.html", 400, user=user, reason=reason, wrong="reason_wrong")
+        return await _ask(request, "block.html", administration, user_id, reason)
     cause = replace(cause, reason=reason)
     ended = await administration.block(user_id, cause)
     log_change("user_blocked", cause, user_id=user_id, sessions=ended)
@@ -64,8 +68,7 @@ async def ask_unblock(
     request: AnyRequest, user_id: FromPath[str], administration: NamedDependency[Administration]
 ) -> Response[Any]:
     """Ask whether to unblock the user."""
-    user = await administration.get(user_id)
-    return render(request, "unblock.html", user=user, reason="", wrong=None)
+    return await _ask(request, "unblock.html", administration, user_id)
 
 
 @post("/users/{user_id:str}/unblock", **needs(Scope.WRITE))
@@ -78,8 +81,7 @@ async def unblock(
     """Unblock the user."""
     reason = await reason_of(request)
     if reason and not is_reason(reason):
-        user = await administration.get(user_id)
-        return render(request, "unblock.html", 400, user=user, reason=reason, wrong="reason_wrong")
+        return await _ask(request, "unblock.html", administration, user_id, reason)
     cause = replace(cause, reason=reason or None)
     await administration.unblock(user_id, cause)
     log_change("user_unblocked", cause, user_id=user_id)

@@ -1,4 +1,4 @@
-"""Pages of the console: templates, languages, themes, and what a browser may do with a page."""
+"""Pages of the console: templates, languages, themes, and security headers."""
 
 import hashlib
 import re
@@ -41,7 +41,7 @@ LANGUAGE_COOKIE = "wxlogin-console-language"
 THEME_COOKIE = "wxlogin-console-theme"
 
 DONE_COOKIE = "wxlogin-console-done"
-"""What the last action did: the key of a text and a number, for the next page."""
+"""The result of the last action: the key of a text and a number, for the next page."""
 
 LANGUAGES: dict[str, Language] = {"en": "en", "zh": "zh"}
 
@@ -53,7 +53,7 @@ LOCAL = re.compile(r"(?!.*\.\.)/admin/(?!v1/)[A-Za-z0-9/_.?=&%:+@-]*")
 
 
 class Done(NamedTuple):
-    """What an action did, as the next page says it."""
+    """The result of an action, which the next page shows."""
 
     text: str
     number: int = 0

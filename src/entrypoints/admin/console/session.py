@@ -8,9 +8,10 @@ import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import msgspec
+from cachetools import TTLCache
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -22,8 +23,11 @@ from domain.admin import Admin, digest_of
 LIFETIME = timedelta(hours=8)
 """How long a session lasts, used or not."""
 
+MAX_ENDED = 10_000
+"""How many ended sessions are remembered."""
 
-class Sealed(msgspec.Struct, frozen=True):
+
+class CookieContent(msgspec.Struct, frozen=True):
     """The content of the cookie. `key` is the SHA-256 of the admin key."""
 
     id: str
@@ -47,30 +51,28 @@ class ConsoleSessions:
         self._cipher = MultiFernet([Fernet(_derive(key)) for key in encryption_keys])
         self._access = access
         self._clock = clock
-        self._ended: dict[str, datetime] = {}
+        self._ended = TTLCache[str, bool](MAX_ENDED, LIFETIME.total_seconds(), timer=self._now)
 
     async def start(self, key: str, network: str | None) -> tuple[str, SignedIn]:
         """Return the cookie of a new session, and the session. Raises as `AdminAccess.authenticate`."""
         admin = await self._access.authenticate(key, network)
-        sealed = Sealed(secrets.token_urlsafe(16), digest_of(key), secrets.token_urlsafe(32))
-        cookie = self._cipher.encrypt_at_time(msgspec.json.encode(sealed), self._now())
-        return cookie.decode(), SignedIn(admin, sealed.id, sealed.csrf)
+        content = CookieContent(secrets.token_urlsafe(16), digest_of(key), secrets.token_urlsafe(32))
+        cookie = self._cipher.encrypt_at_time(msgspec.json.encode(content), self._now())
+        return cookie.decode(), SignedIn(admin, content.id, content.csrf)
 
     def find(self, cookie: str) -> SignedIn | None:
         """Return the session of a cookie. None: forged, expired, ended, or its key is not configured any more."""
         try:
-            content = self._cipher.decrypt_at_time(cookie, int(LIFETIME.total_seconds()), self._now())
-            sealed = msgspec.json.decode(content, type=Sealed)
+            text = self._cipher.decrypt_at_time(cookie, int(LIFETIME.total_seconds()), self._now())
+            content = msgspec.json.decode(text, type=CookieContent)
         except (InvalidToken, msgspec.MsgspecError):
             return None
-        admin = self._access.owner_of(sealed.key)
-        return SignedIn(admin, sealed.id, sealed.csrf) if admin and sealed.id not in self._ended else None
+        admin = self._access.owner_of(content.key)
+        return SignedIn(admin, content.id, content.csrf) if admin and content.id not in self._ended else None
 
     def end(self, signed_in: SignedIn) -> None:
         """End the session, so that copies of its cookie are worth nothing in this process."""
-        now = self._clock()
-        self._ended = {known: until for known, until in self._ended.items() if until > now}
-        self._ended[signed_in.id] = now + LIFETIME
+        self._ended[signed_in.id] = True
 
     def _now(self) -> int:
         return int(self._clock().timestamp())

@@ -1,4 +1,4 @@
-"""Why logins fail now, new logins as they come, and the audit trail."""
+"""Failed logins with their explanation, the newest logins, and the audit trail."""
 
 from datetime import UTC, date, datetime, time
 from typing import Any
@@ -10,6 +10,7 @@ from litestar.params import FromQuery
 
 from application.administration import Administration
 from domain.admin import Scope
+from domain.errors import RequestInvalid
 from domain.event import Event, EventQuery, EventType
 from entrypoints.admin.access import needs
 from entrypoints.admin.console.access import AnyRequest
@@ -81,8 +82,8 @@ async def show_audit(
     kinds = [kind.value for kind in EventType]
     try:
         start = datetime.combine(date.fromisoformat(since), time(tzinfo=UTC)) if since else None
-        kind = EventType(type) if type else None
-    except ValueError:
+        kind = EventType.named(type) if type else None
+    except (ValueError, RequestInvalid):
         chosen["since"] = ""
         return render(
             request, "audit.html", 400, events=[], next=None, chosen=chosen, kinds=kinds, wrong=True, paged=False
