@@ -20,10 +20,11 @@ COPY src src
 COPY sandbox sandbox
 RUN /build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels ./sandbox . \
     && /opt/wxlogin/bin/pip install --no-deps /wheels/*.whl
-# The image needs no installer, no C source, no debug symbol, and one API browser of three. Litestar needs polyfactory
-# only to invent examples for the API's schema, which wxlogin does not do.
+# The image needs no installer, C source, type stub, debug symbol or library's tests, and one API browser of three.
+# Litestar needs polyfactory only to invent examples for the API's schema, which wxlogin does not do.
 RUN /opt/wxlogin/bin/pip uninstall --yes faker polyfactory setuptools pip \
-    && find /opt/wxlogin \( -name '*.c' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.h' \) -delete \
+    && find /opt/wxlogin -regex '.*\.\(c\|cpp\|h\|hpp\|pyi\|pyx\|pxd\)' -delete \
+    && find /opt/wxlogin -type d \( -name testing -o -name tests \) -prune -exec rm -r {} + \
     && find /opt/wxlogin -name '*.so*' -exec strip --strip-unneeded {} + \
     && rm /opt/wxlogin/bin/[Aa]ctivate* /opt/wxlogin/lib/python3*/site-packages/offapi/{redoc,scalar}.js
 
