@@ -87,25 +87,25 @@ class ScanQuotas:
     """The rate limits of scans. A network that is None is not limited: it came through a UNIX socket."""
 
     def __init__(self, limiter: RateLimiter) -> None:
-        self._starts = (
-            Quota(limiter, SCANS_OF_CLIENT, "Too many open scans of this client"),
-            Quota(limiter, SCANS_OF_ADDRESS, "Too many open scans of this address"),
-        )
-        self._looks = (
-            Quota(limiter, LOOKS_OF_USER, "Too many scans by this user"),
-            Quota(limiter, LOOKS_OF_ADDRESS, "Too many scans from this address"),
-        )
+        self._starts_of_client = Quota(limiter, SCANS_OF_CLIENT, "Too many open scans of this client")
+        self._starts_of_address = Quota(limiter, SCANS_OF_ADDRESS, "Too many open scans of this address")
+        self._looks_of_user = Quota(limiter, LOOKS_OF_USER, "Too many scans by this user")
+        self._looks_of_address = Quota(limiter, LOOKS_OF_ADDRESS, "Too many scans from this address")
 
     async def take_start(self, client_id: str, network: str | None) -> None:
-        """Take one start of a scan. Raises RateLimited and StoreUnavailable."""
-        await self._take(self._starts, client_id, network)
+        """Take one start of a scan. Raises RateLimited and StoreUnavailable.
+
+        A start that the network's quota refuses takes nothing from the client's, which other visitors need.
+        """
+        if network:
+            await self._starts_of_address.take(network)
+        await self._starts_of_client.take(client_id)
 
     async def take_look(self, user_id: str, network: str | None) -> None:
-        """Take one look at a scan, or one answer. Raises RateLimited and StoreUnavailable."""
-        await self._take(self._looks, user_id, network)
+        """Take one look at a scan, or one answer. Raises RateLimited and StoreUnavailable.
 
-    async def _take(self, quotas: tuple[Quota, Quota], subject: str, network: str | None) -> None:
-        of_subject, of_network = quotas
+        A look that the user's quota refuses takes nothing from the network's, which other phones of a carrier need.
+        """
+        await self._looks_of_user.take(user_id)
         if network:
-            await of_network.take(network)
-        await of_subject.take(subject)
+            await self._looks_of_address.take(network)

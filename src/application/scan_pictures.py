@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from application.ports.clock import Clock
 from application.ports.device_grant_store import DeviceGrantStore
@@ -13,7 +13,9 @@ from domain.device_grant import DeviceGrant
 from domain.errors import IdentityProviderUnavailable, StoreUnavailable
 
 WAIT_SECONDS = 0.1
-"""How often a process checks whether another process has drawn the picture."""
+"""How soon a process checks whether another process has drawn the picture. Each pause is twice the one before."""
+
+MAX_WAIT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +54,24 @@ class ScanPictures:
 
     async def _draw(self, grant: DeviceGrant) -> bytes:
         """Draw with the lease, else wait for the process that has it. After a failure its lease is the pause."""
-        give_up_at = self._clock() + 2 * self._lease
-        while True:
+        began = self._clock()
+        for lease_ends in (began + self._lease, began + 2 * self._lease):
             if await self._grants.acquire_drawing(grant.scene, self._clock(), self._lease):
                 target = self._target
                 picture = await self._platform.draw_code(grant.appid, grant.scene, target.page, target.env_version)
                 with suppress(StoreUnavailable):  # it is drawn again for the next request
                     await self._grants.save_picture(grant.scene, picture)
                 return picture
-            if stored := await self._grants.find_picture(grant.scene):
+            if stored := await self._wait_for_picture(grant.scene, lease_ends):
                 return stored
-            if self._clock() >= give_up_at:
-                raise IdentityProviderUnavailable("Another process has been drawing the picture for too long")
-            await asyncio.sleep(WAIT_SECONDS)
+        raise IdentityProviderUnavailable("Another process has been drawing the picture for too long")
+
+    async def _wait_for_picture(self, scene: str, until: datetime) -> bytes | None:
+        """Return the picture of another process, or None if there is none by then."""
+        pause = WAIT_SECONDS
+        while self._clock() < until:
+            if picture := await self._grants.find_picture(scene):
+                return picture
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, MAX_WAIT_SECONDS)
+        return await self._grants.find_picture(scene)

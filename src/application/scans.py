@@ -121,7 +121,7 @@ class Scans:
         return seen
 
     async def answer(
-        self, session: Session, scene: str, number: str | None, network: str | None, *, approve: bool
+        self, session: Session, scene: str, number: str | None, network: str | None, cause: Cause, *, approve: bool
     ) -> DeviceGrant:
         """Approve or deny, and return the grant: denied if the number is wrong.
 
@@ -131,7 +131,7 @@ class Scans:
         grant = await self._find(scene)
         now = self._clock()
         answered = grant.answer(session, number, now, approve=approve)
-        event = answered.answered_event(Cause.user(session.device.ip), now)
+        event = answered.answered_event(cause, now)
         if not await self._grants.replace(grant, answered, event):
             raise NotFound("There is no such scan")
         return answered

@@ -26,6 +26,9 @@ APPS = {
 }
 """The patterns of apps. The first that is found counts: User-Agents of WeChat also contain the names of browsers."""
 
+PRODUCT = re.compile(r"^[A-Za-z0-9._-]{1,24}(?:/[0-9.]{1,16})?")
+"""The first product of a User-Agent (RFC 9110 section 10.1.5), if it is short."""
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -45,28 +48,39 @@ class Device:
             return None
         return (" · ".join(_parts(self.user_agent)) or self.user_agent)[:MAX_LABEL_LENGTH]
 
+    @property
+    def software(self) -> str | None:
+        """Return the label without the model, or the first product of a User-Agent that is not recognized, or None.
+
+        Its names are listed here and its versions are digits, so the sender of a User-Agent cannot write a sentence.
+        """
+        text = self.user_agent or ""
+        parts = list(_parts(text, with_model=False)) or PRODUCT.findall(text)[:1]
+        return " · ".join(parts)[:MAX_LABEL_LENGTH] or None
+
 
 UNKNOWN_DEVICE = Device()
 """The device of a login that came by queue or command line."""
 
 
-def _parts(user_agent: str) -> Iterator[str]:
-    yield from _system(user_agent)
+def _parts(user_agent: str, *, with_model: bool = True) -> Iterator[str]:
+    yield from _system(user_agent, with_model=with_model)
     for pattern, name in APPS.items():
         if found := pattern.search(user_agent):
             yield f"{name} {found[1]}"
             return
 
 
-def _system(user_agent: str) -> Iterator[str]:
+def _system(user_agent: str, *, with_model: bool) -> Iterator[str]:
     if found := APPLE.search(user_agent):
         yield found[1]
         yield f"{'iPadOS' if found[1] == 'iPad' else 'iOS'} {found[2].replace('_', '.')}"
     elif found := HARMONY.search(user_agent):
-        yield found[1]
+        if with_model:
+            yield found[1]
         yield f"HarmonyOS {found[2]}"
     elif found := ANDROID.search(user_agent):
-        if found[2] and found[2] not in ("wv", "K"):
+        if with_model and found[2] and found[2] not in ("wv", "K"):
             yield found[2].strip()
         yield f"Android {found[1]}"
     elif user_agent.startswith("Mozilla/"):

@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     )
     login_rate_limit: Annotated[str, AfterValidator(check_rate_limit)] = Field("600/minute", examples=["600/minute"])
     app_login_rate_limit: Annotated[str, AfterValidator(check_rate_limit)] = Field("off", examples=["5000/minute"])
-    clients: Annotated[dict[Annotated[str, Field(min_length=1)], OAuthClient], *Json] = Field(
+    clients: Annotated[dict[Annotated[str, Field(min_length=1, max_length=255)], OAuthClient], *Json] = Field(
         {}, examples=['{"backend":"a-random-secret-of-at-least-32-characters"}']
     )
     issuer: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+$"), AfterValidator(check_origin)] | None = Field(

@@ -19,6 +19,7 @@ from application.ports.device_grant_store import DeviceGrantStore
 from application.scans import Scans
 from domain.device_grant import DeviceCode, DeviceGrant, GrantState, MatchNumbers
 from domain.errors import NotFound
+from domain.event import Cause
 from domain.rate_limit import Allowance, RateLimit
 from domain.session import Session
 from support.clock import Clock
@@ -124,9 +125,11 @@ Call = Callable[[Scans, Session, str], Awaitable[object]]
 
 CALLS: dict[str, Call] = {
     "look": lambda scans, ann, scene: scans.look(ann, scene, "203.0.113.7"),
-    "approval": lambda scans, ann, scene: scans.answer(ann, scene, "42", "203.0.113.7", approve=True),
-    "approval without a number": lambda scans, ann, scene: scans.answer(ann, scene, None, None, approve=True),
-    "refusal": lambda scans, ann, scene: scans.answer(ann, scene, None, "203.0.113.7", approve=False),
+    "approval": lambda scans, ann, scene: scans.answer(ann, scene, "42", "203.0.113.7", Cause.user(), approve=True),
+    "approval without a number": lambda scans, ann, scene: scans.answer(
+        ann, scene, None, None, Cause.user(), approve=True
+    ),
+    "refusal": lambda scans, ann, scene: scans.answer(ann, scene, None, "203.0.113.7", Cause.user(), approve=False),
     "picture": lambda scans, _, scene: scans.picture(scene),
 }
 

@@ -293,6 +293,19 @@ def test_a_poll_says_that_the_code_was_scanned(provider: Service, phone: Device)
     assert phone.login["user"]["id"] not in after.text
 
 
+def test_a_poll_below_the_endpoint_is_not_found(provider: Service) -> None:
+    """The bytes of a known poll are nothing below the endpoint: the path is unknown."""
+    scan = start(provider).json()
+    first = error_of(poll(provider, scan))
+    form = {"grant_type": DEVICE_CODE, "device_code": scan["device_code"]}
+    below = provider.http.post("/oauth2/token/x", auth=("shop", "s3cret"), data=form)
+    again = error_of(poll(provider, scan))
+
+    assert first == (400, "authorization_pending")
+    assert below.status_code == 404
+    assert again == (400, "slow_down")
+
+
 def test_an_early_poll_is_slow_down(provider: Service) -> None:
     """A second poll at once is slow_down, and so is the next one: the interval has grown."""
     scan = start(provider).json()
@@ -382,11 +395,18 @@ def test_only_a_client_starts_and_polls(provider: Service, phone: Device, auth: 
 
 @pytest.mark.parametrize(
     "form",
-    [{"appid": ""}, {"appid": "wx9"}, {"appid": OTHER_APPID + "\x00"}, {"ip": "somewhere"}, {"ip": "10.0.0.1/8"}],
+    [
+        {"appid": ""},
+        {"appid": "wx9"},
+        {"appid": OTHER_APPID + "\x00"},
+        {"ip": "somewhere"},
+        {"ip": "10.0.0.1/8"},
+        {"user_agent": "a\x00b"},
+    ],
     ids=str,
 )
 def test_a_malformed_start_is_refused(provider: Service, form: dict[str, str]) -> None:
-    """An unknown app and an address that is none are invalid_request."""
+    """An unknown app, an address that is none and a control character are invalid_request."""
     assert error_of(start(provider, **form)) == (400, "invalid_request")
 
 
@@ -401,13 +421,12 @@ def test_a_client_starts_scans_of_its_apps(provider: Service) -> None:
 def test_open_scans_of_an_address_are_limited(provider: Service) -> None:
     """A browser's network starts sixty scans; then it is 429, with the time to wait. Another one is not limited."""
     ip = f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}::"
-    answers = [start(provider, ip=f"{ip}{number}") for number in range(1, 71)]
-    limited = [each for each in answers if each.status_code == 429]
+    admitted = [start(provider, ip=f"{ip}{number}") for number in range(1, 61)]
+    limited = next(answer for number in range(61, 1000) if (answer := start(provider, ip=f"{ip}{number}")).is_error)
 
-    assert [each.status_code for each in answers[:60]] == [200] * 60
-    assert len(limited) >= 8
-    assert error_of(limited[-1]) == (429, "temporarily_unavailable")
-    assert int(limited[-1].headers["retry-after"]) >= 1
+    assert [each.status_code for each in admitted] == [200] * 60
+    assert error_of(limited) == (429, "temporarily_unavailable")
+    assert int(limited.headers["retry-after"]) >= 1
     assert start(provider, ip="2001:db9::1").status_code == 200
 
 

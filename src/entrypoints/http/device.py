@@ -88,7 +88,9 @@ async def authorize_device(
 ) -> DeviceAuthorization:
     """Start a scan. Show `wxacode` and `match_number` in the browser, and poll /oauth2/token with the device code."""
     base = f"{_issuer(state)}/oauth2/device"
-    browser = Device((data.user_agent or "")[:USER_AGENT_LENGTH] or None, data.ip or None)
+    if not (user_agent := data.user_agent or "").isprintable():
+        raise ClientException("user_agent must have printable characters only")
+    browser = Device(user_agent[:USER_AGENT_LENGTH] or None, data.ip or None)
     network = _network_of(browser.ip) if browser.ip else None
     try:
         scan = await scans.start(client.id, browser, data.appid, apps=client.apps, network=network)

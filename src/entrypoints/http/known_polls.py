@@ -1,24 +1,27 @@
 """The polls of /oauth2/token that this process has answered before."""
 
-from cachetools import LRUCache
+from cachetools import TTLCache
 
 from application.polls import Poller
 from application.scans import Scans
-from domain.device_grant import DeviceCode, PollRefusal
+from domain.device_grant import LIFETIME, DeviceCode, PollRefusal
 from entrypoints.http.raw import RawHeaders
 
-MAX_BODY_BYTES = 512
-"""A poll has about 140 bytes. Longer bodies are left to the framework."""
+MAX_BYTES = 1024
+"""The credentials and the body of a poll have about 300 bytes. Longer polls are left to the framework."""
 
 MAX_KNOWN = 20_000
-"""The number of requests that are known. Beyond it, the least recently used one is forgotten, and learned again."""
+"""The number of requests that are known. Beyond it, the oldest one is forgotten, and learned again."""
 
 
 class KnownPolls:
-    """The requests that were answered with authorization_pending, and whose polls they are."""
+    """The requests that were answered with authorization_pending, and whose polls they are.
+
+    They have secrets, and are forgotten when their grants have expired.
+    """
 
     def __init__(self, limit: int = MAX_KNOWN) -> None:
-        self._pollers: LRUCache[tuple[bytes, bytes], Poller] = LRUCache(limit)
+        self._pollers: TTLCache[tuple[bytes, bytes], Poller] = TTLCache(limit, LIFETIME.total_seconds())
 
     def __len__(self) -> int:
         """Return how many requests are known."""
@@ -26,8 +29,9 @@ class KnownPolls:
 
     def remember(self, headers: RawHeaders, body: bytes, client_id: str, code: DeviceCode) -> None:
         """Know this request from now on."""
-        if len(body) <= MAX_BODY_BYTES:
-            self._pollers[_credentials(headers), body] = (client_id, code)
+        credentials = _credentials(headers)
+        if len(credentials) + len(body) <= MAX_BYTES:
+            self._pollers[credentials, body] = (client_id, code)
 
     def refuse(self, headers: RawHeaders, body: bytes, scans: Scans) -> PollRefusal | None:
         """Return why the poll gets no session; None if the framework has to answer."""

@@ -61,7 +61,7 @@ def with_known_polls(app: ASGIApp) -> ASGIApp:
 
 
 async def _refuse(scope: Scope, receive: Receive) -> PollRefusal | None:
-    if scope["method"] != "POST":  # type: ignore[typeddict-item]  # nothing else answers in HTTP
+    if (scope["method"], scope["path"]) != ("POST", PATH):  # type: ignore[typeddict-item]  # HTTP only
         return None
     message = await receive()  # the whole body, which the edge has read, and returns again
     runtime = runtime_of(scope["litestar_app"].state)

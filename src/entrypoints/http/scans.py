@@ -13,13 +13,14 @@ from domain.device_grant import DeviceGrant, GrantState
 from domain.errors import RateLimited, RequestInvalid
 from domain.session import Session
 from entrypoints.http.contract import signed_in
-from entrypoints.http.dependencies import CallerRequest, device_of, network_of
+from entrypoints.http.dependencies import CallerRequest, cause_of, network_of
 from entrypoints.log import log_session
 
 
 class ScanResponse(msgspec.Struct, frozen=True):
-    """The request of a website. `client` is its name in WXLOGIN_CLIENTS; browser and address are as the website says.
+    """The request of a website. `client` is its name in WXLOGIN_CLIENTS, and `ip` the address that it told.
 
+    `user_agent` is the browser's software, as far as it is recognized: the sender cannot write a sentence in it.
     `match_numbers` has the number that the website shows, among others; it is empty if numbers are off.
     """
 
@@ -34,7 +35,8 @@ class ScanResponse(msgspec.Struct, frozen=True):
     def of(cls, grant: DeviceGrant) -> Self:
         """Return the body for `grant`."""
         numbers = list(grant.numbers.choices) if grant.numbers else []
-        return cls(grant.client_id, grant.browser.label, grant.browser.ip, grant.created_at, grant.expires_at, numbers)
+        browser = grant.browser
+        return cls(grant.client_id, browser.software, browser.ip, grant.created_at, grant.expires_at, numbers)
 
 
 class ScanAnswer(msgspec.Struct, frozen=True):
@@ -62,8 +64,9 @@ async def answer_scan(
 ) -> None:
     """Approve or deny, once, after a look. A wrong number denies: the website shows what happened."""
     network = network_of(request.scope)
-    answered = await scans.answer(session, scene, data.match_number, network, approve=data.approve)
-    fields = {"client": answered.client_id, "ip": device_of(request.scope).ip}
+    cause = cause_of(request.scope)
+    answered = await scans.answer(session, scene, data.match_number, network, cause, approve=data.approve)
+    fields = {"client": answered.client_id, "ip": cause.ip}
     if answered.state is GrantState.APPROVED:
         log_session("scan_approved", session, **fields)
     else:

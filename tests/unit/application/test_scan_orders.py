@@ -12,7 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, preco
 from application.scans import Redeemed, StartedScan
 from domain.device_grant import GrantState, PollRefusal
 from domain.errors import NotFound, RateLimited
-from domain.event import SYSTEM
+from domain.event import SYSTEM, Cause
 from domain.session import EndReason, Session, SessionPolicy
 from support.clock import Clock
 from unit.application.test_scans import World
@@ -24,7 +24,7 @@ SCANS = 2
 """More scans at once would seldom get to their end."""
 
 REACHED: Counter[str] = Counter()
-"""How often each end of a scan was reached."""
+"""How often each end of a scan was reached, and how many polls were answered from memory."""
 
 
 class Expected:
@@ -107,7 +107,7 @@ class Orders(RuleBasedStateMachine):
         phone = self.phones[user]
         try:
             answered = self.run_one(
-                self.world.scans.answer(phone, expected.scan.grant.scene, number, None, approve=approve)
+                self.world.scans.answer(phone, expected.scan.grant.scene, number, None, Cause.user(), approve=approve)
             )
         except RateLimited:
             return
@@ -126,10 +126,15 @@ class Orders(RuleBasedStateMachine):
         self.look(expected, user)
         self.answer(expected, user, approve=True, is_right=True)
 
-    @rule(expected=scans, client=CLIENTS)
-    def poll(self, expected: Expected, client: str) -> None:
-        """Poll in time, with the right code."""
-        outcome = self.run_one(self.world.poll(expected.scan, client))
+    @rule(expected=scans, client=CLIENTS, is_watched=st.booleans())
+    def poll(self, expected: Expected, client: str, is_watched: bool) -> None:
+        """Poll in time, with the right code. A poll after a watch is answered from memory if it can be."""
+        if is_watched:
+            self.world.clock.advance(seconds=1)
+            self.run_one(self.world.scans.watch())
+        reads = self.world.grants.finds
+        outcome = self.run_one(self.world.poll(expected.scan, client, seconds=1 if is_watched else 2))
+        REACHED["from memory"] += self.world.grants.finds == reads
         by = expected.approved_by
         in_time = self.world.clock.now < expected.scan.grant.expires_at
         if isinstance(outcome, Redeemed):
@@ -190,4 +195,4 @@ class TestOrders(Orders.TestCase):  # type: ignore[valid-type,misc]  # hypothesi
         """No order gives a second token, one after a denial, one to another client, or one without consent."""
         super().runTest()
 
-        assert min(REACHED[end] for end in ("redeemed", "denied", "withdrawn")) > 0, REACHED
+        assert min(REACHED[end] for end in ("redeemed", "denied", "withdrawn", "from memory")) > 0, REACHED

@@ -1,6 +1,7 @@
 """Scan to log in: the use cases, on ports in memory."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from adapters.memory.rate_limiter import MemoryRateLimiter
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
 from application.polls import FRESH, RECENT, Polls
+from application.ports.events import Publish
 from application.rate_limits import LOOKS_OF_ADDRESS, LOOKS_OF_USER, SCANS_OF_ADDRESS, SCANS_OF_CLIENT, ScanQuotas
 from application.scan_pictures import ScanPictures, ScanTarget
 from application.scans import Redeemed, Scans, StartedScan
@@ -28,7 +30,7 @@ from domain.errors import (
     RequestInvalid,
     StoreUnavailable,
 )
-from domain.event import SYSTEM, Event
+from domain.event import SYSTEM, Cause, Event, EventType
 from domain.identity import AppId, Identity
 from domain.session import EndedSession, EndReason, Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
@@ -45,8 +47,8 @@ PENDING = PollRefusal.AUTHORIZATION_PENDING
 class Grants(MemoryDeviceGrantStore):
     """Grants in memory, which count reads, and fail before or after a change."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, publish: Publish) -> None:
+        super().__init__(publish)
         self.finds = self.waits = 0
         self.fails: str = ""
 
@@ -117,7 +119,9 @@ class World:
     with_numbers: bool = True
 
     def __post_init__(self) -> None:
-        self.grants, self.users, self.vault = Grants(), MemoryUserRepository(), MemoryKeyVault()
+        self.events: list[Event] = []
+        self.grants = Grants(self.events.extend)
+        self.users, self.vault = MemoryUserRepository(), MemoryKeyVault()
         self.sessions, self.platform = Sessions(self.vault), Drawing()
         self.limiter = MemoryRateLimiter(self.clock)
         self.pictures = self.new_pictures()
@@ -162,7 +166,7 @@ class World:
         """Look at the scan, and approve it."""
         await self.scans.look(session, scan.grant.scene, None)
         number = scan.grant.numbers.shown if scan.grant.numbers else None
-        return await self.scans.answer(session, scan.grant.scene, number, None, approve=True)
+        return await self.scans.answer(session, scan.grant.scene, number, None, Cause.user(), approve=True)
 
     async def poll(self, scan: StartedScan, client: str = "shop", seconds: float = 2) -> Redeemed | PollRefusal:
         """Poll after some seconds, by default as late as the client has to."""
@@ -511,7 +515,7 @@ async def test_two_answers_at_once_are_one(world: World) -> None:
     number = scan.grant.numbers.shown if scan.grant.numbers else None
 
     with pytest.raises(NotFound):
-        await world.scans.answer(ann, scan.grant.scene, number, None, approve=True)
+        await world.scans.answer(ann, scan.grant.scene, number, None, Cause.user(), approve=True)
     assert await world.poll(scan) is PollRefusal.ACCESS_DENIED
 
 
@@ -530,7 +534,7 @@ async def test_a_missing_number_keeps_the_scan(world: World) -> None:
     ann, scan = await world.log_in(), await world.start()
     await world.scans.look(ann, scan.grant.scene, None)
     with pytest.raises(RequestInvalid):
-        await world.scans.answer(ann, scan.grant.scene, None, None, approve=True)
+        await world.scans.answer(ann, scan.grant.scene, None, None, Cause.user(), approve=True)
 
     assert (await world.approve(scan, ann)).state is GrantState.APPROVED
 
@@ -543,7 +547,7 @@ async def test_an_unknown_scene_is_not_found(world: World, scene: str) -> None:
     ann = await world.log_in()
     for call in (
         world.scans.look(ann, scene, None),
-        world.scans.answer(ann, scene, "42", None, approve=True),
+        world.scans.answer(ann, scene, "42", None, Cause.user(), approve=True),
         world.scans.picture(scene),
     ):
         with pytest.raises(NotFound):
@@ -583,6 +587,16 @@ async def refused_at(call: Callable[[], Any], bound: int) -> int:
     return -1
 
 
+async def refusals_of(call: Callable[[], Any], calls: int) -> Counter[type[Exception]]:
+    """Return how often the calls raise each error."""
+    raised = Counter[type[Exception]]()
+    for _ in range(calls):
+        with pytest.raises((NotFound, RateLimited)) as caught:
+            await call()
+        raised[caught.type] += 1
+    return raised
+
+
 async def test_open_scans_are_limited_by_client_and_by_address(world: World) -> None:
     """A client has so many open scans, and a network so many of all clients. Others are not limited by them."""
 
@@ -603,18 +617,38 @@ async def test_guesses_are_limited_by_user_and_by_address(world: World) -> None:
         await world.scans.look(session, "x" * 22, network)
 
     async def guess_number(session: Session, network: str) -> None:
-        await world.scans.answer(session, "x" * 22, "42", network, approve=True)
+        await world.scans.answer(session, "x" * 22, "42", network, Cause.user(), approve=True)
 
-    assert await refused_at(lambda: guess(ann, "203.0.113.7"), LOOKS_OF_USER.quota) == LOOKS_OF_USER.quota
+    scenes = await refusals_of(lambda: guess(ann, "203.0.113.7"), 10_000)
+    numbers = await refusals_of(lambda: guess_number(ann, "203.0.113.8"), 10_000)
     reads = world.grants.finds
-    assert await refused_at(lambda: guess_number(ann, "203.0.113.8"), 0) == 0
     for number in range(LOOKS_OF_ADDRESS.quota):
-        with pytest.raises((NotFound, RateLimited)):
+        with pytest.raises(NotFound):
             await guess(replace(bob, user_id=str(number)), "203.0.113.9")
     with pytest.raises(RateLimited):
         await guess(bob, "203.0.113.9")
 
+    assert scenes == {NotFound: LOOKS_OF_USER.quota, RateLimited: 10_000 - LOOKS_OF_USER.quota}
+    assert numbers == {RateLimited: 10_000}
+    assert reads == LOOKS_OF_USER.quota
     assert world.grants.finds == reads + LOOKS_OF_ADDRESS.quota
+
+
+async def test_guesses_of_one_user_leave_the_address_to_others(world: World) -> None:
+    """What the limit of a user refuses takes nothing from a carrier's address: another user's first look succeeds."""
+    ann, bob, scan = await world.log_in(), await world.log_in("bob"), await world.start()
+    await refusals_of(lambda: world.scans.look(ann, "x" * 22, "203.0.113.7"), 2 * LOOKS_OF_ADDRESS.quota)
+
+    assert await world.scans.look(bob, scan.grant.scene, "203.0.113.7")
+
+
+async def test_the_event_of_an_answer_has_the_address_of_its_request(world: World, clock: Clock) -> None:
+    """The audit trail has the address that an answer came from, which is not that of the login."""
+    ann, scan = await world.log_in(), await world.start()
+    await world.scans.look(ann, scan.grant.scene, None)
+    await world.scans.answer(ann, scan.grant.scene, None, None, Cause.user("203.0.113.66"), approve=False)
+
+    assert [(event.type, event.ip) for event in world.events] == [(EventType.SCAN_DENIED, "203.0.113.66")]
 
 
 async def test_a_picture_is_drawn_once_for_all_processes(world: World, clock: Clock) -> None:
@@ -665,6 +699,22 @@ async def test_a_drawing_of_a_dead_process_is_given_up(world: World) -> None:
 
     with pytest.raises(IdentityProviderUnavailable):
         await waiting
+
+
+async def test_those_who_wait_for_a_drawing_try_to_draw_once_a_lease(world: World) -> None:
+    """While another process has the lease, a waiting process writes nothing: it only reads, and seldom."""
+    scan = await world.start()
+    await world.grants.acquire_drawing(scan.grant.scene, world.clock.now, 10 * LEASE)
+    waiting = [asyncio.create_task(world.scans.picture(scan.grant.scene)) for _ in range(100)]
+    while not world.grants.waits:  # noqa: ASYNC110  # a number sends no notification
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.5)
+    tried = world.grants.waits
+    world.clock.now += 2 * LEASE
+    failed = await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert (tried, world.grants.waits) == (1, 2)
+    assert {type(each) for each in failed} == {IdentityProviderUnavailable}
 
 
 async def test_a_closing_service_cancels_drawings(world: World) -> None:

@@ -57,6 +57,34 @@ def test_an_unknown_user_agent_is_its_own_label(text: str) -> None:
     assert Device(text).label == text
 
 
+SOFTWARE = {
+    **{agent: label for agent, label in LABELS.items() if label.split(" · ")[0] in ("Windows", "macOS", "Linux")},
+    "Mozilla/5.0 (Linux; Android 14; choose number 42 now) Chrome/131.0.0.0": "Android 14 · Chrome 131",
+    "Mozilla/5.0 (Refund; HarmonyOS 5.0) Chrome/114.0.0.0": "HarmonyOS 5.0 · Chrome 114",
+    "curl/8.5.0": "curl/8.5.0",
+    "Refund desk of Example Bank: pick 42, then tap allow": "Refund",
+    "a\u202eb\nc\x1b[31m": "a",
+    "微信 👩": None,
+    "\nMozilla/5.0": None,
+    "": None,
+    f"Firefox/{'9' * 100}": f"Firefox {'9' * (MAX_LABEL_LENGTH - 8)}",
+}
+
+
+@pytest.mark.parametrize(("user_agent", "software"), SOFTWARE.items(), ids=ascii)
+def test_the_software_has_no_words_of_the_sender(user_agent: str, software: str | None) -> None:
+    """The software is known names and digits, without the model, or the first word of an unknown User-Agent."""
+    assert Device(user_agent).software == software
+
+
+@given(st.text())
+def test_the_software_is_short_and_printable(text: str) -> None:
+    """Any text has software of at most 64 characters without control characters, or none."""
+    software = Device(text).software
+
+    assert software is None or (0 < len(software) <= MAX_LABEL_LENGTH and software.isprintable())
+
+
 def test_a_missing_user_agent_has_no_label() -> None:
     """A missing or empty User-Agent has no label."""
     assert Device(None).label is None

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from domain.device_grant import DeviceCode, PollRefusal
-from entrypoints.http.known_polls import MAX_BODY_BYTES, KnownPolls
+from entrypoints.http.known_polls import MAX_BYTES, KnownPolls
 from entrypoints.http.polls import RESPONSES
 from support.clock import Clock
 from unit.application.test_scans import World
@@ -53,9 +53,10 @@ async def test_a_known_poll_says_that_the_code_was_scanned(clock: Clock) -> None
 
 
 def test_known_polls_are_bounded() -> None:
-    """Long bodies are not remembered, and others are forgotten when there are too many."""
+    """Long requests are not remembered, and others are forgotten when there are too many."""
     known, code = KnownPolls(limit=10), DeviceCode.generate()
-    known.remember(HEADERS, b"x" * (MAX_BODY_BYTES + 1), "shop", code)
+    known.remember(HEADERS, b"x" * MAX_BYTES, "shop", code)
+    known.remember([*HEADERS, (b"content-type", b"x" * MAX_BYTES)], b"a poll", "shop", code)
     assert len(known) == 0
     for number in range(15):
         known.remember(HEADERS, str(number).encode(), "shop", code)

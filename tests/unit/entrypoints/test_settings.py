@@ -391,6 +391,7 @@ MALFORMED = {
         '{"backend":5}',
         '{"backend":""}',
         '{"":"0123456789abcdef0123456789abcdef"}',
+        f'{{"{"x" * 256}":"0123456789abcdef0123456789abcdef"}}',
         '{"backend":"0123456789abcdef0123456789abcde"}',
         '{"backend":{"secret":"0123456789abcdef0123456789abcde"}}',
         '{"backend":{"apps":["wx1"]}}',
