@@ -72,7 +72,10 @@ def find(session_id: str | None) -> Session | None:
 
 
 def start(response: Response, session_id: str | None, **content: Any) -> Session:
-    """Start a session under a new id, in place of the one before, and give the browser its cookie."""
+    """Start a session under a new id, in place of the one before, and give the browser its cookie.
+
+    Without a token, it lives as long as its code: anybody can start one.
+    """
     sessions.pop(session_id or "", None)
     now = time.monotonic()
     for old in [key for key, session in sessions.items() if session.until <= now]:
@@ -80,7 +83,8 @@ def start(response: Response, session_id: str | None, **content: Any) -> Session
     if len(sessions) >= MAX_SESSIONS:
         raise HTTPException(503)
     new_id = secrets.token_urlsafe(32)
-    sessions[new_id] = session = Session(now + SESSION_SECONDS, **content)
+    until = code.expires_at if (code := content.get("code")) else now + SESSION_SECONDS
+    sessions[new_id] = session = Session(until, **content)
     response.set_cookie(COOKIE, new_id, max_age=SESSION_SECONDS, httponly=True, samesite="lax", secure=HTTPS)
     return session
 

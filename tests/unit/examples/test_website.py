@@ -139,3 +139,13 @@ async def test_dead_sessions_make_place(website: ModuleType, monkeypatch: pytest
     assert "old" not in website.sessions
     with pytest.raises(HTTPException):
         website.start(Response(), None)
+
+
+async def test_a_session_without_a_login_lives_as_long_as_its_code(website: ModuleType) -> None:
+    """A browser that never scans does not fill the memory with pictures: its session ends with its code."""
+    code = code_of(website)
+    waiting = website.start(Response(), None, code=code)
+    logged_in = website.start(Response(), None, token="a token")
+
+    assert waiting.until == code.expires_at
+    assert logged_in.until - time.monotonic() > website.SESSION_SECONDS - 60
