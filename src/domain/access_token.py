@@ -26,7 +26,7 @@ class AccessToken:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why WeChat issued no token, and until when (UTC) no process tries again. `code` is that of the error."""
+    """The error for which WeChat issued no token, and until when (UTC) no process tries again. `code` names it."""
 
     code: str
     detail: str

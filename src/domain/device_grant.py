@@ -66,7 +66,7 @@ PENDING = (GrantState.NEW, GrantState.SEEN)
 
 
 class PollRefusal(StrEnum):
-    """Why a poll gets no session: error codes of RFC 8628 section 3.5 and RFC 6749 section 5.2, and SCANNED."""
+    """Reasons why a poll gets no session: error codes of RFC 8628 section 3.5 and RFC 6749 section 5.2, and SCANNED."""
 
     AUTHORIZATION_PENDING = "authorization_pending"
     SCANNED = "scanned"
@@ -237,7 +237,7 @@ class DeviceGrant:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast one client polls one grant: when it polled last, and its interval since."""
+    """The pace of one client's polls of one grant: the time of the last poll, and the interval since."""
 
     polled_at: datetime
     interval: timedelta = INTERVAL

@@ -41,7 +41,7 @@ from domain.rate_limit import Allowance
 
 
 class Retry(StrEnum):
-    """How the client may retry after an error."""
+    """The way in which a client may retry after an error."""
 
     NEW_CODE = "new_code"
     """Call wx.login() and try with the new code."""

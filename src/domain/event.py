@@ -138,7 +138,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class EventPolicy:
-    """Which events are kept in the audit trail, and which endpoints of webhooks are sent them.
+    """The events that the audit trail keeps, and those that each webhook endpoint receives.
 
     `subscriptions` has the patterns of types, such as `session.*`, by the id of the endpoint.
     """
@@ -169,7 +169,7 @@ DEFAULT_POLICY = EventPolicy()
 
 @dataclass(frozen=True, slots=True)
 class EventQuery:
-    """Which events of the audit trail to return: those that match every field that is not None.
+    """A search in the audit trail: for the events that match every field that is not None.
 
     `before` is the id and the time of an event: those after it in the order newest first.
     """

@@ -37,7 +37,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Whether a request was admitted, and what is left of the quota after it."""
+    """The result of a request for quota: whether it was admitted, and what is left."""
 
     limit: RateLimit
     admitted: bool

@@ -49,7 +49,7 @@ class SessionToken:
 
 @dataclass(frozen=True, slots=True)
 class SessionPolicy:
-    """How long sessions live, and how many a user may have (0: no limit)."""
+    """The lifetimes of sessions, and the number that a user may have (0: no limit)."""
 
     idle: timedelta = timedelta(days=7)
     max_age: timedelta = timedelta(days=30)
@@ -62,7 +62,7 @@ class SessionPolicy:
 
 
 class EndReason(StrEnum):
-    """Why a session was ended before it expired."""
+    """The reason why a session was ended before it expired."""
 
     ENDED = "session_ended"
     REPLACED = "session_replaced"

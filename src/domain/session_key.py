@@ -63,7 +63,7 @@ class EncryptKey:
 
 @dataclass(frozen=True, slots=True)
 class Reencrypted:
-    """How many values were encrypted with the newest encryption key, and how many no key could decrypt."""
+    """The number of values encrypted with the newest encryption key, and of those that no key could decrypt."""
 
     done: int = 0
     lost: int = 0

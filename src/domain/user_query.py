@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class UserQuery:
-    """Which users to return, newest first: those that match every field that is not None.
+    """A search for the users that match every field that is not None, newest first.
 
     The id of a merged user finds the user that they were merged into. `before` is a user's id: only those who come
     after that user in this order are returned.

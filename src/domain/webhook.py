@@ -123,7 +123,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """How many deliveries of an endpoint wait, and the time of the oldest event among them."""
+    """The number of an endpoint's waiting deliveries, and the time of the oldest event among them."""
 
     waiting: int
     oldest: datetime

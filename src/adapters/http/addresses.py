@@ -1,4 +1,4 @@
-"""Which addresses a webhook may be sent to, checked for each connection.
+"""The addresses that a webhook may be sent to, checked for each connection.
 
 A name that is public today may resolve to an address of the own network tomorrow. So the address that is connected to
 is checked, and not the one of an earlier lookup.

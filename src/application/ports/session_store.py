@@ -49,8 +49,8 @@ class SessionStore(Protocol):
     async def list_for_user(self, user_id: str) -> list[Session]:
         """Return the user's sessions that were not ended, in no order. Some may have expired.
 
-        During a move each session is in the list of one of the two users, or in both lists: whoever reads the list of
-        the first user, and then that of the second one, has them all.
+        During a move each session is in the list of one of the two users, or in both lists: a caller that reads the
+        list of the first user, and then that of the second one, has them all.
         """
 
     @abstractmethod
@@ -71,7 +71,7 @@ class SessionStore(Protocol):
 
     @abstractmethod
     async def erase(self, user_id: str, now: datetime, cause: Cause) -> int:
-        """Delete all that is stored about a user whom UserRepository.erase has erased.
+        """Delete all that is stored about a user after UserRepository.erase.
 
         Returns how many live sessions ended. Deletes the session_keys, too, if this store holds them by user. Of a
         session that was live, the id and the reason ENDED stay, so that its client is not logged in again by itself.

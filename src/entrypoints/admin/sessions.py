@@ -13,7 +13,7 @@ from entrypoints.responses import SessionList
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """How many sessions ended."""
+    """The number of ended sessions."""
 
     ended: int
 

@@ -55,7 +55,7 @@ class MergedUsers(msgspec.Struct, frozen=True):
 
 
 class Erased(msgspec.Struct, frozen=True):
-    """Whether the user was there; false if the call finished or repeated an erasure."""
+    """The result of an erasure: false if the call finished or repeated one."""
 
     erased: bool
 

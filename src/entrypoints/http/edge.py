@@ -32,7 +32,7 @@ CLOSE = [(b"connection", b"close")]
 
 @dataclass
 class Lifecycle:
-    """Which stop has begun: of this server process, and of the whole service, which answers 503 on `/readyz`."""
+    """The stops that have begun: of this server process, and of the whole service, which answers 503 on `/readyz`."""
 
     worker_stopping: bool = False
     service_stopping: bool = False

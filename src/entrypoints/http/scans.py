@@ -40,7 +40,7 @@ class ScanResponse(msgspec.Struct, frozen=True):
 
 
 class ScanAnswer(msgspec.Struct, frozen=True):
-    """Whether the user approves. `match_number` is the number that the user picked."""
+    """The user's answer. `match_number` is the number that the user picked."""
 
     approve: bool
     match_number: str | None = None

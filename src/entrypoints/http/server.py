@@ -39,7 +39,7 @@ HEARTBEAT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Service:
-    """What a command serves: an application, and `require`, which raises SettingsError unless it can run.
+    """The application that a command serves, and `require`, which raises SettingsError unless it can run.
 
     `create_app` receives the settings, what opens the container, the lifecycle of the process, and its tracing.
     """

@@ -39,13 +39,13 @@ class EncryptedDataCheck(SecretStruct, frozen=True, rename="camel"):
 
 
 class Validity(msgspec.Struct, frozen=True):
-    """Whether something is valid."""
+    """The validity of something."""
 
     valid: bool
 
 
 class EncryptedDataOrigin(msgspec.Struct, frozen=True):
-    """Whether WeChat encrypted the data, and when."""
+    """The origin of encrypted data: whether WeChat encrypted it, and when."""
 
     valid: bool
     created_at: datetime | None
