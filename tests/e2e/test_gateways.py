@@ -260,6 +260,13 @@ def test_a_refusal_has_wxlogins_answer(front: Front, authorization: str | None) 
 
 
 @pytest.mark.usefixtures("unreached")
+@pytest.mark.parametrize("path", ["/photo.jpg", "/page.html", "/data.json"])
+def test_a_refusal_is_a_problem_with_any_ending_of_the_path(front: Front, path: str) -> None:
+    """The content type of a refusal is that of a problem, also where the path has the ending of a picture."""
+    assert refusal(front.http.get(path)) == refusal(front.service.http.get("/auth"))
+
+
+@pytest.mark.usefixtures("unreached")
 def test_an_ended_session_is_session_ended(front: Front, ended: str) -> None:
     """The token of a session that was logged out is 401 session_ended, in the challenge and in the body."""
     answer = front.get(ended)
