@@ -14,6 +14,7 @@ import org.springframework.cloud.gateway.route.RouteLocator;
 import org.springframework.cloud.gateway.route.builder.RouteLocatorBuilder;
 import org.springframework.context.annotation.Bean;
 import org.springframework.http.HttpHeaders;
+import org.springframework.http.HttpMethod;
 import org.springframework.http.ResponseEntity;
 import org.springframework.http.client.reactive.ReactorClientHttpConnector;
 import org.springframework.http.server.reactive.ServerHttpResponse;
@@ -53,7 +54,14 @@ public class SpringCloudGateway {
     @Bean
     RouteLocator routes(RouteLocatorBuilder builder) {
         return builder.routes()
-                .route("wxlogin", route -> route.path("/login", "/login/", "/v1/**")
+                .route("wxlogin", route -> route.path("/login", "/login/", "/v1/**", "/wechat/push/{appid}")
+                        .filters(filters -> filters.filter((exchange, chain) -> chain.filter(cleaned(exchange))))
+                        .uri(WXLOGIN))
+                // For browsers the codes to scan, for backends the public keys. The rest of /oauth2 is for backends
+                // inside.
+                .route("public", route -> route.method(HttpMethod.GET, HttpMethod.HEAD).and().path(
+                                "/oauth2/device", "/oauth2/device/{picture}",
+                                "/.well-known/jwks.json", "/.well-known/oauth-authorization-server")
                         .filters(filters -> filters.filter((exchange, chain) -> chain.filter(cleaned(exchange))))
                         .uri(WXLOGIN))
                 .route("backend", route -> route.path("/**")

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import signal
 import socket
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -15,9 +17,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from support import gateways, plain_http
+from support import gateways, plain_http, pushes, raw_http
 from support.gateways import Backend
-from support.jwts import AUDIENCE, signing, signing_key
+from support.jwts import AUDIENCE, ISSUER, exchange, signing, signing_key
 from support.processes import APPID, Sandbox, Service
 from support.servers import redis_server
 
@@ -25,6 +27,41 @@ PROXY, CLIENT = "127.0.0.1", "127.0.0.2"
 """The address from which the gateway calls wxlogin, and the address from which these tests call the gateway."""
 
 WELL_FORMED = "x" * 43
+
+SHOP, SHOP_SECRET = "shop", "s3cret"
+"""A backend with credentials."""
+
+PICTURE = f"/oauth2/device/{'x' * 22}.jpg"
+"""The address of the picture of a scan that does not exist."""
+
+KEYS, METADATA = "/.well-known/jwks.json", "/.well-known/oauth-authorization-server"
+
+WAYS_TO_INTROSPECTION = [
+    "/oauth2/introspect",
+    "/oauth2/introspect/",
+    "//oauth2//introspect",
+    "/oauth2%2Fintrospect",
+    "/oauth2/device/../introspect",
+    "/oauth2/device/%2e%2e/introspect",
+    "/oauth2/device/..%2fintrospect",
+    "/oauth2/device/%2e%2e%2fintrospect",
+    "/oauth2/device/%252e%252e/introspect",
+    "/oauth2/device/..;/introspect",
+    "/oauth2/device/..%5cintrospect",
+    "/oauth2/device/x.jpg/../../introspect",
+    "/oauth2/device/../introspect?x.jpg",
+    "/oauth2/device/../introspect%3fx.jpg",
+    "/oauth2/introspect/../device/x.jpg",
+    "/oauth2/introspect;/../device/x.jpg",
+    "//oauth2/device/..//introspect",
+    "/.well-known/../oauth2/introspect",
+    "/.well-known/jwks.json/../../oauth2/introspect",
+    "/wechat/push/../../oauth2/introspect",
+    "/wechat/push/..%2f..%2foauth2/introspect",
+    "/v1/../oauth2/introspect",
+    "/v1/..%2foauth2/introspect",
+]
+"""Paths by which a client may try to reach introspection, which is for backends inside."""
 
 CERTAIN = ["X-USER-ID", "X-SESSION-ID", "X-WX-OPENID", "X-WX-APPID", "X-WX-SOURCE"]
 """The headers that a backend gets of every caller."""
@@ -87,8 +124,9 @@ def backend() -> Iterator[Backend]:
 
 @pytest.fixture(scope="module")
 def proxied(open_service: Any) -> Iterator[Service]:
-    """A service that trusts the gateway."""
-    with open_service(trusted_proxies=PROXY) as running:
+    """A service that trusts the gateway, with all that has a public path."""
+    settings = signing(signing_key(), clients=json.dumps({SHOP: SHOP_SECRET}), push_token=pushes.TOKEN)
+    with open_service(trusted_proxies=PROXY, **settings) as running:
         yield running
 
 
@@ -342,17 +380,102 @@ def test_the_backend_gets_the_clients_address(front: Front, sandbox: Sandbox) ->
 
 
 @pytest.mark.usefixtures("unreached")
-@pytest.mark.parametrize("path", ["/auth", "/_auth", "/oauth2/introspect", "/docs", "/readyz"])
-def test_only_login_and_v1_are_public(front: Front, path: str) -> None:
-    """A client reaches only the login and /v1 of wxlogin without a token."""
+@pytest.mark.parametrize("path", ["/auth", "/_auth", "/docs", "/readyz", "/metrics", "/oauth2", "/.well-known/other"])
+def test_other_paths_of_wxlogin_are_not_public(front: Front, path: str) -> None:
+    """A client reaches only the public paths of wxlogin without a token."""
     assert front.send(path=path)[0] in (401, 404)
     assert front.http.post("/login/", json={}).json()["status"] == 1
     assert front.http.get("/v1/me").json()["code"] == "token_missing"
 
 
+def content_of(answer: httpx2.Response) -> tuple[int, str, str, bytes]:
+    """Return the status, the content with its type, and how long a cache may keep it."""
+    kind, age = answer.headers["content-type"], answer.headers["cache-control"]
+    return answer.status_code, kind, re.sub(r"\d+", "", age), answer.content
+
+
+@pytest.mark.usefixtures("unreached")
+def test_a_browser_gets_the_picture_of_a_scan(front: Front) -> None:
+    """The picture that a scan names, and its page for people, reach a browser unchanged."""
+    scan = front.service.http.post("/oauth2/device_authorization", auth=(SHOP, SHOP_SECRET), data={}).json()
+    picture, page = (scan[name].removeprefix(ISSUER) for name in ("wxacode", "verification_uri"))
+    answers = [content_of(front.http.get(path)) for path in (picture, page)]
+
+    assert answers == [content_of(front.service.http.get(path)) for path in (picture, page)]
+    assert [(status, kind) for status, kind, *_ in answers] == [(200, "image/png"), (200, "text/html; charset=utf-8")]
+
+
+@pytest.mark.usefixtures("unreached")
+@pytest.mark.parametrize("path", [KEYS, METADATA])
+def test_backends_anywhere_get_the_keys_and_the_metadata(front: Front, path: str) -> None:
+    """The public keys and the metadata of the authorization server arrive unchanged, with the time for caches."""
+    through = front.http.get(path)
+
+    assert content_of(through) == content_of(front.service.http.get(path))
+    assert (through.status_code, through.headers["cache-control"]) == (200, "max-age=300")
+
+
+@pytest.mark.usefixtures("unreached")
+def test_wechats_pushes_reach_wxlogin(front: Front, sandbox: Sandbox) -> None:
+    """WeChat's check of the address and its pushes reach wxlogin, with their query and their body."""
+    checked = sandbox.check_push_url(str(front.http.base_url.join(f"/wechat/push/{APPID}")), pushes.TOKEN)
+    pushed = pushes.send(front.http, pushes.as_xml(pushes.event(pushes.MODIFY, f"o-pushed-{front.name}")))
+    forged = pushes.send(front.http, b"<xml></xml>", pushes.signed(token="another"))
+
+    assert checked["accepted"]
+    assert (pushed.status_code, pushed.text) == (200, "success")
+    assert (forged.status_code, forged.text) == (403, "refused")
+
+
+@pytest.mark.usefixtures("unreached")
+@pytest.mark.parametrize("path", [PICTURE, "/oauth2/device", KEYS, METADATA])
+def test_pictures_and_keys_can_only_be_read(front: Front, path: str) -> None:
+    """A picture, the keys and the metadata are public for GET only."""
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        assert front.http.request(method, path).status_code in (401, 403), method
+
+
+@pytest.mark.usefixtures("unreached")
+def test_introspection_is_not_public(front: Front, token: str) -> None:
+    """No path leads to introspection, even with the credentials of a backend and a live token."""
+    credentials = f"Authorization: Basic {b64encode(f'{SHOP}:{SHOP_SECRET}'.encode()).decode()}"
+    lines = (credentials, "Content-Type: application/x-www-form-urlencoded", "Connection: close")
+
+    def ask(url: str, path: str) -> raw_http.Response:
+        asked = raw_http.request(path, *lines, method="POST", body=f"token={token}".encode())
+        (answer,) = raw_http.parse(raw_http.exchange(url, asked))
+        return answer
+
+    assert b'"active":true' in ask(front.service.url, WAYS_TO_INTROSPECTION[0]).body
+    for path in WAYS_TO_INTROSPECTION:
+        answer = ask(str(front.http.base_url), path)
+
+        assert answer.status in (400, 401, 403, 404, 405), path
+        assert b"active" not in answer.body, path
+
+
+@pytest.mark.usefixtures("unreached")
+def test_other_calls_of_backends_are_not_public(front: Front, token: str) -> None:
+    """Tokens are exchanged and revoked, and scans are started, by backends inside only."""
+    calls = {
+        "/oauth2/device_authorization": {"ip": "203.0.113.7"},
+        "/oauth2/token": exchange(token),
+        "/oauth2/revoke": {"token": token},
+    }
+    for path, form in calls.items():
+        assert front.http.post(path, auth=(SHOP, SHOP_SECRET), data=form).status_code == 401
+
+    assert front.service.auth(token).status_code == 204
+
+
 @pytest.mark.usefixtures("unreached")
 @pytest.mark.parametrize(
-    "path", ["/v1/../orders", "/v1/%2e%2e/orders", "/login/../orders", "//v1/..//orders", "/v1/..;/x"]
+    "path",
+    [
+        *["/v1/../orders", "/v1/%2e%2e/orders", "/login/../orders", "//v1/..//orders", "/v1/..;/x"],
+        *["/oauth2/device/../../orders", "/oauth2/device/%2e%2e/orders", f"{PICTURE}/../../../orders", f"{KEYS}/x"],
+        *["/.well-known/../orders", "/wechat/push/../../orders", "/wechat/push/%2e%2e/orders", "/wechat/push/..;/x"],
+    ],
 )
 def test_no_path_bypasses_the_check(front: Front, path: str) -> None:
     """A path that combines paths of wxlogin and the backend does not reach the backend without a token."""
@@ -402,10 +525,11 @@ def test_paths_of_wxlogin_fail_while_it_is_down(name: str, before: Before, open_
     """While wxlogin is down, its own paths fail in the same way, except that HAProxy's 503 is not a problem."""
     with open_service() as service, before(service) as front:
         service.process.stop(signal.SIGKILL)
-        answers = [front.http.get("/v1/me"), front.http.post("/login/", json={"code": "x"})]
+        reads = [front.http.get(path) for path in ("/v1/me", PICTURE, KEYS)]
+        answers = [*reads, front.http.post("/login/", json={"code": "x"}), pushes.send(front.http, b"<xml></xml>")]
         expected = {"haproxy": (503, None, None), "traefik": TRAEFIKS}.get(name, UNAVAILABLE)
 
-        assert [outcome_of(answer) for answer in answers] == [expected] * 2
+        assert [outcome_of(answer) for answer in answers] == [expected] * 5
 
 
 def test_auth_gets_a_request_without_body(name: str, backend: Backend, tmp_path: Path) -> None:

@@ -177,6 +177,15 @@ def test_a_backend_gets_the_user_of_a_login(project: Project, token: str) -> Non
     assert anonymous.status_code == 401
 
 
+def test_the_public_paths_reach_wxlogin(project: Project) -> None:
+    """Caddy passes pictures, keys, metadata and pushes on to wxlogin, which has none of them here, and nothing else."""
+    picture, keys = f"/oauth2/device/{'x' * 22}.jpg", "/.well-known/jwks.json"
+    public = [picture, keys, "/.well-known/oauth-authorization-server", "/wechat/push/wxdemo0123456789ab"]
+    found = {path: status_of(f"{project.url('HTTP_PORT')}{path}") for path in [*public, "/oauth2/introspect"]}
+
+    assert found == {**dict.fromkeys(public, 404), "/oauth2/introspect": 401}
+
+
 def checks_of(project: Project, name: str) -> int:
     """Return how many tokens an instance has accepted since its start."""
     script = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8000/metrics').read().decode())"
