@@ -482,6 +482,21 @@ def test_no_path_bypasses_the_check(front: Front, path: str) -> None:
     assert front.send(path=path)[0] in (400, 401, 404)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *["/auth/../v1/me", "/auth/%2e%2e/v1/me", "/auth/..%2fv1/me", "//auth/..//v1/me", "/auth/../login/"],
+        *[f"/auth/..{PICTURE}", f"/auth/..{KEYS}", f"/auth/%2e%2e{METADATA}", f"/auth/../wechat/push/{APPID}"],
+    ],
+)
+def test_no_path_leads_a_client_to_auth(front: Front, token: str, path: str) -> None:
+    """A client does not get what /auth returns to a gateway, by no path that begins with /auth."""
+    lines = (f"Authorization: Bearer {token}", "Connection: close")
+    (answer,) = raw_http.parse(raw_http.exchange(front.http.base_url, raw_http.request(path, *lines)))
+
+    assert [name for name in answer.headers if name.upper() in VOUCHED_FOR] == []
+
+
 def test_a_store_that_is_down_is_503(before: Before, open_service: Any, sandbox: Sandbox) -> None:
     """While the store of wxlogin is down, requests are 503 with Retry-After and a problem.
 
