@@ -49,7 +49,22 @@ CUSTOM = {
 GRACE = 13
 """What wxlogin needs to stop, beyond its drain: docs/operations.md."""
 
-PUBLIC = {("/login", "Exact"), ("/login/", "Exact"), ("/v1", "Prefix")}
+PUBLIC = {
+    ("/login", "Exact"),
+    ("/login/", "Exact"),
+    ("/v1/", "Prefix"),
+    ("/wechat/push/", "Prefix"),
+    ("/oauth2/device", "Exact"),
+    ("/oauth2/device/", "Prefix"),
+    ("/.well-known/jwks.json", "Exact"),
+    ("/.well-known/oauth-authorization-server", "Exact"),
+}
+"""The paths that clients, browsers, WeChat and backends anywhere call, with their types in an Ingress."""
+
+INSIDE = ["/auth", "/docs", "/healthz", "/metrics", "/readyz"] + [
+    f"/oauth2/{name}" for name in ("device_authorization", "introspect", "revoke", "token")
+]
+"""The paths that only gateways, backends and probes inside call."""
 
 each_set = pytest.mark.parametrize("name", sorted(SETS))
 
@@ -426,7 +441,7 @@ def test_a_new_version_replaces_the_old_one_without_a_gap() -> None:
 
 @each_set
 def test_only_the_routes_of_clients_are_public(name: str) -> None:
-    """An Ingress or HTTPRoute has /login, /login/ and /v1: not /auth, not /metrics, not /oauth2."""
+    """An Ingress or HTTPRoute has the public paths, and no other."""
     for ingress in objects(name, "Ingress"):
         for rule in ingress["spec"]["rules"]:
             assert {(path["path"], path["pathType"]) for path in rule["http"]["paths"]} == PUBLIC
@@ -435,6 +450,18 @@ def test_only_the_routes_of_clients_are_public(name: str) -> None:
         paths = {(match["path"]["value"], match["path"]["type"].removeprefix("Path")) for match in rule["matches"]}
         assert paths == PUBLIC
         assert rule["backendRefs"] == [{"name": "shop-login", "port": 80}]
+
+
+def test_no_public_path_covers_one_for_backends() -> None:
+    """No path for backends is public, also where a prefix is compared by characters, as Traefik does for an Ingress."""
+    covered = [
+        (inside, path)
+        for inside in INSIDE
+        for path, kind in PUBLIC
+        if inside == path or (kind == "Prefix" and inside.startswith(path))
+    ]
+
+    assert covered == []
 
 
 def test_traefik_asks_as_in_the_tested_example() -> None:

@@ -54,6 +54,21 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- default $own .Values.serviceAccount.name }}
 {{- end }}
 
+{{/*
+The public paths with their types, as in an Ingress. A Prefix ends in a slash, because Traefik compares characters, and
+/oauth2/device_authorization is not public.
+*/}}
+{{- define "wxlogin.publicPaths" -}}
+/login: Exact
+/login/: Exact
+/v1/: Prefix
+/wechat/push/: Prefix
+/oauth2/device: Exact
+/oauth2/device/: Prefix
+/.well-known/jwks.json: Exact
+/.well-known/oauth-authorization-server: Exact
+{{- end }}
+
 {{/* Of the Job, which runs before the release's objects exist. */}}
 {{- define "wxlogin.migrationServiceAccountName" -}}
 {{- $existing := ternary "default" (include "wxlogin.serviceAccountName" .) .Values.serviceAccount.create }}
