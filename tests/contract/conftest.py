@@ -1,6 +1,6 @@
 """Databases that contract tests share, one of each kind. Unique names keep the users and sessions of tests apart."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from adapters.sql.database import Database
 from adapters.sql.user_repository import SqlUserRepository
 from application.ports.user_repository import UserRepository
 from support.clock import Clock
+from support.interruptions import TrappedCluster, trapped_cluster
 from support.places import SESSION_PLACES, TECHNOLOGIES, USER_PLACES, open_environment
 from support.sessions import Scenario
 
@@ -24,6 +25,13 @@ def user_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 def session_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The place of sessions: `memory`, or the URL of any kind of Redis, or of a migrated database."""
     return TECHNOLOGIES[request.param].find(request, tmp_path_factory.mktemp("contract"))
+
+
+@pytest.fixture(scope="session")
+def trapped() -> Iterator[TrappedCluster]:
+    """A Redis Cluster whose masters stop answering when a test wants it."""
+    with trapped_cluster() as started:
+        yield started
 
 
 @pytest.fixture(params=[name for name, each in TECHNOLOGIES.items() if each.unreachable_url])

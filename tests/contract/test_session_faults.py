@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import timedelta
 from functools import partial
+from itertools import count
 
 import pytest
 from sqlalchemy import Connection, text
@@ -19,13 +20,15 @@ from adapters.redis.session_store import name_of
 from adapters.sql.database import Database
 from domain.errors import StoreUnavailable
 from domain.event import SYSTEM
-from domain.session import EndReason, Session, SessionPolicy
+from domain.session import REASON_RETENTION, EndReason, Session, SessionPolicy
 from domain.session_key import SessionKey
 from support.clock import Clock
+from support.interruptions import TrappedCluster
 from support.places import each_place, every_redis, open_environment
 from support.servers import redis_server
 from support.sessions import KEYS, POLICY, Scenario
-from support.topologies import Topology, quiet_garbage, redis_cluster, replicate
+from support.topologies import Topology, quiet_garbage, redis_cluster, replicate, shard_of
+from support.traps import Trap
 
 pytestmark = pytest.mark.anyio
 
@@ -42,6 +45,14 @@ async def on_cluster(topology: Topology, clock: Clock) -> AsyncIterator[Scenario
     """A session store on the cluster."""
     async with open_environment(topology.url) as environment:
         yield Scenario(environment, clock)
+
+
+@pytest.fixture
+async def on_trapped(trapped: TrappedCluster, clock: Clock) -> AsyncIterator[Scenario]:
+    """A session store on the cluster whose masters stop answering."""
+    with quiet_garbage():
+        async with open_environment(trapped.url) as environment:
+            yield Scenario(environment, clock)
 
 
 REFUSE_ENDS = """
@@ -110,6 +121,122 @@ async def test_every_live_session_is_in_its_users_list(on_cluster: Scenario, top
     assert alive <= set().union(*[await scenario.ids_of(user_id) for user_id in users])
 
 
+async def user_on(scenario: Scenario, shard: int) -> str:
+    """Create a user whose set is on this shard, and return its id."""
+    while shard_of(set_of(user_id := await scenario.user())) != shard:
+        pass
+    return user_id
+
+
+def session_on(scenario: Scenario, user_id: str, shard: int) -> Session:
+    """Return a session whose record is on this shard when it is stored."""
+    while shard_of(name_of((session := scenario.new(user_id)).id)) != shard:
+        pass
+    return session
+
+
+async def until_it_succeeds(call: Callable[[], Awaitable[object]], master: Trap, step: int) -> bool:
+    """Repeat a call during the death of a master, which begins at this step and ends after the second failure.
+
+    Returns whether the master died.
+    """
+    master.arm(step)
+    try:
+        for failures in count(1):
+            try:
+                await call()
+            except StoreUnavailable:
+                if failures > 1:
+                    master.disarm()
+            else:
+                break
+    finally:
+        died = master.disarm()
+    return died
+
+
+async def live_sessions_in(scenario: Scenario, sessions: list[Session]) -> list[Session]:
+    """Return those of the sessions that are live. Each of them is in the list of its user."""
+    found = [await scenario.store.find(session.id) for session in sessions]
+    live = [session for session in found if isinstance(session, Session)]
+    assert [each.id for each in live if each.id not in await scenario.ids_of(each.user_id)] == []
+    return live
+
+
+@pytest.mark.parametrize("shard", [0, 1, 2])
+async def test_an_end_can_be_repeated_whenever_a_master_dies(
+    on_trapped: Scenario, trapped: TrappedCluster, shard: int
+) -> None:
+    """Whenever one master dies during an end, the end that is repeated until it succeeds ends every session."""
+    scenario, master = on_trapped, trapped.traps[shard]
+    for step in count():
+        user_id = await user_on(scenario, 0)
+        sessions = [session_on(scenario, user_id, each) for each in (1, 2)]
+        for session in sessions:
+            await scenario.store.start(session, None, 0)
+
+        async def end_all(user_id: str = user_id) -> None:
+            listed = await scenario.store.list_for_user(user_id)
+            await scenario.store.end(listed, EndReason.ENDED, scenario.clock.now, SYSTEM)
+
+        died = await until_it_succeeds(end_all, master, step)
+
+        assert await live_sessions_in(scenario, sessions) == []
+        assert await scenario.ids_of(user_id) == set()
+        if not died:
+            break
+
+    assert step > 1  # it died before a command, and before its answer
+
+
+@pytest.mark.parametrize("shard", [0, 1, 2])
+async def test_a_move_can_be_repeated_whenever_a_master_dies(
+    on_trapped: Scenario, trapped: TrappedCluster, shard: int
+) -> None:
+    """Whenever one master dies during a move, the move that is repeated until it succeeds moves the session.
+
+    The session is in the list of its new user.
+    """
+    scenario, master = on_trapped, trapped.traps[shard]
+    for step in count():
+        one, into = await user_on(scenario, 0), await user_on(scenario, 1)
+        session = session_on(scenario, one, 2)
+        await scenario.store.start(session, SessionKey("a key"), 0)
+        died = await until_it_succeeds(partial(scenario.store.move, one, into), master, step)
+
+        assert [each.user_id for each in await live_sessions_in(scenario, [session])] == [into]
+        assert await scenario.ids_of(one) == set()
+        if not died:
+            break
+
+    assert step > 1
+
+
+@pytest.mark.parametrize("shard", [0, 1, 2])
+async def test_a_replacement_leaves_no_session_unlisted_whenever_a_master_dies(
+    on_trapped: Scenario, trapped: TrappedCluster, shard: int
+) -> None:
+    """Whenever one master dies during a login that replaces sessions, each live session is in its user's list."""
+    scenario, master = on_trapped, trapped.traps[shard]
+    for step in count():
+        user_id = await user_on(scenario, 0)
+        old = [session_on(scenario, user_id, each) for each in (1, 2)]
+        for session in old:
+            await scenario.store.start(session, None, 0)
+        scenario.clock.advance(seconds=1)
+        new = session_on(scenario, user_id, 1)
+        login = partial(scenario.store.start, new, SessionKey("a key"), 1, old[1])
+        died = await until_it_succeeds(login, master, step)
+        live = await live_sessions_in(scenario, [*old, new])
+
+        assert new in live
+        if not died:
+            break
+
+    assert live == [new]
+    assert step > 1
+
+
 @every_redis
 async def test_a_start_succeeds_when_redis_cannot_end_the_previous_session(
     scenario: Scenario, session_place: str
@@ -147,12 +274,15 @@ async def test_a_start_succeeds_when_the_database_cannot_end_the_previous_sessio
 
 @every_redis
 async def test_a_host_whose_clock_is_ahead_removes_no_live_session(scenario: Scenario) -> None:
-    """A login on a host whose clock is ahead deletes no session that is live by the store's clock."""
+    """A login on a host whose clock is ahead deletes no session that is live by the store's clock.
+
+    The clock is ahead by more than a session's retention. An expired session stays in the list for that long anyway.
+    """
     user_id = await scenario.user()
     short = SessionPolicy(idle=timedelta(minutes=1))
     session = await scenario.start(user_id, policy=short)
     ahead, _ = scenario.environment.open(KEYS)
-    scenario.clock.advance(minutes=5)
+    scenario.clock.now += short.idle + REASON_RETENTION + timedelta(minutes=5)
     login = scenario.new(user_id)
     await ahead.start(login, SessionKey("another key"), 0)
 

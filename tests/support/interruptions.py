@@ -1,7 +1,8 @@
 """Stores that stop answering after some steps: parts of data of Redis, calls of a database."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from adapters.sql.connections import T, Work
 from adapters.sql.database import Database
 from domain.errors import StoreUnavailable
 from support.proxy import proxy
+from support.topologies import redis_cluster
 from support.traps import Trap
 
 
@@ -62,3 +64,26 @@ async def interrupted(place: str, step: int) -> AsyncIterator[tuple[RedisClient 
             trap.watch(between)
             trap.arm(step)
             yield redis, lambda: trap.struck
+
+
+@dataclass(frozen=True)
+class TrappedCluster:
+    """A Redis Cluster of three masters. From the strike of its trap on, a master answers nothing, as if it had died."""
+
+    url: str
+    traps: list[Trap]
+
+
+@contextmanager
+def trapped_cluster() -> Iterator[TrappedCluster]:
+    """Run a cluster whose masters are behind proxies. To clients, a disarmed trap is the end of a fail-over."""
+    traps: list[Trap] = []
+    with ExitStack() as stack:
+
+        def announce(port: int) -> int:
+            between = stack.enter_context(proxy(("127.0.0.1", port)))
+            traps.append(Trap())
+            traps[-1].watch(between)
+            return between.port
+
+        yield TrappedCluster(stack.enter_context(redis_cluster(announce=announce)).url, traps)

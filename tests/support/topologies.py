@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any
 
 from redis import Redis
+from redis.crc import key_slot
 from redis.exceptions import MovedError, RedisError
 
 from support.servers import FREE_PORTS, Server, free_port, redis_server, wait_until
@@ -51,6 +52,11 @@ class Node:
             f"{self.id} {address} {'myself,' if me else ''}{role} 0 0 {self.shard + 1}"
             f" connected{'' if self.master else f' {first}-{end - 1}'}\n"
         )
+
+
+def shard_of(key: str) -> int:
+    """Return the number of the shard of a `redis_cluster` that has the key."""
+    return next(shard for shard in range(3) if key_slot(key.encode()) < SLOTS * (shard + 1) // 3)
 
 
 @contextmanager
