@@ -10,7 +10,7 @@ from domain.errors import SessionExpired
 from domain.event import SYSTEM
 from domain.session import EndReason, Session, SessionPolicy
 from domain.session_key import SessionKey
-from support.sessions import POLICY, Scenario, after, start_some
+from support.sessions import KEYS, POLICY, Scenario, after, start_some
 
 pytestmark = pytest.mark.anyio
 
@@ -188,3 +188,24 @@ async def test_an_end_during_a_move_ends_the_session(scenario: Scenario) -> None
     assert {await scenario.reason(session) for session in ending} == {EndReason.ENDED}
     assert await scenario.ids_of(into) == {session.id for session in sessions[1::2]}
     assert await scenario.ids_of(one) == set()
+
+
+@pytest.mark.parametrize("move_first", [True, False], ids=["move", "touch"])
+async def test_a_touch_during_a_move_leaves_the_session_with_the_other_user(
+    scenario: Scenario, move_first: bool
+) -> None:
+    """After a concurrent touch and move, in any order, the session is the other user's, and in that list alone."""
+    other, _ = scenario.environment.open(KEYS)
+    for pauses in range(0, 45, 3):  # a touch of a Redis nearby takes thirteen turns, a move 22
+        one, into = await scenario.user(), await scenario.user()
+        session = await scenario.start(one)
+        touch = scenario.store.touch(session.touch(POLICY, scenario.clock.now + timedelta(minutes=2)))
+        move = other.move(one, into)
+        first, second = (move, touch) if move_first else (touch, move)
+        await asyncio.gather(first, after(pauses, second))
+        found = await scenario.store.find(session.id)
+
+        assert isinstance(found, Session)
+        assert found.user_id == into
+        assert await scenario.ids_of(into) == {session.id}
+        assert await scenario.ids_of(one) == set()
