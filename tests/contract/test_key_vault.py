@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from uuid import uuid4
 
 import pytest
@@ -176,12 +177,13 @@ async def test_reencryption_overwrites_no_login(scenario: Scenario) -> None:
     _, rotated = scenario.environment.open([NEW, OLD])
     for session in sessions:
         await scenario.keep(session, A)
-    newest: dict[str, SessionKey] = {}
+    newest = {session.id: A for session in sessions}
     reencryption = asyncio.create_task(rotated.reencrypt())
-    while not reencryption.done():
-        for session in sessions:
-            newest[session.id] = SessionKey(secrets.token_urlsafe(18))
-            await rotated.replace(session, newest[session.id], scenario.clock.now)
+    for session in cycle(sessions):
+        if reencryption.done():  # a later login would hide what was overwritten
+            break
+        newest[session.id] = SessionKey(secrets.token_urlsafe(18))
+        await rotated.replace(session, newest[session.id], scenario.clock.now)
     await reencryption
 
     assert {session.id: (await rotated.get(session)).current for session in sessions} == newest
