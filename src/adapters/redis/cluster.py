@@ -4,7 +4,7 @@ See docs/decisions/0014-redis-at-scale.md.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Self
 
@@ -26,10 +26,11 @@ MAX_NODE_CONNECTIONS = 10 * MAX_COMMANDS
 SINGLE_SERVER_OPTIONS = ("host", "port", "db", "connection_class", "timeout", "max_connections")
 """The options of one server's pool that RedisCluster does not take, or that are set below."""
 
-NOT_REDIS_ERRORS = (RedisClusterException, AttributeError, RuntimeError, TypeError)
-"""The errors of RedisCluster that are no RedisError: no node answers, or nodes change while a command runs.
+NOT_REDIS_ERRORS = (RedisClusterException, AttributeError, KeyError, RuntimeError, TypeError)
+"""The errors of RedisCluster that are no RedisError: no node answers, no master has the key's slot (a KeyError), or
+nodes change while a command runs.
 
-https://github.com/redis/redis-py/issues/3835"""
+https://github.com/redis/redis-py/issues/3835, https://github.com/redis/redis-py/issues/4296"""
 
 
 class Cluster(RedisCluster):
@@ -61,10 +62,17 @@ class Cluster(RedisCluster):
         async with self._commands:
             for _ in range(MAX_NODE_CONNECTIONS):
                 try:
-                    await self.initialize()  # before, redis-py 8.1 sends commands to any node
-                    return await send(execute)
+                    return await self._discover_and_execute(execute)
                 except CommandNotSent:  # take the next connection from the pool: it is open, or a new one
                     continue
                 except NOT_REDIS_ERRORS as error:
                     raise BrokenConnection(f"the cluster does not answer ({type(error).__name__})") from error
             raise CommandNotSent("Redis reset every connection")
+
+    async def _discover_and_execute(self, execute: Callable[[], Awaitable[Any]]) -> Any:
+        await self.initialize()  # before, redis-py 8.1 sends commands to any node
+        try:
+            return await send(execute)
+        except KeyError:  # no master had the slot when redis-py asked, and it does not ask again
+            await self.nodes_manager.initialize()
+            raise
