@@ -1,12 +1,15 @@
 """The promises of the Redis client, for each kind of Redis that its URL names."""
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 from redis import Redis as Server
 from redis.asyncio import Redis
@@ -17,8 +20,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from adapters.redis.client import create_client
 from adapters.redis.connections import RedisClient, run
 from adapters.redis.sentinel import SentinelPool
+from adapters.redis.urls import RedisUrl
 from support.proxy import How, proxy
-from support.servers import unique_name, wait_until
+from support.servers import free_port, unique_name, wait_until
 from support.topologies import Topology, is_in_cluster, quiet_garbage, redis_cluster
 
 pytestmark = pytest.mark.anyio
@@ -238,14 +242,91 @@ async def test_a_command_with_a_lost_answer_is_not_sent_again(url: str, pipeline
 
 
 async def test_the_client_retains_every_sentinel(redis_sentinel_url: str) -> None:
-    """After many concurrent connections, the client still knows every sentinel."""
-    async with create_client(redis_sentinel_url) as client:
+    """After many concurrent connections, the client still knows every sentinel, also the first, which is down.
+
+    One lookup is shared by all connections that are being made. Each lookup of redis-py puts the sentinel that answers
+    in the place of the first: several at once lose one.
+    """
+    hosts = redis_sentinel_url.removeprefix("redis+sentinel://")
+    async with create_client(f"redis+sentinel://127.0.0.1:{free_port()},{hosts}") as client:
         await asyncio.gather(*(client.echo("") for _ in range(50)))
         assert isinstance(client, Redis)
         pool = client.connection_pool
 
         assert isinstance(pool, SentinelPool)
-        assert len(set(map(id, pool.sentinel_manager.sentinels))) == 3
+        assert len(set(map(id, pool.sentinel_manager.sentinels))) == 4
+
+
+@pytest.mark.parametrize("url", ["redis", "redis_sentinel"], indirect=True)
+async def test_idle_connections_that_redis_closed_fail_no_command(url: str) -> None:
+    """Commands after Redis has closed idle connections are sent on new ones, and each is executed once.
+
+    With redis-py's default, maintenance notifications, a pool does not look whether a connection was closed.
+    """
+    name = unique_name()
+    async with create_client(f"{url}?client_name={name}") as client, create_client(url) as other:
+        await asyncio.gather(*(client.echo("open") for _ in range(10)))
+        idle = [each["id"] for each in await other.client_list() if each["name"] == name]
+        for each in idle:
+            await other.client_kill_filter(_id=each)
+        await asyncio.gather(*(client.incr(name) for _ in range(20)))
+
+        assert len(idle) > 1
+        assert await client.get(name) == b"20"
+
+
+PROBES = {
+    name: value
+    for name, value in {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}.items()
+    if hasattr(socket, name)
+}
+"""The seconds until the first probe, those between two, and their number, by the options of the system."""
+
+
+def probes_to(ports: set[int]) -> list[dict[str, int]]:
+    """Return the probes of each connection of this process to one of the ports; none without keepalive."""
+    found = []
+    for each in psutil.Process().net_connections("tcp"):
+        if each.raddr and each.raddr.port in ports:
+            with socket.socket(fileno=os.dup(each.fd)) as connection:
+                names = PROBES if connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) else ()
+                found.append({name: connection.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in names})
+    return found
+
+
+async def test_the_system_probes_idle_connections(client: RedisClient, url: str) -> None:
+    """The operating system closes a connection that was lost silently after 11 seconds. redis-py's default is 45."""
+    info: Any = await client.info("server")
+    servers = [] if "sentinel" in url else RedisUrl.of(url).servers
+    probed = probes_to({int(info["tcp_port"])}.union(each.get("port", 6379) for each in servers))
+
+    assert probed
+    assert [each for each in probed if each != PROBES] == []
+
+
+REFUSE = 'return redis.error_reply("READONLY You can\'t write against a read only replica.")'
+"""A script that answers as a replica answers a write."""
+
+
+@pytest.mark.parametrize("pipelined", [False, True])
+async def test_a_refused_write_fails_no_other_call(client: RedisClient, pipelined: bool) -> None:
+    """The answer READONLY to one of several concurrent calls fails this one alone."""
+    names = [unique_name() for _ in range(20)]
+
+    async def write(name: str) -> object:
+        return await (run(client, [("SET", name, name, "PX", 60_000)]) if pipelined else client.set(name, name))
+
+    async def refuse() -> object:
+        command = ("EVAL", REFUSE, 1, names[0])
+        return await (run(client, [command]) if pipelined else client.execute_command(*command))
+
+    first, refused, *others = await asyncio.gather(
+        write(names[0]), refuse(), *map(write, names[1:]), return_exceptions=True
+    )
+
+    assert isinstance(refused, RedisError)
+    assert [each for each in (first, *others) if isinstance(each, BaseException)] == []
+    assert await asyncio.gather(*map(client.get, names)) == [name.encode() for name in names]
 
 
 async def test_a_sentinel_url_selects_a_numbered_database(redis_sentinel_url: str) -> None:
