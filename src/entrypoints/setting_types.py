@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
-from pydantic_settings.sources import NoDecode
+from pydantic_settings import NoDecode
 
 from domain.errors import WxLoginError
 from domain.event import EventType

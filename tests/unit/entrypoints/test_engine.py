@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from importlib import metadata
 
 import pytest
 from granian.server.common import AbstractServer
@@ -18,14 +17,6 @@ async def application(scope, receive, send) -> None:  # type: ignore[no-untyped-
     """Answer 204."""
     await send({"type": "http.response.start", "status": 204, "headers": []})
     await send({"type": "http.response.body", "body": b""})
-
-
-def test_the_version_has_an_upper_bound() -> None:
-    """A release of Granian that may change the overridden method is not installed automatically."""
-    (required,) = [each for each in metadata.requires("wxlogin") or [] if each.startswith("granian")]
-
-    assert ">=2.8.9" in required
-    assert "<2.9" in required
 
 
 def test_granian_has_the_method_that_the_engine_overrides() -> None:
