@@ -112,8 +112,8 @@ def siv_cipher(settings: Settings) -> SivCipher:
 
 
 def open_signers(settings: Settings, clock: Clock) -> dict[AppId, Signer]:
-    """Return the signers of the apps with API security. Raises SettingsError for malformed keys."""
-    return {appid: _signer(appid, keys, clock) for appid, keys in settings.signing.items()}
+    """Return the signers of WeChat's apps with API security. Raises SettingsError for malformed keys."""
+    return {appid: _signer(appid, keys, clock) for appid, keys in settings.signing_of("wechat").items()}
 
 
 def _signer(appid: AppId, keys: Signing, clock: Clock) -> Signer:
@@ -139,10 +139,10 @@ def open_token_signer(settings: Settings) -> JoseTokenSigner:
 
 
 def push_keys(settings: Settings) -> dict[AppId, PushKeys]:
-    """Return the keys of the message push of each app that has some. Raises SettingsError if a part is missing."""
+    """Return the keys of WeChat's message push, by appid. Raises SettingsError if a part is missing."""
     return {
         appid: PushKeys(keys.token.get_secret_value(), keys.aes_key.get_secret_value() if keys.aes_key else None)
-        for appid, keys in settings.push.items()
+        for appid, keys in settings.push_of("wechat").items()
     }
 
 

@@ -209,23 +209,14 @@ class Settings(BaseSettings):
 
     def secrets_of(self, platform: str) -> dict[AppId, str]:
         """Return the secrets of the apps of one platform, by appid. They are for its adapters alone."""
-        own = [app for app in self._all_apps() if app.platform == platform]
-        return {AppId(app.appid): app.secret.get_secret_value() for app in own}
+        return {AppId(app.appid): app.secret.get_secret_value() for app in self._apps_of(platform)}
 
-    def _all_apps(self) -> list[App]:
-        """Return the app of WXLOGIN_APPID and those of WXLOGIN_APPS, which has precedence for an appid in both."""
-        push = PushSecrets(token=self.push_token, aes_key=self.push_aes_key) if self.push_token else None
-        single = [App(appid=self.appid, secret=self.app_secret, push=push)] if self.appid and self.app_secret else []
-        return list({app.appid: app for app in [*single, *self.apps]}.values())
+    def signing_of(self, platform: str) -> dict[AppId, Signing]:
+        """Return the signing keys of the apps with API security, likewise."""
+        return {AppId(app.appid): app.signing for app in self._apps_of(platform) if app.signing}
 
-    @property
-    def signing(self) -> dict[AppId, Signing]:
-        """Return the signing keys by appid, of the apps with API security."""
-        return {AppId(app.appid): app.signing for app in self._all_apps() if app.signing}
-
-    @property
-    def push(self) -> dict[AppId, PushSecrets]:
-        """Return the secrets of the message push by appid, of the apps that have some.
+    def push_of(self, platform: str) -> dict[AppId, PushSecrets]:
+        """Return the secrets of the message push of the apps that have some, likewise.
 
         Raises SettingsError for those of the single app if a part is missing.
         """
@@ -233,7 +224,16 @@ class Settings(BaseSettings):
             raise missing("push_token", "WXLOGIN_PUSH_AES_KEY goes with it")
         if self.push_token and not self.appid:
             raise missing("appid", "WXLOGIN_PUSH_TOKEN is for its app; an app of WXLOGIN_APPS has `push`")
-        return {AppId(app.appid): app.push for app in self._all_apps() if app.push}
+        return {AppId(app.appid): app.push for app in self._apps_of(platform) if app.push}
+
+    def _apps_of(self, platform: str) -> list[App]:
+        return [app for app in self._all_apps() if app.platform == platform]
+
+    def _all_apps(self) -> list[App]:
+        """Return the app of WXLOGIN_APPID and those of WXLOGIN_APPS, which has precedence for an appid in both."""
+        push = PushSecrets(token=self.push_token, aes_key=self.push_aes_key) if self.push_token else None
+        single = [App(appid=self.appid, secret=self.app_secret, push=push)] if self.appid and self.app_secret else []
+        return list({app.appid: app for app in [*single, *self.apps]}.values())
 
     @property
     def token_lease(self) -> timedelta:

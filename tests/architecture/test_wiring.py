@@ -21,6 +21,7 @@ from domain.errors import AppUnknown
 from domain.identity import AppId, LoginCode
 from entrypoints import setting_types
 from entrypoints.container import Container, open_container
+from entrypoints.setting_models import Signing
 from entrypoints.settings import Settings, SettingsError
 from support.clock import Clock
 from support.processes import APPID, KEY, SECRET
@@ -94,15 +95,26 @@ async def test_a_given_transport_is_used_for_wechat(tmp_path: Path) -> None:
 async def test_a_secret_is_only_in_the_adapters_of_its_platform(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No object of WeChat's adapters has the secret of another platform's app, and they do not accept that app."""
+    """No object of WeChat's adapters has a secret of another platform's app, and they do not accept that app."""
     monkeypatch.setattr(setting_types, "PLATFORMS", ["wechat", "twin"])
-    apps = [{"platform": "twin", "appid": "tt0123456789abcdef", "secret": "another platform's"}]
-    async with open_container(settings(tmp_path, apps=json.dumps(apps))) as container:
-        adapters = [container.wechat_identities(), container.issuer(), container.platform(), container.signers()]
+    apps = [
+        {
+            "platform": "twin",
+            "appid": "tt0123456789abcdef",
+            "secret": "twinssecret",
+            "push": {"token": "twinstoken"},
+            "signing": {name: f"twins{name}" for name in Signing.model_fields},
+        }
+    ]
+    given = settings(tmp_path, apps=json.dumps(apps), push_token="wechatstoken")
+    async with open_container(given) as container:
+        adapters = [container.wechat_identities(), container.issuer(), container.platform(), container.pushes()]
+        held = held_by(adapters)
 
         assert container.apps() == {AppId(APPID), AppId("tt0123456789abcdef")}
-        assert SECRET in held_by(adapters)
-        assert "another platform's" not in held_by(adapters)
+        assert {SECRET, "wechatstoken"} <= held
+        assert [text for text in held if text.startswith("twins")] == []
+        assert container.signers() == {}
         with pytest.raises(AppUnknown):
             await container.wechat_identities().exchange(LoginCode("code"), AppId("tt0123456789abcdef"))
 

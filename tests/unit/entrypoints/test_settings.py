@@ -673,7 +673,7 @@ def test_the_single_app_may_have_push(environment: Write) -> None:
         {"appid": "wx4", "secret": "s4"},
     ]
     environment(appid="wx3", app_secret="s3", push_token="three", push_aes_key=PUSH_KEY, apps=json.dumps(apps))
-    push = load_settings().push
+    push = load_settings().push_of("wechat")
     read = {
         app.value: (keys.token.get_secret_value(), keys.aes_key and keys.aes_key.get_secret_value())
         for app, keys in push.items()
@@ -692,7 +692,7 @@ def test_push_needs_its_other_half(given: dict[str, str], missing: str, environm
     """A key without a Token, and a Token without an app, are an error with the name of what is missing."""
     environment(**given)
     with pytest.raises(SettingsError, match=missing):
-        _ = load_settings().push
+        load_settings().push_of("wechat")
 
 
 @pytest.mark.parametrize("push", [{}, {"aes_key": PUSH_KEY}, {"token": "a"}, {"token": "abc", "aes_key": "short"}])
@@ -707,7 +707,7 @@ def test_an_app_may_have_signing_keys(environment: Write) -> None:
     """Signing keys belong to the app that they are set for. Other apps have none."""
     apps = [{"appid": "wx1", "secret": "s1", "signing": SIGNING}, {"appid": "wx2", "secret": "s2"}]
     environment(appid="wx3", app_secret="s3", apps=json.dumps(apps))
-    signing = load_settings().signing
+    signing = load_settings().signing_of("wechat")
 
     assert set(signing) == {AppId("wx1")}
     assert signing[AppId("wx1")].sym_key.get_secret_value() == SIGNING["sym_key"]
@@ -720,7 +720,7 @@ def test_signing_keys_are_a_table_in_toml(toml: Callable[[str], None]) -> None:
     keys = "\n".join(f'{name} = """\n{value}\n"""' for name, value in SIGNING.items())
     toml(f'[[apps]]\nappid = "wx1"\nsecret = "s1"\n\n[apps.signing]\n{keys}\n')
 
-    assert load_settings().signing[AppId("wx1")].certificate == "a certificate\n"
+    assert load_settings().signing_of("wechat")[AppId("wx1")].certificate == "a certificate\n"
 
 
 @pytest.mark.parametrize("missing", SIGNING)
@@ -739,7 +739,7 @@ def test_no_repr_shows_a_signing_key(environment: Write) -> None:
     environment(apps=json.dumps([{"appid": "wx1", "secret": "s1", "signing": SIGNING}]))
     loaded = load_settings()
 
-    for text in (repr(loaded), repr(loaded.signing), repr(loaded.model_dump()), loaded.model_dump_json()):
+    for text in (repr(loaded), repr(loaded.signing_of("wechat")), repr(loaded.model_dump()), loaded.model_dump_json()):
         assert MARK not in text
 
 
