@@ -22,7 +22,7 @@ from domain.identity import AppId
 from entrypoints.cli.main import main
 from entrypoints.cli.operate import explain
 from entrypoints.container import open_signers, utc_now
-from entrypoints.http.login import MESSAGES
+from entrypoints.http.login import ANY_PROVIDER, CHINESE_NAMES, MESSAGES
 from entrypoints.problems import OUTCOMES, Exit, Problem
 from entrypoints.setting_models import Signing
 from entrypoints.setting_sources import CONFIG_VARIABLE, SECRETS_VARIABLE
@@ -195,7 +195,11 @@ def test_the_errors_page_has_the_articles_texts() -> None:
     article = section(ERRORS, "The article's route")
     *documented, defect = table(article, "`code`")
 
-    assert documented == [[f"`{kind.code}`", str(OUTCOMES[kind].http), text] for kind, text in MESSAGES.items()]
+    assert documented == [
+        [f"`{kind.code}`", str(OUTCOMES[kind].http), text.format(provider=CHINESE_NAMES["WeChat"])]
+        for kind, text in MESSAGES.items()
+    ]
+    assert ANY_PROVIDER in article
     assert defect[:2] == ["`internal_error`", "500"]
     assert defect[2] in _strings(ROOT / "src/entrypoints/http/login.py")
     assert not {CodeMissing, CodeInvalid, CodeUsed} & set(MESSAGES)

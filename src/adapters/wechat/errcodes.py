@@ -34,6 +34,12 @@ class WeChatBadResponse(IdentityProviderBadResponse):
     provider = "WeChat"
 
 
+class UserBlockedByWeChat(UserBlockedByProvider):
+    """WeChat blocks the user as a high risk."""
+
+    provider = "WeChat"
+
+
 class AccessTokenRefused(WeChatUnavailable):
     """WeChat refuses the access token. Another one may be accepted."""
 
@@ -158,7 +164,7 @@ ERRCODES = _table(
     ),
     ErrCode(
         40226,
-        UserBlockedByProvider,
+        UserBlockedByWeChat,
         "WeChat blocks this user as a high risk",
         "WeChat's own judgement of the account",
         "Refuse the login; the user can appeal to WeChat",

@@ -59,16 +59,21 @@ class ArticleResponse(msgspec.Struct, frozen=True, omit_defaults=True):
 MESSAGES: dict[type[WxLoginError], str] = {
     RequestInvalid: "请求格式错误",
     AppUnknown: "未知的小程序appid",
-    UserBlockedByProvider: "该用户已被微信限制登录",
+    UserBlockedByProvider: "该用户已被{provider}限制登录",
     UserBlocked: "该用户已被禁止登录",
     RateLimited: "请求过于频繁，请稍后再试",
     AppMisconfigured: "服务配置错误，请联系管理员",
-    IdentityProviderUnavailable: "微信服务暂时不可用，请重新登录",
-    IdentityProviderBadResponse: "微信服务返回异常，请重新登录",
+    IdentityProviderUnavailable: "{provider}服务暂时不可用，请重新登录",
+    IdentityProviderBadResponse: "{provider}服务返回异常，请重新登录",
     StoreUnavailable: "服务暂时不可用，请重新登录",
 }
-"""The texts of status 3."""
+"""The texts of status 3. `{provider}` is the name of the identity provider."""
 
+CHINESE_NAMES = {"WeChat": "微信"}
+"""The names of identity providers that the article's client expects."""
+
+ANY_PROVIDER = "登录平台"
+"""Stands for all others: "the platform of the login"."""
 
 LIMIT_EXCEEDED = ArticleResponse(3, MESSAGES[RequestInvalid])
 """The response to a request that exceeds a limit of the edge."""
@@ -94,8 +99,13 @@ def error_response(request: AnyRequest, error: Exception) -> Response[ArticleRes
             return _answer(ArticleResponse(1, "缺少参数"))
         case CodeInvalid() | CodeUsed():
             return _answer(ArticleResponse(2, "无效的code", "无效的code"))
+    return _answer(ArticleResponse(3, message_of(error)), outcome_of(error).http, headers_of(error))
+
+
+def message_of(error: WxLoginError) -> str:
+    """Return the Chinese text of an error with status 3."""
     message = next(MESSAGES[kind] for kind in type(error).__mro__ if kind in MESSAGES)
-    return _answer(ArticleResponse(3, message), outcome_of(error).http, headers_of(error))
+    return message.format(provider=CHINESE_NAMES.get(error.provider, ANY_PROVIDER))
 
 
 def _answer(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.wechat.errcodes import ERRCODES, AccessTokenRefused, ErrCode, WeChatUnavailable
+from adapters.wechat.errcodes import ERRCODES, AccessTokenRefused, ErrCode, UserBlockedByWeChat, WeChatUnavailable
 from adapters.wechat.errors import Meanings, error_of
 from domain.errors import (
     AppMisconfigured,
@@ -11,7 +11,6 @@ from domain.errors import (
     CodeUsed,
     IdentityProviderUnavailable,
     RateLimited,
-    UserBlockedByProvider,
 )
 
 ROWS = pytest.mark.parametrize("row", ERRCODES.values(), ids=str)
@@ -24,7 +23,7 @@ CONTRACT = {
     40125: AppMisconfigured,
     40163: CodeUsed,
     40164: AppMisconfigured,
-    40226: UserBlockedByProvider,
+    40226: UserBlockedByWeChat,
     40243: AppMisconfigured,
     41002: AppMisconfigured,
     41004: AppMisconfigured,
@@ -34,7 +33,7 @@ CONTRACT = {
 }
 """Section 4 of the public interface."""
 
-OF_LOGIN = (CodeMissing, CodeInvalid, CodeUsed, UserBlockedByProvider, RateLimited)
+OF_LOGIN = (CodeMissing, CodeInvalid, CodeUsed, UserBlockedByWeChat, RateLimited)
 """Errors that only the codes of the contract may have."""
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.wechat.api import WeChatApi
-from adapters.wechat.errcodes import WeChatUnavailable
+from adapters.wechat.errcodes import UserBlockedByWeChat, WeChatUnavailable
 from adapters.wechat.identity_provider import WeChatIdentityProvider
 from domain.errors import (
     AppMisconfigured,
@@ -21,7 +21,6 @@ from domain.errors import (
     CodeUsed,
     IdentityProviderBadResponse,
     RateLimited,
-    UserBlockedByProvider,
     WxLoginError,
 )
 from domain.identity import AppId, Identity, LoginCode
@@ -43,7 +42,7 @@ ERRORS: list[tuple[int, str, type[WxLoginError], str | None]] = [
     (40029, f"invalid code, rid: {RID}", CodeInvalid, RID),
     (40029, f"invalid code hint: [xxx] rid: {RID}", CodeInvalid, RID),
     (40163, f"code been used, rid: {RID}", CodeUsed, RID),
-    (40226, "code blocked, hints: [ req_id: HJHhLkRef-1B4lBA ]", UserBlockedByProvider, "HJHhLkRef-1B4lBA"),
+    (40226, "code blocked, hints: [ req_id: HJHhLkRef-1B4lBA ]", UserBlockedByWeChat, "HJHhLkRef-1B4lBA"),
     (45011, f"api minute-quota reach limit, must slower, retry next minute, rid: {RID}", RateLimited, RID),
     (45009, f"reach max api daily quota limit rid: {RID}", RateLimited, RID),
     (40013, f"invalid appid, rid: {RID}", AppMisconfigured, RID),
