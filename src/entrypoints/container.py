@@ -19,7 +19,6 @@ from adapters.redis.client import create_client
 from adapters.redis.connections import RedisClient as RedisClient  # for entrypoints, which import no adapter
 from adapters.redis.device_grant_store import RedisDeviceGrantStore
 from adapters.redis.key_vault import RedisKeyVault
-from adapters.redis.probe import RedisProbe
 from adapters.redis.push_store import RedisPushStore
 from adapters.redis.rate_limiter import RedisRateLimiter
 from adapters.redis.session_events import RedisSessionEvents
@@ -242,7 +241,7 @@ class Container(containers.DeclarativeContainer):
     platform = providers.Singleton(WeChatPlatform, wechat, access_tokens, signers, clock)
     probes = providers.Selector(
         shared_store,
-        redis=providers.List(providers.Singleton(SqlProbe, database), providers.Singleton(RedisProbe, redis)),
+        redis=providers.List(providers.Singleton(SqlProbe, database), session_store),
         database=providers.List(providers.Singleton(SqlProbe, database)),
     )
 

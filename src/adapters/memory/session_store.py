@@ -76,3 +76,6 @@ class MemorySessionStore(SessionStore):
         for session_id in forgotten:
             del self._sessions[session_id]
         return len(forgotten)
+
+    async def check(self) -> None:
+        """See SessionStore."""

@@ -33,6 +33,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from redis.asyncio import RedisCluster
+
 from adapters.redis.connections import Command, RedisClient, map_redis_errors, run, run_all
 from adapters.redis.key_vault import RedisKeyVault
 from adapters.redis.reader import create_reader
@@ -274,6 +276,14 @@ class RedisSessionStore(SessionStore):
     async def purge(self, now: datetime) -> int:  # noqa: ARG002  # Redis drops keys by itself
         """See SessionStore."""
         return 0
+
+    async def check(self) -> None:
+        """See SessionStore. Sends PING to the server, or to each master of a cluster."""
+        with map_redis_errors():
+            if isinstance(self._redis, RedisCluster):
+                await self._redis.ping(target_nodes=RedisCluster.PRIMARIES)
+            else:
+                await self._redis.ping()
 
 
 def name_of(session_id: str) -> str:

@@ -111,6 +111,10 @@ class SqlSessionStore(SessionStore):
         await self._purge(ended_sessions, now)
         return await self._purge(sessions, now)
 
+    async def check(self) -> None:
+        """See SessionStore."""
+        await self._database.read(_look)
+
     async def _purge(self, table: Table, now: datetime) -> int:
         purged, until = 0, EPOCH
         while until < now:
@@ -118,6 +122,10 @@ class SqlSessionStore(SessionStore):
             dropped, until = await self._database.write(batch)
             purged += dropped
         return purged
+
+
+def _look(connection: Connection) -> None:
+    connection.execute(select(sessions.c.id).limit(1))
 
 
 def _insert(connection: Connection, session: Session, event: Event | None) -> None:

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from application.ports.probe import Probe
 from domain.event import Cause
 from domain.session import EndedSession, EndReason, Session
 from domain.session_key import SessionKey
 
 
-class SessionStore(Protocol):
+class SessionStore(Probe, Protocol):
     """Stores sessions. Every method may raise StoreUnavailable.
 
     An ended session stays ended: no method revives one, in whatever order concurrent calls run. A store may keep the
@@ -19,6 +20,8 @@ class SessionStore(Protocol):
     A store makes an event of each session that starts or ends. If EventPolicy asks for events about sessions, it writes
     them with the change, atomically, and SessionEvents brings them over.
     """
+
+    name: str = "session store"
 
     @abstractmethod
     async def start(self, session: Session, key: SessionKey | None, limit: int, previous: Session | None = None) -> int:
@@ -81,3 +84,7 @@ class SessionStore(Protocol):
     @abstractmethod
     async def purge(self, now: datetime) -> int:
         """Delete sessions past their retention, and return how many; 0 in stores that expire them by themselves."""
+
+    @abstractmethod
+    async def check(self) -> None:
+        """Raise StoreUnavailable if the store, or any server of it, does not answer. See Probe."""
