@@ -84,7 +84,3 @@ class Sessions:
             return await self.end(session_id, cause, apps=apps)
         except NotFound:
             return None
-
-    async def purge(self) -> int:
-        """Delete sessions past their retention, and return how many."""
-        return await self._store.purge(self._clock())

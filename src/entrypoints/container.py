@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
+from typing import TypeVar
 
 import httpx2
 from cryptography.fernet import MultiFernet
@@ -56,6 +57,8 @@ from application.merge import MergeUsers
 from application.own_data import OwnData
 from application.ports.clock import Clock
 from application.ports.identity_provider import IdentityProvider
+from application.ports.probe import Probe
+from application.ports.session_store import SessionStore
 from application.push import Pushes
 from application.rate_limits import (
     ADMIN_FAILURES,
@@ -91,18 +94,35 @@ from entrypoints.metrics import Metrics
 from entrypoints.setting_models import Signing
 from entrypoints.settings import Settings, SettingsError
 
+T = TypeVar("T")
+
 utc_now: Clock = partial(datetime.now, UTC)
 """The clock of the system."""
 
 
 def choose_shared_store(settings: Settings) -> str:
-    """Return where processes share sessions and access tokens: Redis if it is configured, else the database."""
+    """Return where processes share access tokens, grants and limits: Redis if it is configured, else the database."""
     return "redis" if settings.redis_url else "database"
+
+
+def choose_session_technology(settings: Settings) -> str:
+    """Return where sessions are: in the shared store. Another technology would have precedence."""
+    return choose_shared_store(settings)
+
+
+def distinct(*parts: T) -> list[T]:
+    """Return the objects in their order, each once."""
+    return list(dict.fromkeys(parts))
 
 
 def by_app(platforms: Mapping[AppId, str], **by_platform: IdentityProvider) -> dict[AppId, IdentityProvider]:
     """Return the identity provider of each app: that of its platform."""
     return {appid: by_platform[platform] for appid, platform in platforms.items()}
+
+
+def probes_of(database: Probe, sessions: SessionStore, sessions_in_database: SessionStore) -> list[Probe]:
+    """Return what a login needs: the database, and the session store if it is another server."""
+    return [database] if sessions is sessions_in_database else [database, sessions]
 
 
 def siv_cipher(settings: Settings) -> SivCipher:
@@ -162,6 +182,7 @@ class Container(containers.DeclarativeContainer):
     clock = providers.Dependency[Clock]()
 
     shared_store = providers.Callable(choose_shared_store, settings)
+    session_technology = providers.Callable(choose_session_technology, settings)
     metrics = providers.Singleton(Metrics, settings.provided.platforms)
     wechat = providers.Singleton(
         WeChatApi,
@@ -207,16 +228,28 @@ class Container(containers.DeclarativeContainer):
     fernet_cipher = providers.Singleton(FernetCipher, cipher)
     sql_key_vault = providers.Singleton(SqlKeyVault, database, fernet_cipher)
     sql_session_store = providers.Singleton(SqlSessionStore, database, sql_key_vault, event_policy, publish)
+    sql_session_events = providers.Singleton(SqlSessionEvents, database)
+    # events of device grants; in Redis, those of sessions are beside them
+    shared_events = providers.Selector(
+        shared_store, redis=providers.Singleton(RedisSessionEvents, redis), database=sql_session_events
+    )
+    # another technology of sessions has a case in each of these three selectors, and none elsewhere
     key_vault = providers.Selector(
-        shared_store,
+        session_technology,
         redis=providers.Singleton(RedisKeyVault, redis, providers.Singleton(siv_cipher, settings)),
         database=sql_key_vault,
     )
     session_store = providers.Selector(
-        shared_store,
+        session_technology,
         redis=providers.Singleton(RedisSessionStore, redis, key_vault, event_policy, publish),
         database=sql_session_store,
     )
+    session_events = providers.Selector(session_technology, redis=shared_events, database=sql_session_events)
+    # sessions may have been in the database before they were elsewhere
+    event_relay = providers.Singleton(
+        EventRelay, providers.Callable(distinct, session_events, shared_events, sql_session_events), events
+    )
+    probes = providers.Callable(probes_of, providers.Singleton(SqlProbe, database), session_store, sql_session_store)
     token_store = providers.Selector(
         shared_store,
         redis=providers.Singleton(RedisAccessTokenStore, redis, fernet_cipher),
@@ -229,21 +262,8 @@ class Container(containers.DeclarativeContainer):
     device_grants = providers.Selector(
         shared_store, redis=providers.Singleton(RedisDeviceGrantStore, redis, publish), database=sql_device_grants
     )
-    session_events = providers.Selector(
-        shared_store,
-        redis=providers.List(
-            providers.Singleton(RedisSessionEvents, redis), providers.Singleton(SqlSessionEvents, database)
-        ),
-        database=providers.List(providers.Singleton(SqlSessionEvents, database)),
-    )
-    event_relay = providers.Singleton(EventRelay, session_events, events)
     signers = providers.Singleton(open_signers, settings, clock)
     platform = providers.Singleton(WeChatPlatform, wechat, access_tokens, signers, clock)
-    probes = providers.Selector(
-        shared_store,
-        redis=providers.List(providers.Singleton(SqlProbe, database), session_store),
-        database=providers.List(providers.Singleton(SqlProbe, database)),
-    )
 
     apps: providers.Callable[frozenset[AppId]] = providers.Callable(frozenset, settings.provided.platforms)
     login = providers.Singleton(
@@ -258,8 +278,6 @@ class Container(containers.DeclarativeContainer):
     instrumented_login = providers.Singleton(InstrumentedLogin, login, metrics, failure_counter, apps)
     sessions = providers.Singleton(Sessions, session_store, policy=settings.provided.policy, clock=clock)
     session_checks = providers.Singleton(SessionChecks, sessions, metrics)
-    # what is to be purged: sessions may live in Redis by now, and have lived here before
-    database_sessions = providers.Singleton(Sessions, sql_session_store, policy=settings.provided.policy, clock=clock)
     user_sessions = providers.Singleton(UserSessions, session_store, user_repository, clock=clock)
     users = providers.Singleton(Users, user_repository, platform, clock=clock)
     login_with_phone = providers.Singleton(

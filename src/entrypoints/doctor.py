@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from domain.errors import StoreUnavailable, WxLoginError
 from domain.identity import AppId
-from entrypoints.container import Container, choose_shared_store, open_container, require_migrated
+from entrypoints.container import Container, open_container, require_migrated
 from entrypoints.exposure import exposures
 from entrypoints.packages import foreign_owners
 from entrypoints.problems import Exit, explained, outcome_of
@@ -39,11 +39,12 @@ async def _examine_stores(settings: Settings, container: Container, write: Write
     answers = await container.readiness()()
     if schema is Exit.MISCONFIGURED:
         del answers["database"]  # it answers, but has nothing to say yet
+    technology = container.session_technology()
     places = {
-        "database": settings.database_url.get_secret_value().partition("+")[0],
-        "session store": choose_shared_store(settings),
+        "database": (settings.database_url.get_secret_value().partition("+")[0], "WXLOGIN_DATABASE_URL"),
+        "session store": (technology, f"WXLOGIN_{technology.upper()}_URL"),
     }
-    return max([schema, *(_report_store(write, name, places[name], wrong) for name, wrong in answers.items())])
+    return max([schema, *(_report_store(write, name, *places[name], wrong) for name, wrong in answers.items())])
 
 
 async def _examine_schema(container: Container, write: Write) -> Exit:
@@ -74,10 +75,9 @@ async def _examine_app(appid: AppId, container: Container, write: Write) -> Exit
     return _report(write, f"WeChat {appid}", None, Exit.DONE, f"{proven} are right")
 
 
-def _report_store(write: Write, name: str, place: str, wrong: str | None) -> Exit:
-    hint = {"database": "WXLOGIN_DATABASE_URL", "session store": "WXLOGIN_REDIS_URL"}[name]
+def _report_store(write: Write, name: str, place: str, setting: str, wrong: str | None) -> Exit:
     if wrong:
-        return _report(write, name, f"{wrong}\n  hint: {hint}, or the server", Exit.LATER)
+        return _report(write, name, f"{wrong}\n  hint: {setting}, or the server", Exit.LATER)
     return _report(write, name, None, Exit.DONE, f"{place} answers")
 
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from domain.login_failure import RETENTION
-from entrypoints.container import Container
+from entrypoints.container import Container, distinct
 from entrypoints.log import log
 from entrypoints.periodic import random_pause, repeating
 
@@ -23,12 +23,14 @@ async def purging(container: Container) -> AsyncIterator[None]:
     The pauses are random, also the first ones, so that processes that start together purge at different times. It is
     safe if several purge at once.
     """
-    sessions, grants, clock = container.database_sessions(), container.sql_device_grants(), container.clock()
+    grants, clock = container.sql_device_grants(), container.clock()
+    # sessions may have been in the database before they were elsewhere
+    stores = distinct(container.sql_session_store(), container.session_store())
     events, audit_days = container.events(), timedelta(days=container.settings().audit_days)
     failures = container.login_failures()
 
     async def purge_sessions() -> None:
-        if count := await sessions.purge():
+        if count := sum([await store.purge(clock()) for store in stores]):
             log.info("purged", sessions=count)
 
     async def purge_grants() -> None:

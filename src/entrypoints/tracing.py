@@ -19,8 +19,11 @@ from entrypoints.http.dependencies import header_of, route_of
 from entrypoints.log import log
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-IN_REDIS = ("session_store", "key_vault", "token_store", "rate_limiter", "device_grants")
-"""The ports whose adapters are Redis, when there is one."""
+STORES = ("session_store", "key_vault", "token_store", "rate_limiter", "device_grants")
+"""The ports whose adapters may have a server of their own."""
+
+NOT_TRACED = ("sql", "memory")
+"""The technologies of stores that are traced elsewhere, as the database is, or have no server."""
 
 Name = Callable[..., tuple[str, dict[str, str]]]
 """Returns a span's name and attributes for the arguments of a call."""
@@ -69,15 +72,16 @@ class Tracing:
         return application
 
     def watch(self, container: Container) -> None:
-        """Trace the calls to WeChat, Redis and the database of all objects that the container builds later."""
+        """Trace the calls to WeChat, the stores and the database of all objects that the container builds later."""
         settings = container.settings()
         sql = settings.database_url.get_secret_value().partition("+")[0]
         container.transport.override(providers.Object(Traced(container.transport(), self._client, _of_wechat)))
         container.database.override(providers.Object(Traced(container.database(), self._client, _of_sql(sql))))
-        if settings.redis_url:
-            for name in IN_REDIS:
-                port = getattr(container, name)
-                port.override(providers.Object(Traced(port(), self._client, _of_redis)))
+        for name in STORES:
+            port = getattr(container, name)
+            _, technology, *_ = type(port()).__module__.split(".")
+            if technology not in NOT_TRACED:
+                port.override(providers.Object(Traced(port(), self._client, _of_store(technology))))
 
     def close(self) -> None:
         """Send the remaining spans."""
@@ -147,5 +151,9 @@ def _of_sql(system: str) -> Name:
     return name
 
 
-def _of_redis(method: Any, *_args: Any) -> tuple[str, dict[str, str]]:
-    return f"redis {method.__qualname__}", {"db.system.name": "redis", "db.operation.name": method.__qualname__}
+def _of_store(technology: str) -> Name:
+    def name(method: Any, *_args: Any) -> tuple[str, dict[str, str]]:
+        operation = method.__qualname__
+        return f"{technology} {operation}", {"db.system.name": technology, "db.operation.name": operation}
+
+    return name

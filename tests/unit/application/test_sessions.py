@@ -123,18 +123,6 @@ async def test_the_token_of_a_replaced_session_is_refused(sessions: Sessions, st
         await sessions.authenticate(started.token)
 
 
-async def test_a_purged_session_is_deleted(sessions: Sessions, start: Start, clock: Clock) -> None:
-    """A purge deletes sessions whose retention is over, returns their number, and leaves live sessions."""
-    old = await start()
-    clock.advance(days=14)
-    young = await start()
-
-    assert await sessions.purge() == 1
-    assert await sessions.authenticate(young.token) == young.session
-    with pytest.raises(TokenInvalid):
-        await sessions.authenticate(old.token)
-
-
 async def test_a_session_is_written_at_most_once_an_interval(
     sessions: Sessions, start: Start, store: MemorySessionStore, clock: Clock
 ) -> None:

@@ -74,6 +74,19 @@ async def test_a_purge_is_repeated(container: Container, store: MemorySessionSto
             assert await store.find(live.id) == live
 
 
+async def test_sessions_outside_the_database_are_purged_too(
+    container: Container, store: MemorySessionStore, clock: Clock
+) -> None:
+    """With sessions in another store, the purge deletes those in it and those that stayed in the database."""
+    elsewhere = MemorySessionStore()
+    container.session_store.override(providers.Object(elsewhere))
+    old = [(each, await start(each, clock)) for each in (store, elsewhere)]
+    clock.advance(days=14)
+    async with purging(container):
+        for each, session in old:
+            assert await is_deleted(each, session)
+
+
 async def test_the_purge_stops_with_its_block(container: Container) -> None:
     """The purges of sessions, of device grants, of the audit trail and of failed logins end with the block."""
     before = asyncio.all_tasks()
