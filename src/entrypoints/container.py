@@ -116,7 +116,13 @@ def distinct(*parts: T) -> list[T]:
 
 
 def by_app(platforms: Mapping[AppId, str], **by_platform: IdentityProvider) -> dict[AppId, IdentityProvider]:
-    """Return the identity provider of each app: that of its platform."""
+    """Return the identity provider of each app: that of its platform. Raises SettingsError for an unknown platform."""
+    for appid, platform in platforms.items():
+        if platform not in by_platform:
+            raise SettingsError(
+                f"WXLOGIN_APPS: the platform of {appid}, {platform}, has no adapters here; there are"
+                f" {', '.join(by_platform)}"
+            )
     return {appid: by_platform[platform] for appid, platform in platforms.items()}
 
 
@@ -206,9 +212,10 @@ class Container(containers.DeclarativeContainer):
     )
     wechat_secrets = settings.provided.secrets_of.call("wechat")
     wechat_identities = providers.Singleton(WeChatIdentityProvider, wechat, wechat_secrets)
+    identities_by_app = providers.Callable(by_app, settings.provided.platforms, wechat=wechat_identities)
     identities = providers.Singleton(
         LimitedIdentityProvider,
-        providers.Callable(by_app, settings.provided.platforms, wechat=wechat_identities),
+        identities_by_app,
         providers.Singleton(LoginQuota, login_limiter, settings.provided.app_login_limit),
     )
     issuer = providers.Singleton(
@@ -373,8 +380,8 @@ async def open_container(
     """Open the container of `settings`. The end of the block closes its pools.
 
     `transport` replaces the HTTP transport to WeChat. `prepare` is called after the pools are open, before objects are
-    built on them. Raises SettingsError without encryption keys, and for malformed or missing settings of signed tokens
-    and of API security.
+    built on them. Raises SettingsError without encryption keys, for an unknown platform of an app, and for malformed or
+    missing settings of signed tokens and of API security.
     """
     async with AsyncExitStack() as stack:
         container = Container(settings=settings, cipher=settings.cipher, clock=providers.Object(clock))
@@ -391,7 +398,8 @@ async def open_container(
             container.redis.override(redis)
         if prepare:
             prepare(container)
-        container.signers()  # wrong keys should stop the start, not a request
+        container.identities()  # an unknown platform should stop the start, not a login
+        container.signers()  # so should wrong keys
         container.signed_tokens()
         container.pushes()
         stack.push_async_callback(container.access_tokens().aclose)

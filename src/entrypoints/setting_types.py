@@ -82,17 +82,6 @@ def check_appid(value: str) -> str:
         raise ValueError(error.detail) from error
 
 
-PLATFORMS = ["wechat"]
-"""The platforms that have adapters."""
-
-
-def check_platform(value: str) -> str:
-    """Check the name of a platform."""
-    if value not in PLATFORMS:
-        raise ValueError(f"has no adapters here; there are {', '.join(PLATFORMS)}")
-    return value
-
-
 def check_rate_limit(value: str) -> str:
     """Check a rate limit."""
     rate_limit_of("", value)

@@ -19,12 +19,12 @@ from application.ports.session_store import SessionStore
 from application.ports.user_repository import UserRepository
 from domain.errors import AppUnknown
 from domain.identity import AppId, LoginCode
-from entrypoints import setting_types
 from entrypoints.container import Container, open_container
 from entrypoints.setting_models import Signing
 from entrypoints.settings import Settings, SettingsError
 from support.clock import Clock
 from support.processes import APPID, KEY, SECRET
+from support.twin import TwinIdentityProvider
 
 pytestmark = pytest.mark.anyio
 
@@ -93,11 +93,22 @@ async def test_a_given_transport_is_used_for_wechat(tmp_path: Path) -> None:
     assert seen == ["/sns/jscode2session"]
 
 
-async def test_a_secret_is_only_in_the_adapters_of_its_platform(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_app_of_an_unknown_platform_stops_the_start(tmp_path: Path) -> None:
+    """With an app whose platform has no adapters no container opens, and the error names the app and the platforms."""
+    apps = [{"platform": "douyin", "appid": "tt0123456789abcdef", "secret": "a secret"}]
+    named = "WXLOGIN_APPS: the platform of tt0123456789abcdef, douyin, has no adapters here; there are wechat$"
+    with pytest.raises(SettingsError, match=named):
+        async with open_container(settings(tmp_path, apps=json.dumps(apps))):
+            raise AssertionError
+
+
+def add_twin(container: Container) -> None:
+    """Add the identity provider of another platform."""
+    container.identities_by_app.add_kwargs(twin=providers.Singleton(TwinIdentityProvider))
+
+
+async def test_a_secret_is_only_in_the_adapters_of_its_platform(tmp_path: Path) -> None:
     """No object of WeChat's adapters has a secret of another platform's app, and they do not accept that app."""
-    monkeypatch.setattr(setting_types, "PLATFORMS", ["wechat", "twin"])
     apps = [
         {
             "platform": "twin",
@@ -108,7 +119,7 @@ async def test_a_secret_is_only_in_the_adapters_of_its_platform(
         }
     ]
     given = settings(tmp_path, apps=json.dumps(apps), push_token="wechatstoken")
-    async with open_container(given) as container:
+    async with open_container(given, prepare=add_twin) as container:
         adapters = [container.wechat_identities(), container.issuer(), container.platform(), container.pushes()]
         held = held_by(adapters)
 

@@ -612,14 +612,6 @@ def test_apps_of_both_settings_are_combined(environment: Write) -> None:
     assert load_settings().require_app().secrets_of("wechat") == {AppId("wx1"): "s1", AppId("wx2"): "s2"}
 
 
-def test_a_platform_without_adapters_is_refused(environment: Write) -> None:
-    """An app of an unknown platform raises an error with the known platforms."""
-    environment(apps='[{"platform":"douyin","appid":"tt1","secret":"s2"}]')
-
-    with pytest.raises(SettingsError, match=r"WXLOGIN_APPS \(0\.platform\): has no adapters here; there are wechat"):
-        load_settings()
-
-
 def test_several_apps_are_tables_in_toml(toml: Callable[[str], None]) -> None:
     """Each [[apps]] table in TOML is one app."""
     toml('[[apps]]\nappid = "wx1"\nsecret = "s1"\n\n[[apps]]\nappid = "wx2"\nsecret = "s2"\n')
