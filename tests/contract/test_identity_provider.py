@@ -2,71 +2,25 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from functools import partial
+from collections.abc import AsyncIterator
 
-import httpx2
 import pytest
 
-from adapters.memory.identity_provider import MemoryIdentityProvider
-from adapters.wechat.api import WeChatApi
-from adapters.wechat.identity_provider import WeChatIdentityProvider
-from application.ports.identity_provider import IdentityProvider
 from domain.errors import CodeInvalid, CodeUsed
-from domain.identity import AppId, Identity, LoginCode
+from domain.identity import Identity, LoginCode
 from domain.session_key import SessionKey
-from support.plain_http import transport_to
-from support.twin import TwinIdentityProvider
-from wechat_sandbox.app import create_sandbox
+from support.platforms import APP, OTHER_APP, PLATFORMS, Phone
 
 pytestmark = pytest.mark.anyio
 
-APP, OTHER_APP = AppId("wx0000000000000001"), AppId("wx0000000000000002")
-SECRETS = {APP: "5ecf3ed9a5ecf3ed9a5ecf3ed9a5ecf3", OTHER_APP: "0123456789abcdef0123456789abcdef"}
-WECHAT_URL = "https://api.weixin.qq.com"
 ANN = Identity(APP, "oVBkZ0aYgDMDIywRdgPW8-joxXc4", "oZ7ZE6PHsqJ2Xq0kVn3K5s1cC7Rk")
 BOB = Identity(APP, "oVBkZ0aYgDMDIywRdgPW8-joxXc5")
 
 
-class Phone:
-    """A provider, with the function that issues its codes."""
-
-    def __init__(self, identities: IdentityProvider, wx_login: Callable[[Identity], Awaitable[LoginCode]]) -> None:
-        self.identities = identities
-        self.wx_login = wx_login
-
-
-@asynccontextmanager
-async def memory(kind: type[MemoryIdentityProvider] = MemoryIdentityProvider) -> AsyncIterator[Phone]:
-    """Open a provider that issues its codes in this process."""
-    identities = kind()
-
-    async def wx_login(identity: Identity) -> LoginCode:
-        return identities.issue(identity)
-
-    yield Phone(identities, wx_login)
-
-
-@asynccontextmanager
-async def wechat() -> AsyncIterator[Phone]:
-    """Open a provider on the sandbox, with the correct AppSecrets."""
-    sandbox = create_sandbox({appid.value: secret for appid, secret in SECRETS.items()})
-    transport = transport_to(sandbox)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-
-        async def wx_login(identity: Identity) -> LoginCode:
-            whose = {"appid": identity.appid.value, "openid": identity.openid, "unionid": identity.unionid}
-            answer = await client.post("/sandbox/codes", json=whose)
-            return LoginCode(answer.raise_for_status().json()["code"])
-
-        yield Phone(WeChatIdentityProvider(WeChatApi(transport, WECHAT_URL, 3.0), SECRETS), wx_login)
-
-
-@pytest.fixture(params=[memory, wechat, partial(memory, TwinIdentityProvider)], ids=["memory", "wechat", "twin"])
+@pytest.fixture(params=PLATFORMS)
 async def phone(request: pytest.FixtureRequest) -> AsyncIterator[Phone]:
     """The provider under test, and its wx.login()."""
-    async with request.param() as phone:
+    async with PLATFORMS[request.param].open_phone() as phone:
         yield phone
 
 

@@ -7,28 +7,32 @@ import asyncio
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx2
 import pytest
 
-from adapters.wechat.api import WeChatApi, create_transport
-from adapters.wechat.identity_provider import WeChatIdentityProvider
+from adapters.wechat.api import create_transport
 from application.ports.identity_provider import IdentityProvider
 from domain.errors import IdentityProviderBadResponse, IdentityProviderUnavailable, WxLoginError
 from domain.identity import AppId, Identity, LoginCode
 from domain.session_key import SessionKey
-from support.processes import Sandbox
-from support.processes import sandbox as own_sandbox
+from support.platforms import APP, PLATFORMS, SECRET, Build, Server
 from support.proxy import How, proxy
 
 pytestmark = pytest.mark.anyio
 
-APP = AppId("wx0123456789abcdef")
-SECRET = "5ecf3ed9a5ecf3ed9a5ecf3ed9a5ecf3"
 TIMEOUT_SECONDS = 0.5
 
 FAULTS = [How.REFUSING, How.RESETTING, How.SILENT, How.CUT]
+
+
+@dataclass(frozen=True)
+class Running:
+    """The running server of a platform, and the function that builds a provider on it."""
+
+    server: Server
+    build: Build
 
 
 @dataclass
@@ -40,36 +44,28 @@ class Failing:
     count_received: Callable[[], int]
 
 
-Build = Callable[[httpx2.AsyncBaseTransport, str], IdentityProvider]
-"""A function that returns a provider on the platform at a URL."""
-
-
-def build_wechat(transport: httpx2.AsyncBaseTransport, url: str, timeout: float = TIMEOUT_SECONDS) -> IdentityProvider:
-    """Return the provider on WeChat."""
-    return WeChatIdentityProvider(WeChatApi(transport, url, timeout), {APP: SECRET})
-
-
-PROVIDERS: dict[str, Build] = {"wechat": build_wechat}
-
-
-@pytest.fixture(scope="module")
-def platform() -> Iterator[Sandbox]:
-    """A platform that no other module calls."""
-    with own_sandbox() as started:
-        yield started
+@pytest.fixture(scope="module", params=[name for name, each in PLATFORMS.items() if each.run])
+def platform(request: pytest.FixtureRequest) -> Iterator[Running]:
+    """A platform whose server no other module calls."""
+    known = PLATFORMS[request.param]
+    assert known.run
+    assert known.build
+    with known.run() as server:
+        yield Running(server, known.build)
 
 
 @asynccontextmanager
-async def failing(build: Build, platform: Sandbox, how: How) -> AsyncIterator[Failing]:
+async def failing(platform: Running, how: How) -> AsyncIterator[Failing]:
     """Open a provider whose platform fails."""
-    code = LoginCode(platform.code(APP.value))
-    received = platform.call_count()
-    port = httpx2.URL(platform.url).port or 80
+    server = platform.server
+    code = LoginCode(server.code(APP.value))
+    received = server.call_count()
+    port = httpx2.URL(server.url).port or 80
     with proxy(("127.0.0.1", port)) as broken:
         broken.become(how)
         async with create_transport() as transport:
-            provider = build(transport, f"http://127.0.0.1:{broken.port}")
-            yield Failing(provider, code, lambda: platform.call_count() - received)
+            provider = platform.build(transport, f"http://127.0.0.1:{broken.port}", TIMEOUT_SECONDS)
+            yield Failing(provider, code, lambda: server.call_count() - received)
 
 
 async def raises_an_error_of_the_domain(failing: Failing) -> None:
@@ -110,20 +106,19 @@ PROMISES: list[Promise] = [raises_an_error_of_the_domain, sends_the_code_once, e
 
 @pytest.mark.parametrize("how", FAULTS)
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
-@pytest.mark.parametrize("build", PROVIDERS.values(), ids=PROVIDERS)
 async def test_the_provider_satisfies_each_promise_during_a_fault(
-    build: Build, promise: Promise, how: How, platform: Sandbox
+    promise: Promise, how: How, platform: Running
 ) -> None:
     """The provider satisfies each promise during each fault."""
-    async with failing(build, platform, how) as each:
+    async with failing(platform, how) as each:
         await promise(each)
 
 
 class Planted(IdentityProvider):
-    """The provider on WeChat, with a bug."""
+    """A provider with a bug."""
 
-    def __init__(self, transport: httpx2.AsyncBaseTransport, url: str) -> None:
-        self.provider = build_wechat(transport, url)
+    def __init__(self, provider: IdentityProvider) -> None:
+        self.provider = provider
 
     async def exchange(self, code: LoginCode, appid: AppId) -> tuple[Identity, SessionKey]:
         """See IdentityProvider."""
@@ -158,7 +153,7 @@ class TellsTheSecret(Planted):
 
     async def after(self, error: WxLoginError, code: LoginCode, appid: AppId) -> tuple[Identity, SessionKey]:
         """Raise an error with the AppSecret."""
-        raise IdentityProviderUnavailable(f"GET /sns/jscode2session?secret={SECRET}") from error
+        raise IdentityProviderUnavailable(f"GET /login?secret={SECRET}") from error
 
 
 class TellsTheCodeInACause(Planted):
@@ -166,26 +161,35 @@ class TellsTheCodeInACause(Planted):
 
     async def after(self, error: WxLoginError, code: LoginCode, appid: AppId) -> tuple[Identity, SessionKey]:
         """Raise an error whose cause has the code."""
-        raise IdentityProviderUnavailable from ValueError(f"js_code={code.value}")
+        raise IdentityProviderUnavailable from ValueError(f"code={code.value}")
 
 
-def waits_for_ever(transport: httpx2.AsyncBaseTransport, url: str) -> IdentityProvider:
-    """Return a provider without a time limit."""
-    return build_wechat(transport, url, 3600)
+Plant = Callable[[Build], Build]
+"""A function that plants a bug in the providers that are built."""
 
 
-PLANTED: list[tuple[Build, Promise, How]] = [
-    (SendsTwice, sends_the_code_once, How.CUT),
-    (LetsALibraryEscape, raises_an_error_of_the_domain, How.RESETTING),
-    (TellsTheSecret, shows_no_secret, How.REFUSING),
-    (TellsTheCodeInACause, shows_no_secret, How.REFUSING),
-    (waits_for_ever, ends_in_time, How.SILENT),
-]
+def wrapped_by(kind: type[Planted]) -> Plant:
+    """Return the function that wraps providers."""
+    return lambda build: lambda *arguments: kind(build(*arguments))
 
 
-@pytest.mark.parametrize(("build", "promise", "how"), PLANTED)
-async def test_a_planted_bug_is_caught(build: Build, promise: Promise, how: How, platform: Sandbox) -> None:
+def waits_for_ever(build: Build) -> Build:
+    """Build providers without a time limit."""
+    return lambda transport, url, _timeout: build(transport, url, 3600)
+
+
+PLANTED: dict[str, tuple[Plant, Promise, How]] = {
+    "SendsTwice": (wrapped_by(SendsTwice), sends_the_code_once, How.CUT),
+    "LetsALibraryEscape": (wrapped_by(LetsALibraryEscape), raises_an_error_of_the_domain, How.RESETTING),
+    "TellsTheSecret": (wrapped_by(TellsTheSecret), shows_no_secret, How.REFUSING),
+    "TellsTheCodeInACause": (wrapped_by(TellsTheCodeInACause), shows_no_secret, How.REFUSING),
+    "waits_for_ever": (waits_for_ever, ends_in_time, How.SILENT),
+}
+
+
+@pytest.mark.parametrize(("plant", "promise", "how"), PLANTED.values(), ids=PLANTED)
+async def test_a_planted_bug_is_caught(plant: Plant, promise: Promise, how: How, platform: Running) -> None:
     """A provider with a planted bug fails the promise that the bug breaks."""
-    async with failing(build, platform, how) as each:
+    async with failing(replace(platform, build=plant(platform.build)), how) as each:
         with pytest.raises((AssertionError, TimeoutError, httpx2.TransportError, OSError)):
             await promise(each)
