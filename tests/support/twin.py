@@ -18,10 +18,6 @@ class TwinIdentityProvider(MemoryIdentityProvider):
     """An IdentityProvider of another platform."""
 
 
-class TwinKeyVault(MemoryKeyVault):
-    """A KeyVault in another technology."""
-
-
 class TwinSessionStore(MemorySessionStore):
     """A SessionStore in another technology."""
 
@@ -32,8 +28,8 @@ class TwinSessionEvents(MemorySessionEvents):
 
 @asynccontextmanager
 async def twin_environment(_place: str) -> AsyncIterator[StoreEnvironment]:
-    """Open an environment of sessions in another technology."""
-    vault, events = TwinKeyVault(), TwinSessionEvents()
+    """Open an environment of sessions in another technology. Their session_keys are elsewhere."""
+    vault, events = MemoryKeyVault(), TwinSessionEvents()
     store = TwinSessionStore(vault, events.publish)
 
     def open_again(
