@@ -39,8 +39,7 @@ from domain.signed_token import SignedTokenPolicy
 from entrypoints.assertions import Assertions
 from entrypoints.container import Container
 from entrypoints.http.auth import check
-from entrypoints.http.dependencies import Runtime
-from entrypoints.http.edge import Lifecycle
+from entrypoints.http.dependencies import Lifecycle, Runtime
 from entrypoints.http.known_polls import KnownPolls
 from entrypoints.instrumented import SessionChecks
 from entrypoints.metrics import Metrics

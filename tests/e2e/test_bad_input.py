@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from entrypoints.http.edge import MAX_BODY_BYTES
+from entrypoints.http.middleware import MAX_BODY_BYTES
 from support.processes import Sandbox, Service
 from support.raw_http import connect
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from entrypoints.http.edge import MAX_BODY_BYTES, MAX_BODY_SECONDS, MAX_HEAD_SECONDS
+from entrypoints.http.middleware import MAX_BODY_BYTES, MAX_BODY_SECONDS, MAX_HEAD_SECONDS
 from support.processes import Sandbox, Service, environment
 from support.raw_http import Response, Wire, authorization, connect, exchange, parse, request, statuses
 from support.servers import free_port, migrate_database, sqlite_url, wait_until

@@ -12,8 +12,7 @@ from entrypoints.admin.console.router import console, open_console
 from entrypoints.container import OpenContainer
 from entrypoints.http import operations
 from entrypoints.http.app import with_client_address, with_edge
-from entrypoints.http.dependencies import DEPENDENCIES, CallerRequest, Runtime
-from entrypoints.http.edge import Lifecycle
+from entrypoints.http.dependencies import DEPENDENCIES, CallerRequest, Lifecycle, Runtime
 from entrypoints.http.errors import EXCEPTION_HANDLERS
 from entrypoints.http.known_polls import KnownPolls
 from entrypoints.http.middleware import with_request_ids, with_security_headers

@@ -4,7 +4,7 @@ from litestar import Litestar
 
 from entrypoints.admin.app import create_app
 from entrypoints.container import OpenContainer
-from entrypoints.http.edge import Lifecycle
+from entrypoints.http.dependencies import Lifecycle
 from entrypoints.http.server import Service, serve
 from entrypoints.settings import Settings
 from entrypoints.tracing import Tracing

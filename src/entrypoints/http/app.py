@@ -47,14 +47,16 @@ from entrypoints.http import (
     well_known,
 )
 from entrypoints.http.contract import PROBLEM_JSON
-from entrypoints.http.dependencies import DEPENDENCIES, CallerRequest, Runtime, device_of
-from entrypoints.http.edge import Lifecycle, LimitExceeded, by_prefix, with_request_limits
+from entrypoints.http.dependencies import DEPENDENCIES, CallerRequest, Lifecycle, Runtime, device_of
 from entrypoints.http.errors import EXCEPTION_HANDLERS, AnyRequest, refused_response
 from entrypoints.http.known_polls import KnownPolls
 from entrypoints.http.middleware import (
     REQUEST_ID_HEADER,
+    LimitExceeded,
+    by_prefix,
     request_id_of,
     with_request_ids,
+    with_request_limits,
     with_response_metrics,
     with_security_headers,
 )

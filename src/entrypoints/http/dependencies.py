@@ -32,7 +32,6 @@ from domain.rate_limit import Allowance
 from domain.session import Session
 from entrypoints.assertions import Assertions
 from entrypoints.container import Container
-from entrypoints.http.edge import Lifecycle
 from entrypoints.http.known_polls import KnownPolls
 from entrypoints.http.raw import RawHeaders
 from entrypoints.instrumented import InstrumentedLogin, SessionChecks
@@ -43,6 +42,14 @@ ADDRESS_LENGTH = 45
 
 REFERER = re.compile(r"https://servicewechat\.com/([A-Za-z0-9_-]{1,64})/")
 """The Referer that WeChat sends with each request of a mini-program. A client can forge it: it proves nothing."""
+
+
+@dataclass
+class Lifecycle:
+    """Which stop has begun: of this server process, and of the whole service, which answers 503 on `/readyz`."""
+
+    worker_stopping: bool = False
+    service_stopping: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from granian.net import SocketHolder  # type: ignore[attr-defined]  # imported t
 from granian.server.embed import Server
 from litestar.types import ASGIApp
 
-from entrypoints.http.edge import MAX_HEAD_BYTES, MAX_HEAD_SECONDS
 from entrypoints.http.listener import BACKLOG, Listener
+from entrypoints.http.middleware import MAX_HEAD_BYTES, MAX_HEAD_SECONDS
 
 LOGGING = {"handlers": {}, "incremental": True, "loggers": {"_granian": {"propagate": True}}}
 """Sends Granian's log to the handlers of the service. By default Granian configures logging anew, for stdout."""

@@ -17,7 +17,7 @@ from litestar import Litestar
 from domain.errors import WxLoginError
 from entrypoints.container import OpenContainer, open_container, require_migrated
 from entrypoints.http.app import create_app
-from entrypoints.http.edge import Lifecycle
+from entrypoints.http.dependencies import Lifecycle
 from entrypoints.http.engine import Engine
 from entrypoints.http.listener import Listener
 from entrypoints.http.supervisor import StartFailed, Supervisor
