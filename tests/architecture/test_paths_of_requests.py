@@ -21,8 +21,8 @@ pytestmark = pytest.mark.anyio
 
 SRC = Path(__file__).parents[2] / "src"
 
-LOGIN_FILES = 27
-"""24, two for events (`domain/event.py`, and the streams that take them), and what logins share with scans."""
+LOGIN_FILES = 25
+"""24, and what logins share with scans."""
 
 CHECK_FILES = 12
 

@@ -139,7 +139,7 @@ class RedisSessionStore(SessionStore):
             *([self._vault.replace_command(session, key, session.created_at)] if key else []),
             _add_command(session, session.created_at, limit),
         ]
-        hints = self._streams.hints([name_of(session.id)] if self._writes_starts else [])
+        hints = self._streams.hints([name_of(session.id)]) if self._writes_starts else []
         with map_redis_errors():
             (*_, members), *_ = await run_all(self._redis, [commands, *hints])
         self._publish([event])
@@ -205,9 +205,10 @@ class RedisSessionStore(SessionStore):
 
         After a failure it can be repeated, because members are removed last.
         """
-        names = [name_of(_id(end.member)) for end in ends] if self._writes_ends else []
+        names = [name_of(_id(end.member)) for end in ends]
+        hints = self._streams.hints(names) if self._writes_ends else []
         with map_redis_errors():
-            answers = await run_all(self._redis, [*map(self._end_commands, ends), *self._streams.hints(names)])
+            answers = await run_all(self._redis, [*map(self._end_commands, ends), *hints])
             deleted = [record for _set, record, _removed in answers[: len(ends)]]
             await run_all(self._redis, list(_remove_moved_members(ends, deleted)))
         ended = [_completed(end, record) for end, record in zip(ends, deleted, strict=True) if record]
