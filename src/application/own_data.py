@@ -49,17 +49,17 @@ class OwnData:
         Raises NotFound.
         """
         records = await self._users.records_of(user_id)
-        user, ids = records.user, [records.user.id, *(each.user_id for each in records.merges)]
+        user, ids = records.user, [*(each.user_id for each in records.merges), records.user.id]
         return {
             "exported_at": self._clock(),
             "user": _profile(user, records.accounts_since),
-            "sessions": [_session(each) for each in await self._sessions(records)],
+            "sessions": [_session(each) for each in await self._sessions(records, ids)],
             "scans": [asdict(each) for each in records.scans],
             "unionid_conflicts": [asdict(each) for each in records.conflicts],
             "merged_users": [
                 {"id": each.user_id, "merged_at": each.merged_at, "user": _merged(each.user)} for each in records.merges
             ],
-            "events": [_event(each) for each in await self._events_of(ids)],
+            "events": [_event(each) for each in await self._events_of(records, ids)],
         }
 
     async def erase(self, user_id: str, cause: Cause) -> bool:
@@ -94,21 +94,25 @@ class OwnData:
             return None
         return await self._users.revoke_consent(user.id, fields, self._clock(), cause, event_id)
 
-    async def _sessions(self, records: UserRecords) -> list[SessionRecord]:
-        """Return the sessions of the store, and those in the database, which is another place if Redis is used."""
+    async def _sessions(self, records: UserRecords, user_ids: Sequence[str]) -> list[SessionRecord]:
+        """Return the sessions of the store, and those in the database, which is another place if Redis is used.
+
+        Those under the id of a merged user are there, too: an interrupted merge has not moved them.
+        """
         known = {record.session.id: record for record in records.sessions}
-        known |= {each.id: SessionRecord(each) for each in await self._store.list_for_user(records.user.id)}
+        for user_id in user_ids:
+            known |= {each.id: SessionRecord(each) for each in await self._store.list_for_user(user_id)}
         return sorted(known.values(), key=lambda record: (record.session.created_at, record.session.id), reverse=True)
 
-    async def _events_of(self, user_ids: Sequence[str]) -> list[Event]:
-        """Return the events of the users, newest first."""
-        found: list[Event] = []
+    async def _events_of(self, records: UserRecords, user_ids: Sequence[str]) -> list[Event]:
+        """Return the events of the audit trail and those that wait for a webhook, newest first."""
+        found = {event.id: event for event in records.waiting}
         for user_id in user_ids:
             before: tuple[datetime, str] | None = None
             while page := await self._events.find(EventQuery(user_id=user_id, before=before, limit=PAGE)):
-                found += page
+                found |= {event.id: event for event in page}
                 before = (page[-1].time, page[-1].id)
-        return sorted(found, key=lambda event: (event.time, event.id), reverse=True)
+        return sorted(found.values(), key=lambda event: (event.time, event.id), reverse=True)
 
 
 def _profile(user: User, accounts_since: tuple[datetime, ...]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from domain.event import Event
 from domain.identity import Identity
 from domain.session import EndReason, Session
 from domain.user import User
@@ -67,8 +68,9 @@ class ScanRecord:
 class UserRecords:
     """All that is stored about a user where users are stored.
 
-    `accounts_since` has the time of the first login of each account, in the order of `user.accounts`. `sessions` and
-    `scans` are those that are stored with the users.
+    `accounts_since` has the time of the first login of each account, in the order of `user.accounts`. `merges` are in
+    the order of their times. `sessions` and `scans` are those that are stored with the users. `waiting` are the events
+    that wait for a webhook, each once. They may be in the audit trail, too.
     """
 
     user: User
@@ -77,3 +79,4 @@ class UserRecords:
     merges: tuple[MergeRecord, ...] = ()
     sessions: tuple[SessionRecord, ...] = ()
     scans: tuple[ScanRecord, ...] = ()
+    waiting: tuple[Event, ...] = ()

@@ -279,6 +279,16 @@ async def test_an_address_that_stays_is_caught(
         await erasure.test_the_events_of_an_erased_user_have_no_address(user_place, clock)
 
 
+@pytest.mark.parametrize("user_place", DATABASES, indirect=True)
+async def test_records_without_what_waits_are_caught(
+    user_place: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repository whose records have no event that waits for a webhook fails the test of them."""
+    monkeypatch.setattr("adapters.sql.user_records._waiting", lambda _rows: ())
+    with pytest.raises(CAUGHT):
+        await erasure.test_records_have_events_that_wait_for_webhooks(user_place, clock)
+
+
 class EndsLiveSessionsOnly(RedisSessionStore):
     """A store whose erasure leaves the records of expired sessions."""
 

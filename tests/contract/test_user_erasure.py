@@ -1,21 +1,27 @@
 """Erasures of users, consents that are revoked, and what changes at the same time, on every UserRepository."""
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
+from operator import attrgetter
 
 import pytest
+from sqlalchemy import update
 
 from adapters.memory.user_repository import MemoryUserRepository
 from adapters.sql.database import Database
 from adapters.sql.events import SqlEvents
+from adapters.sql.tables import webhook_deliveries
 from adapters.sql.user_repository import SqlUserRepository
+from adapters.sql.webhook_queue import SqlWebhookQueue
 from application.ports.user_repository import UserRepository
 from domain.errors import NotFound, PhoneTaken, RequestInvalid, StoreUnavailable
-from domain.event import CLI, DEFAULT_POLICY, SYSTEM, WECHAT, Cause, Event, EventQuery, EventType
+from domain.event import CLI, DEFAULT_POLICY, SYSTEM, WECHAT, Cause, Event, EventPolicy, EventQuery, EventType
 from domain.identity import Identity
 from domain.own_data import Erasure
 from domain.user import ProfileChange, User
+from domain.webhook import Delivery
 from support.clock import Clock
 from support.places import durable_users
 from support.sessions import after
@@ -159,6 +165,54 @@ async def test_records_have_all_about_a_user(users: UserRepository, clock: Clock
     assert [(each.user_id, each.merged_at, each.user["id"]) for each in records.merges] == [
         (former.id, clock.now, former.id)
     ]
+
+
+async def test_records_have_merges_in_their_order(users: UserRepository, clock: Clock) -> None:
+    """The merged users are in the order in which they were merged, the first one first."""
+    into, *former = [await made(users, clock) for _ in range(4)]
+    for each in former[::-1]:
+        await users.merge(each.id, into.id, frozenset(), clock.advance(seconds=1), CLI)
+    records = await users.records_of(into.id)
+
+    assert [each.user_id for each in records.merges] == [each.id for each in former[::-1]]
+
+
+@durable_users
+async def test_records_have_events_that_wait_for_webhooks(user_place: str, clock: Clock) -> None:
+    """An event that an endpoint has not received is in the records, once, with its address; a delivered one is not.
+
+    The same holds for events of who was merged. Those of others are not there.
+    """
+    async with Database(user_place) as database:
+        subscriptions = {secrets.token_hex(8): ("session.*",), secrets.token_hex(8): ("*",)}
+        users, queue = SqlUserRepository(database), SqlWebhookQueue(database)
+        events = SqlEvents(database, EventPolicy(subscriptions=subscriptions))
+        user, former, other = [await made(users, clock) for _ in range(3)]
+        await users.merge(former.id, user.id, frozenset(), clock.now, CLI)
+        made_of = [Event.of(EventType.SESSION_STARTED, PHONE, clock.now, user_id=each.id) for each in (user, former)]
+        delivered = Event.of(EventType.SESSION_STARTED, PHONE, clock.now, user_id=user.id)
+        of_other = Event.of(EventType.SESSION_STARTED, PHONE, clock.now, user_id=other.id)
+        await events.add([*made_of, delivered, of_other])
+        await queue.remove([Delivery(endpoint, delivered, 0) for endpoint in subscriptions])
+        waiting = (await users.records_of(user.id)).waiting
+
+        assert sorted(waiting, key=attrgetter("id")) == sorted(made_of, key=attrgetter("id"))
+        assert await events.find(EventQuery(user_id=user.id, type="session.started")) == []
+
+
+@durable_users
+async def test_records_do_without_an_event_of_a_newer_release(user_place: str, clock: Clock) -> None:
+    """A delivery that this release cannot read is no error."""
+    async with Database(user_place) as database:
+        users = SqlUserRepository(database)
+        events = SqlEvents(database, EventPolicy(subscriptions={secrets.token_hex(8): ("*",)}))
+        user = await made(users, clock)
+        event = Event.of(EventType.SCAN_APPROVED, PHONE, clock.now, user_id=user.id)
+        await events.add([event])
+        newer = update(webhook_deliveries).where(webhook_deliveries.c.event_id == event.id).values(event='{"id":1}')
+        await database.write(lambda connection: connection.execute(newer).rowcount)
+
+        assert (await users.records_of(user.id)).waiting == ()
 
 
 @pytest.mark.parametrize("turns", TURNS)

@@ -1,5 +1,6 @@
 """Exports and erasures of a user's own data."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from domain.device import Device
 from domain.errors import NotFound, RequestInvalid
 from domain.event import DEFAULT_POLICY, WECHAT, Cause, Event, EventQuery, EventType
 from domain.identity import AppId, Identity
+from domain.own_data import UserRecords
 from domain.session import Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
 from domain.user import PhoneNumber, ProfileChange, User
@@ -102,6 +104,33 @@ async def test_an_export_has_who_was_merged(world: World) -> None:
     assert (merged["id"], merged["user"]["unionid"]) == (bob.id, BOB.unionid)
     assert merged["user"]["accounts"] == [{"appid": BOB.appid.value, "openid": BOB.openid}]
     assert {each["user_id"] for each in document["events"]} == {ann.id, bob.id}
+
+
+async def test_an_export_has_the_sessions_that_a_merge_did_not_move(world: World) -> None:
+    """After a merge that was interrupted before it moved the sessions, those under the old id are in the export."""
+    (ann, old), (bob, new) = await world.log_in(ANN), await world.log_in(BOB)
+    await world.users.merge(ann.id, bob.id, frozenset({"unionid"}), world.clock.now, OPERATOR)
+    document = await world.export(bob.id)
+
+    assert {each["id"] for each in document["sessions"]} == {old.id, new.id}
+
+
+async def test_an_export_has_the_events_that_wait_for_a_webhook(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events that are stored for a webhook alone are in the export, and no event is there twice."""
+    user, session = await world.log_in(ANN)
+    started = session.started_event()
+    records = replace(await world.users.records_of(user.id), waiting=(started, *world.pending))
+
+    async def with_waiting(_user_id: str) -> UserRecords:
+        return records
+
+    monkeypatch.setattr(world.users, "records_of", with_waiting)
+    events = (await world.export(user.id))["events"]
+
+    assert [(each["type"], each["ip"]) for each in events if each["id"] == started.id] == [
+        ("session.started", PHONE.ip)
+    ]
+    assert sorted(each["type"] for each in events) == ["session.started", "user.created"]
 
 
 async def test_an_export_has_all_events(world: World) -> None:
