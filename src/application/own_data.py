@@ -1,6 +1,7 @@
 """A user's own data: export it, erase it, and revoke a consent."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -10,7 +11,7 @@ from application.ports.events import Events
 from application.ports.key_vault import KeyVault
 from application.ports.session_store import SessionStore
 from application.ports.user_repository import UserRepository
-from domain.errors import RequestInvalid
+from domain.errors import NotFound, RequestInvalid
 from domain.event import Cause, Event, EventQuery
 from domain.identity import AppId, Identity
 from domain.own_data import REVOCABLE_FIELDS, SessionRecord, UserRecords
@@ -27,7 +28,8 @@ class OwnData:
     - It names operators by their role, and does not show their addresses: these are not the user's data.
     - An erasure deletes the user from the database first, then from where sessions live. After the first step, no
       login finds the user.
-    - An erasure that was interrupted is finished when it is repeated.
+    - An erasure that was interrupted is finished when it is repeated. So what the caller repeats it with is deleted
+      last: the session of a user, and the account that WeChat names.
     - A login, a merge or a change that is under way fails, or cleans up after itself, or sees the new user.
     - The next login of the same person creates a new user, even if the user was blocked.
 
@@ -62,22 +64,34 @@ class OwnData:
             "events": [_event(each) for each in await self._events_of(records, ids)],
         }
 
-    async def erase(self, user_id: str, cause: Cause) -> bool:
-        """Erase the user, and return whether they were there; False finishes or repeats an erasure. Raises NotFound."""
+    async def erase(self, user_id: str, cause: Cause, session_id: str | None = None) -> bool:
+        """Erase the user, and return whether they were there; False finishes or repeats an erasure. Raises NotFound.
+
+        `session_id` is the caller's session of `user_id`: it ends after all else is erased.
+        """
         now = self._clock()
         erasure = await self._users.erase(user_id, now, cause)
-        for each in erasure.ids:
-            await self._store.erase(each, now, cause)
-            await self._vault.erase(each, erasure.accounts)
+        for each in sorted(erasure.ids, key=lambda erased: erased == user_id):
+            await self._erase_sessions(each, erasure.accounts, now, cause, session_id)
         return erasure.is_new
 
     async def erase_found(self, user_id: str, cause: Cause) -> bool:
         """Erase a user that the caller found by an account, and return whether they were there. Raises NotFound.
 
-        Ends the sessions first: after an interruption the caller still finds the user, and repeats all of it.
+        Erases the sessions of all ids first: after an interruption the caller still finds the user, and repeats all of
+        it. Then erases the user, and the sessions that started meanwhile.
         """
-        await self._store.erase(user_id, self._clock(), cause)
+        with suppress(NotFound):  # erased meanwhile
+            for each in await self._users.ids_of(user_id):
+                await self._erase_sessions(each, (), self._clock(), cause)
         return await self.erase(user_id, cause)
+
+    async def _erase_sessions(
+        self, user_id: str, accounts: Sequence[Identity], now: datetime, cause: Cause, last: str | None = None
+    ) -> None:
+        """Erase the session_keys of one id of a user, and then the sessions."""
+        await self._vault.erase(user_id, accounts)
+        await self._store.erase(user_id, now, cause, last)
 
     async def revoke_consent(
         self, appid: AppId, openid: str, fields: frozenset[str], cause: Cause, event_id: str | None = None

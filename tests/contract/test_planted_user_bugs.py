@@ -292,7 +292,7 @@ async def test_records_without_what_waits_are_caught(
 class EndsLiveSessionsOnly(RedisSessionStore):
     """A store whose erasure leaves the records of expired sessions."""
 
-    async def erase(self, user_id: str, now: datetime, cause: Cause) -> int:
+    async def erase(self, user_id: str, now: datetime, cause: Cause, last: str | None = None) -> int:
         """See SessionStore."""
         live = [each for each in await self.list_for_user(user_id) if each.is_live(now)]
         return await self.end(live, EndReason.ENDED, now, cause.without_address())
@@ -301,7 +301,7 @@ class EndsLiveSessionsOnly(RedisSessionStore):
 class ErasesNothing(RedisSessionStore):
     """A store whose erasure leaves the sessions until they expire."""
 
-    async def erase(self, user_id: str, now: datetime, cause: Cause) -> int:
+    async def erase(self, user_id: str, now: datetime, cause: Cause, last: str | None = None) -> int:
         """See SessionStore."""
         return 0
 
@@ -309,9 +309,27 @@ class ErasesNothing(RedisSessionStore):
 class KeepsTheAddress(RedisSessionStore):
     """A store whose events of an erasure have the address of the user."""
 
-    async def erase(self, user_id: str, now: datetime, cause: Cause) -> int:
+    async def erase(self, user_id: str, now: datetime, cause: Cause, last: str | None = None) -> int:
         """See SessionStore."""
         return await self.end(await self.list_for_user(user_id), EndReason.ENDED, now, cause)
+
+
+class EndsSessionsFirst(RedisSessionStore):
+    """A store that ends the live sessions before it deletes the rest."""
+
+    async def erase(self, user_id: str, now: datetime, cause: Cause, last: str | None = None) -> int:
+        """See SessionStore."""
+        live = [each for each in await self.list_for_user(user_id) if each.is_live(now)]
+        ended = await self.end(live, EndReason.ENDED, now, cause.without_address())
+        return ended + await super().erase(user_id, now, cause, last)
+
+
+class IgnoresTheCaller(RedisSessionStore):
+    """A store that ends the session of the caller with the others."""
+
+    async def erase(self, user_id: str, now: datetime, cause: Cause, last: str | None = None) -> int:
+        """See SessionStore."""
+        return await super().erase(user_id, now, cause)
 
 
 class KeepsKeys(RedisKeyVault):
@@ -349,15 +367,23 @@ async def events_are_quiet(scenario: Scenario, _clock: Clock) -> None:
     await session_erasure.test_the_events_of_an_erasure_say_which_sessions_ended(scenario)
 
 
-@pytest.mark.parametrize("session_place", ["redis"], indirect=True)
+async def repeats_finish(scenario: Scenario, _clock: Clock) -> None:
+    """Run the test of interruptions with a user who repeats the erasure."""
+    service = session_erasure.Service(scenario)
+    await session_erasure.check_interruptions(scenario, service, "the user", "remaining", "a merge")
+
+
 @pytest.mark.parametrize(
-    ("store", "vault", "promise"),
+    ("session_place", "store", "vault", "promise"),
     [
-        (ErasesNothing, RedisKeyVault, everything_is_gone),
-        (RedisSessionStore, KeepsKeys, everything_is_gone),
-        (EndsLiveSessionsOnly, RedisKeyVault, expired_are_gone),
-        (KeepsTheAddress, RedisKeyVault, events_are_quiet),
+        ("redis", ErasesNothing, RedisKeyVault, everything_is_gone),
+        ("redis", RedisSessionStore, KeepsKeys, everything_is_gone),
+        ("redis", EndsLiveSessionsOnly, RedisKeyVault, expired_are_gone),
+        ("redis", KeepsTheAddress, RedisKeyVault, events_are_quiet),
+        ("redis", EndsSessionsFirst, RedisKeyVault, repeats_finish),
+        ("redis-cluster", IgnoresTheCaller, RedisKeyVault, repeats_finish),
     ],
+    indirect=["session_place"],
 )
 async def test_the_suite_of_erased_sessions_catches(
     session_place: str, store: type[RedisSessionStore], vault: type[RedisKeyVault], promise: Promise, clock: Clock

@@ -2,24 +2,28 @@
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from adapters.memory.events import MemoryEvents
 from adapters.memory.identity_provider import MemoryIdentityProvider
+from adapters.redis.session_store import RedisSessionStore
 from application.login import LoggedIn, LoginRequest, LoginUseCase
 from application.merge import MergeUsers
 from application.own_data import OwnData
 from application.sessions import Sessions
 from application.user_sessions import UserSessions
 from domain.errors import DataUndecryptable, NotFound, StoreUnavailable, Unauthenticated
-from domain.event import CLI, DEFAULT_POLICY, Cause, EventPolicy, EventType
+from domain.event import CLI, DEFAULT_POLICY, WECHAT, Cause, EventPolicy, EventType
 from domain.identity import Identity
 from domain.session import EndReason, Session, SessionPolicy
 from support.clock import Clock
 from support.events import Kept
+from support.interruptions import Killed, Process
 from support.places import WITHOUT_SENTINEL, each_place
 from support.sessions import APP, KEYS, POLICY, Scenario, after
 
@@ -29,13 +33,15 @@ TURNS = range(0, 72, 4)
 """The numbers of event loop turns that an erasure waits, so that it meets the logins at every stage."""
 
 USER = Cause.user("2001:db8::7")
+UNIONID = frozenset({"unionid"})
 
 
 class Service:
     """The use cases on the stores under test."""
 
     def __init__(self, scenario: Scenario, policy: EventPolicy = DEFAULT_POLICY) -> None:
-        self.users, clock = scenario.environment.users, scenario.clock
+        self.users, self.clock = scenario.environment.users, scenario.clock
+        clock = self.clock
         self.store, self.vault = scenario.environment.open(KEYS, policy)
         self.wechat = MemoryIdentityProvider()
         self.sessions = Sessions(self.store, policy=POLICY, clock=clock)
@@ -137,7 +143,7 @@ async def test_sessions_of_before_a_merge_are_erased(service: Service) -> None:
     """An erasure after a merge ends the sessions of both users, and deletes the keys of both."""
     logins = [await service.log_in(new_identity()) for _ in range(2)]
     one, into = [each.user.id for each in logins]
-    await service.merge(one, into, CLI, frozenset({"unionid"}))
+    await service.merge(one, into, CLI, UNIONID)
     await service.own_data.erase(one, USER)
 
     for each in logins:
@@ -162,35 +168,94 @@ async def test_the_events_of_an_erasure_say_which_sessions_ended(scenario: Scena
     assert {event.session_id for event in ended} == ids or ended == []  # a database has them in its audit trail
 
 
-class Failing(Exception):
-    """The process is killed."""
+async def erase_as_the_user(service: Service, caller: LoggedIn) -> None:
+    """Erase the user, as long as the token works."""
+    with suppress(Unauthenticated):
+        session = await service.sessions.authenticate(caller.token.value)
+        await service.own_data.erase(session.user_id, USER, session.id)
 
 
-@pytest.mark.parametrize("step", ["before the sessions", "in the sessions", "before the keys"])
+async def erase_as_wechat(service: Service, caller: LoggedIn) -> None:
+    """Erase the user, as long as the account finds one."""
+    if user := await service.users.find_account(caller.session.identity):
+        await service.own_data.erase_found(user.id, WECHAT)
+
+
+async def erase_as_an_operator(service: Service, caller: LoggedIn) -> None:
+    """Erase the user by an id."""
+    await service.own_data.erase(caller.user.id, CLI)
+
+
+CALLERS = {"the user": erase_as_the_user, "WeChat": erase_as_wechat, "an operator": erase_as_an_operator}
+
+MOST_CALLS = 300
+"""More calls than an erasure makes."""
+
+
+@pytest.mark.parametrize("merge", ["a merge", "an interrupted merge"])
+@pytest.mark.parametrize(
+    ("caller", "account"),
+    [("the user", "merged"), ("the user", "remaining"), ("WeChat", "remaining"), ("an operator", "merged")],
+)
 async def test_an_interrupted_erasure_is_finished_by_a_repeat(
-    service: Service, clock: Clock, step: str, monkeypatch: pytest.MonkeyPatch
+    scenario: Scenario, service: Service, caller: str, account: str, merge: str
 ) -> None:
-    """An erasure that is killed between two steps is finished by the next one, for every id of the user."""
-    former, login = await service.log_in(new_identity()), await service.log_in(new_identity())
-    await service.merge(former.user.id, login.user.id, CLI, frozenset({"unionid"}))
-    with monkeypatch.context() as killed:
+    """An erasure that is killed at any step is finished by who repeats it, and else was finished.
 
-        async def kill(*_arguments: object) -> None:
-            raise Failing
+    A user repeats it with the same token, WeChat by the same account, and an operator by any id of the user.
+    """
+    await check_interruptions(scenario, service, caller, account, merge)
 
-        target = {"before the sessions": "erase", "in the sessions": "list_for_user"}.get(step)
-        if target:
-            killed.setattr(service.store, target, kill)
-        else:
-            killed.setattr(service.vault, "erase", kill)
-        with suppress(Failing):
-            await service.own_data.erase(login.user.id, USER)
-    again = await service.own_data.erase(former.user.id, USER)
 
-    assert again is False
-    for each in (former, login):
+async def check_interruptions(scenario: Scenario, service: Service, caller: str, account: str, merge: str) -> None:
+    """Check the promise for one who erases."""
+    erase = CALLERS[caller]
+    for calls in range(MOST_CALLS):
+        logins = await merged_logins(service, is_finished=merge == "a merge")
+        login = logins[2 if account == "remaining" else 0]  # the older one of the two that are live
+        process = Process(calls)
+        with pytest.MonkeyPatch.context() as patch, suppress(Killed):
+            process.count(patch, service.users, "erase", "ids_of")
+            process.count(patch, service.store, "erase")
+            process.count(patch, service.vault, "erase")
+            if isinstance(service.store, RedisSessionStore):
+                process.count_commands(patch, service.store._redis)
+            await erase(service, login)
+        await erase(service, login)
+        await check_gone(scenario, service, logins)
+        if not process.is_killed:
+            break
+
+    assert calls > 2
+
+
+async def merged_logins(service: Service, *, is_finished: bool) -> list[LoggedIn]:
+    """Return two logins of a merged user, two of the remaining one, and one that has expired."""
+    merged, remaining = new_identity(), new_identity()
+    service.clock.advance(days=-8)
+    expired = await service.log_in(remaining)
+    service.clock.advance(days=8)
+    logins = [await service.log_in(each) for each in (merged, merged, remaining, remaining)]
+    ids = (logins[0].user.id, logins[2].user.id)
+    if is_finished:
+        await service.merge(*ids, CLI, UNIONID)
+    else:
+        await service.users.merge(*ids, UNIONID, service.clock.now, CLI)
+    return [*logins, expired]
+
+
+async def check_gone(scenario: Scenario, service: Service, logins: Sequence[LoggedIn]) -> None:
+    """Check that no session, no key and no openid is left of these users."""
+    ids = {each.user.id for each in logins}
+    for each in logins:
+        stored = await scenario.environment.at_rest(each.session)
+
         assert not isinstance(await service.store.find(each.session.id), Session)
-        assert not await service.has_key(each.session)
+        assert each.session.identity.openid.encode() not in stored
+        for user_id in ids:
+            assert not await service.has_key(replace(each.session, user_id=user_id))
+    for user_id in ids:
+        assert await service.store.list_for_user(user_id) == []
 
 
 @pytest.mark.parametrize("turns", TURNS)
@@ -234,7 +299,7 @@ async def test_a_merge_during_an_erasure_leaves_nothing_of_either(service: Servi
 
     async def merge() -> None:
         with suppress(NotFound):
-            await service.merge(one, into, CLI, frozenset({"unionid"}))
+            await service.merge(one, into, CLI, UNIONID)
 
     async def erase() -> None:
         await service.own_data.erase(into, USER)

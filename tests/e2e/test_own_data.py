@@ -11,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
+from adapters.redis.session_events import STREAM
 from support.devices import RFC_3339_UTC, Device, LogIn, problem_of
 from support.processes import APPID, Environment, Sandbox, Service, environment, run, service
 from support.servers import sqlite_url
@@ -227,3 +229,27 @@ def test_an_interrupted_erasure_is_finished_by_the_same_token(sandbox: Sandbox, 
         assert problem_of(device.ask("GET", "/v1/me/export")) == (404, "not_found", "never")
         assert device.ask("DELETE", "/v1/me", json=CONFIRMED).status_code == 204
         assert device.reason() == "session_ended"
+
+
+def test_the_token_that_erases_works_until_all_else_is_gone(
+    sandbox: Sandbox, tmp_path: Path, own_redis_url: str
+) -> None:
+    """When Redis fails while it ends the other sessions, the same token repeats the erasure, and ends last."""
+    env = environment(
+        wechat_url=sandbox.url, database_url=sqlite_url(tmp_path), redis_url=own_redis_url, audit_sessions="true"
+    )
+    openid = f"o{secrets.token_hex(8)}"
+    with service(env=env) as running, Redis.from_url(own_redis_url) as redis:
+        caller, other = (Device(running, sandbox.code(openid=openid)) for _ in range(2))
+        redis.delete(STREAM)
+        redis.set(STREAM, "a text, so that no event of an end can be written")
+        failed = caller.ask("DELETE", "/v1/me", json=CONFIRMED)
+        left = caller.reason()
+        redis.delete(STREAM)
+        repeated = caller.ask("DELETE", "/v1/me", json=CONFIRMED)
+
+        assert problem_of(failed) == (503, "store_unavailable", "later")
+        assert left is None
+        assert (repeated.status_code, repeated.content) == (204, b"")
+        assert [each.reason() for each in (caller, other)] == ["session_ended", "session_ended"]
+        assert list(redis.scan_iter("wxlogin:s:*")) == []

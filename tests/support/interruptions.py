@@ -1,10 +1,12 @@
-"""Stores that stop answering after some steps: parts of data of Redis, calls of a database."""
+"""Stores that stop answering, and processes that are killed, after some steps: parts of data of Redis, or calls."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+
+import pytest
 
 from adapters.redis.client import create_client
 from adapters.redis.connections import RedisClient
@@ -14,6 +16,45 @@ from domain.errors import StoreUnavailable
 from support.proxy import proxy
 from support.topologies import redis_cluster
 from support.traps import Trap
+
+
+class Killed(Exception):
+    """The process is killed."""
+
+
+class Process:
+    """A process that makes this number of calls to its stores. It is killed before the next one, and makes no other."""
+
+    def __init__(self, calls: int) -> None:
+        self._left = calls
+        self.is_killed = False
+
+    def count(self, patch: pytest.MonkeyPatch, target: object, *names: str) -> None:
+        """Count the calls of these methods."""
+        for name in names:
+            patch.setattr(target, name, self._counted(getattr(target, name)))
+
+    def count_commands(self, patch: pytest.MonkeyPatch, redis: RedisClient) -> None:
+        """Count the commands for Redis. A pipeline is one call."""
+        open_pipeline = redis.pipeline
+
+        def pipeline(**options: Any) -> Any:
+            opened = open_pipeline(**options)
+            self.count(patch, opened, "execute")
+            return opened
+
+        self.count(patch, redis, "execute_command")
+        patch.setattr(redis, "pipeline", pipeline)
+
+    def _counted(self, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def counted(*arguments: Any, **options: Any) -> Any:
+            if self._left == 0:
+                self.is_killed = True
+                raise Killed
+            self._left -= 1
+            return await call(*arguments, **options)
+
+        return counted
 
 
 class InterruptedDatabase(Database):

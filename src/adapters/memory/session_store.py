@@ -60,7 +60,7 @@ class MemorySessionStore(SessionStore):
         moving = await self.list_for_user(from_id)
         self._sessions |= {session.id: replace(session, user_id=into_id) for session in moving}
 
-    async def erase(self, user_id: str, now: datetime, cause: Cause) -> int:
+    async def erase(self, user_id: str, now: datetime, cause: Cause, last: str | None = None) -> int:  # noqa: ARG002  # one step
         """See SessionStore."""
         theirs = await self.list_for_user(user_id)
         live = [session for session in theirs if session.is_live(now)]

@@ -26,6 +26,8 @@ is the order of the commands in each call, and what a script compares:
   caller that lists the first user and then the second misses no session: UserSessions depends on it.
 - `end` reads the user in the record that it deletes, and removes the member from that user's set, too. So a session
   that `move` gave away after the caller read it leaves no member.
+- `erase` deletes keys and expired sessions, then live ones, and the caller's session in a round trip of its own after
+  all that. So the caller's token works until nothing else is left.
 """
 
 from collections.abc import Iterator, Sequence
@@ -254,13 +256,14 @@ class RedisSessionStore(SessionStore):
                 if before is None or before.user_id not in (from_id, into_id):  # it ended or moved elsewhere meanwhile
                     await self._redis.zrem(set_of(into_id), member)
 
-    async def erase(self, user_id: str, now: datetime, cause: Cause) -> int:
+    async def erase(self, user_id: str, now: datetime, cause: Cause, last: str | None = None) -> int:
         """See SessionStore.
 
         Removes each member after its record, so that a repeat after a failure finds what is left. Does not delete the
         set: a merge may be adding members, whose records would not be found any more.
         """
         user_set, quiet = set_of(user_id), cause.without_address()
+        await self._vault.erase(user_id, ())
         ends: list[End] = []
         deletions: list[list[Command]] = []
         for member, session in (await self._find_members(user_id)).items():
@@ -268,11 +271,10 @@ class RedisSessionStore(SessionStore):
                 ends.append(_end(session, EndReason.ENDED, now, quiet))
             elif session is None or session.user_id == user_id:  # else it was moved from here
                 deletions.append([("DEL", name_of(_id(member))), ("ZREM", user_set, member)])
-        ended = await self._end_members(ends)
         with map_redis_errors():
             await run_all(self._redis, deletions)
-        await self._vault.erase(user_id, ())
-        return ended
+        ended = await self._end_members([end for end in ends if _id(end.member) != last])
+        return ended + await self._end_members([end for end in ends if _id(end.member) == last])
 
     async def purge(self, now: datetime) -> int:  # noqa: ARG002  # Redis drops keys by itself
         """See SessionStore."""

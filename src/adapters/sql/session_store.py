@@ -101,7 +101,7 @@ class SqlSessionStore(SessionStore):
         """See SessionStore."""
         await self._database.write(partial(_move, from_id=from_id, into_id=into_id))
 
-    async def erase(self, user_id: str, now: datetime, cause: Cause) -> int:  # noqa: ARG002  # deleted with the user
+    async def erase(self, user_id: str, now: datetime, cause: Cause, last: str | None = None) -> int:  # noqa: ARG002  # deleted with the user
         """See SessionStore. Does nothing: UserRepository.erase has deleted the sessions in its transaction."""
         return 0
 

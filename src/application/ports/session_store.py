@@ -73,12 +73,14 @@ class SessionStore(Probe, Protocol):
         """
 
     @abstractmethod
-    async def erase(self, user_id: str, now: datetime, cause: Cause) -> int:
-        """Delete all that is stored about a user after UserRepository.erase.
+    async def erase(self, user_id: str, now: datetime, cause: Cause, last: str | None = None) -> int:
+        """Delete all that is stored about a user, before or after UserRepository.erase.
 
         Returns how many live sessions ended. Deletes the session_keys, too, if this store holds them by user. Of a
         session that was live, the id and the reason ENDED stay, so that its client is not logged in again by itself.
-        Idempotent: repeat it after StoreUnavailable. A login under way cleans up after itself: see LoginUseCase.
+        Idempotent: repeat it after StoreUnavailable. The session with the id `last` ends after all else is deleted: as
+        long as something is left, its token can repeat the erasure. A login under way cleans up after itself: see
+        LoginUseCase.
         """
 
     @abstractmethod

@@ -93,7 +93,7 @@ async def erase_me(
     body = await request.json()
     if not isinstance(body, dict) or body.get("confirm") is not True:
         raise RequestInvalid('An erasure cannot be undone. Send {"confirm":true} to confirm it')
-    was_there = await own_data.erase(session.user_id, Cause.user())
+    was_there = await own_data.erase(session.user_id, Cause.user(), session.id)
     log.info("user_erased", user_id=session.user_id, finished=None if was_there else "again")
 
 

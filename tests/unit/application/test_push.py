@@ -52,11 +52,11 @@ class Sessions(MemorySessionStore):
 
     is_away = False
 
-    async def erase(self, user_id: str, now: datetime, cause: Cause) -> int:
+    async def erase(self, user_id: str, now: datetime, cause: Cause, last: str | None = None) -> int:
         """See SessionStore."""
         if self.is_away:
             raise StoreUnavailable
-        return await super().erase(user_id, now, cause)
+        return await super().erase(user_id, now, cause, last)
 
 
 class DurableStore(MemoryPushStore):
