@@ -19,6 +19,7 @@ from adapters.sql.tables import users as user_rows
 from adapters.sql.user_repository import SqlUserRepository
 from application.ports.key_vault import KeyVault
 from application.ports.session_store import SessionStore
+from contract import test_failed_starts as failed_starts
 from contract import test_revocations as revocations
 from contract import test_session_erasure as session_erasure
 from contract import test_unique_phones as unique_phones
@@ -28,7 +29,7 @@ from domain.errors import NotFound, PhoneTaken
 from domain.event import DEFAULT_POLICY, Cause, EventPolicy
 from domain.identity import Identity
 from domain.own_data import Erasure
-from domain.session import EndReason
+from domain.session import EndReason, Session
 from domain.user import PhoneNumber, User
 from domain.user_query import UserQuery
 from support.clock import Clock
@@ -332,6 +333,13 @@ class IgnoresTheCaller(RedisSessionStore):
         return await super().erase(user_id, now, cause)
 
 
+class LeavesFailedStarts(RedisSessionStore):
+    """A store that leaves what a start that failed has stored."""
+
+    async def _discard(self, session: Session) -> None:
+        """Do nothing."""
+
+
 class KeepsKeys(RedisKeyVault):
     """A vault that erases nothing."""
 
@@ -393,3 +401,22 @@ async def test_the_suite_of_erased_sessions_catches(
         with_bug = replace(environment, open=partial(open_planted, redis, store, vault))
         with pytest.raises(CAUGHT):
             await promise(Scenario(with_bug, clock), clock)
+
+
+@pytest.mark.parametrize("session_place", ["redis", "redis-cluster"], indirect=True)
+async def test_what_a_failed_start_leaves_is_caught(session_place: str, clock: Clock) -> None:
+    """A store that deletes nothing after a start that failed fails the tests of such starts."""
+    async with open_environment(session_place) as environment, create_client(session_place) as redis:
+        opened = partial(open_planted, redis, LeavesFailedStarts, RedisKeyVault)
+        scenario = Scenario(replace(environment, open=opened), clock)
+        with pytest.raises(CAUGHT):
+            await failed_starts.check_refused_member(scenario, session_place)
+        with pytest.raises(CAUGHT):
+            await failed_starts.check_each_command(scenario, session_place, "the answer", open_leaving)
+
+
+def open_leaving(
+    redis: RedisClient, encryption_keys: Sequence[str], policy: EventPolicy
+) -> tuple[SessionStore, KeyVault]:
+    """Return a store that leaves what a start that failed has stored."""
+    return open_planted(redis, LeavesFailedStarts, RedisKeyVault, encryption_keys, policy)

@@ -30,6 +30,7 @@ is the order of the commands in each call, and what a script compares:
   all that. So the caller's token works until nothing else is left.
 """
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -56,7 +57,7 @@ from adapters.redis.session_events import EventStreams, encode_event
 from application.ports.events import Publish, ignore
 from application.ports.session_store import SessionStore
 from domain.errors import StoreUnavailable
-from domain.event import DEFAULT_POLICY, Cause, Event, EventPolicy, EventType
+from domain.event import DEFAULT_POLICY, SYSTEM, Cause, Event, EventPolicy, EventType
 from domain.session import REASON_RETENTION, EndedSession, EndReason, Session
 from domain.session_key import SessionKey
 
@@ -102,6 +103,9 @@ return record
 
 NO_LIMIT = 0
 
+DISCARD_SECONDS = 1.0
+"""How long a login that failed waits for the deletion of what it has stored, in seconds."""
+
 MILLIS_BYTES = 6
 
 
@@ -142,8 +146,12 @@ class RedisSessionStore(SessionStore):
             _add_command(session, session.created_at, limit),
         ]
         hints = self._streams.hints([name_of(session.id)]) if self._writes_starts else []
-        with map_redis_errors():
-            (*_, members), *_ = await run_all(self._redis, [commands, *hints])
+        try:
+            with map_redis_errors():
+                (*_, members), *_ = await run_all(self._redis, [commands, *hints])
+        except StoreUnavailable:
+            await self._discard(session)
+            raise
         self._publish([event])
         replaced = [_member(previous)] if previous else []
         if limit:
@@ -153,6 +161,17 @@ class RedisSessionStore(SessionStore):
         with suppress(StoreUnavailable):
             return await self._end_members(ends)
         return 0
+
+    async def _discard(self, session: Session) -> None:
+        """Delete what a start that failed has stored of the session, if Redis answers soon: its user's set may lack it.
+
+        Retains no reason, because no one has the token, and so depends on one node of a cluster only.
+        """
+        _, delete, remove = self._end_commands(_end(session, EndReason.ENDED, session.created_at, SYSTEM))
+        hints = self._streams.hints([name_of(session.id)]) if self._writes_ends else []
+        with suppress(StoreUnavailable), map_redis_errors():
+            async with asyncio.timeout(DISCARD_SECONDS):
+                await run_all(self._redis, [[delete, remove], *hints])
 
     async def find(self, session_id: str) -> Session | EndedSession | None:
         """See SessionStore."""

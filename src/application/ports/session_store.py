@@ -36,8 +36,9 @@ class SessionStore(Probe, Protocol):
         The order is that of `created_at`, so that concurrent calls agree on it. When the clocks of hosts differ, the
         new session can be among the oldest.
 
-        StoreUnavailable means that the new session was not stored, or that this is unknown. A failure to end others is
-        no error: the user is logged in, and the others expire, and count again at the next login.
+        StoreUnavailable means that the new session was not stored, or that this is unknown. No one has its token then:
+        the store deletes, if it can, what `erase` would not find. A failure to end others is no error: the user is
+        logged in, and the others expire, and count again at the next login.
         """
 
     @abstractmethod
