@@ -24,6 +24,7 @@ from contract import test_revocations as revocations
 from contract import test_session_erasure as session_erasure
 from contract import test_unique_phones as unique_phones
 from contract import test_user_erasure as erasure
+from contract import test_user_events as user_events
 from contract import test_user_search as search
 from domain.errors import NotFound, PhoneTaken
 from domain.event import DEFAULT_POLICY, Cause, EventPolicy
@@ -33,6 +34,7 @@ from domain.session import EndReason, Session
 from domain.user import PhoneNumber, User
 from domain.user_query import UserQuery
 from support.clock import Clock
+from support.events import Kept
 from support.places import DATABASES, open_environment
 from support.sessions import Scenario
 
@@ -106,6 +108,18 @@ class RevokesAll(MemoryUserRepository):
         return await super().revoke_consent(user_id, everything, now, cause, event_id)
 
 
+class RecordsFieldsOnly(MemoryUserRepository):
+    """A repository that makes no event of a revocation without fields."""
+
+    async def revoke_consent(
+        self, user_id: str, fields: frozenset[str], now: datetime, cause: Cause, event_id: str | None = None
+    ) -> User | None:
+        """See UserRepository."""
+        if fields:
+            return await super().revoke_consent(user_id, fields, now, cause, event_id)
+        return await self.get(user_id)
+
+
 class CreatesByUnionId(MemoryUserRepository):
     """A repository that creates a user for a unionid that arrives without a login."""
 
@@ -137,6 +151,14 @@ async def test_the_suites_of_erasures_and_revocations_catch(
     """A repository with a planted bug fails the test of the promise that the bug breaks."""
     with pytest.raises(CAUGHT):
         await promise(repository(), clock)
+
+
+async def test_a_revocation_without_an_event_is_caught(clock: Clock) -> None:
+    """A repository that makes no event of a revocation without fields fails the test of events."""
+    published = Kept()
+    recorded = user_events.Recorded(RecordsFieldsOnly(published.publish), clock, published)
+    with pytest.raises(CAUGHT):
+        await user_events.test_a_revoked_consent_has_one_event(recorded, frozenset())
 
 
 class Searching(MemoryUserRepository):

@@ -1,6 +1,7 @@
 """Events about users: each change has exactly its event, on every UserRepository."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +18,7 @@ from adapters.sql.events import SqlEvents
 from adapters.sql.user_repository import SqlUserRepository
 from application.ports.user_repository import UserRepository
 from domain.errors import NotFound, RequestInvalid, StoreUnavailable
-from domain.event import DEFAULT_POLICY, Cause, Event, EventPolicy, EventQuery, EventType
+from domain.event import DEFAULT_POLICY, WECHAT, Cause, Event, EventPolicy, EventQuery, EventType
 from domain.identity import Identity
 from domain.user import ProfileChange, User
 from support.clock import Clock
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.anyio
 
 OPERATOR = Cause.admin("ann", "192.0.2.7", "ticket 17")
 NOTHING: frozenset[str] = frozenset()
+PHONE = frozenset({"phone"})
 
 
 class InterruptedDatabase(Database):
@@ -140,7 +142,7 @@ async def test_concurrent_first_logins_have_one_event(recorded: Recorded) -> Non
     assert await recorded.types_of(logins[0][0]) == [EventType.USER_CREATED]
 
 
-Change = Callable[[UserRepository, str, datetime], Awaitable[User]]
+Change = Callable[[UserRepository, str, datetime], Awaitable[object]]
 
 CHANGES: dict[EventType, Change] = {
     EventType.USER_PHONE_BOUND: lambda users, user_id, now: users.bind_phone(user_id, NUMBER, now, OPERATOR),
@@ -148,14 +150,41 @@ CHANGES: dict[EventType, Change] = {
     EventType.USER_UNBLOCKED: lambda users, user_id, now: users.unblock(user_id, now, OPERATOR),
 }
 
+
+def partner_of(user_id: str) -> Identity:
+    """Return the account of the user who is merged into this one."""
+    return Identity(APP, f"o{user_id}")
+
+
+async def merge_partner(users: UserRepository, user_id: str, now: datetime) -> User:
+    """Merge the partner into the user."""
+    partner = await users.find_account(partner_of(user_id))
+    assert partner
+    return await users.merge(partner.id, user_id, NOTHING, now, OPERATOR)
+
+
+ALL_CHANGES: dict[EventType, Change] = {
+    **CHANGES,
+    EventType.USER_MERGED: merge_partner,
+    EventType.USER_CONSENT_REVOKED: lambda users, user_id, now: users.revoke_consent(user_id, PHONE, now, OPERATOR),
+    EventType.USER_ERASED: lambda users, user_id, now: users.erase(user_id, now, OPERATOR),
+}
+"""Those of CHANGES, and those whose events have another address or reason than their causes."""
+
 each_change = pytest.mark.parametrize(("kind", "change"), CHANGES.items(), ids=CHANGES)
+every_change = pytest.mark.parametrize(("kind", "change"), ALL_CHANGES.items(), ids=ALL_CHANGES)
 
 
 async def ready_for(kind: EventType, recorded: Recorded) -> User:
-    """Return a new user whom the change of CHANGES changes: a blocked one for an unblocking."""
+    """Return a new user whom the change of ALL_CHANGES changes."""
     user = await recorded.log_in()
-    if kind is EventType.USER_UNBLOCKED:
-        user = await recorded.users.block(user.id, recorded.later(), OPERATOR)
+    match kind:
+        case EventType.USER_UNBLOCKED:
+            user = await recorded.users.block(user.id, recorded.later(), OPERATOR)
+        case EventType.USER_CONSENT_REVOKED:
+            user = await recorded.users.bind_phone(user.id, NUMBER, recorded.later(), OPERATOR)
+        case EventType.USER_MERGED:
+            await recorded.log_in(partner_of(user.id))
     return user
 
 
@@ -170,6 +199,31 @@ async def test_a_change_has_its_event(recorded: Recorded, kind: EventType, chang
     assert [(event.type, event.time, event.user_id) for event in events] == [(kind, now, user.id)]
     assert (events[0].actor, events[0].ip, events[0].reason) == ("admin:ann", "192.0.2.7", "ticket 17")
     assert (events[0].app, events[0].session_id) == (None, None)
+
+
+@pytest.mark.parametrize("fields", [PHONE, NOTHING], ids=["a phone number", "nothing stored"])
+async def test_a_revoked_consent_has_one_event(recorded: Recorded, fields: frozenset[str]) -> None:
+    """A revocation has an event with its id, also if it covers nothing that is stored. A repeat has none."""
+    user, event_id, now = await recorded.log_in(), str(uuid.uuid4()), recorded.later()
+    for _ in range(2):
+        await recorded.users.revoke_consent(user.id, fields, now, replace(WECHAT, reason="16"), event_id)
+    events = (await recorded.events_of(user.id))[1:]
+
+    assert [(event.id, event.type, event.time) for event in events] == [(event_id, EventType.USER_CONSENT_REVOKED, now)]
+    assert [(event.actor, event.ip, event.reason) for event in events] == [("wechat", None, "16")]
+
+
+async def test_an_erasure_has_one_event_for_each_id(recorded: Recorded) -> None:
+    """The events of an erasure have the ids of all erased users, and no address. A repeat has none."""
+    one, into = await recorded.log_in(), await recorded.log_in()
+    await recorded.users.merge(one.id, into.id, NOTHING, recorded.later(), OPERATOR)
+    now = recorded.later()
+    for _ in range(2):
+        await recorded.users.erase(into.id, now, OPERATOR)
+    events = [each for each in await recorded.events_of(one.id, into.id) if each.type is EventType.USER_ERASED]
+
+    assert {(event.user_id, event.reason) for event in events} == {(into.id, "ticket 17"), (one.id, f"with {into.id}")}
+    assert [(event.time, event.actor, event.ip) for event in events] == 2 * [(now, "admin:ann", None)]
 
 
 async def test_a_repeated_block_changes_nothing(recorded: Recorded) -> None:
@@ -315,8 +369,10 @@ async def test_no_event_has_personal_data(recorded: Recorded) -> None:
     for change in CHANGES.values():
         await change(recorded.users, user.id, recorded.later())
     await recorded.users.merge(user.id, other.id, NOTHING, recorded.later(), OPERATOR)
-    events = await recorded.events_of(user.id, other.id, with_late.id)
     merged = await recorded.users.get(other.id)
+    await recorded.users.revoke_consent(other.id, PHONE, recorded.later(), OPERATOR)
+    await recorded.users.erase(other.id, recorded.later(), OPERATOR)
+    events = await recorded.events_of(user.id, other.id, with_late.id)
     personal = {NUMBER.value, NUMBER.value[1:], "李雷", merged.unionid, identity.openid, late.openid}
     personal |= {account.openid for account in merged.accounts} | {(await recorded.users.get(with_late.id)).unionid}
     written = repr([asdict(event) for event in events])
@@ -333,12 +389,14 @@ ABOUT_USERS = [
     EventType.USER_BLOCKED,
     EventType.USER_UNBLOCKED,
     EventType.USER_MERGED,
+    EventType.USER_CONSENT_REVOKED,
+    EventType.USER_ERASED,
 ]
 """The events that a UserRepository makes."""
 
 
 @durable_users
-@each_change
+@every_change
 async def test_a_change_that_is_rolled_back_has_no_event(recorded: Recorded, kind: EventType, change: Change) -> None:
     """When the transaction of a change fails, neither the audit trail nor the metrics get its event."""
     await check_rollback(recorded, kind, change)
@@ -356,11 +414,11 @@ async def check_rollback(recorded: Recorded, kind: EventType, change: Change) ->
         await change(recorded.users, user.id, recorded.later())
 
     assert (await recorded.users.get(user.id), await recorded.types_of(user)) == before
-    assert kind in CHANGES
+    assert kind in ALL_CHANGES
 
 
 @durable_users
-@each_change
+@every_change
 async def test_a_change_whose_event_cannot_be_written_is_undone(
     user_place: str, recorded: Recorded, kind: EventType, change: Change
 ) -> None:
@@ -383,5 +441,5 @@ async def check_undone(
             await change(broken.users, user.id, recorded.later())
 
     assert (await recorded.users.get(user.id), await recorded.types_of(user)) == before
-    assert kind in CHANGES
+    assert kind in ALL_CHANGES
     assert broken.published.events == []

@@ -144,6 +144,12 @@ def outcomes(service: Service, device: Device) -> list[str]:
     return [line["outcome"] for line in lines(service, device)]
 
 
+def recorded(device: Device) -> list[tuple[str, str]]:
+    """Return the actors and reasons of the revocations in the audit trail of the user."""
+    events = device.ask("GET", "/v1/me/export").raise_for_status().json()["events"]
+    return [(each["actor"], each["reason"]) for each in events if each["type"] == "user.consent_revoked"]
+
+
 @pytest.mark.parametrize("form", ["xml", "json"])
 def test_a_revoked_phone_number_is_forgotten(
     service_of_mode: Service, sandbox: Sandbox, ann: Device, user: str, mode: str, form: str
@@ -154,6 +160,7 @@ def test_a_revoked_phone_number_is_forgotten(
 
     assert (pushed["accepted"], pushed["status"], pushed["body"]) == (True, 200, "success")
     assert (profile["phone"], profile["name"], profile["avatar"]) == (None, "Ann", "https://a.example/1")
+    assert recorded(ann) == [("wechat", str(PHONE))]
     assert lines(service_of_mode, ann)[-1]["consents"] == [PHONE]
 
 
@@ -180,6 +187,7 @@ def test_what_covers_nothing_stored_is_recorded(
     assert pushed["accepted"]
     assert me(bob) == before
     assert outcomes(plain, bob) == ["recorded"]
+    assert recorded(bob) == ([("wechat", more["revoke_info"])] if more else [])
 
 
 def test_a_cancelled_account_is_erased(
