@@ -6,6 +6,7 @@ import secrets
 import time
 from base64 import b64encode
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -14,7 +15,7 @@ from authlib.integrations.requests_client import OAuth2Session
 from redis import Redis
 
 from support.processes import APPID, SECRET, Sandbox, Service, environment, run
-from support.servers import free_port, wait_until
+from support.servers import free_port, sqlite_url, wait_until
 
 OTHER_APPID = "wxfedcba9876543210"
 CLIENTS = {
@@ -84,6 +85,32 @@ def test_a_revoked_session_is_session_ended(provider: Service, token: str) -> No
     """After a revocation, the next request with the token is session_ended."""
     assert ask(provider, "revoke", data={"token": token}).status_code == 200
     assert provider.auth(token).json()["code"] == "session_ended"
+
+
+@pytest.mark.parametrize("place", ["database", "redis"])
+def test_a_revocation_records_the_client(
+    open_service: Any, sandbox: Sandbox, own_redis_url: str, place: str, tmp_path: Path
+) -> None:
+    """The audit trail says which client revoked a session, of which user, and from which address."""
+    redis = {"redis_url": own_redis_url} if place == "redis" else {}
+    database_url = sqlite_url(tmp_path)
+    stores = {"database_url": database_url, "audit_sessions": "true", **redis}
+    with open_service(clients=BACKEND, trusted_proxies="127.0.0.1", **stores) as running:
+        login = running.http.post("/v1/sessions", json={"code": sandbox.code()}).json()
+        ask(running, "revoke", data={"token": login["token"]}, headers={"X-Forwarded-For": "192.0.2.9"})
+        query = ("audit", "list", "--user", login["user"]["id"], "--action", "session.ended")
+        found: list[dict[str, Any]] = []
+
+        def is_found() -> bool:
+            found[:] = json.loads(run(*query, env=environment(wechat_url=sandbox.url, **stores)).stdout)["events"]
+            return bool(found)
+
+        wait_until(is_found, "the event")
+
+    assert [(each["session_id"], each["user_id"]) for each in found] == [(login["session"]["id"], login["user"]["id"])]
+    assert [(each["actor"], each["ip"], each["reason"]) for each in found] == [
+        ("client:backend", "192.0.2.9", "session_ended")
+    ]
 
 
 @pytest.mark.parametrize("wrong", ["", "x", "x" * 43, "x" * 10_000, "令牌", "a b", "\x00", "\r\nX: y"], ids=ascii)
