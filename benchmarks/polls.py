@@ -63,7 +63,7 @@ async def pace(send: Send, seconds: float) -> None:
 def used(service: psutil.Process) -> float:
     """Return the processor time of the service and its workers so far, in seconds."""
     times = [each.cpu_times() for each in (service, *service.children(recursive=True))]
-    return sum(each.user + each.system for each in times)
+    return float(sum(each.user + each.system for each in times))
 
 
 async def nothing(_number: int) -> None:
