@@ -148,7 +148,7 @@ class Lane:
     async def _settle(self) -> None:
         """Store the results of finished calls. After StoreUnavailable, the next call stores them."""
         for call in [call for call in self._calls if call.done()]:
-            self._conclude(self._calls.pop(call), call.result())
+            self._conclude(self._calls.pop(call), _reply_of(call))
         if self._finished:
             await self._queue.remove(self._finished)
             self._finished = []
@@ -172,6 +172,14 @@ class Lane:
     def _end(self, delivery: Delivery, outcome: Outcome, response: WebhookReply | None) -> None:
         self._finished.append(delivery)
         self._observe(Attempt(self.endpoint, delivery, outcome, response))
+
+
+def _reply_of(call: asyncio.Task[WebhookReply]) -> WebhookReply:
+    """Return the response. An exception, which no sender should raise, is a failure with its kind as the cause."""
+    if call.cancelled():
+        return WebhookReply(None, cause="cancelled")
+    error = call.exception()
+    return WebhookReply(None, cause=type(error).__name__) if error else call.result()
 
 
 class _Health:

@@ -11,7 +11,15 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 
 import httpx2
-from aiohttp import ClientError, ClientSession, DummyCookieJar, TCPConnector
+from aiohttp import (
+    ClientError,
+    ClientHandlerType,
+    ClientRequest,
+    ClientResponse,
+    ClientSession,
+    DummyCookieJar,
+    TCPConnector,
+)
 from aiohttp.abc import AbstractResolver
 from httpx_aiohttp.httpx2 import AiohttpTransport
 from standardwebhooks import Webhook
@@ -51,17 +59,19 @@ class HttpWebhookSender(WebhookSender):
 
     async def send(self, endpoint: WebhookEndpoint, event: Event, now: datetime) -> WebhookReply:
         """See WebhookSender."""
-        body = encode_body(event)
-        headers = signed_headers(event.id, body, self._signers[endpoint.id], now)
-        request = httpx2.Request("POST", endpoint.url, headers=headers, content=body)
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                response = await self._transports[endpoint.id].handle_async_request(request)
+                response = await self._transports[endpoint.id].handle_async_request(self._request(endpoint, event, now))
                 return WebhookReply(response.status_code, await _read(response, now))
         except TimeoutError:
             return WebhookReply(None, cause="timeout")
-        except (httpx2.HTTPError, ClientError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  # of any library: an event that is not counted is sent forever
             return WebhookReply(None, cause=_cause(error))
+
+    def _request(self, endpoint: WebhookEndpoint, event: Event, now: datetime) -> httpx2.Request:
+        body = encode_body(event)
+        headers = signed_headers(event.id, body, self._signers[endpoint.id], now)
+        return httpx2.Request("POST", endpoint.url, headers=headers, content=body)
 
 
 async def _read(response: httpx2.Response, now: datetime) -> timedelta | None:
@@ -112,9 +122,16 @@ def create_transport(endpoint: WebhookEndpoint, create_resolver: CreateResolver)
             keepalive_timeout=KEEPALIVE_SECONDS,
             ssl=_tls() if encrypted else False,
         )
-        return ClientSession(connector=connector, cookie_jar=DummyCookieJar())
+        return ClientSession(connector=connector, cookie_jar=DummyCookieJar(), middlewares=[drop_reason])
 
     return AiohttpTransport(verify=_no_certificates(), client=open_session)
+
+
+async def drop_reason(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Send a request. The response has no reason phrase: the transport refuses one that is not UTF-8."""
+    response = await handler(request)
+    response.reason = None
+    return response
 
 
 @cache

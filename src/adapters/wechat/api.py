@@ -197,11 +197,15 @@ async def send_once(request: ClientRequest, handler: ClientHandlerType) -> Clien
 
     aiohttp sends a GET again when an error of its own says that the connection broke. A login code works once, and a
     lost answer would become "code been used".
+
+    The response has no reason phrase: the transport refuses one that is not UTF-8.
     """
     try:
-        return await handler(request)
+        response = await handler(request)
     except ClientError as error:
         raise httpx2.NetworkError(type(error).__name__) from error
+    response.reason = None
+    return response
 
 
 async def _read(response: httpx2.Response, max_bytes: int) -> RawResponse:

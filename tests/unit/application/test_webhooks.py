@@ -156,6 +156,30 @@ async def test_an_event_is_given_up_after_three_days(world: World, clock: Clock)
     assert await world.waiting() == 0
 
 
+async def test_an_unexpected_exception_counts_as_a_failed_attempt(world: World, clock: Clock) -> None:
+    """A sender that raises is asked again with growing pauses, and given up after three days. Other events pass."""
+    bad, good = new_event(clock.now), new_event(clock.now)
+    for event in (bad, good):
+        world.queue.add(GOOD.id, event)
+
+    def respond(_: WebhookEndpoint, event: Event) -> WebhookReply:
+        if event == bad:
+            raise LookupError("secret")
+        return WebhookReply(204)
+
+    world.sender.respond = respond
+    async with world.running(), asyncio.timeout(20):
+        while Outcome.GIVEN_UP not in world.outcomes():
+            clock.advance(minutes=20)
+            await asyncio.sleep(0.006)
+    failed = [attempt for attempt in world.attempts if attempt.delivery.event == bad]
+
+    assert 9 <= len(failed) <= 13
+    assert {attempt.response for attempt in failed} == {WebhookReply(None, cause="LookupError")}
+    assert [attempt.delivery.attempts for attempt in failed] == list(range(len(failed)))
+    assert await world.waiting() == 0
+
+
 async def test_a_dead_receiver_gets_one_event_at_a_time(world: World, clock: Clock) -> None:
     """A receiver that does not answer is asked with one event at a time. Once it is back, it gets all others."""
     for _ in range(200):

@@ -262,6 +262,33 @@ async def test_nonsense_is_no_response(raw: bytes) -> None:
     assert response.cause
 
 
+async def test_a_reason_phrase_in_another_encoding_is_ignored() -> None:
+    """The status of a response counts, whatever bytes its reason phrase has: here it is in GBK."""
+    line = b"HTTP/1.1 204 " + "成功".encode("gbk") + b"\r\n\r\n"
+
+    assert await speaking(lambda writer: writer.write(line)) == WebhookReply(204)
+
+
+class BrokenResolver(Resolver):
+    """A resolver with a defect."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Raise an exception that no library documents."""
+        raise LookupError(f"secret of {host}")
+
+
+async def test_an_unexpected_exception_is_a_failure() -> None:
+    """An exception of any kind is a failure, whose cause is its kind, and not its text."""
+    endpoint = WebhookEndpoint("http://hooks.internal/", (SECRET,), private=True)
+    sender = HttpWebhookSender([endpoint], create_resolver=BrokenResolver)
+    response = await sender.send(endpoint, new_event(utc_now()), utc_now())
+    await sender.aclose()
+
+    assert response == WebhookReply(None, cause="LookupError")
+
+
 async def test_a_receiver_that_is_away_is_a_failure() -> None:
     """A refused connection is a failure, whose cause does not have the URL."""
     response = await send(f"http://127.0.0.1:{free_port()}/secret-path", new_event(utc_now()))

@@ -368,6 +368,17 @@ async def test_an_interim_answer_is_skipped(wire: Wire, identities: IdentityProv
     assert (identity.openid, wire.connections) == ("o1", 1)
 
 
+async def test_a_reason_phrase_in_another_encoding_is_ignored(
+    wire: Wire, identities: IdentityProvider, login: Any
+) -> None:
+    """The status of an answer counts, whatever bytes its reason phrase has: here it is in GBK, by a proxy."""
+    body = json.dumps({"openid": "o1", "session_key": login.session_key}).encode()
+    wire.behaviours.append(send(http(body).replace(b" OK\r\n", b" " + "成功".encode("gbk") + b"\r\n", 1)))
+    identity, _ = await identities.exchange(login.code, login.appid)
+
+    assert identity.openid == "o1"
+
+
 @pytest.mark.parametrize("head", ["HTTP/1.0 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"])
 async def test_an_answer_may_end_with_its_connection(
     head: str, wire: Wire, identities: IdentityProvider, login: Any
