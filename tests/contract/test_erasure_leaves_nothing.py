@@ -1,14 +1,17 @@
 """After an erasure, nothing that WeChat or the user gave is stored anywhere, with sessions in every store."""
 
+import json
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.engine import make_url
 
 from adapters.sql.device_grant_store import SqlDeviceGrantStore
+from adapters.sql.tables import sessions, webhook_deliveries
 from domain.device import Device
 from domain.device_grant import DeviceCode, DeviceGrant
 from domain.event import CLI, Cause
@@ -116,6 +119,24 @@ async def test_nothing_is_left(installation: Installation, person: Person, merge
     assert missing == []
     assert [trace for trace in person.traces() if trace in left] == []
     assert user_id.encode() in left  # the audit trail
+
+
+async def test_records_of_a_newer_release_are_erased(database_url: str, person: Person, clock: Clock) -> None:
+    """An erasure removes events about the user that this release cannot read: they may have the address."""
+    async with open_installation(database_url, None, clock, [APP]) as installation:
+        login = await installation.log_in(Identity(APP, person.openids[0]), Device(person.agent, person.address))
+        newer = json.dumps({"id": "1", "type": ["a list"], "ip": person.address})
+        started = update(sessions).values(started_event=newer)
+        await installation.database.write(lambda connection: connection.execute(started))
+        is_theirs = webhook_deliveries.c.user_id == login.user.id
+        changed = update(webhook_deliveries).where(is_theirs).values(event=newer)
+        await installation.database.write(lambda connection: connection.execute(changed))
+        before = await installation.stored()
+        await installation.own_data.erase(login.user.id, Cause.user())
+        left = await installation.stored()
+
+    assert person.address.encode() in before
+    assert [trace for trace in person.traces() if trace in left] == []
 
 
 def bytes_of(file: Path) -> bytes:

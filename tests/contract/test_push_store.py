@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 
 from adapters.memory.push_store import MemoryPushStore
+from adapters.redis import push_store as module
 from adapters.redis.client import create_client
-from adapters.redis.push_store import RedisPushStore
+from adapters.redis.push_store import POSTPONED, RedisPushStore
 from application.ports.push_store import PushStore
 from domain.errors import StoreUnavailable
 from domain.identity import AppId
@@ -62,6 +63,32 @@ async def test_a_postponed_push_is_kept_until_it_is_removed(pushes: PushStore, c
 
     assert sorted(kept, key=str) == sorted([one, other], key=str)
     assert left == [other]
+
+
+@pytest.mark.parametrize("kind", REDIS_TECHNOLOGIES)
+async def test_a_push_of_a_newer_release_waits(
+    kind: str,
+    request: pytest.FixtureRequest,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Pushes that this release cannot read stay, keep no other from being returned, and are logged once."""
+    monkeypatch.setattr(module, "BATCH", 10)
+    newer = {f"newer {number}": '{"id":1}' for number in range(600)}  # more than Redis returns at once
+    one = push(clock)
+    async with create_client(request.getfixturevalue(f"{kind.replace('-', '_')}_url")) as redis:
+        pushes = RedisPushStore(redis)
+        await redis.hset(POSTPONED, mapping=newer)  # type: ignore[arg-type]  # a dictionary is invariant
+        await pushes.postpone(one)
+        kept = [await pushes.postponed() for _ in range(2)]
+        await pushes.remove(one)
+        left = await redis.hlen(POSTPONED)
+        await redis.delete(POSTPONED)
+
+    assert kept == [[one], [one]]
+    assert left == len(newer)
+    assert len(caplog.records) == 1
 
 
 async def test_a_store_says_whether_it_outlives_the_process(pushes: PushStore, clock: Clock) -> None:

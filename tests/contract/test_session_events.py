@@ -5,10 +5,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import pytest
+from sqlalchemy import select, update
 
+from adapters.redis import session_events as redis_module
 from adapters.redis.connections import RedisClient
-from adapters.redis.session_events import RedisSessionEvents
+from adapters.redis.session_events import EventStreams, RedisSessionEvents
+from adapters.redis.session_store import name_of
+from adapters.sql import session_events as sql_module
 from adapters.sql.database import Database
+from adapters.sql.session_events import SqlSessionEvents
+from adapters.sql.tables import sessions as session_rows
 from application.ports.session_store import SessionStore
 from domain.errors import StoreUnavailable
 from domain.event import DEFAULT_POLICY, Cause, Event, EventPolicy, EventType
@@ -244,6 +250,58 @@ async def check_interruptions(
 def ids_of(events: Sequence[Event], kind: EventType) -> list[str]:
     """Return the ids of the sessions that have an event of this type, once for each."""
     return sorted(event.session_id or "" for event in events if event.type is kind)
+
+
+UNREADABLE = '{"id":"1","type":["a list"]}'
+"""An event of a newer release whose format is another one."""
+
+
+@in_redis
+async def test_in_redis_an_event_of_a_newer_release_waits(
+    audited: Audited, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Events that this release cannot read stay, keep no other from being relayed, and are logged once."""
+    monkeypatch.setattr(redis_module, "BATCH", 2)
+    relay = audited.scenario.environment.events
+    assert isinstance(relay, RedisSessionEvents)
+    session = audited.scenario.new(await audited.scenario.user())
+    stream = EventStreams(relay._redis).stream_for(name_of(session.id))
+    entries = [("event", UNREADABLE), ("event", UNREADABLE), ("new", "format")]
+    newer = [await relay._redis.xadd(stream, {name: value}) for name, value in entries]
+    await audited.store.start(session, None, NO_LIMIT)
+    first = await audited.events_of(session)
+    await audited.store.end([session], EndReason.ENDED, audited.scenario.clock.advance(seconds=1), OPERATOR)
+    second = await audited.events_of(session)
+    left = [entry_id for entry_id, _ in await relay._redis.xrange(stream) or ()]
+    await relay._redis.delete(stream)
+
+    assert [event.type for event in first] == [EventType.SESSION_STARTED]
+    assert [event.type for event in second] == [EventType.SESSION_STARTED, EventType.SESSION_ENDED]
+    assert left == newer
+    assert len(caplog.records) == 1
+
+
+@each_place(DATABASES)
+async def test_in_a_database_an_event_of_a_newer_release_waits(
+    audited: Audited, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Events that this release cannot read stay, keep no other from being relayed, and are logged once."""
+    monkeypatch.setattr(sql_module, "BATCH", 2)
+    relay = audited.scenario.environment.events
+    assert isinstance(relay, SqlSessionEvents)
+    user_id = await audited.scenario.user()
+    newer = [await audited.start(user_id) for _ in range(3)]
+    written = update(session_rows).where(session_rows.c.id.in_([each.id for each in newer]))
+    await relay._database.write(lambda connection: connection.execute(written.values(started_event=UNREADABLE)))
+    ours = [await audited.start(user_id) for _ in range(3)]
+    await audited.store.end([newer[0]], EndReason.ENDED, audited.scenario.clock.advance(seconds=1), OPERATOR)
+    relayed = [await audited.events_of(*newer, *ours) for _ in range(2)]
+    waiting = select(session_rows.c.id).where(session_rows.c.has_events == 1)
+    left = await relay._database.read(lambda connection: set(connection.scalars(waiting)))
+
+    assert [[event.session_id for event in events] for events in relayed] == [[each.id for each in ours]] * 2
+    assert left == {each.id for each in newer}
+    assert len(caplog.records) == 1
 
 
 @not_in_memory

@@ -234,8 +234,10 @@ async def test_the_backlog_counts_what_waits(queue: WebhookQueue, clock: Clock) 
 
 
 @in_databases
-async def test_a_record_of_a_newer_release_waits(queue: WebhookQueue, clock: Clock) -> None:
-    """A record that this release cannot read is not returned, keeps nothing else from being claimed, and stays."""
+async def test_a_record_of_a_newer_release_waits(
+    queue: WebhookQueue, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A record that this release cannot read stays, keeps no other from being claimed, and is logged once."""
     assert isinstance(queue, SqlWebhookQueue)
     endpoint = new_endpoint()
     newer, ours = new_event(clock.now - timedelta(seconds=1)), new_event(clock.now)
@@ -246,7 +248,9 @@ async def test_a_record_of_a_newer_release_waits(queue: WebhookQueue, clock: Clo
     )
 
     assert ids(await queue.claim(endpoint, clock.now, LEASE, 10)) == [ours.id]
+    assert ids(await queue.claim(endpoint, clock.advance(seconds=LEASE.total_seconds()), LEASE, 10)) == [ours.id]
     assert (await queue.backlog())[endpoint].waiting == 2
+    assert len(caplog.records) == 1
 
 
 CALLS: dict[str, Callable[[WebhookQueue, Delivery], Awaitable[object]]] = {

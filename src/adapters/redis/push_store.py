@@ -4,8 +4,8 @@ wxlogin:push:<push id>   exists while the push is remembered
 wxlogin:pushes           a hash of the pushes that wait for the database: JSON by push id
 """
 
+import logging
 from datetime import timedelta
-from typing import Any
 
 import msgspec
 
@@ -17,12 +17,15 @@ POSTPONED = "wxlogin:pushes"
 
 BATCH = 100
 
+logger = logging.getLogger("wxlogin.pushes")
+
 
 class RedisPushStore(PushStore):
-    """A PushStore on Redis."""
+    """A PushStore on Redis. A push of a newer release that this one cannot read waits for a process of that release."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
+        self._has_warned = False
 
     async def was_handled(self, push_id: str) -> bool:
         """See PushStore."""
@@ -42,9 +45,23 @@ class RedisPushStore(PushStore):
 
     async def postponed(self) -> list[Push]:
         """See PushStore."""
+        pushes: list[Push] = []
         with map_redis_errors():
-            scanned: Any = await self._redis.hscan(POSTPONED, count=BATCH)
-        return [msgspec.json.decode(each, type=Push) for each in scanned[1].values()]
+            async for _, record in self._redis.hscan_iter(POSTPONED, count=BATCH):
+                if push := self._decode(record):
+                    pushes.append(push)
+                if len(pushes) == BATCH:
+                    break
+        return pushes
+
+    def _decode(self, record: bytes) -> Push | None:
+        try:
+            return msgspec.json.decode(record, type=Push)
+        except ValueError:
+            if not self._has_warned:
+                self._has_warned = True
+                logger.warning("records of a newer release wait for its processes: %s", POSTPONED)
+            return None
 
     async def remove(self, push: Push) -> None:
         """See PushStore."""

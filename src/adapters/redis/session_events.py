@@ -9,7 +9,9 @@
 An entry has the event as JSON. If the change knew less than the session's record, the script adds `user` and `app`.
 """
 
+import logging
 import secrets
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -48,6 +50,8 @@ if redis.call('XLEN', KEYS[1]) == 0 then redis.call('DEL', KEYS[1]) end
 """
 """Removes entries of a stream, and the stream if it is empty."""
 
+logger = logging.getLogger("wxlogin.session_events")
+
 _decoder = msgspec.json.Decoder(Event)
 
 Add = Callable[[Sequence[Event]], Awaitable[None]]
@@ -74,10 +78,14 @@ class EventStreams:
 
 
 class RedisSessionEvents(SessionEvents):
-    """The SessionEvents of RedisSessionStore and RedisDeviceGrantStore."""
+    """The SessionEvents of RedisSessionStore and RedisDeviceGrantStore.
+
+    An event of a newer release that this one cannot read waits for a process of that release.
+    """
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
+        self._has_warned = False
         self._holder = secrets.token_hex(16)
         self._hinted: set[str] = set()
         self._calls = 0
@@ -118,34 +126,57 @@ class RedisSessionEvents(SessionEvents):
     async def _relay(self, streams: Sequence[str], add: Add) -> int:
         relayed = 0
         for first in range(0, len(streams), STREAMS_AT_ONCE):
-            full = streams[first : first + STREAMS_AT_ONCE]
-            while full:
-                found = await self._read(full)
-                events = [_event(fields) for entries in found.values() for _, fields in entries]
+            starts = dict.fromkeys(streams[first : first + STREAMS_AT_ONCE], "-")
+            while starts:
+                found = await self._read(starts)
+                events, readable = self._events_in(found)
                 if events:
                     await add(events)
-                    await self._remove(found)
+                    await self._remove(readable)
                 relayed += len(events)
-                full = [stream for stream, entries in found.items() if len(entries) == BATCH]
+                starts = {
+                    stream: f"({_text(entries[-1][0])}" for stream, entries in found.items() if len(entries) == BATCH
+                }
         return relayed
 
-    async def _read(self, streams: Sequence[str]) -> dict[str, list[Any]]:
-        """Return the oldest entries of the streams that have some."""
-        reads: list[list[Command]] = [[("XRANGE", stream, "-", "+", "COUNT", BATCH)] for stream in streams]
+    async def _read(self, starts: Mapping[str, str]) -> dict[str, list[Any]]:
+        """Return the oldest entries of the streams that have some, from the given starts on."""
+        reads: list[list[Command]] = [
+            [("XRANGE", stream, start, "+", "COUNT", BATCH)] for stream, start in starts.items()
+        ]
         with map_redis_errors():
             answers = await run_all(self._redis, reads)
-        return {stream: entries for stream, [entries] in zip(streams, answers, strict=True) if entries}
+        return {stream: entries for stream, [entries] in zip(starts, answers, strict=True) if entries}
 
-    async def _remove(self, found: Mapping[str, Sequence[Any]]) -> None:
+    def _events_in(self, found: Mapping[str, Sequence[Any]]) -> tuple[list[Event], dict[str, list[Any]]]:
+        """Return the events that this release can read, and the ids of their entries by stream."""
+        events, readable = list[Event](), defaultdict[str, list[Any]](list)
+        for stream, entries in found.items():
+            for entry_id, fields in entries:
+                try:
+                    events.append(_event(fields))
+                except (ValueError, LookupError):
+                    self._warn(stream)
+                else:
+                    readable[stream].append(entry_id)
+        return events, readable
+
+    def _warn(self, stream: str) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning("records of a newer release wait for its processes: %s", stream)
+
+    async def _remove(self, entries: Mapping[str, Sequence[Any]]) -> None:
+        """Remove the entries with these ids, by stream."""
         removals: list[list[Command]] = [
-            [("EVAL", REMOVE_SCRIPT, 1, stream, *(entry_id for entry_id, _ in entries))]
-            for stream, entries in found.items()
+            [("EVAL", REMOVE_SCRIPT, 1, stream, *entry_ids)] for stream, entry_ids in entries.items()
         ]
         with map_redis_errors():
             await run_all(self._redis, removals)
 
 
 def _event(fields: Any) -> Event:
+    """Return the event of an entry. Raises ValueError or LookupError for one of a newer release."""
     known = dict(zip(fields[::2], fields[1::2], strict=True)) if isinstance(fields, (list, tuple)) else fields
     event = _decoder.decode(known[b"event"])
     if b"user" in known:

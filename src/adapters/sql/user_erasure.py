@@ -87,8 +87,8 @@ def _erased_before(connection: Connection, user_id: str) -> Erasure:
 def _erase_sessions(connection: Connection, user_id: str, policy: EventPolicy, now: datetime) -> list[Session]:
     """Delete the sessions of the user, and return those that were live. Brings over the events in their rows."""
     rows = connection.execute(select(sessions).where(sessions.c.user_id == user_id).with_for_update()).all()
-    pending = [decode_event(text) for row in rows for text in (row.started_event, row.ended_event) if text]
-    insert_events(connection, [event.without_address_of_user() for event in pending], policy)
+    pending = [_kept(text) for row in rows for text in (row.started_event, row.ended_event) if text]
+    insert_events(connection, [event for event in pending if event], policy)
     live = [session for row in rows if row.end_reason is None and (session := session_of(row)).is_live(now)]
     if left := [*_reasons(rows, now), *(_reason(session, now) for session in live)]:
         connection.execute(insert(ended_sessions), left)
@@ -122,5 +122,18 @@ def _forget_addresses(connection: Connection, ids: Sequence[str]) -> None:
     connection.execute(update(audit_events).where(has_address).values(ip=None))
     for row in connection.execute(select(webhook_deliveries).where(delivery.user_id.in_(ids)).with_for_update()).all():
         is_row = (delivery.endpoint == row.endpoint) & (delivery.event_id == row.event_id)
-        kept = encode_event(decode_event(row.event).without_address_of_user())
-        connection.execute(update(webhook_deliveries).where(is_row).values(event=kept))
+        if kept := _kept(row.event):
+            connection.execute(update(webhook_deliveries).where(is_row).values(event=encode_event(kept)))
+        else:
+            connection.execute(delete(webhook_deliveries).where(is_row))
+
+
+def _kept(record: str) -> Event | None:
+    """Return the event without the address of the user.
+
+    None for a record of a newer release that this one cannot read: it may have an address, so it is erased.
+    """
+    try:
+        return decode_event(record).without_address_of_user()
+    except ValueError:
+        return None

@@ -1,5 +1,6 @@
 """The deliveries of webhooks in a database: one row for each event and endpoint."""
 
+import logging
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,6 +17,8 @@ from domain.webhook import Backlog, Delivery
 
 CLAIMS = 3
 """How often a claim that another process disturbed is tried: that process commits within milliseconds."""
+
+logger = logging.getLogger("wxlogin.webhooks")
 
 row = webhook_deliveries.c
 COLUMNS = (row.event_id, row.event, row.attempts, row.due_at)
@@ -50,6 +53,7 @@ class SqlWebhookQueue(WebhookQueue):
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._has_warned = False
 
     async def claim(self, endpoint: str, now: datetime, lease: timedelta, limit: int) -> list[Delivery]:
         """See WebhookQueue."""
@@ -59,8 +63,20 @@ class SqlWebhookQueue(WebhookQueue):
                 break  # most often, and cheaper than a transaction
             claim = partial(_claim, known=known, until=now + lease, limit=limit)
             if rows := await self._database.write(claim):
-                return list(_deliveries(endpoint, rows))
+                return list(self._deliveries(endpoint, rows))
         return []
+
+    def _deliveries(self, endpoint: str, rows: Iterable[Any]) -> Iterable[Delivery]:
+        for each in rows:
+            try:
+                yield Delivery(endpoint, decode_event(each.event), each.attempts)
+            except ValueError:  # its lease passes it on
+                self._warn()
+
+    def _warn(self) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning("records of a newer release wait for its processes: %s", "webhook_deliveries")
 
     async def remove(self, deliveries: Sequence[Delivery]) -> None:
         """See WebhookQueue."""
@@ -115,14 +131,6 @@ def _lock(connection: Connection, known: dict[str, Any]) -> Sequence[Any]:
         return []
     locked = connection.execute(LOCK_BY_KEY, {"endpoint": known["endpoint"], "ids": ids}).all()
     return sorted((each for each in locked if each.due_at <= known["now"]), key=lambda each: each.due_at)
-
-
-def _deliveries(endpoint: str, rows: Iterable[Any]) -> Iterable[Delivery]:
-    for each in rows:
-        try:
-            yield Delivery(endpoint, decode_event(each.event), each.attempts)
-        except ValueError:  # of a newer release: its lease passes it on
-            continue
 
 
 def _execute(connection: Connection, statement: Any, parameters: dict[str, Any]) -> None:
