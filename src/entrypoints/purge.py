@@ -15,10 +15,15 @@ PERIOD_SECONDS = 600.0
 GRANT_PERIOD_SECONDS = 30.0
 """How often a process purges device grants, on average: a minute at most after their retention, they are gone."""
 
+LOG_PERIOD_SECONDS = 30.0
+"""How often a process empties SQLite's log, on average: an erasure leaves it as it is while another process reads."""
+
 
 @asynccontextmanager
 async def purging(container: Container) -> AsyncIterator[None]:
     """Purge sessions, device grants, the audit trail and counts of failed logins periodically while the block runs.
+
+    It also empties SQLite's log, which has what was erased.
 
     The pauses are random, also the first ones, so that processes that start together purge at different times. It is
     safe if several purge at once.
@@ -48,6 +53,7 @@ async def purging(container: Container) -> AsyncIterator[None]:
         repeating(purge_failures, lambda: random_pause(PERIOD_SECONDS), "purge"),
         repeating(purge_sessions, lambda: random_pause(PERIOD_SECONDS), "purge"),
         repeating(purge_events, lambda: random_pause(PERIOD_SECONDS), "purge"),
+        repeating(container.database().empty_log, lambda: random_pause(LOG_PERIOD_SECONDS), "purge"),
         repeating(purge_grants, lambda: random_pause(GRANT_PERIOD_SECONDS), "purge"),
     ):
         yield

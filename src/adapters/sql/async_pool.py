@@ -51,6 +51,9 @@ class AsyncPool(Connections):
         """See Connections."""
         return await self.read(work)
 
+    async def empty_log(self) -> None:
+        """See Connections. The server has its log."""
+
     async def close(self) -> None:
         """See Connections."""
         await self._engine.dispose()

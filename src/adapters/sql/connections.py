@@ -39,5 +39,9 @@ class Connections(Protocol):
         """Run one statement in autocommit."""
 
     @abstractmethod
+    async def empty_log(self) -> None:
+        """Empty the log that is part of a database file, if there is one and no connection reads it now."""
+
+    @abstractmethod
     async def close(self) -> None:
         """Close the pool."""

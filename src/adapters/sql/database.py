@@ -76,6 +76,15 @@ class Database:
         with map_database_errors():
             return await self._connections.write(work)
 
+    async def empty_log(self) -> None:
+        """Empty SQLite's write-ahead log, which has the pages from before a change.
+
+        Does nothing while another connection reads the log, and on other databases. Raises StoreUnavailable.
+        """
+        with map_database_errors():
+            async with asyncio.timeout(CALL_SECONDS - CLOSE_SECONDS):
+                await self._connections.empty_log()
+
     async def _bounded(self, run: Any, work: Work[T]) -> T:
         with map_database_errors():
             async with asyncio.timeout(CALL_SECONDS - CLOSE_SECONDS):

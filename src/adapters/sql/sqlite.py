@@ -14,7 +14,7 @@ from adapters.sql.connections import CALL_SECONDS, Connections, T, Work
 
 
 class SqliteConnections(Connections):
-    """One connection for reads, on the event loop, and one for writes, in a thread.
+    """One connection for reads, on the event loop, and one for writes and one for the log, in a thread.
 
     Reading a row by its key takes less time than switching to a thread and back, and in WAL mode a reader does not wait
     for writers (https://www.sqlite.org/wal.html). SQLite has one writer at a time. The queue of one thread serves
@@ -28,6 +28,7 @@ class SqliteConnections(Connections):
         self._reader = _sqlite_engine(file, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
         self._reading: Connection | None = None
         self._writer = _sqlite_engine(file)
+        self._checkpointer = _sqlite_engine(file, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
         event.listen(self._writer, "begin", _begin_immediate)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
         self.pools = [self._writer.pool]  # the reader's only connection is always out
@@ -56,10 +57,21 @@ class SqliteConnections(Connections):
         """See Connections."""
         return await self.write(work)
 
+    async def empty_log(self) -> None:
+        """See Connections. Neither waits for readers, nor lets the event loop wait for the disk."""
+
+        def run() -> None:
+            with self._checkpointer.connect() as connection:
+                connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+        await self._in_thread(run)
+
     async def close(self) -> None:
         """Close each connection in the thread that opened it, and end the writer's thread."""
         self._stop_reading()
         self._reader.dispose()
+        await self._in_thread(self._checkpointer.dispose)
         await self._in_thread(self._writer.dispose)
         self._thread.shutdown()
 

@@ -113,8 +113,8 @@ class SqlUserRepository(UserRepository):
         """See UserRepository."""
         work = partial(erase_rows, user_id=user_id, policy=self._policy, now=now, cause=cause)
         erasure = await self._events.write(work)
-        with suppress(StoreUnavailable):  # the user is erased; the log is overwritten later at the latest
-            await self._database.read(_truncate_log)
+        with suppress(StoreUnavailable):  # the user is erased, and the log is emptied again and again
+            await self._database.empty_log()
         return erasure
 
     async def conflicts(self) -> list[UnionIdConflict]:
@@ -350,12 +350,6 @@ def _merge(
     merge_rows(connection, one, into, discard, now)
     events.append(Event.of(EventType.USER_MERGED, cause, now, user_id=into.id, reason=f"from {one.id}"))
     return _get(connection, into.id)
-
-
-def _truncate_log(connection: Connection) -> None:
-    """Empty SQLite's write-ahead log, which has the pages from before the erasure, unless someone reads it now."""
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _conflicts(connection: Connection) -> list[UnionIdConflict]:

@@ -30,7 +30,8 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def container(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Container]:
     """A container on a database without tables, with a purge every few milliseconds."""
-    monkeypatch.setattr(purge, "PERIOD_SECONDS", 0.005)
+    for name in ("PERIOD_SECONDS", "LOG_PERIOD_SECONDS"):
+        monkeypatch.setattr(purge, name, 0.005)
     given = {"appid": APPID, "app_secret": SECRET, "encryption_keys": KEY}
     given["database_url"] = f"sqlite+aiosqlite:///{tmp_path / 'wxlogin.db'}"
     async with open_container(Settings.model_validate(given), clock=clock) as opened:
@@ -88,12 +89,24 @@ async def test_sessions_outside_the_database_are_purged_too(
 
 
 async def test_the_purge_stops_with_its_block(container: Container) -> None:
-    """The purges of sessions, of device grants, of the audit trail and of failed logins end with the block."""
+    """The purges of sessions, grants, the audit trail, failed logins and SQLite's log end with the block."""
     before = asyncio.all_tasks()
     async with purging(container):
-        assert len(asyncio.all_tasks() - before) == 4
+        assert len(asyncio.all_tasks() - before) == 5
 
     assert asyncio.all_tasks() == before
+
+
+async def test_the_log_of_sqlite_is_emptied(container: Container, tmp_path: Path) -> None:
+    """During the block, SQLite's write-ahead log is emptied soon."""
+    await migrate(container.database())
+    log = tmp_path / "wxlogin.db-wal"
+    before = log.stat().st_size
+    async with purging(container), asyncio.timeout(20):
+        while log.stat().st_size:  # noqa: ASYNC110  # a file sends no notification
+            await asyncio.sleep(0.01)
+
+    assert before
 
 
 async def test_a_purge_that_fails_is_tried_again(container: Container, clock: Clock) -> None:
