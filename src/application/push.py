@@ -16,10 +16,13 @@ from domain.event import WECHAT
 from domain.identity import AppId, Identity
 from domain.push import FIELDS_OF_CONSENT, WINDOW, Handled, Outcome, Push, PushType, RawPush
 
-APPLY_SECONDS = 1.0
-"""How long the stores of users may take, in seconds. WeChat waits for five, and the answer takes two at most."""
+APPLY_SECONDS = 0.8
+"""How long the stores of users may take, in seconds, without the time in which a silent one is given up.
 
-STORE_SECONDS = 0.3
+WeChat waits for five seconds. All steps together take two at most.
+"""
+
+STORE_SECONDS = 0.25
 """How long one call to the PushStore may take, in seconds."""
 
 RETENTION = 2 * WINDOW

@@ -14,9 +14,11 @@ from adapters.memory.push_reader import MemoryPushReader
 from adapters.memory.push_store import MemoryPushStore
 from adapters.memory.session_store import MemorySessionStore
 from adapters.memory.user_repository import MemoryUserRepository
+from adapters.sql.connections import CLOSE_SECONDS
+from adapters.wechat.push_forwarder import FORWARD_SECONDS
 from application.own_data import OwnData
 from application.ports.push_store import PushStore
-from application.push import Pushes
+from application.push import APPLY_SECONDS, STORE_SECONDS, Pushes
 from domain.errors import NotFound, StoreUnavailable
 from domain.event import DEFAULT_POLICY, SYSTEM, Cause
 from domain.identity import AppId, Identity
@@ -351,6 +353,13 @@ async def test_nothing_is_promised_while_all_stores_are_away(clock: Clock) -> No
     world.users.is_away = True
     with pytest.raises(StoreUnavailable):
         await world.receive(world.push(PushType.CONSENT_REVOKED, 8))
+
+
+def test_all_steps_together_take_less_than_two_seconds() -> None:
+    """The time limits of all steps leave a tenth of the two seconds that WeChat gets its answer in."""
+    marks, silent = 2 * STORE_SECONDS, APPLY_SECONDS + CLOSE_SECONDS  # a silent server's connection is closed, too
+
+    assert marks + max(silent, FORWARD_SECONDS) <= 1.8
 
 
 @pytest.mark.parametrize("appid", ["wx0000000000000002", "", "a b", "a" * 100])
