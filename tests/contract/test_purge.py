@@ -1,23 +1,25 @@
 """A purge of more rows than one transaction deletes, on every database."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from operator import methodcaller
 
 import pytest
 from cryptography.fernet import Fernet, MultiFernet
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, select, update
 
 from adapters.crypto.ciphers import FernetCipher
 from adapters.sql.database import BATCH, Database
 from adapters.sql.key_vault import SqlKeyVault
+from adapters.sql.session_events import SqlSessionEvents
 from adapters.sql.session_store import SqlSessionStore
 from adapters.sql.tables import session_keys, sessions
 from adapters.sql.user_repository import SqlUserRepository
 from domain.device import UNKNOWN_DEVICE
+from domain.event import CLI, Event, EventPolicy, EventType
 from domain.identity import AppId, Identity
-from domain.session import Session, SessionPolicy, SessionToken
+from domain.session import EndReason, Session, SessionPolicy, SessionToken
 from domain.session_key import SessionKey
 from support.clock import Clock
 
@@ -32,16 +34,20 @@ class Scenario:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.store = SqlSessionStore(
-            database, SqlKeyVault(database, FernetCipher(MultiFernet([Fernet(Fernet.generate_key())])))
-        )
+        self.vault = SqlKeyVault(database, FernetCipher(MultiFernet([Fernet(Fernet.generate_key())])))
+        self.store = SqlSessionStore(database, self.vault)
 
-    async def fill(self, clock: Clock) -> Session:
-        """Store all sessions and keys, and return the live session."""
+    async def start(self, store: SqlSessionStore, clock: Clock) -> Session:
+        """Start a session at a store, and return it."""
         identity = Identity(APP, "oLive")
         user, _ = await SqlUserRepository(self.database).find_or_create(identity, clock.now)
         live = Session.start(SessionToken.generate(), user.id, identity, UNKNOWN_DEVICE, SessionPolicy(), clock.now)
-        await self.store.start(live, SessionKey("a key"), 0)
+        await store.start(live, SessionKey("a key"), 0)
+        return live
+
+    async def fill(self, clock: Clock) -> Session:
+        """Store all sessions and keys, and return the live session."""
+        live = await self.start(self.store, clock)
         await self.database.write(lambda connection: self._insert_old_rows(connection, clock))
         return live
 
@@ -100,3 +106,34 @@ async def test_a_purge_does_not_block_writes(scenario: Scenario, clock: Clock) -
 
     assert writes > 1
     assert await purge == ROWS
+
+
+async def test_events_that_were_not_relayed_outlive_the_retention(scenario: Scenario, clock: Clock) -> None:
+    """A purge leaves a session whose events were not relayed, and the next purge after the relay deletes it."""
+    store = SqlSessionStore(scenario.database, scenario.vault, EventPolicy(audit_sessions=True))
+    session = await scenario.start(store, clock)
+    await store.end([session], EndReason.ENDED, clock.now, CLI)
+    clock.advance(days=365)
+    before = await store.purge(clock.now)
+    relayed: list[Event] = []
+
+    async def add(events: Sequence[Event]) -> None:
+        relayed.extend(events)
+
+    await SqlSessionEvents(scenario.database).relay(add)
+
+    assert before == 0
+    assert [event.type for event in relayed] == [EventType.SESSION_STARTED, EventType.SESSION_ENDED]
+    assert await store.purge(clock.now) == 1
+    assert await scenario.count_rows() == (0, 0)
+
+
+async def test_a_purge_passes_sessions_with_events_that_were_not_relayed(scenario: Scenario, clock: Clock) -> None:
+    """Any number of sessions with events that were not relayed hold up the deletion of no other."""
+    await scenario.fill(clock)
+    old = sessions.c.retain_until <= clock.now - timedelta(minutes=BATCH)
+    marked = update(sessions).where(old).values(has_events=1)
+    await scenario.database.write(lambda connection: connection.execute(marked).rowcount)
+
+    assert await scenario.store.purge(clock.now) == 2 * BATCH
+    assert await scenario.count_rows() == (BATCH + 2, 1)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Table, case, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, case, delete, func, insert, select, true, update
 
 from adapters.sql.database import BATCH, Database
 from adapters.sql.event_records import encode_event
@@ -23,6 +23,11 @@ from domain.session_key import SessionKey
 INSERT = insert(sessions)
 
 EPOCH = datetime.fromtimestamp(0, UTC)
+
+ANY = true()
+
+IS_RELAYED = func.coalesce(sessions.c.has_events, 0) == 0
+"""Not `IS NULL`: SQLite would look for that in an index, and read all sessions."""
 
 
 class SqlSessionStore(SessionStore):
@@ -106,19 +111,19 @@ class SqlSessionStore(SessionStore):
         return 0
 
     async def purge(self, now: datetime) -> int:
-        """See SessionStore."""
+        """See SessionStore. Leaves sessions whose events are not relayed yet."""
         await self._purge(session_keys, now)
         await self._purge(ended_sessions, now)
-        return await self._purge(sessions, now)
+        return await self._purge(sessions, now, IS_RELAYED)
 
     async def check(self) -> None:
         """See SessionStore."""
         await self._database.read(_look)
 
-    async def _purge(self, table: Table, now: datetime) -> int:
+    async def _purge(self, table: Table, now: datetime, may_go: ColumnElement[bool] = ANY) -> int:
         purged, until = 0, EPOCH
         while until < now:
-            batch = partial(_purge_batch, table=table, since=until, now=now)
+            batch = partial(_purge_batch, table=table, since=until, now=now, may_go=may_go)
             dropped, until = await self._database.write(batch)
             purged += dropped
         return purged
@@ -182,12 +187,14 @@ def _move(connection: Connection, from_id: str, into_id: str) -> None:
     connection.execute(theirs.values(user_id=into_id))
 
 
-def _purge_batch(connection: Connection, table: Table, since: datetime, now: datetime) -> tuple[int, datetime]:
-    """Delete the next BATCH rows past their retention. Return how many, and until when none is left."""
+def _purge_batch(
+    connection: Connection, table: Table, since: datetime, now: datetime, may_go: ColumnElement[bool]
+) -> tuple[int, datetime]:
+    """Delete the next BATCH rows past their retention that may go. Return how many, and until when none is left."""
     retain_until = table.c.retain_until
-    expired = select(retain_until).where(retain_until.between(since, now)).order_by(retain_until)
+    expired = select(retain_until).where(retain_until.between(since, now), may_go).order_by(retain_until)
     until = connection.scalar(expired.offset(BATCH - 1).limit(1)) or now
-    return connection.execute(delete(table).where(retain_until.between(since, until))).rowcount, until
+    return connection.execute(delete(table).where(retain_until.between(since, until), may_go)).rowcount, until
 
 
 def _has_not_ended(session: Session) -> Any:
