@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import signal
+import socket
 import uuid
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any
 
-from prometheus_client import CollectorRegistry, start_http_server
 from redis.exceptions import RedisError, ResponseError
 from taskiq import AckableMessage, AsyncBroker, BrokerMessage, TaskiqResult
 from taskiq.receiver import Receiver
@@ -22,10 +22,10 @@ from entrypoints.deliver import delivering
 from entrypoints.failure_counter import flushing_failures
 from entrypoints.jobs import Body, Jobs
 from entrypoints.log import configure_logging, log
-from entrypoints.metrics import Metrics
+from entrypoints.metrics_port import open_metrics_port, serving_metrics
 from entrypoints.purge import purging
 from entrypoints.relay import relaying
-from entrypoints.settings import Settings, SettingsError, load_settings, missing
+from entrypoints.settings import Settings, load_settings, missing
 
 QUEUE = "wxlogin"
 GROUP = "taskiq"
@@ -112,37 +112,19 @@ def work(host: str, metrics_port: int | None) -> None:
         raise missing("redis_url", "the worker's queue lives in Redis")
     configure_logging(settings)
     logging.getLogger("taskiq").setLevel(logging.CRITICAL)  # it logs whole messages, and a message holds a code
-    asyncio.run(_work(settings, host, metrics_port))
+    metrics_listener = None if metrics_port is None else open_metrics_port(host, metrics_port)
+    asyncio.run(_work(settings, metrics_listener))
 
 
-async def _work(settings: Settings, host: str, metrics_port: int | None) -> None:
+async def _work(settings: Settings, metrics_listener: socket.socket | None) -> None:
     stop = asyncio.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
     async with open_container(settings) as container:
         await require_migrated(container)
-        with nullcontext() if metrics_port is None else _exposed(container.metrics(), host, metrics_port):
+        with nullcontext() if metrics_listener is None else serving_metrics(container.metrics(), metrics_listener):
             await run_worker(settings, container, stop)
     log.info("stopped")
-
-
-@contextmanager
-def _exposed(metrics: Metrics, host: str, port: int) -> Iterator[None]:
-    registry = CollectorRegistry()
-    registry.register(metrics)
-    try:
-        server, thread = start_http_server(port, host, registry)
-    except OSError as error:
-        raise SettingsError(
-            f"Cannot listen on {host}:{port} ({error}).\n  hint: choose another --metrics-port"
-        ) from None
-    log.info("metrics", url=f"http://{host}:{server.server_port}/metrics")
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 async def run_worker(settings: Settings, container: Container, stop: asyncio.Event) -> None:

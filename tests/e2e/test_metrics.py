@@ -15,10 +15,11 @@ from entrypoints.buffered_counter import FLUSH_SECONDS
 from entrypoints.metrics import DIRECTORY, METHODS
 from entrypoints.problems import DEFECT, OUTCOMES
 from support import servers
+from support.admin import ADMIN_KEYS, admin_api
 from support.faults import workers_of
 from support.jobs import run_job
 from support.plain_http import ask
-from support.processes import APPID, Sandbox, Service, environment, running, service
+from support.processes import APPID, Environment, Sandbox, Service, environment, running, service
 from support.raw_http import exchange
 from support.scrapes import Scrape, scrape
 from support.servers import wait_until
@@ -29,9 +30,15 @@ SCRAPES = 12
 
 
 @pytest.fixture
-def own(sandbox: Sandbox, sqlite_url: str, redis_url: str) -> Iterator[Service]:
+def env(sandbox: Sandbox, sqlite_url: str, redis_url: str) -> Environment:
+    """The settings of an installation of its own."""
+    return environment(database_url=sqlite_url, wechat_url=sandbox.url, redis_url=redis_url)
+
+
+@pytest.fixture
+def own(env: Environment) -> Iterator[Service]:
     """A service of one process, without any events."""
-    with service(env=environment(database_url=sqlite_url, wechat_url=sandbox.url, redis_url=redis_url)) as one:
+    with service(env=env) as one:
         yield one
 
 
@@ -306,3 +313,50 @@ def test_a_worker_whose_port_is_in_use_does_not_start(
 
     assert status == 5
     assert "--metrics-port" in worker.text()
+
+
+def test_the_admin_process_publishes_what_operators_do(own: Service, env: Environment, sandbox: Sandbox) -> None:
+    """With --metrics-port, `admin` publishes its events and responses, and nothing else on that port."""
+    user_id = own.log_in(sandbox.code())["user"]["id"]
+    with admin_api(env, "--metrics-port", "0") as admin:
+        url = admin.process.event("metrics")["url"].removesuffix("/metrics")
+        before = scrape(url)
+        assert admin.ask("PUT", f"/users/{user_id}/block", json={"reason": "spam"}).status_code == 200
+        after = scrape(url)
+        without_key = ask(f"{url}/admin/v1/users")
+
+    assert before.value("wxlogin_events_total", type="user.blocked") == 0
+    assert after.value("wxlogin_events_total", type="user.blocked") == 1
+    assert after.value("wxlogin_sessions_ended_total", reason=EndReason.ENDED.value) == 1
+    labels = {"method": "PUT", "route": "/admin/v1/users/{user_id}/block", "status": "200"}
+    assert after.value("wxlogin_http_requests_total", **labels) == 1
+    assert user_id not in without_key.text
+
+
+def test_the_metrics_of_the_admin_process_survive_a_reload(env: Environment) -> None:
+    """After a SIGHUP, the new server process publishes on the same port, and after the end no process does."""
+    with admin_api(env, "--metrics-port", "0") as admin:
+        url = admin.process.event("metrics")["url"].removesuffix("/metrics")
+        before = pids(scrape(url))
+        admin.process.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: before.isdisjoint(pids(scrape(url))), "the new process")
+        wait_until(lambda: [each["event"] for each in admin.process.events()].count("reloaded") == 1, "the reload")
+        after = [pids(scrape(url)) for _ in range(SCRAPES)]
+
+        assert admin.process.stop() == 0
+    with pytest.raises(httpx2.TransportError):
+        scrape(url)
+
+    assert len(before) == 1
+    assert after == [after[0]] * SCRAPES
+
+
+def test_an_admin_process_whose_metrics_port_is_in_use_does_not_start(own: Service, env: Environment) -> None:
+    """An `admin` whose metrics port is in use does not start, and the message names the option."""
+    port = str(httpx2.URL(own.url).port)
+    keys = {"WXLOGIN_ADMIN_KEYS": ADMIN_KEYS}
+    with running("admin", "--port", "0", "--metrics-port", port, env={**env, **keys}) as admin:
+        status = admin.wait()
+
+    assert status == 5
+    assert "--metrics-port" in admin.text()

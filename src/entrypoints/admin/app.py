@@ -1,7 +1,8 @@
 """The application of the admin API. Its edge is that of the public service: see entrypoints.http.app."""
 
+import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from litestar import Litestar
 from litestar.datastructures import ResponseHeader
@@ -15,7 +16,8 @@ from entrypoints.http.app import with_client_address, with_edge
 from entrypoints.http.dependencies import DEPENDENCIES, CallerRequest, Lifecycle, Runtime
 from entrypoints.http.errors import EXCEPTION_HANDLERS
 from entrypoints.http.known_polls import KnownPolls
-from entrypoints.http.middleware import with_request_ids, with_security_headers
+from entrypoints.http.middleware import with_request_ids, with_response_metrics, with_security_headers
+from entrypoints.metrics_port import serving_metrics
 from entrypoints.tracing import Tracing
 
 
@@ -24,10 +26,12 @@ def create_app(
     lifecycle: Lifecycle | None = None,
     trusted_proxies: Sequence[str] = (),
     tracing: Tracing | None = None,
+    metrics: socket.socket | None = None,
 ) -> Litestar:
     """Return the application on the container that `open_container` opens: on start, until it stops.
 
-    The parameters are those of `entrypoints.http.app.create_app`.
+    The parameters are those of `entrypoints.http.app.create_app`, and `metrics`, a socket on which the metrics are
+    served.
     """
     lifecycle = lifecycle or Lifecycle()
 
@@ -36,7 +40,8 @@ def create_app(
         async with open_container() as container:
             app.state.runtime = Runtime(container, lifecycle, container.session_checks(), KnownPolls())
             app.state.console = open_console(container)
-            yield
+            with serving_metrics(container.metrics(), metrics) if metrics else nullcontext():
+                yield
 
     app = Litestar(
         [
@@ -53,6 +58,7 @@ def create_app(
         logging_config=None,
     )
 
-    routes = with_request_ids(with_client_address(with_security_headers(app.asgi_handler), trusted_proxies))
+    routes = with_client_address(with_security_headers(with_response_metrics(app.asgi_handler)), trusted_proxies)
+    routes = with_request_ids(routes)
     app.asgi_handler = with_edge(routes, lifecycle, trusted_proxies, tracing)
     return app

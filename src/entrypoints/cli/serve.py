@@ -21,13 +21,14 @@ def serve(host: str, port: int, workers: int) -> None:
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8002, show_default=True, type=click.IntRange(0, 65535))
-def admin(host: str, port: int) -> None:
+@click.option("--metrics-port", type=click.IntRange(0, 65535), help="Serve metrics on this port.")
+def admin(host: str, port: int, metrics_port: int | None) -> None:
     """Run the admin API until SIGTERM or Ctrl-C, for the keys in WXLOGIN_ADMIN_KEYS."""
     from entrypoints.admin.server import serve_admin
     from entrypoints.cli.running import exit_statuses
 
     with exit_statuses():
-        serve_admin(host, port)
+        serve_admin(host, port, metrics_port)
 
 
 @click.command()
