@@ -57,6 +57,10 @@ class EventType(StrEnum):
         return self.startswith("session.")
 
 
+ACTOR_LENGTH = 255
+"""The longest actor, in characters."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """The actor of a change, the address of the actor, and the reason.
@@ -79,8 +83,8 @@ class Cause:
 
     @classmethod
     def client(cls, client_id: str, ip: str | None = None) -> Self:
-        """Return an OAuth client as the cause."""
-        return cls(f"client:{client_id}", ip)
+        """Return an OAuth client as the cause. A long id is cut, and blanks at its end are dropped."""
+        return cls(f"client:{client_id}"[:ACTOR_LENGTH].rstrip(), ip)
 
     @classmethod
     def admin(cls, name: str, ip: str | None = None, reason: str | None = None) -> Self:

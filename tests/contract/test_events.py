@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -166,7 +166,9 @@ async def test_every_filter_applies(place: Place, clock: Clock) -> None:
     assert await events.find(EventQuery(user_id=user_id, actor="cli")) == []
 
 
-@pytest.mark.parametrize("text", ["", "x" * 300, "用户", "\x00", "' OR ''='", "%"], ids=ascii)
+@pytest.mark.parametrize(
+    "text", ["", " ", "x" * 300, "用户", "\x00", "cli\x00", "\ud800", "' OR ''='", "%", "👩‍👩‍👧"], ids=ascii
+)
 async def test_any_text_can_be_searched_for(place: Place, clock: Clock, text: str) -> None:
     """A filter with any text finds only what equals it."""
     events = open_events(place)
@@ -174,6 +176,49 @@ async def test_any_text_can_be_searched_for(place: Place, clock: Clock, text: st
 
     assert await events.find(EventQuery(user_id=text)) == []
     assert await events.find(EventQuery(type=text)) == []
+    assert await events.find(EventQuery(actor=text)) == []
+    assert await events.find(EventQuery(before=(clock.now, text), user_id=text)) == []
+
+
+NAMES = ["ann", "ANN", "Ann", "ånn", " ann", "ann\u200b", "安", "👩"]
+"""Names that are one name to databases which compare as people do."""
+
+
+async def test_names_that_look_alike_are_kept_apart(place: Place, clock: Clock) -> None:
+    """Actors, types and users are compared letter for letter: by case, accents, and invisible characters."""
+    events, suffix = open_events(place), new_id()
+    actors = [f"client:{suffix}{name}" for name in NAMES]
+    added = [new_event(clock, cause=Cause(actor)) for actor in actors]
+    await events.add(added)
+    found = [await events.find(EventQuery(actor=actor)) for actor in actors]
+    user_id = added[0].user_id or ""
+
+    assert found == [[event] for event in added]
+    assert await events.find(EventQuery(actor=f"{actors[0]} ")) == []
+    assert await events.find(EventQuery(user_id=f"{user_id} ")) == []
+    assert await events.find(EventQuery(user_id=user_id, type="user.blocked ")) == []
+    assert await events.find(EventQuery(user_id=user_id, type="USER.BLOCKED")) == []
+
+
+async def test_a_client_may_have_any_name(place: Place, clock: Clock) -> None:
+    """An event of a client with the longest name, or with a blank at its end, is kept, and found by its actor."""
+    events, suffix = open_events(place), new_id()
+    added = [new_event(clock, cause=Cause.client(name)) for name in (suffix + "名" * 219, f"{suffix} ")]
+    await events.add(added)
+
+    assert [await events.find(EventQuery(actor=event.actor)) for event in added] == [[event] for event in added]
+
+
+async def test_any_time_can_be_searched_for(place: Place, clock: Clock) -> None:
+    """The first and the last time that there are in UTC are times like others."""
+    events, event = open_events(place), new_event(clock)
+    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    await events.add([event])
+
+    assert await events.find(EventQuery(user_id=event.user_id, since=first)) == [event]
+    assert await events.find(EventQuery(user_id=event.user_id, since=last)) == []
+    assert await events.find(EventQuery(user_id=event.user_id, before=(first, "f"))) == []
+    assert await events.find(EventQuery(user_id=event.user_id, before=(last, "f"))) == [event]
 
 
 @given(size=st.integers(1, 7), times=st.lists(st.integers(0, 3), max_size=20))

@@ -44,7 +44,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 class Identifier(TypeDecorator[str]):
     """ASCII text, compared case-sensitively. MySQL's default would treat oA and oa as the same openid.
 
-    Other text becomes NULL in a query, which equals no row, where databases would raise an error.
+    Other text becomes NULL in a query, which equals no row, where databases would raise an error. So does text with a
+    blank at its end, which MySQL ignores.
     """
 
     impl = String
@@ -61,12 +62,21 @@ class Identifier(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
         """Convert text that is not an identifier to NULL."""
-        return value if value and value.isascii() and value.isprintable() else None
+        return value if value and value.isascii() and value.isprintable() and value[-1] != " " else None
 
 
 def text(length: int) -> String:
     """Return the type of text with emoji, which MySQL's older default cannot store."""
     return String(length).with_variant(mysql.VARCHAR(length, charset="utf8mb4"), "mysql", "mariadb")
+
+
+def exact_text(length: int) -> String:
+    """Return the type of text that is compared letter for letter: to MySQL's default, `ann`, `ANN` and `ånn` are one.
+
+    MySQL ignores blanks at the end of this one, too.
+    """
+    exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
+    return String(length).with_variant(exact, "mysql", "mariadb")
 
 
 def long_text() -> Text:
@@ -210,7 +220,7 @@ audit_events = Table(
     Column("id", Identifier(36), primary_key=True),
     Column("time", UtcDateTime, nullable=False),
     Column("type", Identifier(32), nullable=False),
-    Column("actor", text(255), nullable=False),
+    Column("actor", exact_text(255), nullable=False),
     Column("user_id", Identifier(36)),
     Column("session_id", Identifier(32)),
     Column("app", Identifier(64)),
