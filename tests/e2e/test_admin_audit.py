@@ -13,6 +13,7 @@ import pytest
 from adapters.sql.database import Database
 from adapters.sql.events import SqlEvents
 from domain.event import CLI, Cause, Event, EventPolicy, EventType
+from entrypoints.cursors import encode_cursor
 from support.admin import AdminApi, admin_api
 from support.processes import Environment, environment, run
 from support.servers import migrate_database, sqlite_url
@@ -34,6 +35,10 @@ def trail() -> list[Event]:
 
 
 TRAIL = trail()
+
+
+OUT_OF_RANGE = ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]
+"""Times that are none in UTC."""
 
 
 def name_of(parameter: object) -> str:
@@ -115,6 +120,34 @@ def test_a_time_need_not_be_escaped(admin: AdminApi) -> None:
     answer = admin.ask("GET", "/audit?since=2026-11-29T15:58:00+08:00")
 
     assert len(answer.json()["events"]) == len([event for event in TRAIL if event.time > NOW - timedelta(minutes=3)])
+
+
+@pytest.mark.parametrize("since", OUT_OF_RANGE)
+def test_a_time_that_is_none_in_utc_is_refused(admin: AdminApi, settings: Environment, since: str) -> None:
+    """A time before the first or after the last one in UTC is no time: 400 in each call, and status 2."""
+    cursor = encode_cursor((datetime.fromisoformat(since), "a"))
+    answers = [admin.ask("GET", "/audit", params=params) for params in ({"since": since}, {"cursor": cursor})]
+    done = run("audit", "list", "--since", since, env=settings)
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(400, "request_invalid")] * 2
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+@pytest.mark.parametrize("time", ["2026-11-29T08:00:00", "2026-11-29T08:00:00+08:00"])
+def test_a_cursor_has_a_time_in_utc(admin: AdminApi, time: str) -> None:
+    """A cursor with a time without an offset, or with another one than UTC, is none that a list returned."""
+    cursor = encode_cursor((datetime.fromisoformat(time), "a"))
+
+    assert admin.ask("GET", "/audit", params={"cursor": cursor}).status_code == 400
+
+
+@pytest.mark.parametrize("field", ["user", "actor"])
+@pytest.mark.parametrize("value", ["%00", "%ff", "%ed%a0%80", "a" * 5000, "%20", ""], ids=lambda value: value[:9])
+def test_any_text_is_a_filter(admin: AdminApi, field: str, value: str) -> None:
+    """A filter with text that no event has finds nothing."""
+    answer = admin.ask("GET", f"/audit?{field}={value}")
+
+    assert (answer.status_code, answer.json()) == (200, {"events": [], "next": None})
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """/admin/v1/audit: the audit trail."""
 
-from datetime import datetime
-
 import msgspec
 from litestar import get
 from litestar.di import NamedDependency
@@ -12,7 +10,7 @@ from domain.admin import Scope
 from domain.event import EventQuery, EventType
 from entrypoints.admin.access import needs
 from entrypoints.admin.queries import Limit, refuse_others, time_of
-from entrypoints.cursors import decode_cursor, encode_cursor
+from entrypoints.cursors import decode_event_cursor, encode_cursor
 from entrypoints.http.dependencies import CallerRequest
 from entrypoints.responses import EventResponse
 
@@ -37,7 +35,7 @@ async def find_events(
 ) -> EventPage:
     """Return the events that match, newest first; without a filter, all of them."""
     refuse_others(request, "user", "type", "actor", "since")
-    before = decode_cursor(cursor, tuple[datetime, str]) if cursor is not None else None
+    before = decode_event_cursor(cursor) if cursor is not None else None
     start = time_of(since) if since is not None else None
     kind = EventType.named(type) if type is not None else None
     found = await administration.find_events(EventQuery(user, kind, actor, start, before, limit + 1))

@@ -1,6 +1,6 @@
 """The parameters of searches."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -21,14 +21,12 @@ def plus_of(value: str | None) -> str | None:
 
 
 def time_of(value: str) -> datetime:
-    """Return the time of a text in RFC 3339. Raises RequestInvalid, also without an offset from UTC."""
+    """Return the time of a text in RFC 3339, in UTC. Raises RequestInvalid, also without an offset from UTC."""
     try:
-        time = msgspec.convert(value.replace(" ", "+"), datetime)
-    except msgspec.ValidationError:
-        time = None
-    if time is None or time.tzinfo is None:
-        raise RequestInvalid("since must be a time of RFC 3339, such as 2026-11-29T08:00:00Z")
-    return time
+        time: datetime = msgspec.convert(value.replace(" ", "+"), Annotated[datetime, msgspec.Meta(tz=True)])
+        return time.astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError):
+        raise RequestInvalid("since must be a time of RFC 3339, such as 2026-11-29T08:00:00Z") from None
 
 
 def refuse_others(request: CallerRequest, *filters: str) -> None:

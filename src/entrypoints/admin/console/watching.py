@@ -17,7 +17,7 @@ from entrypoints.admin.console.access import AnyRequest
 from entrypoints.admin.console.page import language_of, render
 from entrypoints.admin.console.texts import errcodes_in_chinese
 from entrypoints.admin.failures import FailedLogins, group
-from entrypoints.cursors import decode_cursor, encode_cursor
+from entrypoints.cursors import decode_event_cursor, encode_cursor
 from entrypoints.http.dependencies import runtime_of
 
 LIVE_ROWS = 50
@@ -88,7 +88,7 @@ async def show_audit(
         return render(
             request, "audit.html", 400, events=[], next=None, chosen=chosen, kinds=kinds, wrong=True, paged=False
         )
-    before = decode_cursor(cursor, tuple[datetime, str]) if cursor else None
+    before = decode_event_cursor(cursor) if cursor else None
     query = EventQuery(chosen["user"] or None, kind, chosen["actor"] or None, start, before, PAGE_SIZE + 1)
     found = await administration.find_events(query)
     page = found[:PAGE_SIZE]
