@@ -141,3 +141,6 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 
 DEFECT = Problem("about:blank", "Internal Server Error", 500, "A defect of wxlogin", "internal_error", Retry.NEVER)
 """The problem of an unexpected error."""
+
+CODES = frozenset({DEFECT.code, *(kind.code for kind in OUTCOMES)})
+"""The codes of all errors. Another process may run a newer release, which has others."""

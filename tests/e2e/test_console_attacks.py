@@ -385,3 +385,43 @@ def test_no_search_is_a_defect(hand: ByHand, term: str) -> None:
 
     assert answer.status_code == 200
     assert "No user has this" in answer.text
+
+
+OPEN_FORMS = [path for path, scope in FORMS if scope is None]
+BODIES = {
+    "bytes": b'--b\r\nContent-Disposition: form-data; name="key"\r\n\r\n\xff\xfe\r\n--b--\r\n',
+    "half a pair": b'--b\r\nContent-Disposition: form-data; name="key"\r\n\r\n\xed\xa0\x80\r\n--b--\r\n',
+    "a name": b'--b\r\nContent-Disposition: form-data; name="\xff"\r\n\r\nx\r\n--b--\r\n',
+    "a charset": b"--b\r\nContent-Disposition: form-data; name=key\r\nContent-Type: a/b; charset=x\r\n\r\nx\r\n--b--",
+    "no end": b'--b\r\nContent-Disposition: form-data; name="key"\r\n',
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize("path", [*OPEN_FORMS, *CHANGES[:1]])
+def test_a_form_of_any_bytes_is_no_defect(hand: ByHand, path: str, body: bytes) -> None:
+    """A multipart form that is malformed or not UTF-8 is refused, with a session and without one."""
+    for client in (hand, ByHand(hand.url)):
+        answer = client.ask("POST", path, content=body, headers={"Content-Type": "multipart/form-data; boundary=b"})
+
+        assert answer.status_code in {303, 400, 401, 403}, (path, answer.status_code)
+
+
+@pytest.mark.parametrize("path", OPEN_FORMS)
+@pytest.mark.parametrize("form", [b"key=%ED%A0%80&next=%ff", b"key=\xff\xfe", b"a=b&" * 15_000, b"=", b"%"], ids=ascii)
+def test_a_form_of_any_text_is_no_defect(hand: ByHand, path: str, form: bytes) -> None:
+    """A form with malformed escapes, and one with many fields, is read as far as possible."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+
+    assert ByHand(hand.url).ask("POST", path, content=form, headers=headers).status_code in {303, 400, 401}
+
+
+@pytest.mark.parametrize(
+    "cookie", ["done_nope.1", "done_blocked.-1", "done_blocked.999999999", "users.1", "done_.1", "done_erased", "\xff"]
+)
+def test_the_cookie_of_a_result_may_be_anything(hand: ByHand, cookie: str) -> None:
+    """A page is shown whatever another program wrote into the cookie of the last result."""
+    cookies = f"{COOKIE}={hand.cookies[COOKIE]}; wxlogin-console-done={cookie}"
+    answer = plain_http.ask(f"{hand.url}/admin/", headers={b"Cookie": cookies.encode("latin-1")})
+
+    assert answer.status_code == 200

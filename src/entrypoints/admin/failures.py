@@ -15,19 +15,24 @@ from domain.errors import Retry, Unavailable, error_named
 from domain.login_failure import LoginFailure
 from entrypoints.admin.access import needs
 from entrypoints.container import wechat_errcodes
-from entrypoints.problems import DEFECT, OUTCOMES
+from entrypoints.problems import CODES, DEFECT, OUTCOMES
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """The explanation of an error, in the words of docs/errors.md: title, HTTP status and retry advice."""
+    """The explanation of an error, in the words of docs/errors.md: title, HTTP status and retry advice.
+
+    This release does not know the status and the advice of an error of a newer one.
+    """
 
     title: str
-    status: int
-    retry: Retry
+    status: int | None
+    retry: Retry | None
 
     @classmethod
     def of(cls, code: str) -> Self:
         """Return the explanation of a code. A login that could not be finished needs a new code."""
+        if code not in CODES:
+            return cls("An error of a newer release", None, None)
         if code == DEFECT.code:
             return cls(DEFECT.title, DEFECT.status, DEFECT.retry)
         kind = error_named(code)
@@ -39,7 +44,8 @@ class FailedLogins(msgspec.Struct, frozen=True):
     """Failed logins with the same code and errcode.
 
     `apps` has their numbers by appid; the number of those without a known app is missing there. `last` is the minute of
-    the last one. `meaning`, `cause` and `hint` explain the errcode, if there is one that is known.
+    the last one. `status` and `retry` are null for a code of a newer release. `meaning`, `cause` and `hint` explain the
+    errcode, if there is one that is known.
     """
 
     code: str
@@ -48,8 +54,8 @@ class FailedLogins(msgspec.Struct, frozen=True):
     last: datetime
     apps: dict[str, int]
     title: str
-    status: int
-    retry: Retry
+    status: int | None
+    retry: Retry | None
     meaning: str | None
     cause: str | None
     hint: str | None

@@ -9,7 +9,7 @@ from math import ceil
 from typing import Any
 
 from litestar import Request
-from litestar.datastructures import State
+from litestar.datastructures import FormMultiDict, State
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import ClientException
 from litestar.types import Scope
@@ -83,6 +83,13 @@ class CallerRequest(Request[Any, Any, State]):
             raise ClientException("The request's body is nested too deeply") from None
         except UnicodeDecodeError:
             raise ClientException("The request's body is not UTF-8") from None
+
+    async def form(self) -> FormMultiDict:
+        """Return the fields of the form. Raises ClientException for all that cannot be decoded."""
+        try:
+            return await super().form()
+        except (LookupError, ValueError):  # an unknown charset, and text that is not of its charset
+            raise ClientException("The request's form cannot be decoded") from None
 
 
 def token_of(headers: RawHeaders) -> str:

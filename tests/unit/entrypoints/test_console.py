@@ -24,6 +24,7 @@ DYNAMIC = {
     *(f"retry_{name}" for name in ("never", "later", "new_code")),
     *("error_scope", "error_missing", "error_store", "error_forged", "error_request", "error_defect"),
     *("first_user", "second_user", "reason_wrong", "lose_unconfirmed"),
+    *("newer_event", "newer_error", "newer_hint"),
 }
 """The keys that templates and handlers put together."""
 

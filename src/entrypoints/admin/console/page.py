@@ -18,7 +18,7 @@ from domain.admin import Scope
 from domain.user import User
 from entrypoints.admin.console.access import CSRF_FIELD, HOME, AnyRequest, is_secure
 from entrypoints.admin.console.session import SignedIn
-from entrypoints.admin.console.texts import Language, error_hint, error_title, text
+from entrypoints.admin.console.texts import TEXTS, Language, error_hint, error_title, event_title, text
 from entrypoints.http.raw import NO_STORE
 
 POLICY = (
@@ -155,6 +155,7 @@ def render(request: AnyRequest, template: str, status: int = 200, **values: Any)
             t=t,
             error_title=lambda code: error_title(language, code),
             error_hint=lambda code: error_hint(language, code),
+            event_title=lambda event: event_title(language, event.type),
             language=language,
             theme=theme_of(request),
             signed_in=signed_in,
@@ -172,7 +173,7 @@ def render(request: AnyRequest, template: str, status: int = 200, **values: Any)
 
 def _done(request: AnyRequest) -> Done | None:
     known = re.fullmatch(r"(done_[a-z_]{1,40})\.(\d{1,9})", request.cookies.get(DONE_COOKIE, ""))
-    return Done(known[1], int(known[2])) if known else None
+    return Done(known[1], int(known[2])) if known and known[1] in TEXTS else None
 
 
 def redirect(request: AnyRequest, path: str, done: Done | None = None) -> Response[Any]:

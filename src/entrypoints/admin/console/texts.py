@@ -7,7 +7,8 @@ from importlib.resources import files
 from typing import Literal
 
 from domain.errors import error_named
-from entrypoints.problems import DEFECT
+from domain.event import EventType
+from entrypoints.problems import CODES, DEFECT
 
 Language = Literal["en", "zh"]
 
@@ -212,6 +213,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "retry_later": ("helps later", "稍后重试有用"),
     "retry_new_code": ("with a new code of wx.login()", "要用 wx.login() 的新 code"),
     "refresh": ("Refresh", "刷新"),
+    "newer_error": ("An error of a newer release", "新版本的错误"),
+    "newer_hint": (
+        "Another process runs a newer release, whose documentation explains this code: update this one, too",
+        "另一个进程运行的是新版本，它的文档说明了这个代码：请把本进程也更新",
+    ),
     # live
     "live": ("Live logins", "实时登录"),
     "live_about": ("New logins appear at the top within two seconds.", "新的登录两秒内出现在最上面。"),
@@ -274,6 +280,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "error_defect": ("A defect of wxlogin. The log has the details.", "wxlogin 内部错误，详情见日志。"),
     "back": ("Back to the users", "回到用户列表"),
     # events
+    "newer_event": ("Event of a newer release", "新版本的事件"),
     "user.created": ("User created", "创建用户"),
     "user.phone_bound": ("Phone number bound", "绑定手机号"),
     "user.unionid_added": ("unionid added", "补充 unionid"),
@@ -364,8 +371,15 @@ def text(language: Language, key: str, **values: object) -> str:
     return form.format(**values) if values else form
 
 
+def event_title(language: Language, type: str) -> str:  # noqa: A002  # the name of the field
+    """Return what an event is. A newer release has types that are not known here."""
+    return text(language, type if type in set(EventType) else "newer_event")
+
+
 def error_title(language: Language, code: str) -> str:
-    """Return what an error of a login is."""
+    """Return what an error of a login is. A newer release has errors that are not known here."""
+    if code not in CODES:
+        return text(language, "newer_error")
     if language == "zh" and code in ERROR_TITLES:
         return ERROR_TITLES[code]
     return DEFECT.title if code == DEFECT.code else error_named(code).title
@@ -373,6 +387,8 @@ def error_title(language: Language, code: str) -> str:
 
 def error_hint(language: Language, code: str) -> str:
     """Return what an operator does about an error of a login."""
+    if code not in CODES:
+        return text(language, "newer_hint")
     return ERROR_HINTS.get(code, ERROR_HINTS["request_invalid"])[language == "zh"]
 
 
