@@ -65,6 +65,19 @@ async def test_nothing_is_added_for_no_counts(failures: LoginFailures) -> None:
     await failures.add({})
 
 
+async def test_a_call_adds_all_counts_or_none(failures: LoginFailures, app: str) -> None:
+    """When one of the counts cannot be stored, none is: the caller may add all of them again."""
+    codes = ("code_used", "no error has this cöde", "code_used")
+    minutes = [MINUTE + timedelta(minutes=number) for number in range(3)]
+    counts = {LoginFailure(minute, app, code, None): 1 for minute, code in zip(minutes, codes, strict=True)}
+    try:
+        await failures.add(counts)
+    except StoreUnavailable:
+        counts = {}
+
+    assert await counts_of(failures, app) == counts
+
+
 async def test_concurrent_processes_lose_no_count(failures: LoginFailures, app: str) -> None:
     """Of concurrent calls with the same failures, in any order, each counts."""
     kinds = [LoginFailure(MINUTE, app, "code_used", errcode) for errcode in range(1, 21)]

@@ -228,6 +228,22 @@ class ReadsThenWrites(SqlLoginFailures):
         await self._database.write(write)
 
 
+class AddsOneByOne(SqlLoginFailures):
+    """Counts that are each added in a transaction of their own."""
+
+    async def add(self, counts: Mapping[LoginFailure, int]) -> None:
+        """See LoginFailures."""
+        for failure, count in counts.items():
+            await super().add({failure: count})
+
+
+async def test_counts_that_are_added_in_part_are_caught(sqlite_url: str) -> None:
+    """Counts of which a failed call leaves some fail the test of all or none."""
+    async with Database(sqlite_url) as database:
+        with pytest.raises(CAUGHT):
+            await failures_suite.test_a_call_adds_all_counts_or_none(AddsOneByOne(database), "wx0123456789abcdef")
+
+
 async def test_counts_that_are_lost_are_caught(sqlite_url: str) -> None:
     """Counts that lose one of two concurrent calls fail the test of concurrent processes."""
     async with Database(sqlite_url) as database:
