@@ -58,7 +58,7 @@ def test_its_command_runs_without_wxlogin(tmp_path: Path) -> None:
 
 def _gives_code(port: int) -> bool:
     try:
-        answer = plain_http.ask(
+        answer = plain_http.fetch(
             f"http://127.0.0.1:{port}/sandbox/codes",
             "POST",
             content=b'{"appid":"wx1"}',

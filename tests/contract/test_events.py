@@ -31,16 +31,16 @@ POLICY = EventPolicy(subscriptions={"all": ("*",), "users": ("user.*",), "none":
 QUIET = EventPolicy()
 LOUD = EventPolicy(audit_sessions=True)
 
-Place = str | Database
+Storage = str | Database
 
 
-def open_events(place: Place, policy: EventPolicy = QUIET) -> Events:
+def open_events(place: Storage, policy: EventPolicy = QUIET) -> Events:
     """Return Events at a place: `memory`, or an open database."""
     return MemoryEvents(policy) if isinstance(place, str) else SqlEvents(place, policy)
 
 
 @pytest.fixture
-async def place(user_place: str) -> AsyncIterator[Place]:
+async def place(user_place: str) -> AsyncIterator[Storage]:
     """A place of events."""
     if user_place == "memory":
         yield user_place
@@ -73,7 +73,7 @@ def _deliveries(connection: Connection, wanted: Event) -> Sequence[Row[tuple[obj
     return connection.execute(select(webhook_deliveries).where(webhook_deliveries.c.event_id == wanted.id)).all()
 
 
-async def test_an_event_is_found_unchanged(place: Place, clock: Clock) -> None:
+async def test_an_event_is_found_unchanged(place: Storage, clock: Clock) -> None:
     """An event is returned with all its fields, and with its time in UTC to the microsecond."""
     events, full = open_events(place, LOUD), new_event(clock, EventType.SESSION_ENDED, session_id="5" * 32, app="wx1")
     bare = Event.of(EventType.KEY_REENCRYPTED, SYSTEM, clock.now)
@@ -87,12 +87,12 @@ async def test_an_event_is_found_unchanged(place: Place, clock: Clock) -> None:
     assert bare in without_user
 
 
-async def test_nothing_is_added_for_no_events(place: Place) -> None:
+async def test_nothing_is_added_for_no_events(place: Storage) -> None:
     """An empty list of events is accepted."""
     await open_events(place, POLICY).add([])
 
 
-async def test_an_event_is_added_once(place: Place, clock: Clock) -> None:
+async def test_an_event_is_added_once(place: Storage, clock: Clock) -> None:
     """An event that is added again, also with new ones, stays one event with one delivery for each endpoint."""
     events, first, second = open_events(place, POLICY), new_event(clock), new_event(clock)
     await events.add([first])
@@ -103,7 +103,7 @@ async def test_an_event_is_added_once(place: Place, clock: Clock) -> None:
     assert await deliveries_of(events, first) == {"all": first, "users": first}
 
 
-async def test_concurrent_calls_add_an_event_once(place: Place, clock: Clock) -> None:
+async def test_concurrent_calls_add_an_event_once(place: Storage, clock: Clock) -> None:
     """Concurrent calls with the same events succeed, in any order of the events, and add each once."""
     events, user_id = open_events(place, POLICY), new_id()
     batch = [new_event(clock, user_id=user_id) for _ in range(50)]
@@ -112,7 +112,7 @@ async def test_concurrent_calls_add_an_event_once(place: Place, clock: Clock) ->
     assert len(await events.find(EventQuery(user_id=user_id))) == 50
 
 
-async def test_the_policy_says_what_is_audited(place: Place, clock: Clock) -> None:
+async def test_the_policy_says_what_is_audited(place: Storage, clock: Clock) -> None:
     """Events about sessions are in the audit trail only if the policy says so; all others always are."""
     user_id = new_id()
     both = [new_event(clock, kind, user_id=user_id) for kind in (EventType.SESSION_STARTED, EventType.SCAN_APPROVED)]
@@ -126,7 +126,7 @@ async def test_the_policy_says_what_is_audited(place: Place, clock: Clock) -> No
     assert sorted(after, key=lambda each: each.type) == sorted(both, key=lambda each: each.type)
 
 
-async def test_the_policy_says_what_is_delivered(place: Place, clock: Clock) -> None:
+async def test_the_policy_says_what_is_delivered(place: Storage, clock: Clock) -> None:
     """Each endpoint has a delivery of each event that it subscribes to, with the whole event, audited or not."""
     events, user, session = open_events(place, POLICY), new_event(clock), new_event(clock, EventType.SESSION_STARTED)
     await events.add([user, session])
@@ -136,7 +136,7 @@ async def test_the_policy_says_what_is_delivered(place: Place, clock: Clock) -> 
     assert await events.find(EventQuery(user_id=session.user_id)) == []
 
 
-async def test_events_are_found_newest_first(place: Place, clock: Clock) -> None:
+async def test_events_are_found_newest_first(place: Storage, clock: Clock) -> None:
     """Events are returned newest first, those of the same time by id, and at most as many as asked for."""
     events, user_id = open_events(place), new_id()
     batch = [new_event(clock, user_id=user_id) for _ in range(5)]
@@ -149,7 +149,7 @@ async def test_events_are_found_newest_first(place: Place, clock: Clock) -> None
     assert await events.find(EventQuery(user_id=user_id, limit=3)) == newest_first[:3]
 
 
-async def test_every_filter_applies(place: Place, clock: Clock) -> None:
+async def test_every_filter_applies(place: Storage, clock: Clock) -> None:
     """Events match every filter that is given: user, type, actor and the earliest time."""
     events, user_id, actor = open_events(place), new_id(), Cause.admin(new_id()[:8])
     old = new_event(clock, EventType.USER_BLOCKED, actor, user_id=user_id)
@@ -169,7 +169,7 @@ async def test_every_filter_applies(place: Place, clock: Clock) -> None:
 @pytest.mark.parametrize(
     "text", ["", " ", "x" * 300, "用户", "\x00", "cli\x00", "\ud800", "' OR ''='", "%", "👩‍👩‍👧"], ids=ascii
 )
-async def test_any_text_can_be_searched_for(place: Place, clock: Clock, text: str) -> None:
+async def test_any_text_can_be_searched_for(place: Storage, clock: Clock, text: str) -> None:
     """A filter with any text finds only what equals it."""
     events = open_events(place)
     await events.add([new_event(clock)])
@@ -184,7 +184,7 @@ NAMES = ["ann", "ANN", "Ann", "ånn", " ann", "ann\u200b", "安", "👩"]
 """Names that are one name to databases which compare as people do."""
 
 
-async def test_names_that_look_alike_are_kept_apart(place: Place, clock: Clock) -> None:
+async def test_names_that_look_alike_are_kept_apart(place: Storage, clock: Clock) -> None:
     """Actors, types and users are compared letter for letter: by case, accents, and invisible characters."""
     events, suffix = open_events(place), new_id()
     actors = [f"client:{suffix}{name}" for name in NAMES]
@@ -200,7 +200,7 @@ async def test_names_that_look_alike_are_kept_apart(place: Place, clock: Clock) 
     assert await events.find(EventQuery(user_id=user_id, type="USER.BLOCKED")) == []
 
 
-async def test_a_client_may_have_any_name(place: Place, clock: Clock) -> None:
+async def test_a_client_may_have_any_name(place: Storage, clock: Clock) -> None:
     """An event of a client with the longest name, or with a blank at its end, is kept, and found by its actor."""
     events, suffix = open_events(place), new_id()
     added = [new_event(clock, cause=Cause.client(name)) for name in (suffix + "名" * 219, f"{suffix} ")]
@@ -209,7 +209,7 @@ async def test_a_client_may_have_any_name(place: Place, clock: Clock) -> None:
     assert [await events.find(EventQuery(actor=event.actor)) for event in added] == [[event] for event in added]
 
 
-async def test_any_time_can_be_searched_for(place: Place, clock: Clock) -> None:
+async def test_any_time_can_be_searched_for(place: Storage, clock: Clock) -> None:
     """The first and the last time that there are in UTC are times like others."""
     events, event = open_events(place), new_event(clock)
     first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
@@ -261,7 +261,7 @@ def own_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def own_place(own_url: str) -> AsyncIterator[Place]:
+async def own_place(own_url: str) -> AsyncIterator[Storage]:
     """The same, open."""
     if own_url == "memory":
         yield own_url
@@ -270,7 +270,7 @@ async def own_place(own_url: str) -> AsyncIterator[Place]:
         yield database
 
 
-async def test_a_purge_deletes_what_is_older(own_place: Place, clock: Clock) -> None:
+async def test_a_purge_deletes_what_is_older(own_place: Storage, clock: Clock) -> None:
     """A purge deletes all events that are older than the time, in any number, and no others."""
     events = open_events(own_place)
     old = [replace(new_event(clock), time=clock.now - timedelta(seconds=1 + n // 3)) for n in range(2 * BATCH + 1)]
@@ -282,7 +282,7 @@ async def test_a_purge_deletes_what_is_older(own_place: Place, clock: Clock) -> 
     assert await events.purge(clock.now) == 0
 
 
-async def test_a_purge_needs_no_deliveries_to_be_done(own_place: Place, clock: Clock) -> None:
+async def test_a_purge_needs_no_deliveries_to_be_done(own_place: Storage, clock: Clock) -> None:
     """A purge of the audit trail deletes no deliveries."""
     events, old = open_events(own_place, POLICY), new_event(clock)
     await events.add([old])
@@ -301,7 +301,7 @@ async def test_an_unreachable_place_is_unavailable(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("user_place", DATABASES, indirect=True)
-async def test_events_are_written_with_their_change(place: Place, clock: Clock) -> None:
+async def test_events_are_written_with_their_change(place: Storage, clock: Clock) -> None:
     """Events that are inserted in a transaction exist exactly if it is committed."""
     assert isinstance(place, Database)
     lost, kept = new_event(clock), new_event(clock)
@@ -321,7 +321,7 @@ async def test_events_are_written_with_their_change(place: Place, clock: Clock) 
 
 
 @pytest.mark.parametrize("user_place", DATABASES, indirect=True)
-async def test_an_insert_is_one_statement_for_each_table(place: Place, clock: Clock) -> None:
+async def test_an_insert_is_one_statement_for_each_table(place: Storage, clock: Clock) -> None:
     """Any number of events costs one statement for each table, and a table without rows costs none."""
     assert isinstance(place, Database)
     statements: list[str] = []

@@ -106,13 +106,13 @@ async def race(turns: int, first: Awaitable[object], second: Awaitable[object], 
     await asyncio.gather(after(0, early), after(turns, late))
 
 
-RACES = [*product(range(0, 60, 6), (False, True), (0, 1))]
+ORDERS = [*product(range(0, 60, 6), (False, True), (0, 1))]
 """How many turns the later call waits, whether the merge is the later one, and whose id the other call has."""
 
 
 async def test_no_session_survives_a_block_during_a_merge(service: Service) -> None:
     """After a block of either user during their merge, no session of the two is live, in whichever order they came."""
-    for turns, swapped, whose in RACES:
+    for turns, swapped, whose in ORDERS:
         logins, ids = await service.log_in_some()
         merge, block = service.merge(*ids, SYSTEM), service.block.block(ids[whose], SYSTEM)
         await race(turns, merge, block, swapped=swapped)
@@ -123,7 +123,7 @@ async def test_no_session_survives_a_block_during_a_merge(service: Service) -> N
 
 async def test_a_log_out_everywhere_during_a_merge_ends_all_sessions_of_its_user(service: Service) -> None:
     """A log-out everywhere during a merge ends all sessions that its user had before."""
-    for turns, swapped, whose in RACES:
+    for turns, swapped, whose in ORDERS:
         logins, ids = await service.log_in_some()
         merge, log_out = service.merge(*ids, SYSTEM), service.user_sessions.end_all(ids[whose], SYSTEM)
         await race(turns, merge, log_out, swapped=swapped)
@@ -134,7 +134,7 @@ async def test_a_log_out_everywhere_during_a_merge_ends_all_sessions_of_its_user
 async def test_a_log_out_everywhere_during_a_move_ends_all_sessions(service: Service) -> None:
     """A log-out everywhere by either id, while the sessions of merged users move, ends all sessions of both."""
     scenario = service.scenario
-    for turns, swapped, whose in RACES:
+    for turns, swapped, whose in ORDERS:
         logins, ids = await service.log_in_some()
         await scenario.environment.users.merge(*ids, frozenset(), scenario.clock.now, SYSTEM)
         move, log_out = scenario.store.move(*ids), service.user_sessions.end_all(ids[whose], SYSTEM)

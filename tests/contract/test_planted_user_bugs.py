@@ -162,25 +162,25 @@ async def test_a_revocation_without_an_event_is_caught(clock: Clock) -> None:
 
 
 class Searching(MemoryUserRepository):
-    """A repository that changes what is asked or found. Without a bug, it changes nothing."""
+    """A repository that changes its queries or their results. Without a bug, it changes nothing."""
 
-    def ask(self, query: UserQuery) -> UserQuery:
+    def changed_query(self, query: UserQuery) -> UserQuery:
         """Return the query to send."""
         return query
 
-    def answer(self, found: list[User]) -> list[User]:
+    def changed_result(self, found: list[User]) -> list[User]:
         """Return the users to return."""
         return found
 
     async def find_users(self, query: UserQuery) -> list[User]:
         """See UserRepository."""
-        return self.answer(await super().find_users(self.ask(query)))
+        return self.changed_result(await super().find_users(self.changed_query(query)))
 
 
 class IgnoresEmptyText(Searching):
     """A repository that takes an empty text for no filter."""
 
-    def ask(self, query: UserQuery) -> UserQuery:
+    def changed_query(self, query: UserQuery) -> UserQuery:
         """Return the query to send."""
         return UserQuery(
             query.openid or None, query.phone or None, query.unionid or None, query.id or None, query.before
@@ -190,7 +190,7 @@ class IgnoresEmptyText(Searching):
 class IgnoresOneFilter(Searching):
     """A repository that ignores the openid if there is an id."""
 
-    def ask(self, query: UserQuery) -> UserQuery:
+    def changed_query(self, query: UserQuery) -> UserQuery:
         """Return the query to send."""
         return replace(query, openid=None) if query.id else query
 
@@ -207,7 +207,7 @@ class SkipsOne(Searching):
 class IgnoresTheLimit(Searching):
     """A repository that returns as many users as there are."""
 
-    def ask(self, query: UserQuery) -> UserQuery:
+    def changed_query(self, query: UserQuery) -> UserQuery:
         """Return the query to send."""
         return replace(query, limit=10_000)
 
@@ -215,7 +215,7 @@ class IgnoresTheLimit(Searching):
 class OldestFirst(Searching):
     """A repository that returns the oldest first."""
 
-    def answer(self, found: list[User]) -> list[User]:
+    def changed_result(self, found: list[User]) -> list[User]:
         """Return the users to return."""
         return found[::-1]
 
@@ -223,7 +223,7 @@ class OldestFirst(Searching):
 class OmitsAccounts(Searching):
     """A repository that returns users without their accounts, as `find_or_create` may."""
 
-    def answer(self, found: list[User]) -> list[User]:
+    def changed_result(self, found: list[User]) -> list[User]:
         """Return the users to return."""
         return [replace(user, accounts=()) for user in found]
 
@@ -231,7 +231,7 @@ class OmitsAccounts(Searching):
 class OmitsBlocks(Searching):
     """A repository that returns users as if none were blocked."""
 
-    def answer(self, found: list[User]) -> list[User]:
+    def changed_result(self, found: list[User]) -> list[User]:
         """Return the users to return."""
         return [replace(user, blocked_at=None) for user in found]
 

@@ -32,7 +32,7 @@ CALLS, PROCESSES = 40, 4
 def status_of_call(service: Service, token: str) -> int:
     """Return the status of a call that needs an access token, on its own connection."""
     headers = {"Authorization": f"Bearer {token}"}
-    return plain_http.ask(f"{service.url}/v1/wechat/session-key", headers=headers).status_code
+    return plain_http.fetch(f"{service.url}/v1/wechat/session-key", headers=headers).status_code
 
 
 @pytest.fixture(scope="module")

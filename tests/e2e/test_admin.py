@@ -58,7 +58,7 @@ def test_a_user_is_found_by_each_field(pair: Pair, sandbox: Sandbox) -> None:
         pair.admin.get("/users", **{field: value})
         for field, value in {"openid": mine, "phone": phone, "unionid": unionid, "id": me["id"]}.items()
     ]
-    unescaped = pair.admin.ask("GET", f"/users?phone={phone}").json()
+    unescaped = pair.admin.send("GET", f"/users?phone={phone}").json()
 
     assert bound.status_code == 200, bound.text
     assert found == [{"users": [{**me, "blocked_at": None}], "next": None}] * 4
@@ -104,10 +104,10 @@ def test_sessions_are_listed_and_ended(pair: Pair, sandbox: Sandbox) -> None:
     logins = [pair.log_in(sandbox, openid=mine) for _ in range(3)]
     user_id = logins[0]["user"]["id"]
     listed = pair.admin.get(f"/users/{user_id}/sessions")["sessions"]
-    one = pair.admin.ask("DELETE", f"/sessions/{logins[0]['session']['id']}")
-    again = pair.admin.ask("DELETE", f"/sessions/{logins[0]['session']['id']}")
+    one = pair.admin.send("DELETE", f"/sessions/{logins[0]['session']['id']}")
+    again = pair.admin.send("DELETE", f"/sessions/{logins[0]['session']['id']}")
     live = [pair.service.auth(login["token"]).status_code for login in logins]
-    all_of_them = pair.admin.ask("DELETE", f"/users/{user_id}/sessions")
+    all_of_them = pair.admin.send("DELETE", f"/users/{user_id}/sessions")
 
     assert [each["id"] for each in listed] == [login["session"]["id"] for login in reversed(logins)]
     assert listed[0] == {**logins[-1]["session"], "current": False}
@@ -124,11 +124,11 @@ def test_a_block_ends_sessions_and_refuses_logins(pair: Pair, sandbox: Sandbox) 
     mine = openid()
     login = pair.log_in(sandbox, openid=mine)
     path = f"/users/{login['user']['id']}/block"
-    blocked = pair.admin.ask("PUT", path, json={"reason": "垃圾信息"})
+    blocked = pair.admin.send("PUT", path, json={"reason": "垃圾信息"})
     refused = pair.service.http.post("/v1/sessions", json={"code": sandbox.code(openid=mine), "appid": APPID})
     ended = pair.service.auth(login["token"]).json()["code"]
-    unblocked = pair.admin.ask("DELETE", path)
-    with_reason = pair.admin.ask("DELETE", path, json={"reason": "appeal"})
+    unblocked = pair.admin.send("DELETE", path)
+    with_reason = pair.admin.send("DELETE", path, json={"reason": "appeal"})
 
     assert (blocked.status_code, blocked.json()["ended"]) == (200, 1)
     assert blocked.json()["user"]["blocked_at"]
@@ -141,7 +141,7 @@ def test_a_block_ends_sessions_and_refuses_logins(pair: Pair, sandbox: Sandbox) 
 def test_a_block_needs_a_reason(pair: Pair, sandbox: Sandbox, reason: object) -> None:
     """A block without a reason, or with one that is too long or has control characters, changes nothing."""
     login = pair.log_in(sandbox)
-    answer = pair.admin.ask("PUT", f"/users/{login['user']['id']}/block", json={"reason": reason})
+    answer = pair.admin.send("PUT", f"/users/{login['user']['id']}/block", json={"reason": reason})
 
     assert (answer.status_code, answer.json()["code"]) == (400, "request_invalid")
     assert pair.service.auth(login["token"]).status_code == 204
@@ -158,8 +158,8 @@ def test_a_conflict_is_listed_and_merged(pair: Pair, sandbox: Sandbox) -> None:
     ids = one["user"]["id"], into["user"]["id"]
     conflict = {"user_id": ids[0], "unionid": unionid, "other_user_id": ids[1]}
     before = pair.admin.get("/conflicts")["conflicts"]
-    merged = pair.admin.ask("POST", f"/users/{ids[0]}/merge", json={"into": ids[1]})
-    again = pair.admin.ask("POST", f"/users/{ids[0]}/merge", json={"into": ids[1], "discard": []})
+    merged = pair.admin.send("POST", f"/users/{ids[0]}/merge", json={"into": ids[1]})
+    again = pair.admin.send("POST", f"/users/{ids[0]}/merge", json={"into": ids[1], "discard": []})
 
     assert conflict in before
     assert (merged.status_code, merged.json()["ended"], again.status_code) == (200, 0, 200)
@@ -179,8 +179,8 @@ def test_a_merge_that_would_lose_a_field_is_refused(pair: Pair, sandbox: Sandbox
         bearer = {"Authorization": f"Bearer {login['token']}"}
         pair.service.http.put("/v1/me", json={"name": f"name {number}"}, headers=bearer)
     path, into = f"/users/{logins[0]['user']['id']}/merge", logins[1]["user"]["id"]
-    refused = pair.admin.ask("POST", path, json={"into": into})
-    merged = pair.admin.ask("POST", path, json={"into": into, "discard": ["name"]})
+    refused = pair.admin.send("POST", path, json={"into": into})
+    merged = pair.admin.send("POST", path, json={"into": into, "discard": ["name"]})
 
     assert (refused.status_code, refused.json()["code"]) == (400, "request_invalid")
     assert merged.json()["user"]["name"] == "name 1"
@@ -203,7 +203,7 @@ def test_a_merge_that_would_lose_a_field_is_refused(pair: Pair, sandbox: Sandbox
 )
 def test_an_unknown_user_is_not_found(pair: Pair, method: str, path: str, body: Any) -> None:
     """Each call for a user or session that does not exist is not_found."""
-    answer = pair.admin.ask(method, path, json=body)
+    answer = pair.admin.send(method, path, json=body)
 
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
@@ -232,7 +232,7 @@ def test_an_unknown_user_is_not_found(pair: Pair, method: str, path: str, body: 
 )
 def test_a_wrong_parameter_is_refused(pair: Pair, query: str) -> None:
     """A limit, a cursor, a type or a time that cannot be one is request_invalid."""
-    answer = pair.admin.ask("GET", f"/{query}")
+    answer = pair.admin.send("GET", f"/{query}")
 
     assert (answer.status_code, answer.json()["code"]) == (400, "request_invalid"), answer.text
 
@@ -293,7 +293,7 @@ def test_operations_need_no_key(pair: Pair) -> None:
 
 def test_answers_are_not_stored(pair: Pair) -> None:
     """Answers have no-store, nosniff and a request id."""
-    headers = pair.admin.ask("GET", "/users").headers
+    headers = pair.admin.send("GET", "/users").headers
 
     assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
     assert headers["x-request-id"]
@@ -302,9 +302,9 @@ def test_answers_are_not_stored(pair: Pair) -> None:
 def test_changes_are_logged_with_their_admin(pair: Pair, sandbox: Sandbox) -> None:
     """Each change is one line of the log, with the admin, the address and the reason."""
     user_id = pair.log_in(sandbox)["user"]["id"]
-    pair.admin.ask("PUT", f"/users/{user_id}/block", json={"reason": "spam"})
-    pair.admin.ask("DELETE", f"/users/{user_id}/block", "writer")
-    pair.admin.ask("DELETE", f"/users/{user_id}/sessions")
+    pair.admin.send("PUT", f"/users/{user_id}/block", json={"reason": "spam"})
+    pair.admin.send("DELETE", f"/users/{user_id}/block", "writer")
+    pair.admin.send("DELETE", f"/users/{user_id}/sessions")
 
     def logged() -> list[dict[str, Any]]:
         return [line for line in pair.admin.process.events() if line.get("user_id") == user_id]

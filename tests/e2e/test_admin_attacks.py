@@ -216,9 +216,9 @@ def test_no_spelling_of_a_path_needs_no_key(admin: AdminApi, address: str, path:
     """No other spelling of a path shows anything without a key."""
     host, port = admin.url.removeprefix("http://").split(":")
     request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-For: {address}\r\nConnection: close\r\n\r\n"
-    with connect(f"http://{host}:{port}") as wire:
-        wire.send(request.encode())
-        answer = wire.receive()
+    with connect(f"http://{host}:{port}") as raw:
+        raw.send(request.encode())
+        answer = raw.receive()
 
     assert re.match(rb"HTTP/1\.1 (400|401|404) ", answer), answer
     assert b'"users"' not in answer

@@ -117,7 +117,7 @@ def test_each_filter_applies(admin: AdminApi, params: dict[str, str], matches: A
 
 def test_a_time_need_not_be_escaped(admin: AdminApi) -> None:
     """A time whose plus sign is not escaped is the same time."""
-    answer = admin.ask("GET", "/audit?since=2026-11-29T15:58:00+08:00")
+    answer = admin.send("GET", "/audit?since=2026-11-29T15:58:00+08:00")
 
     assert len(answer.json()["events"]) == len([event for event in TRAIL if event.time > NOW - timedelta(minutes=3)])
 
@@ -126,7 +126,7 @@ def test_a_time_need_not_be_escaped(admin: AdminApi) -> None:
 def test_a_time_that_is_none_in_utc_is_refused(admin: AdminApi, settings: Environment, since: str) -> None:
     """A time before the first or after the last one in UTC is no time: 400 in each call, and status 2."""
     cursor = encode_cursor((datetime.fromisoformat(since), "a"))
-    answers = [admin.ask("GET", "/audit", params=params) for params in ({"since": since}, {"cursor": cursor})]
+    answers = [admin.send("GET", "/audit", params=params) for params in ({"since": since}, {"cursor": cursor})]
     done = run("audit", "list", "--since", since, env=settings)
 
     assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(400, "request_invalid")] * 2
@@ -138,14 +138,14 @@ def test_a_cursor_has_a_time_in_utc(admin: AdminApi, time: str) -> None:
     """A cursor with a time without an offset, or with another one than UTC, is none that a list returned."""
     cursor = encode_cursor((datetime.fromisoformat(time), "a"))
 
-    assert admin.ask("GET", "/audit", params={"cursor": cursor}).status_code == 400
+    assert admin.send("GET", "/audit", params={"cursor": cursor}).status_code == 400
 
 
 @pytest.mark.parametrize("field", ["user", "actor"])
 @pytest.mark.parametrize("value", ["%00", "%ff", "%ed%a0%80", "a" * 5000, "%20", ""], ids=lambda value: value[:9])
 def test_any_text_is_a_filter(admin: AdminApi, field: str, value: str) -> None:
     """A filter with text that no event has finds nothing."""
-    answer = admin.ask("GET", f"/audit?{field}={value}")
+    answer = admin.send("GET", f"/audit?{field}={value}")
 
     assert (answer.status_code, answer.json()) == (200, {"events": [], "next": None})
 

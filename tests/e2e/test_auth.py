@@ -31,7 +31,7 @@ def challenge(reason: str) -> str:
     return f'Bearer error="invalid_token", error_description="{reason}"'
 
 
-def ask(service: Service, *authorizations: str | bytes) -> httpx2.Response:
+def send(service: Service, *authorizations: str | bytes) -> httpx2.Response:
     """Send GET /auth with these Authorization headers."""
     headers = [(b"Authorization", value if isinstance(value, bytes) else value.encode()) for value in authorizations]
     return service.http.get("/auth", headers=headers)
@@ -124,13 +124,13 @@ def test_forged_headers_do_not_authenticate(service: Service) -> None:
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
 def test_the_scheme_may_be_in_any_case(service: Service, login: dict[str, Any], scheme: str) -> None:
     """The scheme of Authorization is not case-sensitive (RFC 9110)."""
-    assert ask(service, f"{scheme} {login['token']}").status_code == 204
+    assert send(service, f"{scheme} {login['token']}").status_code == 204
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer", "Basic dXNlcjpwYXNz", WELL_FORMED, "Token " + WELL_FORMED])
 def test_other_authorization_schemes_are_token_missing(service: Service, authorization: str) -> None:
     """A missing scheme, another scheme or a missing token is token_missing, without `error` in the challenge."""
-    assert refusal(ask(service, authorization)) == (401, "token_missing", "Bearer")
+    assert refusal(send(service, authorization)) == (401, "token_missing", "Bearer")
 
 
 @pytest.mark.parametrize("blank", [b" ", b"\t", b"Bearer ", b"Bearer \t  "])
@@ -168,7 +168,7 @@ def test_a_malformed_token_is_token_invalid(either_service: Service, token: str 
     """A token with another length, other characters or other bytes is token_invalid."""
     raw = token if isinstance(token, bytes) else token.encode()
 
-    assert refusal(ask(either_service, b"Bearer " + raw)) == (401, "token_invalid", challenge("token_invalid"))
+    assert refusal(send(either_service, b"Bearer " + raw)) == (401, "token_invalid", challenge("token_invalid"))
 
 
 def test_a_token_must_match_exactly(service: Service, login: dict[str, Any]) -> None:
@@ -176,7 +176,7 @@ def test_a_token_must_match_exactly(service: Service, login: dict[str, Any]) -> 
     token = login["token"]
 
     for wrong in (token + "A", token[:-1], token.swapcase(), f'"{token}"', token + " x"):
-        assert ask(service, f"Bearer {wrong}").json()["code"] == "token_invalid"
+        assert send(service, f"Bearer {wrong}").json()["code"] == "token_invalid"
 
 
 @pytest.mark.parametrize("second", ["Bearer " + WELL_FORMED, "Basic dXNlcjpwYXNz", "", None], ids=repr)
@@ -184,8 +184,8 @@ def test_several_authorizations_are_refused(service: Service, login: dict[str, A
     """Several Authorization headers are refused, even when they are equal."""
     live = f"Bearer {login['token']}"
     answers = [
-        ask(service, live, live if second is None else second),
-        ask(service, live if second is None else second, live),
+        send(service, live, live if second is None else second),
+        send(service, live if second is None else second, live),
     ]
 
     for answer in answers:

@@ -58,16 +58,16 @@ def hasty(open_service: Any) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def wire(provider: Service) -> Iterator[Proxy]:
+def network(provider: Service) -> Iterator[Proxy]:
     """The network between the backend and the service."""
     with proxy(("127.0.0.1", httpx2.URL(provider.url).port or 0)) as between:
         yield between
 
 
 @pytest.fixture(scope="module")
-def backend(name: str, wire: Proxy) -> Iterator[Backend]:
+def backend(name: str, network: Proxy) -> Iterator[Backend]:
     """A backend with a long cache."""
-    with backends.backend(name, f"http://127.0.0.1:{wire.port}", CLIENT, SECRET, LONG) as running:
+    with backends.backend(name, f"http://127.0.0.1:{network.port}", CLIENT, SECRET, LONG) as running:
         yield running
 
 
@@ -137,14 +137,14 @@ def test_an_ended_session_is_401(backend: Backend, provider: Service, token: str
     assert backend.get(token).status_code == 401
 
 
-def test_the_cache_answers_without_wxlogin(backend: Backend, wire: Proxy, token: str) -> None:
+def test_the_cache_answers_without_wxlogin(backend: Backend, network: Proxy, token: str) -> None:
     """While a token is in the cache, the backend does not ask wxlogin."""
     assert backend.get(token).status_code == 200
-    wire.become(How.REFUSING)
+    network.become(How.REFUSING)
     try:
         assert backend.get(token).status_code == 200
     finally:
-        wire.become(How.PASSING)
+        network.become(How.PASSING)
 
 
 def test_a_log_out_is_seen_after_the_time_of_the_cache(name: str, provider: Service, token: str) -> None:
@@ -166,13 +166,13 @@ def test_the_cache_ends_with_the_session(name: str, hasty: Service, sandbox: San
 
 
 @pytest.mark.parametrize("how", AWAY)
-def test_the_backend_fails_closed_while_wxlogin_is_away(backend: Backend, wire: Proxy, token: str, how: How) -> None:
+def test_the_backend_fails_closed_while_wxlogin_is_away(backend: Backend, network: Proxy, token: str, how: How) -> None:
     """While wxlogin does not answer, the answer is 503 with Retry-After. Afterwards the token is accepted."""
-    wire.become(how)
+    network.become(how)
     try:
         answer = backend.get(token)
     finally:
-        wire.become(How.PASSING)
+        network.become(How.PASSING)
 
     assert answer.status_code == 503
     assert answer.elapsed.total_seconds() < IN_TIME
@@ -186,16 +186,16 @@ def test_a_wrong_secret_is_503(name: str, provider: Service, token: str) -> None
         assert backend.get(token).status_code == 503
 
 
-def test_no_token_is_in_the_log(backend: Backend, wire: Proxy, provider: Service, token: str) -> None:
+def test_no_token_is_in_the_log(backend: Backend, network: Proxy, provider: Service, token: str) -> None:
     """The backend prints no token, neither a live one nor one that could not be checked."""
     backend.get(token)
     log_out(provider, token)
-    wire.become(How.REFUSING)
+    network.become(How.REFUSING)
     unchecked = "y" * 43
     try:
         backend.get(unchecked)
     finally:
-        wire.become(How.PASSING)
+        network.become(How.PASSING)
 
     wait_until(lambda: "wxlogin did not answer" in backend.log(), "the log")
     assert token not in backend.log()

@@ -258,10 +258,10 @@ def test_a_wrong_content_length_does_not_disturb_later_requests(
     """A body with a wrong length is refused or not answered, and the next login succeeds."""
     body = b'{"code":"0123"}'
     request = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nConnection: close\r\n{head}\r\n".encode()
-    with connect(service.url) as wire:
-        wire.send(request + body)
-        wire.hang_up()
-        answered = wire.rest()
+    with connect(service.url) as raw:
+        raw.send(request + body)
+        raw.close_sending()
+        answered = raw.rest()
 
     assert b" 500 " not in answered.partition(b"\r\n")[0]
     assert b'"token"' not in answered

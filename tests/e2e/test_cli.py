@@ -302,7 +302,7 @@ def test_an_argument_that_is_not_utf_8_causes_no_traceback(env: Environment, arg
 
 
 @pytest.mark.parametrize(
-    ("command", "variables", "missing", "mend"),
+    ("command", "variables", "missing", "hint"),
     [
         ("serve", {"WXLOGIN_APPID": "", "WXLOGIN_APP_SECRET": ""}, "WXLOGIN_APPID", "WXLOGIN_APPID=wx"),
         ("serve", {"WXLOGIN_APP_SECRET": ""}, "WXLOGIN_APP_SECRET", "WXLOGIN_APP_SECRET="),
@@ -312,14 +312,14 @@ def test_an_argument_that_is_not_utf_8_causes_no_traceback(env: Environment, arg
     ],
 )
 def test_a_wrong_setting_is_named(
-    env: Environment, command: str, variables: Environment, missing: str, mend: str
+    env: Environment, command: str, variables: Environment, missing: str, hint: str
 ) -> None:
     """A missing, unknown or malformed setting ends a command with status 5, and the message has its name and a hint."""
     status, message = refused(run(command, env={**env, **variables}))
 
     assert status == 5
     assert missing in message
-    assert mend in message
+    assert hint in message
 
 
 @pytest.mark.parametrize("arguments", [["serve"], ["login", "x"]], ids=" ".join)

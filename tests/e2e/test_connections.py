@@ -84,12 +84,12 @@ def test_a_body_does_not_affect_the_next_request(service: Service, login: dict[s
 def test_a_client_that_expects_100_continue_gets_the_answer(service: Service, login: dict[str, Any]) -> None:
     """A client that sends Expect: 100-continue is asked for its body, and then gets the answer."""
     asked = request("/auth", login["token"], "Expect: 100-continue", "Content-Length: 5", "Connection: close")
-    with raw_http.connect(service.url) as wire:
-        wire.send(asked)
-        go_ahead = wire.receive()
-        wire.send(b"body.")
+    with raw_http.connect(service.url) as raw:
+        raw.send(asked)
+        go_ahead = raw.receive()
+        raw.send(b"body.")
 
-        assert (statuses(go_ahead), statuses(wire.rest())) == ([100], [204])
+        assert (statuses(go_ahead), statuses(raw.rest())) == ([100], [204])
 
 
 def test_concurrent_requests_get_their_own_answers(either_service: Service, sandbox: Sandbox) -> None:

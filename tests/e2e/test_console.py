@@ -250,7 +250,7 @@ def test_live_logins_end_with_the_session(console: Installation, page: Page) -> 
 def test_the_audit_trail_is_filtered(console: Installation, page: Page) -> None:
     """The trail is filtered by event, user and actor, and its pages have each event once."""
     person = console.person()
-    console.admin.ask("PUT", f"/users/{person.id}/block", json={"reason": "first"})
+    console.admin.send("PUT", f"/users/{person.id}/block", json={"reason": "first"})
     page.goto(f"{console.url}users/{person.id}")
     page.click("text=The whole trail of this user")
     page.select_option("#type", "user.blocked")
@@ -341,7 +341,7 @@ def test_no_text_of_a_user_becomes_html(console: Installation, page: Page, text:
 def test_a_reason_is_escaped_in_the_trail(console: Installation, page: Page) -> None:
     """A reason with HTML is text in the trail."""
     person = console.person()
-    console.admin.ask("PUT", f"/users/{person.id}/block", json={"reason": "<img src=x>\u202e"})
+    console.admin.send("PUT", f"/users/{person.id}/block", json={"reason": "<img src=x>\u202e"})
     page.goto(f"{console.url}audit?user={person.id}")
 
     assert page.locator("main img").count() == 0

@@ -72,7 +72,7 @@ def cookies_of(answer: httpx2.Response) -> list[str]:
 
 def opens(console: Installation, cookie: str) -> bool:
     """Return whether the cookie opens the console."""
-    answer = plain_http.ask(console.url, headers={"Cookie": f"{COOKIE}={cookie}"})
+    answer = plain_http.fetch(console.url, headers={"Cookie": f"{COOKIE}={cookie}"})
     assert answer.status_code in {200, 303}
     return answer.status_code == 200
 
@@ -92,8 +92,8 @@ def test_a_form_without_the_token_of_its_session_is_refused(
     other = ByHand(console.admin.url)
     other.sign_in()
     forged = {"": {}, "x": {"csrf": "x"}}.get(csrf, {"csrf": other.csrf})
-    answer = hand.ask("POST", path, data={"reason": "forged", **forged})
-    in_query = hand.ask("POST", path, params={"csrf": hand.csrf}, data={"reason": "forged"})
+    answer = hand.send("POST", path, data={"reason": "forged", **forged})
+    in_query = hand.send("POST", path, params={"csrf": hand.csrf}, data={"reason": "forged"})
 
     assert [each.status_code for each in (answer, in_query)] == [403, 403]
     assert "text/html" in answer.headers["content-type"]
@@ -201,9 +201,9 @@ def test_a_sign_in_starts_a_session_of_its_own(console: Installation, hand: ByHa
     """A cookie that was there before the sign-in is not used afterwards, neither a planted nor a live one."""
     planted = hand.cookies[COOKIE]
     victim = ByHand(console.admin.url, Cookie=f"{COOKIE}={planted}")
-    (cookie,) = cookies_of(victim.ask("POST", "/admin/sign-in", data={"key": KEYS["reader"][0]}))
+    (cookie,) = cookies_of(victim.send("POST", "/admin/sign-in", data={"key": KEYS["reader"][0]}))
     given = cookie.partition("=")[2].partition(";")[0]
-    shown = plain_http.ask(console.url, headers={"Cookie": f"{COOKIE}={given}"}).text
+    shown = plain_http.fetch(console.url, headers={"Cookie": f"{COOKIE}={given}"}).text
 
     assert given not in {planted, "made-up"}
     assert "reader" in shown
@@ -336,7 +336,7 @@ def test_a_sign_in_leads_nowhere_else(console: Installation, target: str) -> Non
 def test_the_cookie_is_no_key_of_the_api(console: Installation, hand: ByHand) -> None:
     """The admin API takes no cookie, so that no website can use it with the browser of an operator."""
     assert hand.get("/admin/v1/users").status_code == 401
-    assert plain_http.ask(f"{console.admin.url}/admin/v1/users", headers={"Cookie": f"{COOKIE}=x"}).status_code == 401
+    assert plain_http.fetch(f"{console.admin.url}/admin/v1/users", headers={"Cookie": f"{COOKIE}=x"}).status_code == 401
 
 
 def test_without_a_session_every_page_leads_to_the_sign_in(console: Installation) -> None:
@@ -355,7 +355,7 @@ def test_wrong_keys_are_limited_and_not_logged(sandbox: Sandbox, sqlite_url: str
     """After ten wrong keys in a minute, an address has to wait. A valid key still signs in, and no key is logged."""
     with installation(sandbox, sqlite_url) as limited:
         client = ByHand(limited.admin.url)
-        wrong = [client.ask("POST", "/admin/sign-in", data={"key": f"wrong-{n}"}).status_code for n in range(12)]
+        wrong = [client.send("POST", "/admin/sign-in", data={"key": f"wrong-{n}"}).status_code for n in range(12)]
 
         assert wrong[:10] == [401] * 10
         assert wrong[-1] == 429
@@ -402,7 +402,7 @@ BODIES = {
 def test_a_form_of_any_bytes_is_no_defect(hand: ByHand, path: str, body: bytes) -> None:
     """A multipart form that is malformed or not UTF-8 is refused, with a session and without one."""
     for client in (hand, ByHand(hand.url)):
-        answer = client.ask("POST", path, content=body, headers={"Content-Type": "multipart/form-data; boundary=b"})
+        answer = client.send("POST", path, content=body, headers={"Content-Type": "multipart/form-data; boundary=b"})
 
         assert answer.status_code in {303, 400, 401, 403}, (path, answer.status_code)
 
@@ -413,7 +413,7 @@ def test_a_form_of_any_text_is_no_defect(hand: ByHand, path: str, form: bytes) -
     """A form with malformed escapes, and one with many fields, is read as far as possible."""
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
 
-    assert ByHand(hand.url).ask("POST", path, content=form, headers=headers).status_code in {303, 400, 401}
+    assert ByHand(hand.url).send("POST", path, content=form, headers=headers).status_code in {303, 400, 401}
 
 
 @pytest.mark.parametrize(
@@ -422,6 +422,6 @@ def test_a_form_of_any_text_is_no_defect(hand: ByHand, path: str, form: bytes) -
 def test_the_cookie_of_a_result_may_be_anything(hand: ByHand, cookie: str) -> None:
     """A page is shown whatever another program wrote into the cookie of the last result."""
     cookies = f"{COOKIE}={hand.cookies[COOKIE]}; wxlogin-console-done={cookie}"
-    answer = plain_http.ask(f"{hand.url}/admin/", headers={b"Cookie": cookies.encode("latin-1")})
+    answer = plain_http.fetch(f"{hand.url}/admin/", headers={b"Cookie": cookies.encode("latin-1")})
 
     assert answer.status_code == 200

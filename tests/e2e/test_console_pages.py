@@ -34,7 +34,7 @@ def paths(console: Installation) -> list[str]:
     """The path of every page that a signed-in admin may see."""
     person = console.person(name="王小明", phone="+8613812345678", avatar="https://example.com/a.png", city="深圳")
     blocked = console.person(name="长" * 64)
-    console.admin.ask("PUT", f"/users/{blocked.id}/block", json={"reason": "spam"})
+    console.admin.send("PUT", f"/users/{blocked.id}/block", json={"reason": "spam"})
     one, other = console.conflict()
     session = console.admin.get(f"/users/{person.id}/sessions")["sessions"][0]["id"]
     user = f"users/{person.id}"

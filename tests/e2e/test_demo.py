@@ -13,7 +13,7 @@ import pytest
 
 from support.console import ByHand
 from support.demo import Demo
-from support.plain_http import ask
+from support.plain_http import fetch
 from support.processes import clean_environment, run, running
 
 CURL = shutil.which("curl")
@@ -52,9 +52,9 @@ def by_httpx(demo: Demo, purpose: str) -> str:
     if "$(curl" in command:
         ordered = re.search(r"(http://\S+/sandbox/codes) -H Content-Type:application/json -d '([^']+)'", command)
         json_type = {"Content-Type": "application/json"}
-        code = ask(ordered[1], "POST", content=ordered[2], headers=json_type).json()["code"]  # type: ignore[index]
-        return ask(url, "POST", content=json.dumps({"code": code})).text
-    answer = ask(url, "DELETE" if "DELETE" in command else "GET", headers=bearer)
+        code = fetch(ordered[1], "POST", content=ordered[2], headers=json_type).json()["code"]  # type: ignore[index]
+        return fetch(url, "POST", content=json.dumps({"code": code})).text
+    answer = fetch(url, "DELETE" if "DELETE" in command else "GET", headers=bearer)
     head = f"HTTP/1.1 {answer.status_code}\n" + "".join(f"{name}: {value}\n" for name, value in answer.headers.items())
     return head + answer.text if "curl -i" in command else answer.text
 
@@ -178,17 +178,17 @@ def test_the_printed_key_opens_the_console(demo: Demo) -> None:
         r"console of operators: (http://\S+/admin/) +Its admin key: (\S+)", demo.process.text()
     ).groups()  # type: ignore[union-attr]
     client = ByHand(url.removesuffix("/admin/"))
-    signed_in = client.ask("POST", "/admin/sign-in", data={"key": key})
+    signed_in = client.send("POST", "/admin/sign-in", data={"key": key})
     shown = client.get("/admin/live").text
 
     assert signed_in.status_code == 303
     assert 'id="e-' in shown
-    assert ask(f"{demo.url}/admin/").status_code == 404
+    assert fetch(f"{demo.url}/admin/").status_code == 404
 
 
 def test_the_address_of_the_api_works(demo: Demo) -> None:
     """The printed address shows the documentation of the API."""
-    assert ask(f"{demo.url}/docs").status_code == 200
+    assert fetch(f"{demo.url}/docs").status_code == 200
 
 
 @pytest.mark.parametrize(("signal_number", "statuses"), [(signal.SIGINT, {0, 130}), (signal.SIGTERM, {0, 143})])

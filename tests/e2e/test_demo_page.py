@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 from entrypoints.demo.trace import AGAIN, CALLS
 from support.browser import DESKTOP, PHONE, Visit, visit
 from support.pages import ROOT
-from support.plain_http import ask
+from support.plain_http import fetch
 from support.processes import clean_environment, running
 from support.servers import wait_until
 
@@ -99,7 +99,7 @@ def test_the_page_draws_a_login(visited: Visit) -> None:
 def test_the_heading_is_what_was_chosen(visited: Visit, url: str) -> None:
     """With another fault pending, set on the sandbox's page, the heading does not say that all is well."""
     fault = {"path": "/sns/jscode2session", "errcode": -1, "times": 1}
-    ask(f"{url}/sandbox/faults", "POST", json=fault)
+    fetch(f"{url}/sandbox/faults", "POST", json=fault)
     log_in(visited.page)
     outcome_is(visited.page, "503 wechat_unavailable")
 
@@ -242,7 +242,7 @@ def test_the_page_fits_the_screen(chromium: Browser, url: str, size: tuple[int, 
 
 def test_every_step_has_a_chinese_label(url: str) -> None:
     """The page translates each label that a step can have."""
-    page = ask(f"{url}/").text
+    page = fetch(f"{url}/").text
     labels = {label for pair in [*CALLS.values(), AGAIN, ("", "done")] for label in pair} - {""}
 
     assert [label for label in labels if f'"{label}":' not in page] == []
@@ -252,6 +252,6 @@ def test_the_controls_refuse_nonsense(url: str) -> None:
     """Unknown traces, users and stores get an error and change nothing."""
     json = {"Content-Type": "application/json"}
 
-    assert ask(f"{url}/demo/traces/none").status_code == 404
-    assert ask(f"{url}/demo/users/none/block", "PUT").status_code == 404
-    assert ask(f"{url}/demo/outages", "POST", content='{"store":"identities"}', headers=json).status_code == 400
+    assert fetch(f"{url}/demo/traces/none").status_code == 404
+    assert fetch(f"{url}/demo/users/none/block", "PUT").status_code == 404
+    assert fetch(f"{url}/demo/outages", "POST", content='{"store":"identities"}', headers=json).status_code == 400

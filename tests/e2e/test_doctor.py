@@ -54,7 +54,7 @@ def test_the_doctor_warns_of_exposed_secrets(empty: Environment, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("variables", "status", "verdicts", "mend"),
+    ("variables", "status", "verdicts", "hint"),
     [
         (
             {"WXLOGIN_APPID": "", "WXLOGIN_APP_SECRET": ""},
@@ -78,14 +78,14 @@ def test_the_doctor_warns_of_exposed_secrets(empty: Environment, tmp_path: Path)
     ids=["no app", "no database", "no Redis"],
 )
 def test_the_doctor_finds_each_error(
-    env: Environment, variables: Environment, status: int, verdicts: dict[str, str], mend: str
+    env: Environment, variables: Environment, status: int, verdicts: dict[str, str], hint: str
 ) -> None:
     """Each error fails its own check, with a hint, and determines the exit status."""
     done = run("doctor", env={**env, **variables})
 
     assert checks(done) == verdicts
     assert done.returncode == status
-    assert mend in done.stdout
+    assert hint in done.stdout
     assert "pa55word" not in done.stdout
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from entrypoints.http.middleware import MAX_BODY_BYTES, MAX_BODY_SECONDS, MAX_HEAD_SECONDS
 from support.processes import Sandbox, Service, environment
-from support.raw_http import Response, Wire, authorization, connect, exchange, parse, request, statuses
+from support.raw_http import RawConnection, Response, authorization, connect, exchange, parse, request, statuses
 from support.servers import free_port, migrate_database, sqlite_url, wait_until
 
 APART_SECONDS = 0.3
@@ -46,13 +46,13 @@ UPGRADES = {
 }
 
 
-def apart(wire: Wire, *segments: bytes) -> list[Response]:
+def apart(raw: RawConnection, *segments: bytes) -> list[Response]:
     """Send the segments with a pause before each except the first, and return all responses."""
-    wire.send(segments[0])
+    raw.send(segments[0])
     for segment in segments[1:]:
         sleep(APART_SECONDS)
-        wire.send(segment)
-    return wire.responses()
+        raw.send(segment)
+    return raw.responses()
 
 
 def identities(responses: list[Response]) -> list[str]:
@@ -74,8 +74,8 @@ def test_a_body_is_not_read_as_a_request(
     """With any requested upgrade, a body that looks like a request and arrives later is still read as a body."""
     hidden = request("/auth", authorization(victim))
     head = request(path, authorization(login), *UPGRADES[upgrade], f"Content-Length: {len(hidden)}", method="POST")
-    with connect(service.url) as wire:
-        responses = apart(wire, head, hidden, LAST)
+    with connect(service.url) as raw:
+        responses = apart(raw, head, hidden, LAST)
 
     assert len(responses) == 2
     assert identities(responses) in ([], [login["user"]["id"]])
@@ -88,8 +88,8 @@ def test_a_login_that_offers_an_upgrade_logs_in(service: Service, sandbox: Sandb
     """A login with `Upgrade: h2c`, which Java's HttpClient sends, is answered over HTTP/1.1."""
     body = f'{{"code":"{sandbox.code()}"}}'.encode()
     head = request(path, *UPGRADES[upgrade], f"Content-Length: {len(body)}", method="POST")
-    with connect(service.url) as wire:
-        logged_in, last = apart(wire, head, body, LAST)
+    with connect(service.url) as raw:
+        logged_in, last = apart(raw, head, body, LAST)
 
     assert b'"token"' in logged_in.body
     assert last.status == 200
@@ -102,8 +102,8 @@ def test_a_chunked_body_is_not_read_as_a_request(
     """A chunked body that looks like a request is read as a body."""
     hidden = request("/auth", authorization(victim))
     head = request("/auth", authorization(login), "Upgrade: x", "Connection: Upgrade", f"Transfer-Encoding: {coding}")
-    with connect(service.url) as wire:
-        responses = apart(wire, head, f"{len(hidden):x}\r\n".encode(), hidden, b"\r\n0\r\n\r\n", LAST)
+    with connect(service.url) as raw:
+        responses = apart(raw, head, f"{len(hidden):x}\r\n".encode(), hidden, b"\r\n0\r\n\r\n", LAST)
 
     assert identities(responses) == [login["user"]["id"]]
     assert [response.status for response in responses] == [204, 200]
@@ -190,9 +190,9 @@ def test_trailers_are_ignored(open_service: Any, sandbox: Sandbox, name: str) ->
 )
 def test_the_size_of_a_head_is_limited(service: Service, head: bytes, status: int) -> None:
     """A head of more than 64 KiB or 100 fields is 431, and its connection closes."""
-    with connect(service.url) as wire:
-        wire.send(head)
-        answers = wire.rest()
+    with connect(service.url) as raw:
+        raw.send(head)
+        answers = raw.rest()
 
     assert statuses(answers) in ([[401]] if status == 401 else [[431], [414], []])
     assert service.http.get("/healthz").status_code == 200
@@ -221,18 +221,18 @@ def test_a_too_large_content_length_is_refused_at_once(service: Service) -> None
     """A Content-Length above the limit is 413 before the body arrives, also with Expect: 100-continue."""
     for more in ([], ["Expect: 100-continue"]):
         announced = request("/v1/sessions", *more, "Content-Length: 999999999999", method="POST")
-        with connect(service.url) as wire:
-            wire.send(announced)
+        with connect(service.url) as raw:
+            raw.send(announced)
 
-            assert statuses(wire.receive()) == [413]
+            assert statuses(raw.receive()) == [413]
 
 
 def _seconds_until_closed(service: Service, first: bytes, drip: bytes = b"") -> tuple[float, list[int]]:
     """Return how long the service waits for a client that sends no complete request, and its answers."""
     began = monotonic()
-    with connect(service.url) as wire:
-        wire.send(first)
-        answers = b"".join(iter(lambda: wire.receive_or(lambda: wire.send(drip)), b""))
+    with connect(service.url) as raw:
+        raw.send(first)
+        answers = b"".join(iter(lambda: raw.receive_or(lambda: raw.send(drip)), b""))
     return monotonic() - began, statuses(answers)
 
 
@@ -286,9 +286,9 @@ def test_idle_connections_do_not_block_other_clients(cramped: tuple[str, Path]) 
     with ExitStack() as stack:
         for _ in range(300):
             stack.enter_context(connect(url)).send(b"G")
-        with connect(url) as wire:
-            wire.send(LAST)
-            answer = wire.responses()
+        with connect(url) as raw:
+            raw.send(LAST)
+            answer = raw.responses()
 
     assert [response.status for response in answer] == [200]
     assert b"connections_exhausted" in log.read_bytes()

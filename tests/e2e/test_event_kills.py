@@ -255,8 +255,8 @@ class Installation:
         openid = f"o{secrets.token_hex(13)}"
         self.log_in(openid)
         device = self.log_in(openid)
-        device.ask("PUT", "/v1/me/phone", json={"code": self.sandbox.phone_code()}).raise_for_status()
-        device.ask("DELETE", "/v1/sessions/current").raise_for_status()
+        device.send("PUT", "/v1/me/phone", json={"code": self.sandbox.phone_code()}).raise_for_status()
+        device.send("DELETE", "/v1/sessions/current").raise_for_status()
 
     def is_killed_during(self, change: Callable[[], None], step: int, marker: bytes = b"") -> bool:
         """Make a change with a kill at this step, and return whether it was reached."""

@@ -113,9 +113,9 @@ def _assert_recovered(fragile: Fragile) -> None:
     assert fragile.service.auth(token).status_code == 204
 
 
-def _timed(ask: Callable[[], httpx2.Response]) -> httpx2.Response:
+def _timed(send: Callable[[], httpx2.Response]) -> httpx2.Response:
     began = time.monotonic()
-    answer = ask()
+    answer = send()
 
     assert time.monotonic() - began < PATIENCE_SECONDS
     return answer
@@ -123,6 +123,6 @@ def _timed(ask: Callable[[], httpx2.Response]) -> httpx2.Response:
 
 def _answers(running: Service) -> bool:
     try:
-        return plain_http.ask(f"{running.url}/healthz").is_success
+        return plain_http.fetch(f"{running.url}/healthz").is_success
     except httpx2.TransportError:
         return False

@@ -65,19 +65,19 @@ def test_no_user_gets_the_answer_of_another(front: Front, wechat: Sandbox, path:
     )
 
     def attack() -> bytes:
-        with connect(front.url) as wire:
-            wire.send(head)
+        with connect(front.url) as raw:
+            raw.send(head)
             sleep(0.1)
-            wire.send(hidden)
-            first = wire.receive()
+            raw.send(hidden)
+            first = raw.receive()
             sleep(0.1)
-            wire.send(request("/v1/me", f"Authorization: Bearer {attacker['token']}", "Connection: close"))
-            return first + wire.rest()
+            raw.send(request("/v1/me", f"Authorization: Bearer {attacker['token']}", "Connection: close"))
+            return first + raw.rest()
 
     def log_in(number: int) -> tuple[str, str]:
         openid = f"o-victim-{number}"
         code = wechat.code(openid=openid)
-        answer = plain_http.ask(f"{front.url}/v1/sessions", "POST", json={"code": code})
+        answer = plain_http.fetch(f"{front.url}/v1/sessions", "POST", json={"code": code})
         assert answer.status_code == 201, answer.text
         me = front.service.http.get("/v1/me", headers={"Authorization": f"Bearer {answer.json()['token']}"}).json()
         return openid, me["accounts"][0]["openid"]
@@ -116,9 +116,9 @@ def test_a_login_with_an_upgrade_succeeds_through_a_gateway(front: Front, wechat
     """A login with an offer of h2c, as Java's HttpClient sends it, succeeds through each gateway."""
     body = f'{{"code":"{wechat.code()}"}}'.encode()
     offer = ["Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABkAAQAAP__"]
-    with connect(front.url) as wire:
-        wire.send(request("/login/", *offer, f"Content-Length: {len(body)}", method="POST"))
+    with connect(front.url) as raw:
+        raw.send(request("/login/", *offer, f"Content-Length: {len(body)}", method="POST"))
         sleep(0.1)
-        wire.send(body)
+        raw.send(body)
 
-        assert b'"status":0' in wire.receive()
+        assert b'"status":0' in raw.receive()

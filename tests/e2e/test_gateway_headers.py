@@ -56,7 +56,7 @@ def backend() -> Iterator[Backend]:
 def test_the_backend_gets_no_wechat_header_of_the_client(name: str, backend: Backend, tmp_path: Path) -> None:
     """The backend gets no X-WX- header from the client, with any name."""
     with gateways.gateway(name, tmp_path, backend.port, backend.port) as url:
-        answer = plain_http.ask(f"{url}/orders", headers=dict.fromkeys(INVENTED, "forged"))
+        answer = plain_http.fetch(f"{url}/orders", headers=dict.fromkeys(INVENTED, "forged"))
 
     assert answer.json()["path"] == "/orders"
     assert "forged" not in answer.text
@@ -66,7 +66,7 @@ def test_the_backend_gets_no_wechat_header_of_the_client(name: str, backend: Bac
 def test_a_backend_gets_what_a_client_sends(name: str, backend: Backend, tmp_path: Path) -> None:
     """The headers of HTTP, tracing and wx.request, and the body, reach the backend unchanged."""
     with gateways.gateway(name, tmp_path, backend.port, backend.port) as url:
-        answer = plain_http.ask(f"{url}/orders", "POST", headers=HONEST, content=b'{"a":1}').json()
+        answer = plain_http.fetch(f"{url}/orders", "POST", headers=HONEST, content=b'{"a":1}').json()
     received = {header.lower(): value for header, value in answer["headers"]}
 
     assert {header: received.get(header.lower()) for header in HONEST} == HONEST

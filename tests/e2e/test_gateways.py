@@ -108,9 +108,9 @@ class Front:
     def send(self, *lines: str, path: str = "/orders") -> tuple[int, bytes]:
         """Send a GET with exactly these header lines, and return the status and the body."""
         request = "\r\n".join([f"GET {path} HTTP/1.1", "Host: x", *lines, "Connection: close", "", ""])
-        with socket.create_connection((self.http.base_url.host, self.http.base_url.port or 80), timeout=20) as wire:
-            wire.sendall(request.encode("latin-1"))
-            answer = HTTPResponse(wire)
+        with socket.create_connection((self.http.base_url.host, self.http.base_url.port or 80), timeout=20) as raw:
+            raw.sendall(request.encode("latin-1"))
+            answer = HTTPResponse(raw)
             answer.begin()
             return answer.status, answer.read()
 
@@ -441,14 +441,14 @@ def test_introspection_is_not_public(front: Front, token: str) -> None:
     credentials = f"Authorization: Basic {b64encode(f'{SHOP}:{SHOP_SECRET}'.encode()).decode()}"
     lines = (credentials, "Content-Type: application/x-www-form-urlencoded", "Connection: close")
 
-    def ask(url: str, path: str) -> raw_http.Response:
+    def send(url: str, path: str) -> raw_http.Response:
         asked = raw_http.request(path, *lines, method="POST", body=f"token={token}".encode())
         (answer,) = raw_http.parse(raw_http.exchange(url, asked))
         return answer
 
-    assert b'"active":true' in ask(front.service.url, WAYS_TO_INTROSPECTION[0]).body
+    assert b'"active":true' in send(front.service.url, WAYS_TO_INTROSPECTION[0]).body
     for path in WAYS_TO_INTROSPECTION:
-        answer = ask(str(front.http.base_url), path)
+        answer = send(str(front.http.base_url), path)
 
         assert answer.status in (400, 401, 403, 404, 405), path
         assert b"active" not in answer.body, path
@@ -578,7 +578,7 @@ def test_identity_headers_of_the_client_are_removed_if_auth_sends_none(
 ) -> None:
     """When /auth accepts a request and names no user, the backend gets no identity header of the client."""
     with gateways.gateway(name, tmp_path, backend.port, backend.port) as url:
-        answer = plain_http.ask(f"{url}/orders", headers=dict.fromkeys(VOUCHED_FOR, "forged"))
+        answer = plain_http.fetch(f"{url}/orders", headers=dict.fromkeys(VOUCHED_FOR, "forged"))
 
     assert answer.json()["path"] == "/orders"
     assert "forged" not in answer.text

@@ -67,14 +67,14 @@ def test_without_keys_no_one_gets_in(name: str, provider: Service, sandbox: Sand
     """A backend that cannot fetch the keys answers 503. With the keys, it needs wxlogin no longer."""
     jwt = issue(provider, provider.log_in(sandbox.code())["token"])
     with (
-        proxy(("127.0.0.1", httpx2.URL(provider.url).port or 0)) as wire,
-        backends.verifier(name, f"http://127.0.0.1:{wire.port}", ISSUER, AUDIENCE) as backend,
+        proxy(("127.0.0.1", httpx2.URL(provider.url).port or 0)) as network,
+        backends.verifier(name, f"http://127.0.0.1:{network.port}", ISSUER, AUDIENCE) as backend,
     ):
-        wire.become(how)
+        network.become(how)
         refused = backend.get(jwt)
-        wire.become(How.PASSING)
+        network.become(How.PASSING)
         wait_until(lambda: backend.get(jwt).status_code == 200, "the keys")
-        wire.become(how)
+        network.become(how)
 
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert backend.get(jwt).status_code == 200

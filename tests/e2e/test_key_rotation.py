@@ -45,7 +45,7 @@ class BackendCache:
     def read(self, token: str) -> Claims:
         """Return the claims of a token. Raises KeyError for a key that is not in the cache, and PyJWTError."""
         if time.monotonic() >= self._expires:
-            answer = plain_http.ask(f"{self._url}/.well-known/jwks.json").raise_for_status()
+            answer = plain_http.fetch(f"{self._url}/.well-known/jwks.json").raise_for_status()
             age = int(re.fullmatch(r"max-age=(\d+)", answer.headers["cache-control"])[1])  # type: ignore[index]  # asserts
             self._keys = {key["kid"]: jwt.PyJWK(key) for key in answer.json()["keys"]}
             self._expires = time.monotonic() + age / HURRY

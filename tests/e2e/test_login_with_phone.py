@@ -147,19 +147,19 @@ def test_a_number_of_another_user_is_refused(unique: Service, sandbox: Sandbox) 
     """Where numbers are unique, the number of another user is phone_taken, at the login and afterwards."""
     log_in(unique, sandbox.code(), sandbox.phone_code(phone=NUMBER))
     other = Device(unique, sandbox.code())
-    later = other.ask("PUT", "/v1/me/phone", json={"code": sandbox.phone_code(phone=NUMBER)})
+    later = other.send("PUT", "/v1/me/phone", json={"code": sandbox.phone_code(phone=NUMBER)})
     at_login = log_in(unique, sandbox.code(), sandbox.phone_code(phone=NUMBER))
 
     assert problem_of(later) == (409, "phone_taken", "never")
     assert (at_login["phone_error"]["status"], at_login["phone_error"]["code"]) == (409, "phone_taken")
-    assert other.ask("GET", "/v1/me").json()["phone"] is None
+    assert other.send("GET", "/v1/me").json()["phone"] is None
 
 
 def test_an_erased_users_number_is_free(unique: Service, sandbox: Sandbox) -> None:
     """After an erasure, another user can have the number."""
     number = "+8613676937000"
     first = Device(unique, sandbox.code())
-    first.ask("PUT", "/v1/me/phone", json={"code": sandbox.phone_code(phone=number)}).raise_for_status()
-    first.ask("DELETE", "/v1/me", json={"confirm": True}).raise_for_status()
+    first.send("PUT", "/v1/me/phone", json={"code": sandbox.phone_code(phone=number)}).raise_for_status()
+    first.send("DELETE", "/v1/me", json={"confirm": True}).raise_for_status()
 
     assert log_in(unique, sandbox.code(), sandbox.phone_code(phone=number))["user"]["phone"] == number

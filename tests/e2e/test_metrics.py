@@ -18,7 +18,7 @@ from support import servers
 from support.admin import ADMIN_KEYS, admin_api
 from support.faults import workers_of
 from support.jobs import run_job
-from support.plain_http import ask
+from support.plain_http import fetch
 from support.processes import APPID, Environment, Sandbox, Service, environment, running, service
 from support.raw_http import exchange
 from support.scrapes import Scrape, scrape
@@ -94,10 +94,10 @@ def test_several_processes_publish_the_sum(several: Service, sandbox: Sandbox) -
     """The metrics add up the counts of all processes, and are the same from each process."""
     before = scrape(several.url)
     tokens = [
-        ask(f"{several.url}/v1/sessions", "POST", json={"code": sandbox.code()}).json()["token"] for _ in range(6)
+        fetch(f"{several.url}/v1/sessions", "POST", json={"code": sandbox.code()}).json()["token"] for _ in range(6)
     ]
     for token in tokens * 5:
-        ask(f"{several.url}/auth", headers={"Authorization": f"Bearer {token}"})
+        fetch(f"{several.url}/auth", headers={"Authorization": f"Bearer {token}"})
     wait_until(lambda: _checks_since(before, several) == 30, "what the others counted a moment ago")
     last = scrape(several.url)
     seen = [scrape(several.url) for _ in range(SCRAPES)]
@@ -121,8 +121,8 @@ def _checks_since(before: Scrape, running: Service) -> float:
 def log_in_and_check(running: Service, sandbox: Sandbox, times: int) -> None:
     """Log in and check the session so many times, on connections that any process may accept."""
     for _ in range(times):
-        token = ask(f"{running.url}/v1/sessions", "POST", json={"code": sandbox.code()}).json()["token"]
-        ask(f"{running.url}/auth", headers={"Authorization": f"Bearer {token}"})
+        token = fetch(f"{running.url}/v1/sessions", "POST", json={"code": sandbox.code()}).json()["token"]
+        fetch(f"{running.url}/auth", headers={"Authorization": f"Bearer {token}"})
 
 
 def test_counts_of_a_killed_process_remain(several: Service, sandbox: Sandbox) -> None:
@@ -321,9 +321,9 @@ def test_the_admin_process_publishes_what_operators_do(own: Service, env: Enviro
     with admin_api(env, "--metrics-port", "0") as admin:
         url = admin.process.event("metrics")["url"].removesuffix("/metrics")
         before = scrape(url)
-        assert admin.ask("PUT", f"/users/{user_id}/block", json={"reason": "spam"}).status_code == 200
+        assert admin.send("PUT", f"/users/{user_id}/block", json={"reason": "spam"}).status_code == 200
         after = scrape(url)
-        without_key = ask(f"{url}/admin/v1/users")
+        without_key = fetch(f"{url}/admin/v1/users")
 
     assert before.value("wxlogin_events_total", type="user.blocked") == 0
     assert after.value("wxlogin_events_total", type="user.blocked") == 1

@@ -58,7 +58,7 @@ def log_in(provider: Service, sandbox: Sandbox, appid: str) -> str:
     return str(answer.raise_for_status().json()["token"])
 
 
-def ask(provider: Service, path: str, auth: Any = ("backend", "s3cret"), **request: Any) -> httpx2.Response:
+def send(provider: Service, path: str, auth: Any = ("backend", "s3cret"), **request: Any) -> httpx2.Response:
     """Send a request of a backend."""
     return provider.http.post(f"/oauth2/{path}", auth=auth, **request)
 
@@ -83,7 +83,7 @@ def test_a_standard_client_introspects_and_revokes(provider: Service, sandbox: S
 
 def test_a_revoked_session_is_session_ended(provider: Service, token: str) -> None:
     """After a revocation, the next request with the token is session_ended."""
-    assert ask(provider, "revoke", data={"token": token}).status_code == 200
+    assert send(provider, "revoke", data={"token": token}).status_code == 200
     assert provider.auth(token).json()["code"] == "session_ended"
 
 
@@ -97,7 +97,7 @@ def test_a_revocation_records_the_client(
     stores = {"database_url": database_url, "audit_sessions": "true", **redis}
     with open_service(clients=BACKEND, trusted_proxies="127.0.0.1", **stores) as running:
         login = running.http.post("/v1/sessions", json={"code": sandbox.code()}).json()
-        ask(running, "revoke", data={"token": login["token"]}, headers={"X-Forwarded-For": "192.0.2.9"})
+        send(running, "revoke", data={"token": login["token"]}, headers={"X-Forwarded-For": "192.0.2.9"})
         query = ("audit", "list", "--user", login["user"]["id"], "--action", "session.ended")
         found: list[dict[str, Any]] = []
 
@@ -116,7 +116,7 @@ def test_a_revocation_records_the_client(
 @pytest.mark.parametrize("wrong", ["", "x", "x" * 43, "x" * 10_000, "令牌", "a b", "\x00", "\r\nX: y"], ids=ascii)
 def test_an_unknown_token_is_inactive_and_can_be_revoked(provider: Service, wrong: str) -> None:
     """The introspection of an invalid token is inactive without other fields, and its revocation succeeds."""
-    answers = [ask(provider, path, data={"token": wrong}) for path in ("introspect", "revoke")]
+    answers = [send(provider, path, data={"token": wrong}) for path in ("introspect", "revoke")]
 
     assert [answer.status_code for answer in answers] == [200, 200]
     assert answers[0].json() == INACTIVE
@@ -126,24 +126,24 @@ def test_an_ended_token_is_not_active(provider: Service, token: str) -> None:
     """The token of a session that was logged out is inactive, without other fields."""
     provider.http.delete("/v1/sessions/current", headers={"Authorization": f"Bearer {token}"})
 
-    assert ask(provider, "introspect", data={"token": token}).json() == INACTIVE
+    assert send(provider, "introspect", data={"token": token}).json() == INACTIVE
 
 
 def test_an_expired_token_is_not_active(open_service: Any, sandbox: Sandbox) -> None:
     """The token of an expired session is inactive, without other fields."""
     with open_service(clients=BACKEND, session_max_seconds="1") as hasty:
         token = hasty.log_in(sandbox.code())["token"]
-        told = ask(hasty, "introspect", data={"token": token}).json()
+        told = send(hasty, "introspect", data={"token": token}).json()
         wait_until(lambda: hasty.auth(token).status_code == 401, "the end of the session")
 
         assert told["active"]
-        assert ask(hasty, "introspect", data={"token": token}).json() == INACTIVE
+        assert send(hasty, "introspect", data={"token": token}).json() == INACTIVE
 
 
 def test_a_hint_changes_nothing(provider: Service, token: str) -> None:
     """Any token_type_hint is accepted and ignored."""
     for hint in ("access_token", "refresh_token", "anything"):
-        assert ask(provider, "introspect", data={"token": token, "token_type_hint": hint}).json()["active"]
+        assert send(provider, "introspect", data={"token": token, "token_type_hint": hint}).json()["active"]
 
 
 BAD_CREDENTIALS = {
@@ -159,7 +159,7 @@ BAD_CREDENTIALS = {
 @pytest.mark.parametrize("path", ["introspect", "revoke"])
 def test_only_a_client_may_introspect_and_revoke(provider: Service, token: str, path: str, auth: Any) -> None:
     """Without valid client credentials the answer is invalid_client with a challenge. The session does not change."""
-    answer = ask(provider, path, auth=auth, data={"token": token})
+    answer = send(provider, path, auth=auth, data={"token": token})
 
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
     assert answer.headers["www-authenticate"].startswith("Basic ")
@@ -215,7 +215,7 @@ BAD_FORMS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("path", ["introspect", "revoke"])
 def test_a_request_without_one_token_is_invalid_request(provider: Service, path: str, request_: dict[str, Any]) -> None:
     """A request without exactly one token is invalid_request, as in RFC 6749."""
-    answer = ask(provider, path, **request_)
+    answer = send(provider, path, **request_)
 
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
@@ -227,7 +227,7 @@ def test_get_is_refused(provider: Service) -> None:
 
 def test_no_answer_is_cached(provider: Service, token: str) -> None:
     """Answers and refusals forbid caches to store them."""
-    answers = [ask(provider, "introspect", data={"token": token}), ask(provider, "introspect", auth=None)]
+    answers = [send(provider, "introspect", data={"token": token}), send(provider, "introspect", auth=None)]
 
     assert [answer.headers["cache-control"] for answer in answers] == ["no-store"] * 2
 
@@ -243,7 +243,7 @@ def test_a_client_sees_the_tokens_of_its_apps(
     secret = CLIENTS[client]
     auth = (client, secret["secret"] if isinstance(secret, dict) else secret)
     tokens = [token, log_in(provider, sandbox, OTHER_APPID)]
-    answers = [ask(provider, "introspect", auth=auth, data={"token": each}).json() for each in tokens]
+    answers = [send(provider, "introspect", auth=auth, data={"token": each}).json() for each in tokens]
 
     assert [answer["active"] for answer in answers] == seen
     assert all(answer == INACTIVE for answer in answers if not answer["active"])
@@ -251,9 +251,9 @@ def test_a_client_sees_the_tokens_of_its_apps(
 
 def test_a_client_cannot_revoke_another_apps_token(provider: Service, token: str) -> None:
     """The revocation of another app's token has the answer for an unknown token, and the session stays live."""
-    answers = [ask(provider, "revoke", auth=("cafe", "caf3"), data={"token": each}) for each in (token, "x" * 43)]
+    answers = [send(provider, "revoke", auth=("cafe", "caf3"), data={"token": each}) for each in (token, "x" * 43)]
     after = provider.auth(token).status_code
-    own = ask(provider, "revoke", auth=("shop", "sh0p"), data={"token": token})
+    own = send(provider, "revoke", auth=("shop", "sh0p"), data={"token": token})
 
     assert [(answer.status_code, answer.content) for answer in answers] == [(200, b"")] * 2
     assert after == 204
@@ -262,7 +262,7 @@ def test_a_client_cannot_revoke_another_apps_token(provider: Service, token: str
 
 def test_an_address_that_fails_too_often_is_limited(provider: Service, token: str) -> None:
     """The eleventh failure in a minute is 429 with the time to wait. Other addresses are not affected."""
-    wrong = [ask(provider, "introspect", auth=("shop", "guess"), data={"token": token}) for _ in range(11)]
+    wrong = [send(provider, "introspect", auth=("shop", "guess"), data={"token": token}) for _ in range(11)]
     limited = wrong.pop()
     seconds = int(limited.headers["retry-after"])
     elsewhere = {"X-Forwarded-For": "192.0.2.7"}
@@ -273,18 +273,18 @@ def test_an_address_that_fails_too_often_is_limited(provider: Service, token: st
     assert limited.headers["ratelimit"] == f'"client-authentication";r=0;t={seconds}'
     assert "www-authenticate" not in limited.headers
     assert limited.headers["cache-control"] == "no-store"
-    assert ask(provider, "revoke", auth=None, data={"token": token}).status_code == 429
-    assert ask(provider, "introspect", auth=None, data={"token": token}, headers=elsewhere).status_code == 401
+    assert send(provider, "revoke", auth=None, data={"token": token}).status_code == 429
+    assert send(provider, "introspect", auth=None, data={"token": token}, headers=elsewhere).status_code == 401
 
 
 def test_a_client_that_succeeds_is_not_limited(provider: Service, token: str) -> None:
     """Successful requests do not count, and an address beyond its limit can still authenticate."""
-    answers = [ask(provider, "introspect", data={"token": token}).status_code for _ in range(12)]
-    failures = [ask(provider, "introspect", auth=("backend", "guess"), data={"token": token}) for _ in range(12)]
+    answers = [send(provider, "introspect", data={"token": token}).status_code for _ in range(12)]
+    failures = [send(provider, "introspect", auth=("backend", "guess"), data={"token": token}) for _ in range(12)]
 
     assert answers == [200] * 12
     assert failures[-1].status_code == 429
-    assert ask(provider, "introspect", data={"token": token}).json()["active"]
+    assert send(provider, "introspect", data={"token": token}).json()["active"]
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_a_refused_client_is_in_the_log(provider: Service, address: str, auth: A
 
     No secret is logged.
     """
-    ask(provider, "introspect", auth=tuple(map(str.encode, auth)) if auth else None, data={"token": "x"})
+    send(provider, "introspect", auth=tuple(map(str.encode, auth)) if auth else None, data={"token": "x"})
     wait_until(lambda: address in provider.process.text(), "the log")
     lines = [event for event in provider.process.events() if event.get("ip") == address]
 
@@ -308,7 +308,7 @@ def test_a_refused_client_is_in_the_log(provider: Service, address: str, auth: A
 def test_a_failure_that_cannot_be_counted_is_unavailable(open_service: Any) -> None:
     """When the store of the limit does not answer, a wrong secret is 503."""
     with open_service(clients=BACKEND, redis_url=f"redis://127.0.0.1:{free_port()}/0") as blind:
-        answer = ask(blind, "introspect", auth=("backend", "guess"), data={"token": "x"})
+        answer = send(blind, "introspect", auth=("backend", "guess"), data={"token": "x"})
 
     assert (answer.status_code, answer.json()["error"]) == (503, "temporarily_unavailable")
 
@@ -318,10 +318,10 @@ def test_a_success_sends_no_limit_command_to_redis(open_service: Any, own_redis_
     with open_service(clients=BACKEND, redis_url=own_redis_url) as own, Redis.from_url(own_redis_url) as redis:
         token = own.log_in(sandbox.code())["token"]
         before = redis.info("commandstats").get("cmdstat_eval", {}).get("calls", 0)
-        assert ask(own, "introspect", data={"token": token}).json()["active"]
+        assert send(own, "introspect", data={"token": token}).json()["active"]
 
         assert redis.info("commandstats").get("cmdstat_eval", {}).get("calls", 0) == before
-        assert ask(own, "introspect", auth=("backend", "guess"), data={"token": token}).status_code == 401
+        assert send(own, "introspect", auth=("backend", "guess"), data={"token": token}).status_code == 401
         assert list(redis.scan_iter("wxlogin:limit:*")) == [b"wxlogin:limit:client-authentication:10/60:127.0.0.1"]
 
 

@@ -101,9 +101,9 @@ def test_a_head_that_is_too_large(provider: Service, endpoint: str) -> None:
 @each_endpoint
 def test_a_request_without_a_host(provider: Service, endpoint: str) -> None:
     """A request without Host is 400 invalid_request."""
-    with connect(provider.url) as wire:
-        wire.send(f"POST /oauth2/{endpoint} HTTP/1.1\r\nContent-Length: 0\r\n\r\n".encode())
-        (answer,) = wire.responses()
+    with connect(provider.url) as raw:
+        raw.send(f"POST /oauth2/{endpoint} HTTP/1.1\r\nContent-Length: 0\r\n\r\n".encode())
+        (answer,) = raw.responses()
 
     assert (answer.status, json.loads(answer.body)["error"]) == (400, "invalid_request")
 

@@ -25,18 +25,18 @@ UNKNOWN = "01a208a8-c24a-71fc-9e9c-a8e88c77fcc5"
 def filled(log_in: LogIn, sandbox: Sandbox, openid: str) -> Device:
     """Return a device of a user with a profile and a phone number."""
     device = log_in(openid, **{"user-agent": "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X)"})
-    device.ask("PUT", "/v1/me", json={"name": "小明", "avatar": "https://example.com/a.png"}).raise_for_status()
+    device.send("PUT", "/v1/me", json={"name": "小明", "avatar": "https://example.com/a.png"}).raise_for_status()
     code = sandbox.phone_code(openid=openid, phone="+8613676937921")
-    device.ask("PUT", "/v1/me/phone", json={"code": code}).raise_for_status()
+    device.send("PUT", "/v1/me/phone", json={"code": code}).raise_for_status()
     return device
 
 
 def test_an_export_has_all_about_the_user(log_in: LogIn, sandbox: Sandbox, user: str) -> None:
     """The export has profile, accounts, phone, sessions with their devices, and the events of the user."""
     device, other = filled(log_in, sandbox, user), log_in(user)
-    answer = device.ask("GET", "/v1/me/export")
+    answer = device.send("GET", "/v1/me/export")
     document = answer.json()
-    profile = device.ask("GET", "/v1/me").json()
+    profile = device.send("GET", "/v1/me").json()
     accounts = [{"appid": each["appid"], "openid": each["openid"]} for each in document["user"]["accounts"]]
 
     assert answer.status_code == 200
@@ -62,7 +62,7 @@ def test_an_export_has_all_about_the_user(log_in: LogIn, sandbox: Sandbox, user:
 def test_an_export_has_no_secret(log_in: LogIn, sandbox: Sandbox, user: str) -> None:
     """Neither the token, nor its hash, nor a session_key is in an export."""
     device = filled(log_in, sandbox, user)
-    text = device.ask("GET", "/v1/me/export").text
+    text = device.send("GET", "/v1/me/export").text
 
     assert device.login["token"] not in text
     assert re.findall(r"[0-9a-f]{64}|[A-Za-z0-9+/]{22}==|gAAAA", text) == []
@@ -72,21 +72,21 @@ def test_an_export_is_of_the_caller_only(log_in: LogIn, user: str) -> None:
     """The export has nothing of another user, whatever the request names. Without a live session there is none."""
     device, other = log_in(user), log_in(f"{user[:90]}-other")
     other_id = other.login["user"]["id"]
-    answer = device.ask(
+    answer = device.send(
         "GET", f"/v1/me/export?user_id={other_id}&id={other_id}", params={"user": other_id}
     ).raise_for_status()
-    device.ask("DELETE", "/v1/sessions/current").raise_for_status()
+    device.send("DELETE", "/v1/sessions/current").raise_for_status()
 
     assert other_id not in answer.text
     assert other.login["session"]["id"] not in answer.text
-    assert problem_of(device.ask("GET", "/v1/me/export")) == (401, "session_ended", "new_code")
+    assert problem_of(device.send("GET", "/v1/me/export")) == (401, "session_ended", "new_code")
 
 
 def test_an_export_has_a_hundred_sessions(two_apps: Service, sandbox: Sandbox, user: str) -> None:
     """A user with a hundred sessions gets all of them in one export."""
     from_app = {"referer": f"https://servicewechat.com/{APPID}/1/page-frame.html"}
     devices = [Device(two_apps, sandbox.code(openid=user), **from_app) for _ in range(100)]
-    document = devices[0].ask("GET", "/v1/me/export").json()
+    document = devices[0].send("GET", "/v1/me/export").json()
 
     assert {each["id"] for each in document["sessions"]} == {each.id for each in devices}
 
@@ -94,14 +94,14 @@ def test_an_export_has_a_hundred_sessions(two_apps: Service, sandbox: Sandbox, u
 def test_an_erased_user_is_logged_out_everywhere(log_in: LogIn, sandbox: Sandbox, user: str) -> None:
     """After the erasure, no device is logged in, and the next login is a new user without any data."""
     device, other = filled(log_in, sandbox, user), log_in(user)
-    answer = device.ask("DELETE", "/v1/me", json=CONFIRMED)
+    answer = device.send("DELETE", "/v1/me", json=CONFIRMED)
     new = log_in(user)
 
     assert (answer.status_code, answer.content) == (204, b"")
     assert [each.reason() for each in (device, other)] == ["session_ended", "session_ended"]
     assert new.login["user"]["is_new"]
     assert new.login["user"]["id"] != device.login["user"]["id"]
-    profile = new.ask("GET", "/v1/me").json()
+    profile = new.send("GET", "/v1/me").json()
     assert (profile["name"], profile["avatar"], profile["phone"]) == ("", "", None)
 
 
@@ -123,7 +123,7 @@ def test_an_erasure_without_a_confirmation_is_refused(log_in: LogIn, user: str, 
     """Nothing but the JSON value true confirms an erasure, and neither a query nor a header does."""
     device = log_in(user)
     headers = {"content-type": "application/json", "confirm": "true"}
-    answer = device.ask("DELETE", "/v1/me?confirm=true", content=body, headers=headers)
+    answer = device.send("DELETE", "/v1/me?confirm=true", content=body, headers=headers)
 
     assert problem_of(answer) == (400, "request_invalid", "never")
     assert device.reason() is None
@@ -143,7 +143,7 @@ def test_erasures_at_once_all_succeed(log_in: LogIn, user: str) -> None:
     """Devices that erase the user at once are answered 204, or that they are logged out."""
     devices = [log_in(user) for _ in range(6)]
     with ThreadPoolExecutor(6) as threads:
-        answers = list(threads.map(lambda each: each.ask("DELETE", "/v1/me", json=CONFIRMED), devices))
+        answers = list(threads.map(lambda each: each.send("DELETE", "/v1/me", json=CONFIRMED), devices))
 
     assert {each.status_code for each in answers} <= {204, 401}
     assert 204 in {each.status_code for each in answers}
@@ -226,8 +226,8 @@ def test_an_interrupted_erasure_is_finished_by_the_same_token(sandbox: Sandbox, 
 
         assert json.loads(interrupted.stdout) == {"erased": True}
         assert device.reason() is None
-        assert problem_of(device.ask("GET", "/v1/me/export")) == (404, "not_found", "never")
-        assert device.ask("DELETE", "/v1/me", json=CONFIRMED).status_code == 204
+        assert problem_of(device.send("GET", "/v1/me/export")) == (404, "not_found", "never")
+        assert device.send("DELETE", "/v1/me", json=CONFIRMED).status_code == 204
         assert device.reason() == "session_ended"
 
 
@@ -243,10 +243,10 @@ def test_the_token_that_erases_works_until_all_else_is_gone(
         caller, other = (Device(running, sandbox.code(openid=openid)) for _ in range(2))
         redis.delete(STREAM)
         redis.set(STREAM, "a text, so that no event of an end can be written")
-        failed = caller.ask("DELETE", "/v1/me", json=CONFIRMED)
+        failed = caller.send("DELETE", "/v1/me", json=CONFIRMED)
         left = caller.reason()
         redis.delete(STREAM)
-        repeated = caller.ask("DELETE", "/v1/me", json=CONFIRMED)
+        repeated = caller.send("DELETE", "/v1/me", json=CONFIRMED)
 
         assert problem_of(failed) == (503, "store_unavailable", "later")
         assert left is None

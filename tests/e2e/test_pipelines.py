@@ -28,8 +28,8 @@ def test_a_pipeline_is_read_only_as_fast_as_it_is_answered(open_service: Any, pa
     with open_service() as service:
         service.http.get(path)
         before = memory_of(service)
-        with connect(service.url) as wire:
-            taken = wire.fill(request(path) * 1000, 30_000_000)
+        with connect(service.url) as raw:
+            taken = raw.fill(request(path) * 1000, 30_000_000)
             grown = memory_of(service) - before
 
             assert service.http.get("/healthz").status_code == 200
@@ -125,9 +125,9 @@ def test_each_request_gets_its_own_answer(either_service: Service, sandbox: Sand
     def play(asked: list[Asked]) -> list[Asked]:
         """Return the requests with a wrong answer."""
         data = b"".join(each.sent for each in asked) + LAST
-        with connect(either_service.url) as wire:
-            wire.send(*mixer.split(data))
-            answers = wire.rest()
+        with connect(either_service.url) as raw:
+            raw.send(*mixer.split(data))
+            answers = raw.rest()
         heads = answers.split(b"HTTP/1.1 ")[1:]
         assert len(heads) == len(asked) + 1
         return [

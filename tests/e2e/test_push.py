@@ -106,18 +106,18 @@ def with_phone(service: Service, sandbox: Sandbox, openid: str) -> Device:
     device = Device(service, sandbox.code(openid=openid))
     bind(device, sandbox)
     profile = {"name": "Ann", "avatar": "https://a.example/1", "city": "Bern"}
-    device.ask("PATCH", "/v1/me", json=profile).raise_for_status()
+    device.send("PATCH", "/v1/me", json=profile).raise_for_status()
     return device
 
 
 def bind(device: Device, sandbox: Sandbox) -> None:
     """Bind a phone number."""
-    device.ask("PUT", "/v1/me/phone", json={"code": sandbox.phone_code()}).raise_for_status()
+    device.send("PUT", "/v1/me/phone", json={"code": sandbox.phone_code()}).raise_for_status()
 
 
 def me(device: Device) -> dict[str, Any]:
     """Return the profile."""
-    profile: dict[str, Any] = device.ask("GET", "/v1/me").raise_for_status().json()
+    profile: dict[str, Any] = device.send("GET", "/v1/me").raise_for_status().json()
     return profile
 
 
@@ -146,7 +146,7 @@ def outcomes(service: Service, device: Device) -> list[str]:
 
 def recorded(device: Device) -> list[tuple[str, str]]:
     """Return the actors and reasons of the revocations in the audit trail of the user."""
-    events = device.ask("GET", "/v1/me/export").raise_for_status().json()["events"]
+    events = device.send("GET", "/v1/me/export").raise_for_status().json()["events"]
     return [(each["actor"], each["reason"]) for each in events if each["type"] == "user.consent_revoked"]
 
 

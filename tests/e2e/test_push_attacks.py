@@ -43,7 +43,7 @@ def target(request: pytest.FixtureRequest, open_service: Open, sandbox: Sandbox)
     more = {"push_aes_key": AES_KEY} if request.param == "safe" else {}
     with open_service(push_token=TOKEN, log_level="debug", **more) as running:
         device = Device(running, sandbox.code(openid=OPENID))
-        device.ask("PUT", "/v1/me/phone", json={"code": sandbox.phone_code()}).raise_for_status()
+        device.send("PUT", "/v1/me/phone", json={"code": sandbox.phone_code()}).raise_for_status()
         yield running, device
 
 
@@ -110,7 +110,7 @@ def test_every_attack_gets_the_same_answer(target: tuple[Service, Device], name:
 
     assert (answer.status_code, answer.text) == (403, "refused")
     assert answer.headers["content-type"].startswith("text/plain")
-    assert device.ask("GET", "/v1/me").json()["phone"]
+    assert device.send("GET", "/v1/me").json()["phone"]
 
 
 def test_the_token_alone_takes_nothing_where_encryption_is_set_up(open_service: Open, sandbox: Sandbox) -> None:

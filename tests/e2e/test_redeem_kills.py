@@ -64,9 +64,9 @@ class Shop:
         scan = self.service.http.post("/oauth2/device_authorization", auth=SHOP, data={"ip": ip}).raise_for_status()
         started = scan.json()
         path = f"/v1/scans/{started['wxacode'].rpartition('/')[2].removesuffix('.jpg')}"
-        self.phone.ask("GET", path).raise_for_status()
+        self.phone.send("GET", path).raise_for_status()
         body = {"approve": True, "match_number": started["match_number"]}
-        self.phone.ask("POST", path, json=body).raise_for_status()
+        self.phone.send("POST", path, json=body).raise_for_status()
         return str(started["device_code"]), ip
 
     def poll(self, code: str, auth: tuple[str, str] = SHOP) -> tuple[str, str]:

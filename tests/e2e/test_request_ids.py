@@ -91,9 +91,9 @@ def test_concurrent_requests_are_logged_with_their_own_ids(service: Service, san
 def test_a_refusal_is_logged_with_its_request_id(service: Service) -> None:
     """A failed login and a request beyond the limits are logged with the id in the answer."""
     failed = service.http.post("/v1/sessions", json={"code": "x"}, headers={"X-Request-Id": "failed-login"})
-    with connect(service.url) as wire:
-        wire.send(request("/v1/sessions", "X-Request-Id: too-large", "Content-Length: 99999999", method="POST"))
-        (refused,) = wire.responses()
+    with connect(service.url) as raw:
+        raw.send(request("/v1/sessions", "X-Request-Id: too-large", "Content-Length: 99999999", method="POST"))
+        (refused,) = raw.responses()
 
     def events_of(request_id: str) -> list[str]:
         return [event["event"] for event in service.process.events() if event.get("request_id") == request_id]
@@ -118,9 +118,9 @@ def test_a_refusal_is_logged_with_the_clients_address(open_service: Any, proxies
     """The log line of a request that exceeds a limit has the address that a trusted gateway names, and no other's."""
     with open_service(trusted_proxies=proxies) as service:
         fields = ("X-Forwarded-For: 203.0.113.9", "X-Request-Id: forwarded", "Content-Length: 99999999")
-        with connect(service.url) as wire:
-            wire.send(request("/v1/sessions", *fields, method="POST"))
-            (refused,) = wire.responses()
+        with connect(service.url) as raw:
+            raw.send(request("/v1/sessions", *fields, method="POST"))
+            (refused,) = raw.responses()
 
         def addresses() -> list[str]:
             events = service.process.events()

@@ -102,9 +102,9 @@ def test_a_drain_is_announced_before_the_service_stops(env: Environment, workers
     with service(workers=workers, env=env | {"WXLOGIN_DRAIN_SECONDS": "2"}) as running:
         port = httpx2.URL(running.url).port or 0
         running.process.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: plain_http.ask(f"{running.url}/readyz").status_code == 503, "the drain", 1.5)
+        wait_until(lambda: plain_http.fetch(f"{running.url}/readyz").status_code == 503, "the drain", 1.5)
         paths = ("/readyz", "/readyz?exclude=stores", "/healthz")
-        ready, for_gateways, health = (plain_http.ask(f"{running.url}{path}") for path in paths)
+        ready, for_gateways, health = (plain_http.fetch(f"{running.url}{path}") for path in paths)
         wait_until(lambda: not accepts(port), "the end of the drain")
 
         assert (ready.status_code, ready.json()["checks"]["service"]) == (503, "stopping")
@@ -115,14 +115,14 @@ def test_a_drain_is_announced_before_the_service_stops(env: Environment, workers
 
 def test_a_request_after_the_stop_on_an_open_connection_is_answered(env: Environment) -> None:
     """A request on an open connection, sent after the listening socket has closed, is answered."""
-    with service(env=env) as running, connect(running.url) as wire:
+    with service(env=env) as running, connect(running.url) as raw:
         port = httpx2.URL(running.url).port or 0
-        wire.send(request("/healthz"))
-        wire.receive()
+        raw.send(request("/healthz"))
+        raw.receive()
         running.process.process.send_signal(signal.SIGTERM)
         wait_until(lambda: not accepts(port), "the stop")
-        wire.send(request("/healthz"))
-        (last,) = wire.responses()
+        raw.send(request("/healthz"))
+        (last,) = raw.responses()
 
         assert (last.status, last.headers["connection"]) == (200, "close")
         assert running.process.wait() == 0
@@ -132,8 +132,8 @@ def test_incomplete_requests_do_not_disturb_the_service(env: Environment, sandbo
     """Incomplete and malformed requests of clients that disconnect do not disturb the service or its stop."""
     with service(env=env) as running:
         for half in (request("/login/", "Content-Length: 50", method="POST") + b"{", b"POST /log", b"\x00\xff\r\n\r\n"):
-            with connect(running.url) as wire:
-                wire.send(half)
+            with connect(running.url) as raw:
+                raw.send(half)
 
         assert running.log_in(sandbox.code())["token_type"] == "Bearer"
         assert running.process.stop() == 0
@@ -316,9 +316,9 @@ def test_connections_are_refused_until_a_process_is_ready(env: Environment, work
     refusals, answer = 0, b""
     with running("serve", "--port", str(port), "--workers", str(workers), env=env) as process:
         while not answer and process.process.poll() is None:
-            with suppress(ConnectionRefusedError), connect(f"http://127.0.0.1:{port}") as wire:
-                wire.send(request("/healthz", "Connection: close"))
-                answer = wire.rest()
+            with suppress(ConnectionRefusedError), connect(f"http://127.0.0.1:{port}") as raw:
+                raw.send(request("/healthz", "Connection: close"))
+                answer = raw.rest()
                 break
             refusals += 1
 

@@ -25,8 +25,8 @@ def test_two_instances_behind_a_gateway_are_restarted_in_turn(
     with gateways.backend() as backend, gateways.gateway(name, tmp_path, ports[0], backend.port, other=ports[1]) as url:
         instances = [_instance(env, port) for port in ports]
         try:
-            wait_until(lambda: plain_http.ask(f"{url}/v1/sessions").status_code == 401, "the gateway to see them")
-            token = plain_http.ask(f"{url}/v1/sessions", "POST", json={"code": sandbox.code()}).json()["token"]
+            wait_until(lambda: plain_http.fetch(f"{url}/v1/sessions").status_code == 401, "the gateway to see them")
+            token = plain_http.fetch(f"{url}/v1/sessions", "POST", json={"code": sandbox.code()}).json()["token"]
             with clients(url, check(token, "/orders", b"http/1.1 200"), login()) as seen:
                 for index, port in enumerate(ports):
                     wait_until(partial(seen.has_answered, seen.answered + 200), "requests")

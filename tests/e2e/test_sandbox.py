@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from support.plain_http import ask
+from support.plain_http import fetch
 from support.processes import Sandbox, clean_environment, running, sandbox
 from support.servers import wait_until
 
@@ -28,14 +28,16 @@ def url(request: pytest.FixtureRequest, sandbox: Sandbox) -> str:
 def order_code(url: str, **headers: str) -> httpx2.Response:
     """Request a code of the demo's app."""
     content = b'{"appid":"wxdemo0123456789ab"}'
-    return ask(f"{url}/sandbox/codes", "POST", content=content, headers={"Content-Type": "application/json", **headers})
+    return fetch(
+        f"{url}/sandbox/codes", "POST", content=content, headers={"Content-Type": "application/json", **headers}
+    )
 
 
 def test_a_web_page_cannot_use_the_controls(url: str) -> None:
     """A form is 415 and another host name is 421, each with a hint. JSON for this machine gets a code."""
     form = order_code(url, **{"Content-Type": "text/plain"})
     rebound = order_code(url, Host="attacker.example:8001")
-    looked = ask(f"{url}/sandbox/calls", headers={"Host": "attacker.example:8001"})
+    looked = fetch(f"{url}/sandbox/calls", headers={"Host": "attacker.example:8001"})
 
     assert (form.status_code, rebound.status_code, looked.status_code) == (415, 421, 421)
     assert "application/json" in form.json()["detail"]
@@ -46,7 +48,7 @@ def test_a_web_page_cannot_use_the_controls(url: str) -> None:
 
 def test_the_demos_service_accepts_any_host(demo_url: str) -> None:
     """The limit on host names applies to the controls, and not to the service of the demo."""
-    assert ask(f"{demo_url}/healthz", headers={"Host": "phone.example"}).status_code == 200
+    assert fetch(f"{demo_url}/healthz", headers={"Host": "phone.example"}).status_code == 200
 
 
 @pytest.mark.parametrize(("host", "taken"), [("0.0.0.0", True), ("127.0.0.2", False), ("localhost", False)])  # noqa: S104

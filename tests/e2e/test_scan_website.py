@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from support import processes
 from support.browser import DESKTOP, PHONE, Visit, visit
 from support.pages import blocks
-from support.plain_http import ask
+from support.plain_http import fetch
 from support.processes import Sandbox
 from support.scan_service import CLIENT, CLIENT_SECRET, ScanService, scan_service
 from support.servers import wait_until
@@ -320,9 +320,9 @@ def test_a_browser_without_the_cookie_gets_nothing(page: Page, url: str) -> None
     """The code of a browser is of use to that browser alone."""
     read_scene(page)
 
-    assert ask(f"{url}/login").json() == {"state": "expired"}
-    assert ask(f"{url}/login/picture").status_code == 404
-    assert ask(f"{url}/me").json() == {"user": None}
+    assert fetch(f"{url}/login").json() == {"state": "expired"}
+    assert fetch(f"{url}/login/picture").status_code == 404
+    assert fetch(f"{url}/me").json() == {"user": None}
 
 
 @pytest.mark.parametrize("locale", ["zh-CN", "en-GB"])
@@ -343,7 +343,7 @@ def test_the_page_fits_the_screen(chromium: Browser, url: str, size: tuple[int, 
 
 def test_the_policy_of_the_page_is_strict(url: str) -> None:
     """The page may load nothing from elsewhere, and runs its own script only, by a nonce that never comes twice."""
-    policies = [ask(url).headers["content-security-policy"] for _ in range(2)]
+    policies = [fetch(url).headers["content-security-policy"] for _ in range(2)]
 
     assert policies[0] != policies[1]
     for policy in policies:
@@ -405,11 +405,11 @@ def test_a_user_blocked_after_the_decision_gets_no_session(page: Page, take: Tak
 
 def start_device_login(service: ScanService) -> dict[str, Any]:
     """Ask for a code, as a website's backend does."""
-    answer = ask(
+    answer = fetch(
         f"{service.url}/oauth2/device_authorization", "POST", data={"ip": "203.0.113.7"}, auth=(CLIENT, CLIENT_SECRET)
     )
     begun: dict[str, Any] = answer.raise_for_status().json()
-    assert ask(begun["wxacode"]).headers["content-type"] == "image/png"
+    assert fetch(begun["wxacode"]).headers["content-type"] == "image/png"
     return begun
 
 
@@ -421,13 +421,13 @@ def test_a_second_poll_gets_nothing(take: Take, service: ScanService) -> None:
     mine.approve(begun["match_number"])
     form = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "device_code": begun["device_code"]}
     first, second = (
-        ask(f"{service.url}/oauth2/token", "POST", data=form, auth=(CLIENT, CLIENT_SECRET)) for _ in range(2)
+        fetch(f"{service.url}/oauth2/token", "POST", data=form, auth=(CLIENT, CLIENT_SECRET)) for _ in range(2)
     )
 
     assert (first.status_code, second.status_code) == (200, 400)
     assert second.json()["error"] in {"invalid_grant", "expired_token"}
     headers = {"Authorization": f"Bearer {first.json()['access_token']}"}
-    assert ask(f"{service.url}/v1/me", headers=headers).status_code == 200
+    assert fetch(f"{service.url}/v1/me", headers=headers).status_code == 200
 
 
 def test_the_picture_is_drawn_once(service: ScanService, wechat: Sandbox) -> None:
@@ -435,6 +435,6 @@ def test_the_picture_is_drawn_once(service: ScanService, wechat: Sandbox) -> Non
     begun = start_device_login(service)
     drawn = len(wechat.calls_of("/wxa/getwxacodeunlimit"))
     for _ in range(3):
-        assert ask(begun["wxacode"]).status_code == 200
+        assert fetch(begun["wxacode"]).status_code == 200
 
     assert len(wechat.calls_of("/wxa/getwxacodeunlimit")) == drawn

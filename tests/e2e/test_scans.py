@@ -81,12 +81,12 @@ def poll(provider: Service, scan: dict[str, Any], auth: Any = ("shop", "s3cret")
 
 def look(phone: Device, scan: dict[str, Any]) -> httpx2.Response:
     """Look at a scan on a phone."""
-    return phone.ask("GET", f"/v1/scans/{scene_of(scan)}")
+    return phone.send("GET", f"/v1/scans/{scene_of(scan)}")
 
 
 def answer(phone: Device, scan: dict[str, Any], **body: Any) -> httpx2.Response:
     """Answer a scan on a phone."""
-    return phone.ask("POST", f"/v1/scans/{scene_of(scan)}", json=body)
+    return phone.send("POST", f"/v1/scans/{scene_of(scan)}", json=body)
 
 
 def approve(phone: Device, scan: dict[str, Any]) -> None:
@@ -238,8 +238,8 @@ ANY_BYTES = [
 def test_a_scene_of_any_bytes_is_not_found(provider: Service, phone: Device, scene: str) -> None:
     """Scenes of any bytes are not found, as scans and as pictures; some are no scenes but other paths."""
     calls = [("GET", f"/v1/scans/{scene}"), ("GET", f"/oauth2/device/{scene}.jpg"), ("GET", f"/oauth2/device/{scene}")]
-    answers = [phone.ask(method, path) for method, path in calls]
-    answers.append(phone.ask("POST", f"/v1/scans/{scene}", json={"approve": True, "match_number": "42"}))
+    answers = [phone.send(method, path) for method, path in calls]
+    answers.append(phone.send("POST", f"/v1/scans/{scene}", json={"approve": True, "match_number": "42"}))
 
     assert {each.status_code for each in answers} == {404}
 
@@ -252,7 +252,7 @@ def test_a_malformed_answer_changes_nothing(provider: Service, phone: Device, bo
     """A malformed answer, and an approval without a number, are request_invalid, and the user can still answer."""
     scan = start(provider).json()
     look(phone, scan)
-    answers = [phone.ask("POST", f"/v1/scans/{scene_of(scan)}", json=each) for each in (body, {"approve": True})]
+    answers = [phone.send("POST", f"/v1/scans/{scene_of(scan)}", json=each) for each in (body, {"approve": True})]
 
     assert [problem_of(each)[:2] for each in answers] == [(400, "request_invalid")] * 2
     assert answer(phone, scan, approve=True, match_number=scan["match_number"]).status_code == 204
@@ -273,7 +273,7 @@ def test_scans_need_a_session(provider: Service) -> None:
 
 def test_guesses_end_in_rate_limited(provider: Service, phone: Device) -> None:
     """A user who guesses scenes is rate_limited after thirty, with the time to wait."""
-    answers = [phone.ask("GET", f"/v1/scans/{secrets.token_urlsafe(16)}") for _ in range(40)]
+    answers = [phone.send("GET", f"/v1/scans/{secrets.token_urlsafe(16)}") for _ in range(40)]
     codes = [problem_of(each)[:2] for each in answers]
 
     assert codes[:30] == [(404, "not_found")] * 30
@@ -520,6 +520,6 @@ def test_a_log_out_everywhere_withdraws_an_approval(provider: Service, phone: De
     """A user who logs out everywhere after the approval is not logged in on the website by the next poll."""
     scan = start(provider).json()
     approve(phone, scan)
-    phone.ask("DELETE", "/v1/sessions").raise_for_status()
+    phone.send("DELETE", "/v1/sessions").raise_for_status()
 
     assert error_of(poll(provider, scan)) == (400, "access_denied")

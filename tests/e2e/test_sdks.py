@@ -42,7 +42,7 @@ class MiniProgram:
 
     def order(self, what: str, **body: Any) -> Answer:
         """Call one of the sandbox's controls."""
-        answer = plain_http.ask(f"{self.sandbox.url}/sandbox/{what}", "POST", json={"appid": self.appid, **body})
+        answer = plain_http.fetch(f"{self.sandbox.url}/sandbox/{what}", "POST", json={"appid": self.appid, **body})
         order: Answer = answer.raise_for_status().json()
         return order
 

@@ -67,7 +67,7 @@ class Wiretap:
         """Forward one call, and close the connection when the sandbox does."""
         body = request.rfile.read(int(request.headers.get("content-length", 0)))
         with suppress(httpx2.TransportError, OSError):
-            answer = plain_http.ask(self._upstream + request.path, method, content=body, timeout=10)
+            answer = plain_http.fetch(self._upstream + request.path, method, content=body, timeout=10)
             with suppress(ValueError, KeyError):
                 self.session_keys.add(answer.json()["session_key"])
             with suppress(ValueError, KeyError):

@@ -82,14 +82,14 @@ class Person:
         token = running.http.post("/v1/sessions", json=body).json()["token"]
         self._bearer = {"Authorization": f"Bearer {token}"}
 
-    def ask(self, method: str, path: str, **request: Any) -> Any:
+    def send(self, method: str, path: str, **request: Any) -> Any:
         """Send a request, and return the body of its answer."""
         return self._running.http.request(method, path, headers=self._bearer, **request).json()
 
     def bind_phone(self) -> Any:
         """Bind a phone number with a code of the phone button."""
         code = self._sandbox.phone_code(self.appid, phone="+8613800138000")
-        return self.ask("PUT", "/v1/me/phone", json={"code": code})
+        return self.send("PUT", "/v1/me/phone", json={"code": code})
 
 
 @pytest.mark.parametrize("name", ["certificate", "public-key"])
@@ -99,15 +99,15 @@ def test_signed_calls_work(signed: Service, sandbox: Sandbox, name: str) -> None
     encrypted = sandbox.encrypt(user.openid, {"x": 1}, appid=user.appid)["encryptedData"]
 
     assert user.bind_phone()["phone"] == "+8613800138000"
-    assert user.ask("POST", "/v1/wechat/check", json={"encryptedData": encrypted})["valid"]
-    assert not user.ask("POST", "/v1/wechat/check", json={"encryptedData": "AAAA"})["valid"]
-    assert user.ask("GET", "/v1/wechat/encrypt-keys")["keys"]
-    assert user.ask("GET", "/v1/wechat/session-key") == {"valid": True}
+    assert user.send("POST", "/v1/wechat/check", json={"encryptedData": encrypted})["valid"]
+    assert not user.send("POST", "/v1/wechat/check", json={"encryptedData": "AAAA"})["valid"]
+    assert user.send("GET", "/v1/wechat/encrypt-keys")["keys"]
+    assert user.send("GET", "/v1/wechat/session-key") == {"valid": True}
 
 
 def test_a_code_that_wechat_refuses_is_refused_when_signed(signed: Service, sandbox: Sandbox) -> None:
     """An errcode in an encrypted answer has the same effect as in an unencrypted one."""
-    answer = Person(signed, sandbox, "certificate").ask("PUT", "/v1/me/phone", json={"code": "f" * 64})
+    answer = Person(signed, sandbox, "certificate").send("PUT", "/v1/me/phone", json={"code": "f" * 64})
 
     assert (answer["code"], answer["errcode"]) == ("code_invalid", 40029)
 

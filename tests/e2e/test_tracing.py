@@ -32,7 +32,7 @@ class Traced:
         self._seen = seen
         self._numbers = iter(range(1 + 1000 * has_redis, 1000 + 1000 * has_redis))
 
-    def ask(self, method: str, path: str, **options: Any) -> tuple[Any, list[Span]]:
+    def send(self, method: str, path: str, **options: Any) -> tuple[Any, list[Span]]:
         """Send a request in a new trace, and return its answer and the spans of the trace."""
         trace_id, header = traceparent(next(self._numbers))
         headers = {**options.pop("headers", {}), "traceparent": header}
@@ -68,7 +68,7 @@ def spans_of(spans: list[Span], **attributes: str) -> list[Span]:
 
 def test_a_login_is_one_trace(traced: Traced, sandbox: Sandbox) -> None:
     """The request continues the caller's trace, and the calls to WeChat and to the database are its children."""
-    answer, spans = traced.ask("POST", "/v1/sessions", json={"code": sandbox.code()})
+    answer, spans = traced.send("POST", "/v1/sessions", json={"code": sandbox.code()})
     (request,) = [span for span in spans if span.kind == SERVER]
     (wechat,) = spans_of(spans, url_path="/sns/jscode2session")
 
@@ -82,7 +82,7 @@ def test_a_login_is_one_trace(traced: Traced, sandbox: Sandbox) -> None:
 
 def test_redis_is_in_the_trace(traced: Traced, sandbox: Sandbox) -> None:
     """With sessions in Redis, the operations in Redis have their own spans."""
-    _, spans = traced.ask("POST", "/v1/sessions", json={"code": sandbox.code()})
+    _, spans = traced.send("POST", "/v1/sessions", json={"code": sandbox.code()})
     found = [span.attributes["db.operation.name"] for span in spans_of(spans, db_system_name="redis")]
 
     assert ("RedisSessionStore.start" in found) == traced.has_redis
@@ -92,7 +92,7 @@ def test_a_check_is_traced(traced: Traced, sandbox: Sandbox) -> None:
     """A request to /auth has a span, whether it is accepted or refused."""
     token = traced.service.log_in(sandbox.code())["token"]
     for headers, status in (({"Authorization": f"Bearer {token}"}, "204"), ({}, "401")):
-        _, spans = traced.ask("GET", "/auth", headers=headers)
+        _, spans = traced.send("GET", "/auth", headers=headers)
 
         (request,) = [span for span in spans if span.kind == SERVER]
         assert (request.name, request.attributes["http.response.status_code"]) == ("GET /auth", status)
@@ -102,7 +102,7 @@ def test_a_failure_is_marked(traced: Traced, sandbox: Sandbox) -> None:
     """When WeChat closes the connection, the spans of the call and of the request are marked as failed."""
     code = sandbox.code()
     sandbox.fail(drop=True)
-    answer, spans = traced.ask("POST", "/v1/sessions", json={"code": code})
+    answer, spans = traced.send("POST", "/v1/sessions", json={"code": code})
     (request,) = [span for span in spans if span.kind == SERVER]
     (wechat,) = spans_of(spans, url_path="/sns/jscode2session")
 
@@ -114,8 +114,8 @@ def test_a_failure_is_marked(traced: Traced, sandbox: Sandbox) -> None:
 
 def test_a_span_has_the_pattern_of_the_path(traced: Traced) -> None:
     """No span contains the path parameters or the query of a request."""
-    _, spans = traced.ask("GET", "/v1/sessions/secret-in-the-path?token=secret-in-the-query")
-    _, lost = traced.ask("GET", "/secret-in-the-path")
+    _, spans = traced.send("GET", "/v1/sessions/secret-in-the-path?token=secret-in-the-query")
+    _, lost = traced.send("GET", "/secret-in-the-path")
 
     assert [span.name for span in lost if span.kind == SERVER] == ["GET no route"]
     assert "secret-in" not in str(spans + lost)
@@ -131,7 +131,7 @@ def test_no_secret_is_exported(traced: Traced, seen: Collector, sandbox: Sandbox
     data = sandbox.encrypt(openid, {"openId": openid, "watermark": {"appid": "x", "timestamp": 1}})
     sent = {name: data[name] for name in ("encryptedData", "iv")}
     traced.service.http.post("/v1/wechat/decrypt", json=sent, headers=bearer)
-    traced.ask("DELETE", "/v1/sessions/current", headers=bearer)
+    traced.send("DELETE", "/v1/sessions/current", headers=bearer)
     secret = [code, phone_code, login["token"], SECRET, KEY, openid, phone, data["encryptedData"], data["iv"]]
 
     assert [each for each in secret if each.encode() in seen.received] == []

@@ -46,7 +46,7 @@ def test_a_used_session_stays_live(hasty_service: Service, sandbox: Sandbox) -> 
     began = device.login["session"]
     deadline = time_of(began["idle_expires_at"]) + timedelta(seconds=0.3)
     wait_until(lambda: device.reason() is not None or datetime.now(UTC) > deadline, "longer than the idle time")
-    now = device.ask("GET", "/v1/sessions/current").json()
+    now = device.send("GET", "/v1/sessions/current").json()
 
     assert time_of(now["last_seen_at"]) > time_of(began["last_seen_at"])
     assert time_of(now["idle_expires_at"]) > time_of(began["idle_expires_at"])

@@ -20,7 +20,7 @@ def test_the_current_session_is_the_one_of_the_login(log_in: LogIn) -> None:
     """GET /v1/sessions/current returns the session of the login."""
     device = log_in()
 
-    assert device.ask("GET", "/v1/sessions/current").json() == device.login["session"]
+    assert device.send("GET", "/v1/sessions/current").json() == device.login["session"]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_list_has_only_the_sessions_of_its_user(log_in: LogIn, user: str) -> N
 def test_logging_out_here_ends_this_session_only(log_in: LogIn, user: str) -> None:
     """DELETE /v1/sessions/current is 204 without a body, and does not end the other sessions."""
     here, there = log_in(user), log_in(user)
-    answer = here.ask("DELETE", "/v1/sessions/current")
+    answer = here.send("DELETE", "/v1/sessions/current")
 
     assert (answer.status_code, answer.content) == (204, b"")
     assert (here.reason(), there.reason()) == ("session_ended", None)
@@ -66,7 +66,7 @@ def test_logging_out_there_ends_that_session_only(log_in: LogIn, user: str) -> N
     """DELETE /v1/sessions/{id} is 204, and ends that session only."""
     here, there = log_in(user), log_in(user)
 
-    assert here.ask("DELETE", f"/v1/sessions/{there.id}").status_code == 204
+    assert here.send("DELETE", f"/v1/sessions/{there.id}").status_code == 204
     assert (here.reason(), there.reason()) == (None, "session_ended")
 
 
@@ -74,14 +74,14 @@ def test_logging_out_everywhere_ends_all_sessions_of_the_user(log_in: LogIn, use
     """DELETE /v1/sessions is 204, and ends every session of the user and of no other user."""
     here, there, stranger = log_in(user), log_in(user), log_in()
 
-    assert here.ask("DELETE", "/v1/sessions").status_code == 204
+    assert here.send("DELETE", "/v1/sessions").status_code == 204
     assert (here.reason(), there.reason(), stranger.reason()) == ("session_ended", "session_ended", None)
 
 
 def test_another_users_session_cannot_be_ended(log_in: LogIn) -> None:
     """DELETE of another user's session is 404, and the session stays live."""
     mine, theirs = log_in(), log_in()
-    answer = mine.ask("DELETE", f"/v1/sessions/{theirs.id}")
+    answer = mine.send("DELETE", f"/v1/sessions/{theirs.id}")
 
     assert problem_of(answer) == (404, "not_found", "never")
     assert theirs.reason() is None
@@ -91,15 +91,15 @@ def test_another_users_session_looks_like_an_unknown_one(log_in: LogIn) -> None:
     """The 404 of another user's session equals the 404 of an unknown session."""
     mine, theirs = log_in(), log_in()
 
-    assert mine.ask("DELETE", f"/v1/sessions/{theirs.id}").json() == mine.ask("DELETE", "/v1/sessions/no-such").json()
+    assert mine.send("DELETE", f"/v1/sessions/{theirs.id}").json() == mine.send("DELETE", "/v1/sessions/no-such").json()
 
 
 def test_a_session_is_ended_once(log_in: LogIn, user: str) -> None:
     """DELETE of an ended session is 404."""
     here, there = log_in(user), log_in(user)
-    here.ask("DELETE", f"/v1/sessions/{there.id}")
+    here.send("DELETE", f"/v1/sessions/{there.id}")
 
-    assert problem_of(here.ask("DELETE", f"/v1/sessions/{there.id}")) == (404, "not_found", "never")
+    assert problem_of(here.send("DELETE", f"/v1/sessions/{there.id}")) == (404, "not_found", "never")
 
 
 def test_a_session_id_does_not_authenticate(log_in: LogIn, either_service: Service) -> None:
@@ -110,7 +110,7 @@ def test_a_session_id_does_not_authenticate(log_in: LogIn, either_service: Servi
 def test_a_login_after_logging_out_works(log_in: LogIn, user: str) -> None:
     """After a log-out everywhere, the user can log in again as the same user."""
     before = log_in(user)
-    before.ask("DELETE", "/v1/sessions")
+    before.send("DELETE", "/v1/sessions")
     after = log_in(user)
 
     assert after.reason() is None

@@ -30,13 +30,13 @@ class Person:
         self.session_id = login["session"]["id"]
         self._bearer = {"Authorization": f"Bearer {login['token']}"}
 
-    def ask(self, method: str, path: str, **request: Any) -> httpx2.Response:
+    def send(self, method: str, path: str, **request: Any) -> httpx2.Response:
         """Send a request with this person's token."""
         return self._service.http.request(method, path, headers=self._bearer, **request)
 
     def decrypt(self, encrypted: dict[str, str]) -> httpx2.Response:
         """Decrypt the data of wx.getUserInfo() with the service."""
-        return self.ask("POST", "/v1/wechat/decrypt", json={name: encrypted[name] for name in ("encryptedData", "iv")})
+        return self.send("POST", "/v1/wechat/decrypt", json={name: encrypted[name] for name in ("encryptedData", "iv")})
 
     def encrypted(self, **data: Any) -> dict[str, str]:
         """Return data as wx.getUserInfo() does."""
@@ -163,7 +163,7 @@ def test_a_body_without_required_fields_is_the_callers_fault(ann: Person, path: 
     if path == "/v1/wechat/check" and body == {"encryptedData": "AAAA"}:
         body = {"encrypted_data": "AAAA"}
 
-    assert refusal(ann.ask("POST", path, json=body)) == MALFORMED
+    assert refusal(ann.send("POST", path, json=body)) == MALFORMED
 
 
 def test_a_megabyte_is_refused(ann: Person) -> None:
@@ -181,7 +181,7 @@ def test_a_signature_is_verified(ann: Person) -> None:
 
     def valid(**change: str) -> bool:
         body = {name: signed[name] for name in ("rawData", "signature")} | change
-        answer = ann.ask("POST", "/v1/wechat/verify", json=body)
+        answer = ann.send("POST", "/v1/wechat/verify", json=body)
         assert answer.status_code == 200, answer.text
         return bool(answer.json()["valid"])
 
@@ -193,9 +193,9 @@ def test_a_signature_is_verified(ann: Person) -> None:
 
 def test_the_session_key_is_checked(ann: Person, sandbox: Sandbox) -> None:
     """The stored session_key is valid, until a wx.login() elsewhere replaces it at WeChat."""
-    before = ann.ask("GET", "/v1/wechat/session-key").json()
+    before = ann.send("GET", "/v1/wechat/session-key").json()
     sandbox.code(openid=ann.openid)
-    after = ann.ask("GET", "/v1/wechat/session-key").json()
+    after = ann.send("GET", "/v1/wechat/session-key").json()
 
     assert (before, after) == ({"valid": True}, {"valid": False})
 
@@ -203,10 +203,10 @@ def test_the_session_key_is_checked(ann: Person, sandbox: Sandbox) -> None:
 def test_a_reset_key_is_stored(ann: Person) -> None:
     """After a reset the new key is valid at WeChat. New and earlier data can be decrypted."""
     before = ann.encrypted(x=1)
-    reset = ann.ask("POST", "/v1/wechat/session-key/reset")
+    reset = ann.send("POST", "/v1/wechat/session-key/reset")
 
     assert (reset.status_code, reset.content) == (204, b"")
-    assert ann.ask("GET", "/v1/wechat/session-key").json() == {"valid": True}
+    assert ann.send("GET", "/v1/wechat/session-key").json() == {"valid": True}
     assert [ann.decrypt(data).json()["x"] for data in (before, ann.encrypted(x=2))] == [1, 2]
 
 
@@ -214,13 +214,13 @@ def test_a_key_that_wechat_replaced_cannot_be_reset(ann: Person, sandbox: Sandbo
     """When WeChat has another key than the stored one, a reset is data_undecryptable. The advice is a new login."""
     sandbox.code(openid=ann.openid)
 
-    assert refusal(ann.ask("POST", "/v1/wechat/session-key/reset")) == UNDECRYPTABLE
+    assert refusal(ann.send("POST", "/v1/wechat/session-key/reset")) == UNDECRYPTABLE
 
 
 def test_genuine_and_forged_data_are_distinguished(ann: Person) -> None:
     """The check of encrypted data says whether WeChat made it, and when."""
-    genuine = ann.ask("POST", "/v1/wechat/check", json={"encryptedData": ann.encrypted(x=1)["encryptedData"]}).json()
-    forged = ann.ask("POST", "/v1/wechat/check", json={"encryptedData": "AAAA"}).json()
+    genuine = ann.send("POST", "/v1/wechat/check", json={"encryptedData": ann.encrypted(x=1)["encryptedData"]}).json()
+    forged = ann.send("POST", "/v1/wechat/check", json={"encryptedData": "AAAA"}).json()
 
     assert genuine["valid"]
     assert genuine["created_at"].endswith("Z")
@@ -229,7 +229,7 @@ def test_genuine_and_forged_data_are_distinguished(ann: Person) -> None:
 
 def test_the_users_own_keys_are_listed(ann: Person) -> None:
     """The keys of wx.getUserCryptoManager() are returned, with their times."""
-    (key, *_) = ann.ask("GET", "/v1/wechat/encrypt-keys").json()["keys"]
+    (key, *_) = ann.send("GET", "/v1/wechat/encrypt-keys").json()["keys"]
 
     assert len(base64.b64decode(key["encrypt_key"])) == len(key["iv"]) == 16
     assert key["created_at"] < key["expires_at"]
@@ -238,27 +238,27 @@ def test_the_users_own_keys_are_listed(ann: Person) -> None:
 @pytest.mark.parametrize("phone", ["+8613800138000", "+85212345678"])
 def test_a_phone_number_is_bound(ann: Person, sandbox: Sandbox, phone: str) -> None:
     """The phone number of a phone code is stored in the profile, with its country code."""
-    answer = ann.ask("PUT", "/v1/me/phone", json={"code": sandbox.phone_code(openid=ann.openid, phone=phone)})
+    answer = ann.send("PUT", "/v1/me/phone", json={"code": sandbox.phone_code(openid=ann.openid, phone=phone)})
 
     assert (answer.status_code, answer.json()["phone"]) == (200, phone)
-    assert ann.ask("GET", "/v1/me").json() == answer.json()
+    assert ann.send("GET", "/v1/me").json() == answer.json()
 
 
 def test_a_phone_code_works_once(ann: Person, sandbox: Sandbox) -> None:
     """A used phone code is refused, and changes nothing."""
     code = sandbox.phone_code(phone="+8613800138000")
-    ann.ask("PUT", "/v1/me/phone", json={"code": code})
-    replayed = ann.ask("PUT", "/v1/me/phone", json={"code": code})
+    ann.send("PUT", "/v1/me/phone", json={"code": code})
+    replayed = ann.send("PUT", "/v1/me/phone", json={"code": code})
 
     assert refusal(replayed) == (400, "code_invalid", "new_code")
     assert replayed.json()["errcode"] == 40029
-    assert ann.ask("GET", "/v1/me").json()["phone"] == "+8613800138000"
+    assert ann.send("GET", "/v1/me").json()["phone"] == "+8613800138000"
 
 
 def test_a_login_code_sent_to_phone_is_recognised(ann: Person, sandbox: Sandbox) -> None:
     """A login code that is sent to /v1/me/phone is refused, and the detail names wx.login()."""
     code = sandbox.code()
-    answer = ann.ask("PUT", "/v1/me/phone", json={"code": code})
+    answer = ann.send("PUT", "/v1/me/phone", json={"code": code})
 
     assert refusal(answer) == (400, "code_invalid", "new_code")
     assert "wx.login()" in answer.json()["detail"]
@@ -277,7 +277,7 @@ def test_a_phone_code_of_another_app_is_refused(ann: Person, sandbox: Sandbox) -
     """A phone code of another mini-program is code_invalid, and not an error of the operator."""
     code = sandbox.phone_code(appid="wxfedcba9876543210")
 
-    assert refusal(ann.ask("PUT", "/v1/me/phone", json={"code": code})) == (400, "code_invalid", "new_code")
+    assert refusal(ann.send("PUT", "/v1/me/phone", json={"code": code})) == (400, "code_invalid", "new_code")
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_a_malformed_phone_code_is_not_sent_to_wechat(
     """A malformed phone code is refused without a call to WeChat."""
     before = sandbox.call_count()
 
-    assert refusal(ann.ask("PUT", "/v1/me/phone", json=body)) == (400, code, "never")
+    assert refusal(ann.send("PUT", "/v1/me/phone", json=body)) == (400, code, "never")
     assert sandbox.call_count() == before
 
 
@@ -305,8 +305,8 @@ def test_a_payment_adds_the_unionid(ann: Person, sandbox: Sandbox) -> None:
     sandbox.code(openid=ann.openid, unionid=f"u{ann.openid}")
     number = f"42{secrets.randbelow(10**20)}"
     sandbox.pay(ann.openid, number)
-    unknown = ann.ask("PUT", "/v1/me/unionid", json={"transaction_id": "4200000"})
-    paid = ann.ask("PUT", "/v1/me/unionid", json={"transaction_id": number})
+    unknown = ann.send("PUT", "/v1/me/unionid", json={"transaction_id": "4200000"})
+    paid = ann.send("PUT", "/v1/me/unionid", json={"transaction_id": number})
 
     assert refusal(unknown) == (404, "not_found", "never")
     assert (paid.status_code, paid.json()["unionid"]) == (200, f"u{ann.openid}")
@@ -317,7 +317,7 @@ def test_a_payment_adds_the_unionid(ann: Person, sandbox: Sandbox) -> None:
 )
 def test_an_incomplete_payment_is_the_callers_fault(ann: Person, body: dict[str, str]) -> None:
     """An incomplete payment is request_invalid."""
-    assert refusal(ann.ask("PUT", "/v1/me/unionid", json=body)) == MALFORMED
+    assert refusal(ann.send("PUT", "/v1/me/unionid", json=body)) == MALFORMED
 
 
 ROUTES = [
@@ -343,23 +343,23 @@ def test_every_route_needs_a_session(service: Service, method: str, path: str) -
 )
 def test_a_call_can_be_repeated_after_a_failure_of_wechat(ann: Person, sandbox: Sandbox, fault: dict[str, Any]) -> None:
     """When WeChat fails, a call without a code has the advice `later` and Retry-After, and the next call succeeds."""
-    assert ann.ask("GET", "/v1/wechat/session-key").status_code == 200
+    assert ann.send("GET", "/v1/wechat/session-key").status_code == 200
     sandbox.fail(path=CHECK_PATH, **fault)
-    failed = ann.ask("GET", "/v1/wechat/session-key")
+    failed = ann.send("GET", "/v1/wechat/session-key")
 
     assert failed.status_code in (502, 503)
     assert failed.json()["retry"] == "later"
     assert failed.headers["retry-after"] == "1"
-    assert ann.ask("GET", "/v1/wechat/session-key").json() == {"valid": True}
+    assert ann.send("GET", "/v1/wechat/session-key").json() == {"valid": True}
 
 
 def test_a_lost_answer_to_a_phone_code_asks_for_a_new_code(ann: Person, sandbox: Sandbox) -> None:
     """When WeChat's answer to a used phone code is lost, the client gets the advice to get a new code."""
-    ann.ask("GET", "/v1/wechat/session-key")
+    ann.send("GET", "/v1/wechat/session-key")
     sandbox.fail(path=PHONE_PATH, drop=True, executed=True)
     code = sandbox.phone_code()
-    lost = ann.ask("PUT", "/v1/me/phone", json={"code": code})
+    lost = ann.send("PUT", "/v1/me/phone", json={"code": code})
 
     assert refusal(lost) == (503, "wechat_unavailable", "new_code")
     assert len([call for call in sandbox.calls_of(PHONE_PATH) if call["status"] is None]) >= 1
-    assert refusal(ann.ask("PUT", "/v1/me/phone", json={"code": code})) == (400, "code_invalid", "new_code")
+    assert refusal(ann.send("PUT", "/v1/me/phone", json={"code": code})) == (400, "code_invalid", "new_code")

@@ -131,8 +131,8 @@ def is_ready(project: Project) -> bool:
 
     Podman's API does not return the exit status of a command, so the output decides.
     """
-    ask = "PGPASSWORD=wxlogin psql -h 127.0.0.1 -U wxlogin -t -c \"SELECT 'rea' || 'dy'\" wxlogin"
-    command = [*project.command, "exec", "-T", "postgres", "bash", "-c", ask]
+    send = "PGPASSWORD=wxlogin psql -h 127.0.0.1 -U wxlogin -t -c \"SELECT 'rea' || 'dy'\" wxlogin"
+    command = [*project.command, "exec", "-T", "postgres", "bash", "-c", send]
     done = subprocess.run(command, env=project.environment, cwd=ROOT, capture_output=True, text=True, check=False)
     return "ready" in done.stdout
 

@@ -32,14 +32,14 @@ class AdminApi:
         self.http = client
         self.url = str(client.base_url)
 
-    def ask(self, method: str, path: str, name: str = "ann", **request: Any) -> httpx2.Response:
+    def send(self, method: str, path: str, name: str = "ann", **request: Any) -> httpx2.Response:
         """Send a request with the key of this owner to a path below /admin/v1."""
         headers = {"Authorization": f"Bearer {KEYS[name][0]}", **request.pop("headers", {})}
         return self.http.request(method, f"/admin/v1{path}", headers=headers, **request)
 
     def get(self, path: str, **params: str) -> Any:
         """Send a GET, which must succeed, and return the body."""
-        answer = self.ask("GET", path, params=params)
+        answer = self.send("GET", path, params=params)
         assert answer.status_code == 200, answer.text
         return answer.json()
 

@@ -107,7 +107,7 @@ class ByHand:
         self.cookies = httpx2.Cookies()
         self.csrf = ""
 
-    def ask(self, method: str, path: str, **request: Any) -> httpx2.Response:
+    def send(self, method: str, path: str, **request: Any) -> httpx2.Response:
         """Send a request with the cookies so far, and keep those of the answer."""
         with plain_http.client(base_url=self.url, headers=self.headers, cookies=self.cookies) as http:
             answer = http.request(method, path, **request)
@@ -116,7 +116,7 @@ class ByHand:
 
     def sign_in(self, name: str = "ann", **form: str) -> httpx2.Response:
         """Sign in, and remember the token of the forms."""
-        answer = self.ask("POST", "/admin/sign-in", data={"key": KEYS[name][0], **form})
+        answer = self.send("POST", "/admin/sign-in", data={"key": KEYS[name][0], **form})
         if answer.status_code == 303:
             found = CSRF.search(self.get("/admin/").text)
             self.csrf = found[1] if found else ""
@@ -124,8 +124,8 @@ class ByHand:
 
     def get(self, path: str) -> httpx2.Response:
         """Send a GET."""
-        return self.ask("GET", path)
+        return self.send("GET", path)
 
     def post(self, path: str, headers: dict[str, str] | None = None, **form: Any) -> httpx2.Response:
         """Send a form with the token of the session."""
-        return self.ask("POST", path, data={"csrf": self.csrf, **form}, headers=headers or {})
+        return self.send("POST", path, data={"csrf": self.csrf, **form}, headers=headers or {})

@@ -34,7 +34,7 @@ class Device:
         self._http = service.http
         self._bearer = {"Authorization": f"Bearer {self.login['token']}"}
 
-    def ask(self, method: str, path: str, **request: Any) -> httpx2.Response:
+    def send(self, method: str, path: str, **request: Any) -> httpx2.Response:
         """Send a request with this device's token."""
         headers = {**request.pop("headers", {}), **self._bearer}
         return self._http.request(method, path, headers=headers, **request)
@@ -45,12 +45,12 @@ class Device:
 
     def reason(self) -> str | None:
         """Return why the session is over, or None while it is live."""
-        answer = self.ask("GET", "/v1/sessions/current")
+        answer = self.send("GET", "/v1/sessions/current")
         return None if answer.status_code == 200 else str(answer.json()["code"])
 
     def sessions(self) -> list[dict[str, Any]]:
         """Return the sessions of the user."""
-        sessions: list[dict[str, Any]] = self.ask("GET", "/v1/sessions").raise_for_status().json()["sessions"]
+        sessions: list[dict[str, Any]] = self.send("GET", "/v1/sessions").raise_for_status().json()["sessions"]
         return sessions
 
 

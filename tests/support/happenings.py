@@ -45,9 +45,9 @@ class World:
 
     def post(self, path: str, ip: str = "", token: str = "", **request: Any) -> Line:
         """Send a POST from `ip`, by default this world's address, and return the answer if it is JSON."""
-        return self.ask("POST", path, ip or self.ip, token, **request)
+        return self.send("POST", path, ip or self.ip, token, **request)
 
-    def ask(self, method: str, path: str, ip: str, token: str = "", **request: Any) -> Line:
+    def send(self, method: str, path: str, ip: str, token: str = "", **request: Any) -> Line:
         """Send a request to the service, and return the answer if it is JSON."""
         headers = {"X-Forwarded-For": ip} | ({"Authorization": f"Bearer {token}"} if token else {})
         answer = self.service.http.request(method, path, headers=headers, **request)
@@ -130,7 +130,7 @@ def a_login_at_the_articles_route(world: World) -> list[Line]:
     """Log a known user in at the article's route."""
     known = world.log_in("o-known")
     token = world.post("/login/", json={"code": world.sandbox.code(openid="o-known"), **NAMED})["data"]["token"]
-    session = world.ask("GET", "/v1/sessions/current", world.elsewhere(), token)
+    session = world.send("GET", "/v1/sessions/current", world.elsewhere(), token)
     return [{"event": "login", "ip": world.ip, "is_new": False, **whose(known | {"session": session})}]
 
 
@@ -194,7 +194,7 @@ def a_client_fails_too_often(world: World) -> list[Line]:
 def a_logout_here(world: World) -> list[Line]:
     """Log out."""
     login = world.log_in()
-    world.ask("DELETE", "/v1/sessions/current", world.ip, login["token"])
+    world.send("DELETE", "/v1/sessions/current", world.ip, login["token"])
     return [{"event": "logout", "ip": world.ip, **whose(login)}]
 
 
@@ -202,7 +202,7 @@ def a_logout_here(world: World) -> list[Line]:
 def a_logout_there(world: World) -> list[Line]:
     """Log out the user's other device."""
     here, there = world.log_in("o-two"), world.log_in("o-two")
-    world.ask("DELETE", f"/v1/sessions/{there['session']['id']}", world.ip, here["token"])
+    world.send("DELETE", f"/v1/sessions/{there['session']['id']}", world.ip, here["token"])
     return [{"event": "logout", "ip": world.ip, "by": here["session"]["id"], **whose(there)}]
 
 
@@ -210,7 +210,7 @@ def a_logout_there(world: World) -> list[Line]:
 def a_logout_everywhere(world: World) -> list[Line]:
     """Log out on both devices."""
     login, _ = world.log_in("o-many"), world.log_in("o-many")
-    world.ask("DELETE", "/v1/sessions", world.ip, login["token"])
+    world.send("DELETE", "/v1/sessions", world.ip, login["token"])
     return [{"event": "logout_everywhere", "ip": world.ip, "sessions": 2, **whose(login)}]
 
 
@@ -239,7 +239,7 @@ def a_website_logs_in_by_a_scan(world: World) -> list[Line]:
     answer_scan(world, started, phone, approve=True)
     grant = {"grant_type": DEVICE_CODE, "device_code": started["device_code"]}
     token = world.post("/oauth2/token", auth=SHOP, data=grant)["access_token"]
-    session = world.ask("GET", "/v1/sessions/current", world.ip, token)
+    session = world.send("GET", "/v1/sessions/current", world.ip, token)
     fields = {"ip": world.ip, "client": "shop"}
     return [
         {"event": "scan_started", "appid": APPID, **fields},
@@ -268,7 +268,7 @@ def of_browser(world: World) -> dict[str, str]:
 def answer_scan(world: World, started: Line, phone: Line, *, approve: bool) -> None:
     """Look at the scan on the phone, and answer it."""
     path = f"/v1/scans/{started['wxacode'].rpartition('/')[2].removesuffix('.jpg')}"
-    world.ask("GET", path, world.ip, phone["token"])
+    world.send("GET", path, world.ip, phone["token"])
     answer = {"approve": approve, "match_number": started["match_number"]}
     world.post(path, token=phone["token"], json=answer)
 
@@ -278,7 +278,7 @@ def a_phone_is_bound(world: World) -> list[Line]:
     """Bind a phone number."""
     login = world.log_in()
     code = {"code": world.sandbox.phone_code()}
-    assert world.ask("PUT", "/v1/me/phone", world.ip, login["token"], json=code)["phone"]
+    assert world.send("PUT", "/v1/me/phone", world.ip, login["token"], json=code)["phone"]
     return [{"event": "phone_bound", "ip": world.ip, **whose(login)}]
 
 
@@ -299,7 +299,7 @@ def a_phone_at_login_fails(world: World) -> list[Line]:
 def data_is_exported(world: World) -> list[Line]:
     """Export a user's data."""
     login = world.log_in()
-    assert world.ask("GET", "/v1/me/export", world.ip, login["token"])["user"]
+    assert world.send("GET", "/v1/me/export", world.ip, login["token"])["user"]
     return [{"event": "data_exported", "ip": world.ip, **whose(login)}]
 
 
@@ -307,7 +307,7 @@ def data_is_exported(world: World) -> list[Line]:
 def a_user_is_erased(world: World) -> list[Line]:
     """Erase a user, who asks for it."""
     login = world.log_in()
-    world.ask("DELETE", "/v1/me", world.ip, login["token"], json={"confirm": True})
+    world.send("DELETE", "/v1/me", world.ip, login["token"], json={"confirm": True})
     return [{"event": "user_erased", "user_id": login["user"]["id"]}]
 
 
@@ -331,10 +331,10 @@ def data_is_decrypted(world: World) -> list[Line]:
 def sessions_are_refused(world: World) -> list[Line]:
     """Send requests with tokens that are not valid."""
     login = world.log_in()
-    world.ask("DELETE", "/v1/sessions/current", world.elsewhere(), login["token"])
+    world.send("DELETE", "/v1/sessions/current", world.elsewhere(), login["token"])
     for token in ("", "x", "x" * 43, login["token"]):
         for path in ("/auth", "/v1/me", "/v1/sessions", "/nowhere"):
-            world.ask("GET", path, world.ip, token)
+            world.send("GET", path, world.ip, token)
     return []
 
 

@@ -28,7 +28,7 @@ def transport_to(application: ASGIApp) -> httpx2.ASGITransport:
     return httpx2.ASGITransport(application)  # type: ignore[arg-type]  # ASGI has two types
 
 
-def ask(url: str, method: str = "GET", **options: Any) -> httpx2.Response:
+def fetch(url: str, method: str = "GET", **options: Any) -> httpx2.Response:
     """Send one request on its own connection."""
     with client() as once:
         return once.request(method, url, **options)

@@ -244,6 +244,6 @@ class Service:
 
 def _answers(url: str) -> bool:
     try:
-        return plain_http.ask(url, timeout=2).is_success
+        return plain_http.fetch(url, timeout=2).is_success
     except httpx2.TransportError:
         return False

@@ -22,7 +22,7 @@ class Response(NamedTuple):
     body: bytes
 
 
-class Wire:
+class RawConnection:
     """A connection to a server."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -44,7 +44,7 @@ class Wire:
         self._connection.settimeout(SECONDS)
         return sent
 
-    def hang_up(self) -> None:
+    def close_sending(self) -> None:
         """Close the sending side of the connection."""
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_WR)
@@ -74,19 +74,19 @@ class Wire:
 
 
 @contextmanager
-def connect(url: str | httpx2.URL, source: str = "") -> Iterator[Wire]:
+def connect(url: str | httpx2.URL, source: str = "") -> Iterator[RawConnection]:
     """Open a connection to the server of this URL, from the address `source`."""
     host, port = httpx2.URL(str(url)).host, httpx2.URL(str(url)).port or 80
     with socket.create_connection((host, port), timeout=SECONDS, source_address=(source, 0) if source else None) as it:
         it.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        yield Wire(it)
+        yield RawConnection(it)
 
 
 def exchange(url: str | httpx2.URL, *segments: bytes) -> bytes:
     """Return the answer to these bytes, until the server closes the connection as the last request asks."""
-    with connect(url) as wire:
-        wire.send(*segments)
-        return wire.rest()
+    with connect(url) as raw:
+        raw.send(*segments)
+        return raw.rest()
 
 
 def request(target: str, *lines: str, method: str = "GET", body: bytes | None = None, version: str = "1.1") -> bytes:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from support.plain_http import ask
+from support.plain_http import fetch
 
 
 class Scrape(NamedTuple):
@@ -42,4 +42,4 @@ class Scrape(NamedTuple):
 
 def scrape(url: str) -> Scrape:
     """Scrape once on a new connection. Any of several processes may answer."""
-    return Scrape.of(ask(f"{url}/metrics").raise_for_status().text)
+    return Scrape.of(fetch(f"{url}/metrics").raise_for_status().text)

@@ -56,7 +56,7 @@ class Phone:
     def open(self, scene: str, entered: int = CAMERA) -> dict[str, Any]:
         """Open the page of the code with this scene, as a scan does, and return what it shows."""
         order = {"scene": scene, "appid": APPID}
-        opened = plain_http.ask(f"{self._sandbox}/sandbox/scan", "POST", json=order).json()
+        opened = plain_http.fetch(f"{self._sandbox}/sandbox/scan", "POST", json=order).json()
         return self._do("open", **opened, entered=entered)
 
     def approve(self, number: str) -> dict[str, Any]:

@@ -20,9 +20,9 @@ FIRST_LOOPBACK, LAST_LOOPBACK = int(ip_address("127.1.0.1")), int(ip_address("12
 
 RESOLVER = """\
 import socket
-ask = socket.getaddrinfo
+resolve = socket.getaddrinfo
 def getaddrinfo(host, port, *rest, **more):
-    return ask(*(("{address}", {port}) if host == "api.weixin.qq.com" else (host, port)), *rest, **more)
+    return resolve(*(("{address}", {port}) if host == "api.weixin.qq.com" else (host, port)), *rest, **more)
 socket.getaddrinfo = getaddrinfo
 """
 """A sitecustomize for a process that can have neither a hosts file of its own nor a server on port 443."""

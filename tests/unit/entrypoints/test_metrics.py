@@ -45,7 +45,7 @@ ANN = Identity(APP, "oAnn")
 POLICY = SessionPolicy(per_user=2)
 
 
-class Counted:
+class Measured:
     """The counted use cases, on memory."""
 
     def __init__(self, clock: Clock) -> None:
@@ -88,12 +88,12 @@ def scrape_of(metrics: Metrics) -> Scrape:
 
 
 @pytest.fixture
-def counted(clock: Clock) -> Counted:
+def counted(clock: Clock) -> Measured:
     """Counted use cases without any counts."""
-    return Counted(clock)
+    return Measured(clock)
 
 
-async def test_logins_are_counted_by_app_and_outcome(counted: Counted) -> None:
+async def test_logins_are_counted_by_app_and_outcome(counted: Measured) -> None:
     """A successful login counts for its app, and a new user counts once."""
     for identity in (ANN, ANN, Identity(OTHER_APP, "oBob")):
         await counted.log_in(counted.request(identity))
@@ -116,7 +116,7 @@ async def test_logins_are_counted_by_app_and_outcome(counted: Counted) -> None:
     ],
 )
 async def test_refused_logins_are_counted_by_code(
-    counted: Counted, request_: LoginRequest, hint: str | None, app: str, outcome: str
+    counted: Measured, request_: LoginRequest, hint: str | None, app: str, outcome: str
 ) -> None:
     """A failed login counts with its error code for its app, if the app is known. The error has the same app."""
     with pytest.raises(WxLoginError) as refused:
@@ -127,7 +127,7 @@ async def test_refused_logins_are_counted_by_code(
     assert counted.scrape().total("wxlogin_logins_total") == 1
 
 
-async def test_a_defect_counts_as_internal_error(counted: Counted) -> None:
+async def test_a_defect_counts_as_internal_error(counted: Measured) -> None:
     """A login that raises an unexpected error counts as internal_error."""
     with pytest.raises(TypeError):
         await counted.log_in(LoginRequest(7, APP.value))  # type: ignore[arg-type]  # no entrypoint sends this
@@ -135,7 +135,7 @@ async def test_a_defect_counts_as_internal_error(counted: Counted) -> None:
     assert counted.scrape().value("wxlogin_logins_total", app=APP.value, outcome="internal_error") == 1
 
 
-async def test_checks_are_counted_by_outcome(counted: Counted, clock: Clock) -> None:
+async def test_checks_are_counted_by_outcome(counted: Measured, clock: Clock) -> None:
     """Each check of a token counts once, as ok or with the error code."""
     login = await counted.log_in(counted.request())
     await counted.checks.authenticate(login.token.value)
@@ -150,7 +150,7 @@ async def test_checks_are_counted_by_outcome(counted: Counted, clock: Clock) -> 
     assert scrape.total("wxlogin_session_checks_total") == 4
 
 
-async def test_ends_are_counted_by_reason(counted: Counted, clock: Clock) -> None:
+async def test_ends_are_counted_by_reason(counted: Measured, clock: Clock) -> None:
     """Each session that a log-out, a revocation or a newer login ends counts once, by reason."""
     logins = []
     for _ in range(3):
@@ -167,7 +167,7 @@ async def test_ends_are_counted_by_reason(counted: Counted, clock: Clock) -> Non
     assert scrape.value("wxlogin_sessions_ended_total", reason="session_ended") == 3
 
 
-async def test_a_list_of_sessions_is_not_counted(counted: Counted) -> None:
+async def test_a_list_of_sessions_is_not_counted(counted: Measured) -> None:
     """A list of sessions counts neither as a check nor as an end."""
     login = await counted.log_in(counted.request())
 

@@ -21,10 +21,10 @@ def test_a_dropped_call_gets_no_byte(served: httpx2.Client) -> None:
     """A dropped call gets no byte before the connection closes."""
     served.post("/sandbox/faults", json={"path": PATH, "drop": True})
 
-    with socket.create_connection((served.base_url.host, served.base_url.port or 0), timeout=5) as wire:
-        wire.sendall(f"GET {PATH} HTTP/1.1\r\nHost: sandbox\r\n\r\n".encode())
+    with socket.create_connection((served.base_url.host, served.base_url.port or 0), timeout=5) as raw:
+        raw.sendall(f"GET {PATH} HTTP/1.1\r\nHost: sandbox\r\n\r\n".encode())
 
-        assert wire.recv(1) == b""
+        assert raw.recv(1) == b""
 
 
 @pytest.mark.parametrize("status", [204, 304, 418, 500, 599])

@@ -63,7 +63,7 @@ class TlsServer:
         writer.close()
 
 
-async def ask(transport: httpx2.AsyncBaseTransport, url: str) -> bytes:
+async def send(transport: httpx2.AsyncBaseTransport, url: str) -> bytes:
     """Return the body of the answer to a GET."""
     response = await transport.handle_async_request(httpx2.Request("GET", url))
     return await response.aread()
@@ -83,7 +83,7 @@ async def test_a_trusted_server_gets_requests(
     """Two requests to a trusted server are answered over TLS."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "localhost.pem"))
     async with create_transport() as transport:
-        answers = [await ask(transport, server.url) for _ in range(2)]
+        answers = [await send(transport, server.url) for _ in range(2)]
 
     assert answers == [b"{}", b"{}"]
     assert server.requests == 2
@@ -97,6 +97,6 @@ async def test_a_server_that_is_not_wechat_gets_nothing(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / f"{trusted}.pem"))
     async with create_transport() as transport:
         with pytest.raises(httpx2.NetworkError, match="ClientConnectorCertificateError"):
-            await ask(transport, server.url)
+            await send(transport, server.url)
 
     assert server.requests == 0

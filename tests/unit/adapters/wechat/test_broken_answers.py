@@ -31,7 +31,7 @@ GRACE = 2.0
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-class Wire:
+class BrokenServer:
     """A server on a loopback port that treats each request as the test sets, and records the requests."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Wire:
         self._server.close()
         await asyncio.gather(*filter(None, self._open.values()))
 
-    async def hang_up(self) -> None:
+    async def disconnect(self) -> None:
         """Close every connection, and wait until the client's side notices."""
         if not self._open:
             return
@@ -84,12 +84,12 @@ def http(body: bytes, status: str = "200 OK", headers: str = "") -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body
 
 
-def send(answer: bytes, *, hang_up: bool = False) -> Behaviour:
+def send(answer: bytes, *, disconnect: bool = False) -> Behaviour:
     """Return a behaviour that sends these bytes."""
 
     async def behave(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(answer)
-        if hang_up:
+        if disconnect:
             writer.close()
 
     return behave
@@ -146,26 +146,26 @@ BROKEN = {
     "silence": stay_silent,
     "a body that drips": drip(b"HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n"),
     "headers that drip": drip(b"HTTP/1.1 200 OK\r\nX: "),
-    "hanging up before the answer": send(b"", hang_up=True),
-    "hanging up in the headers": send(b"HTTP/1.1 200 OK\r\nContent-Le", hang_up=True),
-    "hanging up in the body": send(HALF, hang_up=True),
-    "hanging up in a chunk": send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n20\r\n{", hang_up=True),
-    "garbage": send(b"\x00\x01\xffSSH-2.0-garbage\r\n\r\n", hang_up=True),
-    "another protocol": send(b"220 mail.example ESMTP\r\n", hang_up=True),
-    "a length that is no number": send(b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n", hang_up=True),
-    "two lengths": send(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}", hang_up=True),
+    "hanging up before the answer": send(b"", disconnect=True),
+    "hanging up in the headers": send(b"HTTP/1.1 200 OK\r\nContent-Le", disconnect=True),
+    "hanging up in the body": send(HALF, disconnect=True),
+    "hanging up in a chunk": send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n20\r\n{", disconnect=True),
+    "garbage": send(b"\x00\x01\xffSSH-2.0-garbage\r\n\r\n", disconnect=True),
+    "another protocol": send(b"220 mail.example ESMTP\r\n", disconnect=True),
+    "a length that is no number": send(b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n", disconnect=True),
+    "two lengths": send(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}", disconnect=True),
     "a chunk size that is no number": send(
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", hang_up=True
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", disconnect=True
     ),
     "a later chunk size that is no number": break_later,
-    "an endless header": send(b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000 + b"\r\n\r\n", hang_up=True),
+    "an endless header": send(b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000 + b"\r\n\r\n", disconnect=True),
     "fifty megabytes": flood(50_000_000),
     "a body said to be gzip": send(http(b"{}", headers="Content-Encoding: gzip\r\n")),
     "a body said to be br": send(http(b"{}", headers="Content-Encoding: br\r\n")),
     "a redirect": send(http(b"", "302 Found", "Location: /sns/elsewhere\r\n")),
     "a server error": send(http(b"<html>", "502 Bad Gateway")),
     "a switch of protocols": send(
-        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n", hang_up=True
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n", disconnect=True
     ),
     "no content": send(b"HTTP/1.1 204 No Content\r\n\r\n"),
     "HTML": send(http(b"<html>welcome to the hotel's network</html>")),
@@ -176,33 +176,33 @@ connections = pytest.mark.parametrize("warm", [False, True], ids=["new connectio
 
 
 @pytest.fixture(scope="module")
-async def served(login: Any) -> AsyncIterator[tuple[Wire, IdentityProvider]]:
+async def served(login: Any) -> AsyncIterator[tuple[BrokenServer, IdentityProvider]]:
     """A WeChat with behaviours that a test sets, and the service's IdentityProvider that calls it."""
-    wire = Wire()
-    await wire.open()
+    server = BrokenServer()
+    await server.open()
     settings = Settings(
         appid=login.appid.value,
         app_secret=SecretStr(login.secret),
         encryption_keys=[SecretStr(Fernet.generate_key().decode())],
-        wechat_url=f"http://localhost:{wire.port}",
+        wechat_url=f"http://localhost:{server.port}",
         wechat_timeout_seconds=LIMIT,
     )
     async with open_container(settings) as container:
-        yield wire, container.identities()
-    await wire.close()
+        yield server, container.identities()
+    await server.close()
 
 
 @pytest.fixture
-async def wire(served: tuple[Wire, IdentityProvider]) -> Wire:
+async def server(served: tuple[BrokenServer, IdentityProvider]) -> BrokenServer:
     """The WeChat without connections and settings."""
-    wire, _ = served
-    await wire.hang_up()
-    wire.reset()
-    return wire
+    server, _ = served
+    await server.disconnect()
+    server.reset()
+    return server
 
 
 @pytest.fixture
-def identities(served: tuple[Wire, IdentityProvider]) -> IdentityProvider:
+def identities(served: tuple[BrokenServer, IdentityProvider]) -> IdentityProvider:
     """The service's IdentityProvider."""
     return served[1]
 
@@ -210,32 +210,32 @@ def identities(served: tuple[Wire, IdentityProvider]) -> IdentityProvider:
 @broken
 @connections
 async def test_a_broken_answer_raises_an_error_in_time_after_one_request(
-    behaviour: Behaviour, warm: bool, wire: Wire, identities: IdentityProvider, login: Any
+    behaviour: Behaviour, warm: bool, server: BrokenServer, identities: IdentityProvider, login: Any
 ) -> None:
     """A broken answer raises an error of WeChat within the time limit, and the code is sent exactly once."""
     if warm:
-        wire.behaviours.append(good(login))
+        server.behaviours.append(good(login))
         await identities.exchange(login.code, login.appid)
-        wire.requests.clear()
-    wire.behaviours += [behaviour, good(login)]
+        server.requests.clear()
+    server.behaviours += [behaviour, good(login)]
     began = time.monotonic()
 
     with pytest.raises((IdentityProviderUnavailable, IdentityProviderBadResponse)) as raised:
         await identities.exchange(login.code, login.appid)
     assert type(raised.value) in (WeChatUnavailable, WeChatBadResponse)
     assert time.monotonic() - began < LIMIT + GRACE
-    assert len(wire.requests) == 1
+    assert len(server.requests) == 1
 
 
 @broken
 async def test_after_a_broken_answer_the_next_login_works(
-    behaviour: Behaviour, wire: Wire, identities: IdentityProvider, login: Any
+    behaviour: Behaviour, server: BrokenServer, identities: IdentityProvider, login: Any
 ) -> None:
     """After a broken answer, the next login succeeds on another connection."""
-    wire.behaviours.append(behaviour)
+    server.behaviours.append(behaviour)
     with contextlib.suppress(Exception):
         await identities.exchange(login.code, login.appid)
-    wire.behaviours = [good(login)]
+    server.behaviours = [good(login)]
 
     identity, key = await identities.exchange(LoginCode("next"), login.appid)
     assert (identity.openid, key.value) == ("o1", login.session_key)
@@ -244,14 +244,14 @@ async def test_after_a_broken_answer_the_next_login_works(
 @broken
 async def test_a_broken_answer_reveals_no_secret(
     behaviour: Behaviour,
-    wire: Wire,
+    server: BrokenServer,
     identities: IdentityProvider,
     login: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """After a broken answer, no text, traceback or log record has the AppSecret or the code. The log level is debug."""
     caplog.set_level(logging.DEBUG)
-    wire.behaviours += [behaviour, good(login)]
+    server.behaviours += [behaviour, good(login)]
     with pytest.raises(Exception) as raised:  # noqa: PT011  # no exception may show a secret
         await identities.exchange(login.code, login.appid)
     error = raised.value
@@ -261,12 +261,12 @@ async def test_a_broken_answer_reveals_no_secret(
 
 
 async def test_a_login_reveals_no_secret(
-    wire: Wire, identities: IdentityProvider, login: Any, caplog: pytest.LogCaptureFixture
+    server: BrokenServer, identities: IdentityProvider, login: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A successful login logs no secret, and the repr of its result has none."""
     caplog.set_level(logging.DEBUG)
     asyncio.get_running_loop().set_debug(True)
-    wire.behaviours.append(good(login))
+    server.behaviours.append(good(login))
     answer = await identities.exchange(login.code, login.appid)
     asyncio.get_running_loop().set_debug(False)
 
@@ -275,41 +275,43 @@ async def test_a_login_reveals_no_secret(
 
 @pytest.mark.parametrize("errcode", [-1, 40029, 40125, 99999])
 async def test_an_errcode_is_raised_after_one_request(
-    errcode: int, wire: Wire, identities: IdentityProvider, login: Any, caplog: pytest.LogCaptureFixture
+    errcode: int, server: BrokenServer, identities: IdentityProvider, login: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An errcode is raised after one request, and WeChat's text with a repetition of the request is not revealed."""
     caplog.set_level(logging.DEBUG)
     body = json.dumps({"errcode": errcode, "errmsg": f"bad {login.secret} {login.code.value}"}).encode()
-    wire.behaviours += [send(http(body)), good(login)]
+    server.behaviours += [send(http(body)), good(login)]
 
     with pytest.raises(Exception) as raised:  # noqa: PT011  # another test checks the type
         await identities.exchange(login.code, login.appid)
     told = "".join(traceback.format_exception(raised.value)) + caplog.text
-    assert len(wire.requests) == 1
+    assert len(server.requests) == 1
     assert not [secret for secret in login.hidden if secret in told]
 
 
 async def test_a_refused_connection_is_unavailable(
-    wire: Wire, identities: IdentityProvider, login: Any, caplog: pytest.LogCaptureFixture
+    server: BrokenServer, identities: IdentityProvider, login: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A refused connection raises IdentityProviderUnavailable, and reveals no secret."""
     caplog.set_level(logging.DEBUG)
-    await wire.close()
+    await server.close()
 
     with pytest.raises(IdentityProviderUnavailable) as raised:
         await identities.exchange(login.code, login.appid)
     told = "".join(traceback.format_exception(raised.value)) + caplog.text
-    await wire.open()
+    await server.open()
     assert not [secret for secret in login.hidden if secret in told]
 
 
-async def test_the_target_of_a_redirect_is_never_called(wire: Wire, identities: IdentityProvider, login: Any) -> None:
+async def test_the_target_of_a_redirect_is_never_called(
+    server: BrokenServer, identities: IdentityProvider, login: Any
+) -> None:
     """The target of a redirect gets no request and so no AppSecret."""
-    other = Wire()
+    other = BrokenServer()
     await other.open()
     other.behaviours.append(good(login))
     location = f"Location: http://127.0.0.1:{other.port}/sns/jscode2session\r\n"
-    wire.behaviours.append(send(http(b"", "307 Temporary Redirect", location)))
+    server.behaviours.append(send(http(b"", "307 Temporary Redirect", location)))
 
     with pytest.raises(IdentityProviderBadResponse):
         await identities.exchange(login.code, login.appid)
@@ -318,36 +320,38 @@ async def test_the_target_of_a_redirect_is_never_called(wire: Wire, identities: 
 
 
 async def test_an_idle_connection_that_wechat_closed_is_replaced(
-    wire: Wire, identities: IdentityProvider, login: Any
+    server: BrokenServer, identities: IdentityProvider, login: Any
 ) -> None:
     """A login succeeds after WeChat has closed the idle connection."""
-    wire.behaviours += [good(login), good(login)]
+    server.behaviours += [good(login), good(login)]
     await identities.exchange(login.code, login.appid)
-    await wire.hang_up()
+    await server.disconnect()
     identity, _ = await identities.exchange(LoginCode("next"), login.appid)
 
     assert identity.openid == "o1"
-    assert wire.connections == 2
+    assert server.connections == 2
 
 
 async def test_a_connection_is_not_used_when_servers_may_close_it(
-    wire: Wire, identities: IdentityProvider, login: Any
+    server: BrokenServer, identities: IdentityProvider, login: Any
 ) -> None:
     """After more than four idle seconds a new connection is used, because some servers close after five."""
-    wire.behaviours += [good(login), good(login)]
+    server.behaviours += [good(login), good(login)]
     await identities.exchange(login.code, login.appid)
     await asyncio.sleep(4.2)
     await identities.exchange(LoginCode("next"), login.appid)
 
-    assert wire.connections == 2
+    assert server.connections == 2
 
 
 @pytest.mark.parametrize("code", ["a+b/c==", "%41%2B%", "&secret=x", "#?;,'\"", "~!@$^*()[]{}|\\<>`", "." * 512])
-async def test_a_code_arrives_unchanged(code: str, wire: Wire, identities: IdentityProvider, login: Any) -> None:
+async def test_a_code_arrives_unchanged(
+    code: str, server: BrokenServer, identities: IdentityProvider, login: Any
+) -> None:
     """A code with any characters, and the AppSecret, arrive unchanged."""
-    wire.behaviours.append(good(login))
+    server.behaviours.append(good(login))
     await identities.exchange(LoginCode(code), login.appid)
-    target = wire.requests[0].split(" ")[1]
+    target = server.requests[0].split(" ")[1]
 
     assert parse_qs(target.partition("?")[2], strict_parsing=True) == {
         "appid": [login.appid.value],
@@ -357,23 +361,23 @@ async def test_a_code_arrives_unchanged(code: str, wire: Wire, identities: Ident
     }
 
 
-async def test_an_interim_answer_is_skipped(wire: Wire, identities: IdentityProvider, login: Any) -> None:
+async def test_an_interim_answer_is_skipped(server: BrokenServer, identities: IdentityProvider, login: Any) -> None:
     """Interim answers are skipped, and the connection is used again."""
     hints = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
     body = json.dumps({"openid": "o1", "session_key": login.session_key}).encode()
-    wire.behaviours += [send(hints + http(body)), good(login)]
+    server.behaviours += [send(hints + http(body)), good(login)]
     identity, _ = await identities.exchange(login.code, login.appid)
     await identities.exchange(login.code, login.appid)
 
-    assert (identity.openid, wire.connections) == ("o1", 1)
+    assert (identity.openid, server.connections) == ("o1", 1)
 
 
 async def test_a_reason_phrase_in_another_encoding_is_ignored(
-    wire: Wire, identities: IdentityProvider, login: Any
+    server: BrokenServer, identities: IdentityProvider, login: Any
 ) -> None:
     """The status of an answer counts, whatever bytes its reason phrase has: here it is in GBK, by a proxy."""
     body = json.dumps({"openid": "o1", "session_key": login.session_key}).encode()
-    wire.behaviours.append(send(http(body).replace(b" OK\r\n", b" " + "成功".encode("gbk") + b"\r\n", 1)))
+    server.behaviours.append(send(http(body).replace(b" OK\r\n", b" " + "成功".encode("gbk") + b"\r\n", 1)))
     identity, _ = await identities.exchange(login.code, login.appid)
 
     assert identity.openid == "o1"
@@ -381,45 +385,45 @@ async def test_a_reason_phrase_in_another_encoding_is_ignored(
 
 @pytest.mark.parametrize("head", ["HTTP/1.0 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"])
 async def test_an_answer_may_end_with_its_connection(
-    head: str, wire: Wire, identities: IdentityProvider, login: Any
+    head: str, server: BrokenServer, identities: IdentityProvider, login: Any
 ) -> None:
     """An answer without a length ends with its connection, as old proxies send it."""
     body = json.dumps({"openid": "o1", "session_key": login.session_key}).encode()
-    wire.behaviours.append(send(head.encode() + body, hang_up=True))
+    server.behaviours.append(send(head.encode() + body, disconnect=True))
     identity, _ = await identities.exchange(login.code, login.appid)
 
     assert identity.openid == "o1"
 
 
 async def test_an_unsolicited_response_is_not_given_to_the_next_request(
-    wire: Wire, identities: IdentityProvider, login: Any
+    server: BrokenServer, identities: IdentityProvider, login: Any
 ) -> None:
     """A second answer to one request is discarded, and the next login uses another connection."""
     other = http(json.dumps({"openid": "oOther", "session_key": login.session_key}).encode())
     body = json.dumps({"openid": "o1", "session_key": login.session_key}).encode()
-    wire.behaviours.append(send(http(body) + other))
+    server.behaviours.append(send(http(body) + other))
     first, _ = await identities.exchange(login.code, login.appid)
     await asyncio.sleep(0.05)
-    wire.behaviours.append(good(login))
+    server.behaviours.append(good(login))
     second, _ = await identities.exchange(LoginCode("next"), login.appid)
 
-    assert (first.openid, second.openid, wire.connections) == ("o1", "o1", 2)
+    assert (first.openid, second.openid, server.connections) == ("o1", "o1", 2)
 
 
-async def test_logins_share_connections(wire: Wire, identities: IdentityProvider, login: Any) -> None:
+async def test_logins_share_connections(server: BrokenServer, identities: IdentityProvider, login: Any) -> None:
     """Sequential logins use one connection."""
-    wire.behaviours += [good(login)] * 5
+    server.behaviours += [good(login)] * 5
     for _ in range(5):
         await identities.exchange(login.code, login.appid)
 
-    assert wire.connections == 1
+    assert server.connections == 1
 
 
-async def test_no_cookie_of_wechat_is_stored(wire: Wire, identities: IdentityProvider, login: Any) -> None:
+async def test_no_cookie_of_wechat_is_stored(server: BrokenServer, identities: IdentityProvider, login: Any) -> None:
     """A cookie in an answer is not sent with the next request."""
     body = json.dumps({"openid": "o1", "session_key": login.session_key}).encode()
-    wire.behaviours += [send(http(body, headers="Set-Cookie: user=1; Path=/\r\n")), good(login)]
+    server.behaviours += [send(http(body, headers="Set-Cookie: user=1; Path=/\r\n")), good(login)]
     await identities.exchange(login.code, login.appid)
     await identities.exchange(login.code, login.appid)
 
-    assert "cookie" not in wire.requests[1].lower()
+    assert "cookie" not in server.requests[1].lower()
