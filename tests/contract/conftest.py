@@ -11,7 +11,7 @@ from adapters.sql.user_repository import SqlUserRepository
 from application.ports.user_repository import UserRepository
 from support.clock import Clock
 from support.interruptions import TrappedCluster, trapped_cluster
-from support.places import SESSION_PLACES, TECHNOLOGIES, USER_PLACES, open_environment
+from support.places import SESSION_PLACES, TECHNOLOGIES, USER_PLACES, open_environment, unreachable_url_of
 from support.sessions import Scenario
 
 
@@ -37,9 +37,7 @@ def trapped() -> Iterator[TrappedCluster]:
 @pytest.fixture(params=[name for name, each in TECHNOLOGIES.items() if each.unreachable_url])
 def unreachable_place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a server that does not exist."""
-    unreachable_url = TECHNOLOGIES[request.param].unreachable_url
-    assert unreachable_url
-    return unreachable_url(tmp_path)
+    return unreachable_url_of(request.param, tmp_path)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from domain.access_token import AccessToken, AccessTokenState, Refusal
 from domain.errors import Retry, StoreUnavailable
 from domain.identity import AppId
 from support.clock import Clock
-from support.places import DATABASES, IN_REDIS, TECHNOLOGIES, each_place
+from support.places import DATABASES, IN_REDIS, SHARED_PLACES, TECHNOLOGIES, each_place, each_unreachable
 from support.proxy import How, proxy
 from support.stores import read_key, read_rows
 
@@ -345,6 +345,7 @@ async def unreachable(unreachable_place: str, clock: Clock) -> AsyncIterator[Acc
         yield scenario.store
 
 
+@each_unreachable(SHARED_PLACES)
 @pytest.mark.parametrize(
     "call",
     [

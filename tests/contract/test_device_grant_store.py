@@ -21,7 +21,7 @@ from domain.device_grant import LIFETIME, RETENTION, DeviceCode, DeviceGrant, Gr
 from domain.errors import StoreUnavailable
 from domain.identity import AppId
 from support.clock import Clock
-from support.places import DATABASES, IN_REDIS, TECHNOLOGIES, each_place
+from support.places import DATABASES, IN_REDIS, SHARED_PLACES, TECHNOLOGIES, each_place, each_unreachable
 from support.proxy import How, proxy
 
 pytestmark = pytest.mark.anyio
@@ -310,6 +310,7 @@ CALLS: dict[str, Callable[[DeviceGrantStore, DeviceGrant], Awaitable[object]]] =
 }
 
 
+@each_unreachable(SHARED_PLACES)
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 async def test_a_missing_server_raises_store_unavailable(
     unreachable: DeviceGrantStore, clock: Clock, call: Callable[[DeviceGrantStore, DeviceGrant], Awaitable[object]]

@@ -18,7 +18,15 @@ from domain.identity import AppId, Identity
 from domain.session import Session, SessionPolicy, SessionToken
 from domain.session_key import KeyRing, SessionKey
 from support.clock import Clock
-from support.places import durable, open_environment, redis_and_cluster, technology_of
+from support.places import (
+    KEY_PLACES,
+    TECHNOLOGIES,
+    durable_keys,
+    each_unreachable,
+    open_environment,
+    redis_and_cluster,
+    technology_of,
+)
 from support.stores import StoreEnvironment
 
 pytestmark = pytest.mark.anyio
@@ -51,6 +59,12 @@ def session_of(user_id: str, identity: Identity, now: datetime, max_age: timedel
     """Return a session that starts now."""
     policy = SessionPolicy(idle=max_age, max_age=max_age)
     return Session.start(SessionToken.generate(), user_id, identity, UNKNOWN_DEVICE, policy, now)
+
+
+@pytest.fixture(scope="session", params=KEY_PLACES)
+def session_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The place of session_keys. Not every technology that stores sessions also stores them."""
+    return TECHNOLOGIES[request.param].find(request, tmp_path_factory.mktemp("contract"))
 
 
 @pytest.fixture
@@ -132,7 +146,7 @@ async def test_concurrent_logins_leave_two_of_their_keys(scenario: Scenario) -> 
     assert ring.previous not in (None, ring.current)
 
 
-@durable
+@durable_keys
 async def test_keys_survive_a_restart(scenario: Scenario) -> None:
     """Another vault on the same server has the same keys."""
     session = scenario.session()
@@ -142,7 +156,7 @@ async def test_keys_survive_a_restart(scenario: Scenario) -> None:
     assert await restarted.get(session) == await scenario.vault.get(session)
 
 
-@durable
+@durable_keys
 async def test_encryption_keys_rotate(scenario: Scenario) -> None:
     """A new encryption key before the old one reads all data. After a re-encryption the old key is not needed."""
     session = scenario.session()
@@ -159,7 +173,7 @@ async def test_encryption_keys_rotate(scenario: Scenario) -> None:
     assert await rotated_out.get(session) == before == await rotated.get(session)
 
 
-@durable
+@durable_keys
 async def test_reencryption_counts_undecryptable_keys_and_does_not_change_them(scenario: Scenario) -> None:
     """Re-encryption counts a session_key that no encryption key decrypts, and does not change it."""
     session = scenario.session()
@@ -170,7 +184,7 @@ async def test_reencryption_counts_undecryptable_keys_and_does_not_change_them(s
     assert await scenario.vault.get(session) == KeyRing(A)
 
 
-@durable
+@durable_keys
 async def test_reencryption_overwrites_no_login(scenario: Scenario) -> None:
     """A key that a login stores during a re-encryption is the current key afterwards."""
     sessions = [scenario.session() for _ in range(40)]
@@ -204,7 +218,7 @@ async def test_reencryption_does_not_extend_a_keys_life(scenario: Scenario) -> N
         await rotated.get(session)
 
 
-@durable
+@durable_keys
 async def test_a_login_replaces_a_key_without_its_encryption_key(scenario: Scenario) -> None:
     """Without the encryption key, the old session_key raises DataUndecryptable.
 
@@ -259,6 +273,7 @@ async def unreachable(unreachable_place: str) -> AsyncIterator[KeyVault]:
         yield environment.open([OLD])[1]
 
 
+@each_unreachable(KEY_PLACES)
 @pytest.mark.parametrize(
     "call",
     [

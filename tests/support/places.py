@@ -27,6 +27,8 @@ class Technology:
     """A function that returns the URL of a server that does not exist. None for a technology without a server."""
     durable: bool = True
     """Whether sessions survive the process."""
+    stores_keys: bool = True
+    """Whether session_keys are beside the sessions. If they are elsewhere, the suite of KeyVault leaves it out."""
     expires_by_itself: bool = False
     """Whether the server deletes data after its retention without a purge, by its own clock."""
 
@@ -83,7 +85,7 @@ if not find_mariadb():
 
 TECHNOLOGIES: Mapping[str, Technology] = {
     "memory": Technology("memory", lambda *_: "memory", memory_environment, durable=False),
-    "twin": Technology("twin", lambda *_: "twin", twin_environment, durable=False),
+    "twin": Technology("twin", lambda *_: "twin", twin_environment, durable=False, stores_keys=False),
     **REDIS_TECHNOLOGIES,
     **DATABASE_TECHNOLOGIES,
 }
@@ -94,12 +96,22 @@ USER_PLACES = ["memory", *DATABASES]
 IN_REDIS = ["redis", "redis-cluster"]
 """The master behind sentinels is an ordinary Redis, so tests of its records do not need a third run."""
 SESSION_PLACES = [*TECHNOLOGIES]
+KEY_PLACES = [name for name, each in TECHNOLOGIES.items() if each.stores_keys]
+SHARED_PLACES = [*REDIS_TECHNOLOGIES, *DATABASES]
+"""The places of what processes share beside sessions and session_keys."""
 WITHOUT_SENTINEL = [name for name in SESSION_PLACES if name != "redis-sentinel"]
 
 
 def technology_of(place: str) -> Technology:
     """Return the technology of a place."""
     return next(each for each in TECHNOLOGIES.values() if place.startswith(each.scheme))
+
+
+def unreachable_url_of(name: str, directory: Path) -> str:
+    """Return the URL of a server of the technology that does not exist."""
+    unreachable_url = TECHNOLOGIES[name].unreachable_url
+    assert unreachable_url
+    return unreachable_url(directory)
 
 
 def open_environment(place: str) -> AbstractAsyncContextManager[StoreEnvironment]:
@@ -112,7 +124,14 @@ def each_place(names: list[str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("session_place", names, indirect=True)
 
 
+def each_unreachable(names: list[str]) -> pytest.MarkDecorator:
+    """Run a test on the unreachable servers of these places only."""
+    with_servers = [name for name in names if TECHNOLOGIES[name].unreachable_url]
+    return pytest.mark.parametrize("unreachable_place", with_servers, indirect=True)
+
+
 durable = each_place([name for name in WITHOUT_SENTINEL if TECHNOLOGIES[name].durable])
+durable_keys = each_place([name for name in WITHOUT_SENTINEL if name in KEY_PLACES and TECHNOLOGIES[name].durable])
 by_the_hosts_clock = each_place([name for name in WITHOUT_SENTINEL if not TECHNOLOGIES[name].expires_by_itself])
 redis_and_cluster = each_place(IN_REDIS)
 every_redis = each_place([*REDIS_TECHNOLOGIES])
