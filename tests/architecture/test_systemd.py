@@ -64,6 +64,16 @@ def test_the_settings_of_the_unit_exist(unit: Path) -> None:
     assert named <= known
 
 
+def test_the_admin_api_has_the_stores_of_the_worker() -> None:
+    """The unit of the admin API has each secret of the worker's but the AppSecret: both end sessions."""
+    worker, admin = (
+        {value.partition(":")[0] for value in values(ROOT / f"deploy/systemd/wxlogin-{name}.service", "LoadCredential")}
+        for name in ("worker", "admin")
+    )
+
+    assert worker - admin == {"app_secret"}
+
+
 @each_unit
 def test_a_unit_can_be_parsed(unit: Path) -> None:
     """The unit has the sections that systemd expects, and nothing outside them."""
