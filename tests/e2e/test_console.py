@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from support.browser import Visit, visit
+from support.browser import DESKTOP, PHONE, Visit, visit
 from support.console import Installation, installation, sign_in
 from support.processes import APPID, Sandbox
 from support.servers import sqlite_url
@@ -36,12 +36,19 @@ def quiet(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield running
 
 
+on_each_screen = pytest.mark.parametrize("visited", [DESKTOP, PHONE], indirect=True, ids=["desktop", "phone"])
+
+
 @pytest.fixture
-def visited(chromium: Browser, console: Installation) -> Iterator[Visit]:
-    """The console in English, signed in with a key that allows all. It writes no error, and asks no other host."""
-    with visit(chromium, console.url, locale="en-GB") as opened:
+def visited(chromium: Browser, console: Installation, request: pytest.FixtureRequest) -> Iterator[Visit]:
+    """The console in English, signed in with a key that allows all. It writes no error, and asks no other host.
+
+    The screen is that of a desktop unless a test gives another size.
+    """
+    with visit(chromium, console.url, getattr(request, "param", DESKTOP), locale="en-GB") as opened:
         sign_in(opened.page)
         yield opened
+        assert not opened.overflows
         assert opened.console == []
         assert opened.hosts == {console.admin.url.removeprefix("http://")}
 
@@ -78,6 +85,7 @@ def tab_to(page: Page, selector: str) -> None:
     raise AssertionError(f"no Tab leads to {selector}")
 
 
+@on_each_screen
 def test_a_user_is_found_by_phone_in_two_steps(console: Installation, page: Page) -> None:
     """The number and Enter lead to the user's page, with profile, accounts, devices and trail."""
     phone = phone_number()
@@ -130,6 +138,7 @@ def test_lists_show_phone_numbers_masked(console: Installation, page: Page) -> N
     assert phone[3:] not in page.url
 
 
+@on_each_screen
 def test_a_device_is_logged_out(console: Installation, page: Page) -> None:
     """The page of a device asks, says afterwards that its session ended, and the other device stays logged in."""
     person = console.person(name="Ann")
@@ -158,6 +167,7 @@ def test_all_sessions_are_ended(console: Installation, page: Page) -> None:
     assert [console.service.auth(each.token).status_code for each in (person, again)] == [401, 401]
 
 
+@on_each_screen
 def test_a_user_is_blocked_with_a_reason(console: Installation, page: Page) -> None:
     """A block needs a reason, ends the sessions, and is shown with its reason, until the user is unblocked."""
     person = console.person(name="Ann")
@@ -187,6 +197,7 @@ def test_a_question_may_be_answered_no(console: Installation, page: Page) -> Non
     assert console.service.auth(person.token).status_code == 204
 
 
+@on_each_screen
 def test_a_conflict_is_resolved(console: Installation, page: Page) -> None:
     """A conflict shows both users side by side. The name that is lost has to be confirmed before the merge."""
     one, other = console.conflict()
