@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from application.new_sessions import follow_changes
+from application.login import follow_changes
 from application.polls import Polls
 from application.ports.clock import Clock
 from application.ports.device_grant_store import DeviceGrantStore
