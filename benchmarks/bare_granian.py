@@ -26,7 +26,9 @@ START: HTTPResponseStartEvent = {
 BODY: HTTPResponseBodyEvent = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
-async def application(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001  # ASGI's signature
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["method"] == "POST":  # type: ignore[typeddict-item]  # HTTP only
+        await receive()
     await send(START)
     await send(BODY)
 
