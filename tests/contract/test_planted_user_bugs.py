@@ -411,7 +411,7 @@ async def repeats_finish(scenario: Scenario, _clock: Clock) -> None:
         ("redis", EndsLiveSessionsOnly, RedisKeyVault, expired_are_gone),
         ("redis", KeepsTheAddress, RedisKeyVault, events_are_quiet),
         ("redis", EndsSessionsFirst, RedisKeyVault, repeats_finish),
-        ("redis-cluster", IgnoresTheCaller, RedisKeyVault, repeats_finish),
+        ("redis", IgnoresTheCaller, RedisKeyVault, repeats_finish),
     ],
     indirect=["session_place"],
 )

@@ -35,26 +35,48 @@ class Process:
             patch.setattr(target, name, self._counted(getattr(target, name)))
 
     def count_commands(self, patch: pytest.MonkeyPatch, redis: RedisClient) -> None:
-        """Count the commands for Redis. A pipeline is one call."""
+        """Count the commands for Redis, in pipelines, too."""
         open_pipeline = redis.pipeline
-
-        def pipeline(**options: Any) -> Any:
-            opened = open_pipeline(**options)
-            self.count(patch, opened, "execute")
-            return opened
-
         self.count(patch, redis, "execute_command")
-        patch.setattr(redis, "pipeline", pipeline)
+        patch.setattr(redis, "pipeline", lambda **options: CutPipeline(self, open_pipeline(**options)))
+
+    def take(self, calls: int) -> int:
+        """Return how many of these calls happen before the process is killed."""
+        taken = min(calls, self._left)
+        self._left -= taken
+        self.is_killed |= taken < calls
+        return taken
 
     def _counted(self, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def counted(*arguments: Any, **options: Any) -> Any:
-            if self._left == 0:
-                self.is_killed = True
+            if not self.take(1):
                 raise Killed
-            self._left -= 1
             return await call(*arguments, **options)
 
         return counted
+
+
+class CutPipeline:
+    """A pipeline of a process that is killed: Redis receives the commands before that."""
+
+    def __init__(self, process: Process, pipeline: Any) -> None:
+        self._process = process
+        self._pipeline = pipeline
+        self._commands: list[tuple[Any, ...]] = []
+
+    def execute_command(self, *command: Any) -> None:
+        """Add a command."""
+        self._commands.append(command)
+
+    async def execute(self) -> list[Any]:
+        """Send the commands, and return their answers."""
+        sent = self._commands[: self._process.take(len(self._commands))]
+        for command in sent:
+            self._pipeline.execute_command(*command)
+        answers: list[Any] = await self._pipeline.execute()
+        if sent != self._commands:
+            raise Killed
+        return answers
 
 
 class InterruptedDatabase(Database):
