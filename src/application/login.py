@@ -42,7 +42,7 @@ class LoginContext:
 NO_CONTEXT = LoginContext()
 
 ATTEMPTS = 3
-"""How often a login starts a session when its user is erased meanwhile."""
+"""How many times a login starts a session if its user is erased meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +154,11 @@ class LoginUseCase:
 async def follow_changes(
     store: SessionStore, session: Session, find_again: Callable[[str], Awaitable[User]], now: datetime
 ) -> tuple[User, Session]:
-    """Return the user and the new session, after a change of users that did not see the session.
+    """Check the user again after the session was stored, and apply a block, a merge or an erasure that ran in between.
 
-    `find_again` finds the user of the id again. If it raises an error, the session ends, and the error is raised;
-    NotFound means that the user was erased. If the user was merged, the session moves, until nothing changes any more.
+    Return the user and the session. `find_again` finds the user of the id again. If it raises an error, the session
+    ends, and the error is raised; NotFound means that the user was erased. If the user was merged, the session moves,
+    until nothing changes any more.
     """
     while True:
         try:

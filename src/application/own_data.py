@@ -65,13 +65,15 @@ class OwnData:
         }
 
     async def erase(self, user_id: str, cause: Cause, session_id: str | None = None) -> bool:
-        """Erase the user, and return whether they were there; False finishes or repeats an erasure. Raises NotFound.
+        """Erase the user. Return True if they existed, and False if the call finished or repeated an erasure.
+
+        Raises NotFound.
 
         `session_id` is the caller's session of `user_id`: it ends after all else is erased.
         """
         now = self._clock()
         erasure = await self._users.erase(user_id, now, cause)
-        for each in sorted(erasure.ids, key=lambda erased: erased == user_id):
+        for each in sorted(erasure.ids, key=lambda erased: erased == user_id):  # the caller's id last
             await self._erase_sessions(each, erasure.accounts, now, cause, session_id)
         return erasure.is_new
 

@@ -14,7 +14,7 @@ from application.ports.user_repository import UserRepository
 from domain.errors import NotFound, RequestInvalid, StoreUnavailable
 from domain.event import WECHAT
 from domain.identity import AppId, Identity
-from domain.push import FIELDS_OF_CONSENT, WINDOW, Handled, Outcome, Push, PushType, RawPush
+from domain.push import FIELDS_OF_CONSENT, WINDOW, Handled, Push, PushOutcome, PushType, RawPush
 
 APPLY_SECONDS = 0.8
 """How long the stores of users may take, in seconds, without the time in which a silent one is given up.
@@ -71,9 +71,9 @@ class Pushes:
         """
         push = self._reader.read(self._app(appid), raw)
         if await self._was_handled(push):
-            return Handled(push, Outcome.REPEATED)
+            return Handled(push, PushOutcome.REPEATED)
         handled = await (self._apply_or_postpone(push) if push.type else self._forward(push, raw))
-        if handled.outcome not in (Outcome.POSTPONED, Outcome.IGNORED):
+        if handled.outcome not in (PushOutcome.POSTPONED, PushOutcome.IGNORED):
             with suppress(StoreUnavailable, TimeoutError):  # then a repeat is handled again
                 async with asyncio.timeout(STORE_SECONDS):
                     await self._store.mark_handled(push.id, RETENTION)
@@ -101,9 +101,9 @@ class Pushes:
 
     async def _forward(self, push: Push, raw: RawPush) -> Handled:
         if self._forwarder is None:
-            return Handled(push, Outcome.IGNORED)
+            return Handled(push, PushOutcome.IGNORED)
         await self._forwarder.forward(raw)
-        return Handled(push, Outcome.FORWARDED)
+        return Handled(push, PushOutcome.FORWARDED)
 
     async def _apply_or_postpone(self, push: Push) -> Handled:
         try:
@@ -111,7 +111,7 @@ class Pushes:
                 return await self._apply(push)
         except (StoreUnavailable, TimeoutError) as error:
             if await self._is_postponed_durably(push):
-                return Handled(push, Outcome.POSTPONED)
+                return Handled(push, PushOutcome.POSTPONED)
             raise StoreUnavailable("The database does not answer in time: WeChat should repeat the push") from error
 
     async def _is_postponed_durably(self, push: Push) -> bool:
@@ -125,26 +125,26 @@ class Pushes:
         try:
             return await self._apply_to_user(push)
         except NotFound:  # the user was erased meanwhile
-            return Handled(push, Outcome.UNKNOWN_USER)
+            return Handled(push, PushOutcome.UNKNOWN_USER)
 
     async def _apply_to_user(self, push: Push) -> Handled:
         user = await self._users.find_account(Identity(push.appid, push.openid)) if push.openid else None
         if user is None:
-            return Handled(push, Outcome.UNKNOWN_USER)
+            return Handled(push, PushOutcome.UNKNOWN_USER)
         if push.time + timedelta(seconds=1) <= user.created_at:  # WeChat gives whole seconds
-            return Handled(push, Outcome.OUTDATED, user.id)
+            return Handled(push, PushOutcome.OUTDATED, user.id)
         match push.type:
             case PushType.ACCOUNT_CANCELLED:
                 await self._own_data.erase_found(user.id, WECHAT)
-                return Handled(push, Outcome.ERASED, user.id)
+                return Handled(push, PushOutcome.ERASED, user.id)
             case PushType.CONSENT_REVOKED:
                 return Handled(push, await self._revoke(push), user.id)
             case _:
-                return Handled(push, Outcome.RECORDED, user.id)
+                return Handled(push, PushOutcome.RECORDED, user.id)
 
-    async def _revoke(self, push: Push) -> Outcome:
+    async def _revoke(self, push: Push) -> PushOutcome:
         """Forget what each withdrawn consent covered."""
-        outcome = Outcome.REPEATED if push.revoked else Outcome.RECORDED
+        outcome = PushOutcome.REPEATED if push.revoked else PushOutcome.RECORDED
         for number in push.revoked:
             fields = FIELDS_OF_CONSENT.get(number, NO_FIELDS)
             revoked = await self._own_data.revoke_consent(
@@ -154,6 +154,6 @@ class Pushes:
                 replace(WECHAT, reason=str(number)),
                 event_id=push.event_id(number),
             )
-            if revoked and outcome is not Outcome.FORGOTTEN:
-                outcome = Outcome.FORGOTTEN if fields else Outcome.RECORDED
+            if revoked and outcome is not PushOutcome.FORGOTTEN:
+                outcome = PushOutcome.FORGOTTEN if fields else PushOutcome.RECORDED
         return outcome

@@ -15,7 +15,7 @@ from domain.webhook import (
     Attempt,
     Backlog,
     Delivery,
-    Outcome,
+    DeliveryOutcome,
     WebhookEndpoint,
     WebhookReply,
 )
@@ -140,7 +140,7 @@ class Lane:
         claimed = await self._queue.claim(self.endpoint.id, now, LEASE, free)
         for delivery in claimed:
             if self._health.is_failing and now > delivery.deadline:
-                self._end(delivery, Outcome.GIVEN_UP, None)
+                self._end(delivery, DeliveryOutcome.GIVEN_UP, None)
             else:
                 self._calls[asyncio.create_task(self._sender.send(self.endpoint, delivery.event, now))] = delivery
         return len(claimed) == free
@@ -160,16 +160,16 @@ class Lane:
         now = self._clock()
         self._health.count(response, now)
         if response.is_success:
-            self._end(delivery, Outcome.DELIVERED, response)
+            self._end(delivery, DeliveryOutcome.DELIVERED, response)
         elif response.status == GONE:
-            self._end(delivery, Outcome.GONE, response)
+            self._end(delivery, DeliveryOutcome.GONE, response)
         elif until := delivery.repeat_at(now, response.retry_after, random.uniform(*JITTER)):  # noqa: S311  # no secret
             self._postponed.append((delivery, until))
-            self._observe(Attempt(self.endpoint, delivery, Outcome.POSTPONED, response))
+            self._observe(Attempt(self.endpoint, delivery, DeliveryOutcome.POSTPONED, response))
         else:
-            self._end(delivery, Outcome.GIVEN_UP, response)
+            self._end(delivery, DeliveryOutcome.GIVEN_UP, response)
 
-    def _end(self, delivery: Delivery, outcome: Outcome, response: WebhookReply | None) -> None:
+    def _end(self, delivery: Delivery, outcome: DeliveryOutcome, response: WebhookReply | None) -> None:
         self._finished.append(delivery)
         self._observe(Attempt(self.endpoint, delivery, outcome, response))
 

@@ -74,7 +74,7 @@ def id_of(*parts: str) -> str:
     return str(uuid5(NAMESPACE_URL, "\n".join(("urn:wxlogin:push", *parts))))
 
 
-class Outcome(StrEnum):
+class PushOutcome(StrEnum):
     """The outcome of a push."""
 
     FORGOTTEN = "forgotten"
@@ -93,5 +93,5 @@ class Handled:
     """A push and its outcome. `user_id` is there if the account is known."""
 
     push: Push
-    outcome: Outcome
+    outcome: PushOutcome
     user_id: str | None = None

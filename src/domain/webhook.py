@@ -102,7 +102,7 @@ class WebhookReply:
         return self.status is None or self.status in OVERLOADED
 
 
-class Outcome(StrEnum):
+class DeliveryOutcome(StrEnum):
     """The outcome of an attempt to deliver."""
 
     DELIVERED = "delivered"
@@ -117,7 +117,7 @@ class Attempt:
 
     endpoint: WebhookEndpoint
     delivery: Delivery
-    outcome: Outcome
+    outcome: DeliveryOutcome
     response: WebhookReply | None
 
 

@@ -106,7 +106,7 @@ def choose_shared_store(settings: Settings) -> str:
 
 
 def choose_session_technology(settings: Settings) -> str:
-    """Return where sessions are: in the shared store. Another technology would have precedence."""
+    """Return the technology of the session store: that of the shared store. A new session store adds its name here."""
     return choose_shared_store(settings)
 
 

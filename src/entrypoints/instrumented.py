@@ -16,7 +16,7 @@ from domain.errors import AppUnknown, WxLoginError
 from domain.identity import AppId, choose_app
 from domain.rate_limit import Allowance, RateLimit
 from domain.session import Session
-from domain.webhook import Attempt, Outcome
+from domain.webhook import Attempt, DeliveryOutcome
 from entrypoints.failure_counter import FailureCounter
 from entrypoints.log import log
 from entrypoints.metrics import NO_APP, OK, Metrics
@@ -125,8 +125,12 @@ def instrumented_attempts(metrics: Metrics) -> Callable[[Attempt], None]:
 
     def observe(attempt: Attempt) -> None:
         metrics.webhook_attempted(attempt)
-        if attempt.outcome is not Outcome.DELIVERED:
-            tell = {Outcome.POSTPONED: log.info, Outcome.GONE: log.warning, Outcome.GIVEN_UP: log.error}
+        if attempt.outcome is not DeliveryOutcome.DELIVERED:
+            tell = {
+                DeliveryOutcome.POSTPONED: log.info,
+                DeliveryOutcome.GONE: log.warning,
+                DeliveryOutcome.GIVEN_UP: log.error,
+            }
             tell[attempt.outcome](
                 f"webhook_{attempt.outcome}",
                 endpoint=attempt.endpoint.id,

@@ -21,7 +21,7 @@ from domain.errors import StoreUnavailable, Unauthenticated
 from domain.event import Event, EventType
 from domain.identity import AppId
 from domain.session import EndReason
-from domain.webhook import Attempt, Outcome, WebhookEndpoint
+from domain.webhook import Attempt, DeliveryOutcome, WebhookEndpoint
 from entrypoints.buffered_counter import BufferedCounter
 from entrypoints.problems import DEFECT, OUTCOMES
 from entrypoints.settings import SettingsError
@@ -144,7 +144,7 @@ class Metrics(Collector):
 
     def webhook_configured(self, endpoint: WebhookEndpoint) -> None:
         """Begin to count the attempts to an endpoint at 0, so that the first one is an increase."""
-        for outcome in Outcome:
+        for outcome in DeliveryOutcome:
             self._webhooks(endpoint.id, endpoint.host, outcome.value)
 
     def webhook_attempted(self, attempt: Attempt) -> None:

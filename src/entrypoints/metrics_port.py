@@ -1,4 +1,7 @@
-"""Metrics on a port of their own, of `wxlogin worker` and `wxlogin admin`."""
+"""Metrics on a port of their own, of `wxlogin worker` and `wxlogin admin`.
+
+prometheus_client's start_http_server cannot serve on a given socket, which processes share during a reload.
+"""
 
 import socket
 from collections.abc import Iterator
@@ -23,7 +26,7 @@ SCRAPE_SECONDS = 10.0
 def open_metrics_port(host: str, port: int) -> socket.socket:
     """Return a socket that listens for scrapes. Raises SettingsError if the address is in use or not of this machine.
 
-    Several processes may serve on it: it does not block in the one that comes too late for a connection.
+    The socket does not block: several processes may accept on it, and the one that is too late must not wait.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:

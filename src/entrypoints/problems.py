@@ -45,37 +45,37 @@ class Exit(IntEnum):
     MISCONFIGURED = 5
 
 
-class Outcome(NamedTuple):
+class ErrorStatus(NamedTuple):
     """The HTTP status and the exit status of an error."""
 
     http: int
     exit: Exit
 
 
-OUTCOMES: dict[type[WxLoginError], Outcome] = {
-    RequestInvalid: Outcome(400, Exit.USAGE),
-    CodeMissing: Outcome(400, Exit.USAGE),
-    AppUnknown: Outcome(400, Exit.USAGE),
-    CodeInvalid: Outcome(400, Exit.REFUSED),
-    CodeUsed: Outcome(400, Exit.REFUSED),
-    DataUndecryptable: Outcome(400, Exit.REFUSED),
-    WatermarkMismatch: Outcome(400, Exit.REFUSED),
-    TokenMissing: Outcome(401, Exit.REFUSED),
-    TokenInvalid: Outcome(401, Exit.REFUSED),
-    SessionExpired: Outcome(401, Exit.REFUSED),
-    SessionEnded: Outcome(401, Exit.REFUSED),
-    SessionReplaced: Outcome(401, Exit.REFUSED),
-    AdminKeyInvalid: Outcome(401, Exit.REFUSED),
-    UserBlockedByProvider: Outcome(403, Exit.REFUSED),
-    UserBlocked: Outcome(403, Exit.REFUSED),
-    ScopeMissing: Outcome(403, Exit.REFUSED),
-    NotFound: Outcome(404, Exit.REFUSED),
-    PhoneTaken: Outcome(409, Exit.REFUSED),
-    RateLimited: Outcome(429, Exit.LATER),
-    AppMisconfigured: Outcome(500, Exit.MISCONFIGURED),
-    IdentityProviderBadResponse: Outcome(502, Exit.LATER),
-    IdentityProviderUnavailable: Outcome(503, Exit.LATER),
-    StoreUnavailable: Outcome(503, Exit.LATER),
+OUTCOMES: dict[type[WxLoginError], ErrorStatus] = {
+    RequestInvalid: ErrorStatus(400, Exit.USAGE),
+    CodeMissing: ErrorStatus(400, Exit.USAGE),
+    AppUnknown: ErrorStatus(400, Exit.USAGE),
+    CodeInvalid: ErrorStatus(400, Exit.REFUSED),
+    CodeUsed: ErrorStatus(400, Exit.REFUSED),
+    DataUndecryptable: ErrorStatus(400, Exit.REFUSED),
+    WatermarkMismatch: ErrorStatus(400, Exit.REFUSED),
+    TokenMissing: ErrorStatus(401, Exit.REFUSED),
+    TokenInvalid: ErrorStatus(401, Exit.REFUSED),
+    SessionExpired: ErrorStatus(401, Exit.REFUSED),
+    SessionEnded: ErrorStatus(401, Exit.REFUSED),
+    SessionReplaced: ErrorStatus(401, Exit.REFUSED),
+    AdminKeyInvalid: ErrorStatus(401, Exit.REFUSED),
+    UserBlockedByProvider: ErrorStatus(403, Exit.REFUSED),
+    UserBlocked: ErrorStatus(403, Exit.REFUSED),
+    ScopeMissing: ErrorStatus(403, Exit.REFUSED),
+    NotFound: ErrorStatus(404, Exit.REFUSED),
+    PhoneTaken: ErrorStatus(409, Exit.REFUSED),
+    RateLimited: ErrorStatus(429, Exit.LATER),
+    AppMisconfigured: ErrorStatus(500, Exit.MISCONFIGURED),
+    IdentityProviderBadResponse: ErrorStatus(502, Exit.LATER),
+    IdentityProviderUnavailable: ErrorStatus(503, Exit.LATER),
+    StoreUnavailable: ErrorStatus(503, Exit.LATER),
 }
 
 
@@ -91,7 +91,7 @@ CLIENT_DETAILS: dict[type[WxLoginError], str] = {
 """
 
 
-def outcome_of(error: WxLoginError) -> Outcome:
+def outcome_of(error: WxLoginError) -> ErrorStatus:
     """Return the outcome of `error`, or of its nearest base class."""
     return next(OUTCOMES[kind] for kind in type(error).__mro__ if kind in OUTCOMES)
 

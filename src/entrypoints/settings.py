@@ -212,11 +212,11 @@ class Settings(BaseSettings):
         return {AppId(app.appid): app.secret.get_secret_value() for app in self._apps_of(platform)}
 
     def signing_of(self, platform: str) -> dict[AppId, Signing]:
-        """Return the signing keys of the apps with API security, likewise."""
+        """Return the signing keys of the apps of one platform with API security, by appid."""
         return {AppId(app.appid): app.signing for app in self._apps_of(platform) if app.signing}
 
     def push_of(self, platform: str) -> dict[AppId, PushSecrets]:
-        """Return the secrets of the message push of the apps that have some, likewise.
+        """Return the secrets of the message push of the apps of one platform that have some, by appid.
 
         Raises SettingsError for those of the single app if a part is missing.
         """

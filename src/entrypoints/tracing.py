@@ -79,7 +79,7 @@ class Tracing:
         container.database.override(providers.Object(Traced(container.database(), self._client, _of_sql(sql))))
         for name in STORES:
             port = getattr(container, name)
-            _, technology, *_ = type(port()).__module__.split(".")
+            technology = type(port()).__module__.split(".")[1]  # adapters.<technology>.<module>
             if technology not in NOT_TRACED:
                 port.override(providers.Object(Traced(port(), self._client, _of_store(technology))))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from domain.webhook import Outcome
+from domain.webhook import DeliveryOutcome
 from entrypoints.metrics import NO_APP
 from entrypoints.problems import DEFECT, OUTCOMES
 from support.pages import ROOT, section, table
@@ -22,7 +22,7 @@ DASHBOARD: dict[str, Any] = json.loads((ROOT / "examples/grafana/wxlogin.json").
 OF_PROMETHEUS = {"job", "instance", "le"}
 """Labels that Prometheus adds, and the label of a histogram's buckets."""
 
-KNOWN_OUTCOMES = {"ok", DEFECT.code, *(each.code for each in OUTCOMES), *Outcome}
+KNOWN_OUTCOMES = {"ok", DEFECT.code, *(each.code for each in OUTCOMES), *DeliveryOutcome}
 """The outcomes of calls, and of deliveries of webhooks."""
 
 Labels = dict[str, set[str]]

@@ -60,7 +60,7 @@ class RedisPushStore(PushStore):
         except ValueError:
             if not self._has_warned:
                 self._has_warned = True
-                logger.warning("records of a newer release wait for its processes: %s", POSTPONED)
+                logger.warning("cannot read a record, which a newer release may have written: %s", POSTPONED)
             return None
 
     async def remove(self, push: Push) -> None:

@@ -164,7 +164,7 @@ class RedisSessionEvents(SessionEvents):
     def _warn(self, stream: str) -> None:
         if not self._has_warned:
             self._has_warned = True
-            logger.warning("records of a newer release wait for its processes: %s", stream)
+            logger.warning("cannot read a record, which a newer release may have written: %s", stream)
 
     async def _remove(self, entries: Mapping[str, Sequence[Any]]) -> None:
         """Remove the entries with these ids, by stream."""

@@ -148,10 +148,11 @@ class RedisSessionStore(SessionStore):
         hints = self._streams.hints([name_of(session.id)]) if self._writes_starts else []
         try:
             with map_redis_errors():
-                (*_, members), *_ = await run_all(self._redis, [commands, *hints])
+                answers = await run_all(self._redis, [commands, *hints])
         except StoreUnavailable:
             await self._discard(session)
             raise
+        members = answers[0][-1]
         self._publish([event])
         replaced = [_member(previous)] if previous else []
         if limit:

@@ -39,16 +39,16 @@ class SqlSessionEvents(SessionEvents):
             if passed := [event for events in by_session.values() for event in events or ()]:
                 await add(passed)
                 relayed += len(passed)
-                readable = [row for row in rows if row.id not in unreadable]
-                if not await self._database.write(partial(_forget, rows=readable)):
-                    break  # other processes do it
+            readable = [row for row in rows if row.id not in unreadable]
+            if readable and not await self._database.write(partial(_forget, rows=readable)):
+                break  # other processes do it
         return relayed
 
     async def _read(self, unreadable: AbstractSet[str]) -> list[Row[Any]]:
         """Return a batch of rows with events, without those that are known to be unreadable."""
         if unreadable and not self._has_warned:
             self._has_warned = True
-            logger.warning("records of a newer release wait for its processes: %s", "sessions")
+            logger.warning("cannot read a record, which a newer release may have written: %s", "sessions")
         rows = await self._database.read(partial(_read, limit=BATCH + len(unreadable)))
         return [row for row in rows if row.id not in unreadable]
 

@@ -27,7 +27,7 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 ANY = true()
 
 IS_RELAYED = func.coalesce(sessions.c.has_events, 0) == 0
-"""Not `IS NULL`: SQLite would look for that in an index, and read all sessions."""
+"""Coalesced, because with `IS NULL` SQLite uses the index on has_events and reads all sessions."""
 
 
 class SqlSessionStore(SessionStore):
@@ -118,18 +118,18 @@ class SqlSessionStore(SessionStore):
 
     async def check(self) -> None:
         """See SessionStore."""
-        await self._database.read(_look)
+        await self._database.read(_select_one)
 
-    async def _purge(self, table: Table, now: datetime, may_go: ColumnElement[bool] = ANY) -> int:
+    async def _purge(self, table: Table, now: datetime, condition: ColumnElement[bool] = ANY) -> int:
         purged, until = 0, EPOCH
         while until < now:
-            batch = partial(_purge_batch, table=table, since=until, now=now, may_go=may_go)
+            batch = partial(_purge_batch, table=table, since=until, now=now, condition=condition)
             dropped, until = await self._database.write(batch)
             purged += dropped
         return purged
 
 
-def _look(connection: Connection) -> None:
+def _select_one(connection: Connection) -> None:
     connection.execute(select(sessions.c.id).limit(1))
 
 
@@ -188,13 +188,13 @@ def _move(connection: Connection, from_id: str, into_id: str) -> None:
 
 
 def _purge_batch(
-    connection: Connection, table: Table, since: datetime, now: datetime, may_go: ColumnElement[bool]
+    connection: Connection, table: Table, since: datetime, now: datetime, condition: ColumnElement[bool]
 ) -> tuple[int, datetime]:
     """Delete the next BATCH rows past their retention that may go. Return how many, and until when none is left."""
     retain_until = table.c.retain_until
-    expired = select(retain_until).where(retain_until.between(since, now), may_go).order_by(retain_until)
+    expired = select(retain_until).where(retain_until.between(since, now), condition).order_by(retain_until)
     until = connection.scalar(expired.offset(BATCH - 1).limit(1)) or now
-    return connection.execute(delete(table).where(retain_until.between(since, until), may_go)).rowcount, until
+    return connection.execute(delete(table).where(retain_until.between(since, until), condition)).rowcount, until
 
 
 def _has_not_ended(session: Session) -> Any:

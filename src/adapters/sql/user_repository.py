@@ -113,7 +113,7 @@ class SqlUserRepository(UserRepository):
         """See UserRepository."""
         work = partial(erase_rows, user_id=user_id, policy=self._policy, now=now, cause=cause)
         erasure = await self._events.write(work)
-        with suppress(StoreUnavailable):  # the user is erased, and the log is emptied again and again
+        with suppress(StoreUnavailable):  # the purge empties the log later
             await self._database.empty_log()
         return erasure
 

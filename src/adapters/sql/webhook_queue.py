@@ -76,7 +76,7 @@ class SqlWebhookQueue(WebhookQueue):
     def _warn(self) -> None:
         if not self._has_warned:
             self._has_warned = True
-            logger.warning("records of a newer release wait for its processes: %s", "webhook_deliveries")
+            logger.warning("cannot read a record, which a newer release may have written: %s", "webhook_deliveries")
 
     async def remove(self, deliveries: Sequence[Delivery]) -> None:
         """See WebhookQueue."""

@@ -31,7 +31,7 @@ class KeyVault(Protocol):
     async def erase(self, user_id: str, accounts: Sequence[Identity]) -> None:
         """Delete the keys of an erased user, whose accounts these were. Idempotent.
 
-        A vault that holds keys by account leaves those of accounts that a user has, who is a new one.
+        If an account belongs to a new user by now, a vault that stores keys by account keeps that account's keys.
         """
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""The application of the admin API. Its edge is that of the public service: see entrypoints.http.app."""
+"""The application of the admin API. Its limits and traces are those of the public service: see entrypoints.http.app."""
 
 import socket
 from collections.abc import AsyncIterator, Sequence
@@ -12,7 +12,7 @@ from entrypoints.admin.access import admin_router
 from entrypoints.admin.console.router import console, open_console
 from entrypoints.container import OpenContainer
 from entrypoints.http import operations
-from entrypoints.http.app import with_client_address, with_edge
+from entrypoints.http.app import with_client_address, with_limits_and_traces
 from entrypoints.http.dependencies import DEPENDENCIES, CallerRequest, Lifecycle, Runtime
 from entrypoints.http.errors import EXCEPTION_HANDLERS
 from entrypoints.http.known_polls import KnownPolls
@@ -26,12 +26,12 @@ def create_app(
     lifecycle: Lifecycle | None = None,
     trusted_proxies: Sequence[str] = (),
     tracing: Tracing | None = None,
-    metrics: socket.socket | None = None,
+    metrics_listener: socket.socket | None = None,
 ) -> Litestar:
     """Return the application on the container that `open_container` opens: on start, until it stops.
 
-    The parameters are those of `entrypoints.http.app.create_app`, and `metrics`, a socket on which the metrics are
-    served.
+    The parameters are those of `entrypoints.http.app.create_app`, and `metrics_listener`, the socket of the
+    metrics.
     """
     lifecycle = lifecycle or Lifecycle()
 
@@ -40,7 +40,7 @@ def create_app(
         async with open_container() as container:
             app.state.runtime = Runtime(container, lifecycle, container.session_checks(), KnownPolls())
             app.state.console = open_console(container)
-            with serving_metrics(container.metrics(), metrics) if metrics else nullcontext():
+            with serving_metrics(container.metrics(), metrics_listener) if metrics_listener else nullcontext():
                 yield
 
     app = Litestar(
@@ -60,5 +60,5 @@ def create_app(
 
     routes = with_client_address(with_security_headers(with_response_metrics(app.asgi_handler)), trusted_proxies)
     routes = with_request_ids(routes)
-    app.asgi_handler = with_edge(routes, lifecycle, trusted_proxies, tracing)
+    app.asgi_handler = with_limits_and_traces(routes, lifecycle, trusted_proxies, tracing)
     return app

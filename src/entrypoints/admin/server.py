@@ -20,7 +20,7 @@ def serve_admin(host: str, port: int, metrics_port: int | None) -> None:
     Raises SettingsError for wrong settings, and StoreUnavailable without a database.
     """
     listener = None if metrics_port is None else open_metrics_port(host, metrics_port)
-    serve(host, port, 1, Service(Settings.require_admin_keys, partial(_create_admin_app, metrics=listener)))
+    serve(host, port, 1, Service(Settings.require_admin_keys, partial(_create_admin_app, metrics_listener=listener)))
 
 
 def _create_admin_app(
@@ -29,6 +29,6 @@ def _create_admin_app(
     lifecycle: Lifecycle,
     tracing: Tracing | None,
     *,
-    metrics: socket.socket | None,
+    metrics_listener: socket.socket | None,
 ) -> Litestar:
-    return create_app(open_container, lifecycle, settings.trusted_proxies, tracing, metrics)
+    return create_app(open_container, lifecycle, settings.trusted_proxies, tracing, metrics_listener)

@@ -128,7 +128,7 @@ def create_app(
     routes = with_request_ids(routes)
     routes = by_prefix(polls.PATH, polls.with_known_polls(routes), routes)
     routes = by_prefix(auth.PREFIX, auth.forward_auth, routes)
-    app.asgi_handler = with_edge(routes, lifecycle, trusted_proxies, tracing)
+    app.asgi_handler = with_limits_and_traces(routes, lifecycle, trusted_proxies, tracing)
     return app
 
 
@@ -137,7 +137,9 @@ def with_client_address(app: ASGIApp, trusted_proxies: Sequence[str]) -> ASGIApp
     return ProxyHeadersMiddleware(app, list(trusted_proxies)) if trusted_proxies else app  # type: ignore[arg-type, return-value]  # ASGI, typed twice
 
 
-def with_edge(app: ASGIApp, lifecycle: Lifecycle, trusted_proxies: Sequence[str], tracing: Tracing | None) -> ASGIApp:
+def with_limits_and_traces(
+    app: ASGIApp, lifecycle: Lifecycle, trusted_proxies: Sequence[str], tracing: Tracing | None
+) -> ASGIApp:
     """Return the application with limits of requests, and with traces if there is `tracing`."""
     traced = tracing.requests(app) if tracing else app
     return with_request_limits(traced, lambda error: with_client_address(refuse(error), trusted_proxies), lifecycle)

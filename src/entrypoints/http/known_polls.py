@@ -11,13 +11,13 @@ MAX_BYTES = 1024
 """The credentials and the body of a poll have about 300 bytes. Longer polls are left to the framework."""
 
 MAX_KNOWN = 20_000
-"""The number of requests that are known. Beyond it, the oldest one is forgotten, and learned again."""
+"""The number of requests that are known. Beyond it, the least recently used one is forgotten, and learned again."""
 
 
 class KnownPolls:
     """The requests that were answered with authorization_pending, and whose polls they are.
 
-    They have secrets, and are forgotten when their grants have expired.
+    They contain secrets. They stop matching LIFETIME after they were remembered, and leave memory at the next one.
     """
 
     def __init__(self, limit: int = MAX_KNOWN) -> None:

@@ -76,7 +76,7 @@ ANY_PROVIDER = "登录平台"
 """Stands for all others: "the platform of the login"."""
 
 LIMIT_EXCEEDED = ArticleResponse(3, MESSAGES[RequestInvalid])
-"""The response to a request that exceeds a limit of the edge."""
+"""The response to a request that exceeds a limit of requests."""
 
 
 ERROR_RESPONSES = {

@@ -63,6 +63,6 @@ def with_known_polls(app: ASGIApp) -> ASGIApp:
 async def _refuse(scope: Scope, receive: Receive) -> PollRefusal | None:
     if (scope["method"], scope["path"]) != ("POST", PATH):  # type: ignore[typeddict-item]  # HTTP only
         return None
-    message = await receive()  # the whole body, which the edge has read, and returns again
+    message = await receive()  # the whole body, which `with_request_limits` has read
     runtime = runtime_of(scope["litestar_app"].state)
     return runtime.polls.refuse(scope["headers"], message["body"], runtime.container.scans())  # type: ignore[typeddict-item]  # as above

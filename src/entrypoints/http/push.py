@@ -8,7 +8,7 @@ from litestar.openapi import ResponseSpec
 from litestar.params import FromPath
 
 from domain.errors import NotFound, StoreUnavailable
-from domain.push import Handled, Outcome, PushNotForwarded, PushRefused, RawPush
+from domain.push import Handled, PushNotForwarded, PushOutcome, PushRefused, RawPush
 from entrypoints.container import Container
 from entrypoints.http.contract import problems
 from entrypoints.http.dependencies import CallerRequest, device_of, runtime_of
@@ -56,7 +56,7 @@ def log_push(handled: Handled) -> None:
         "user_id": handled.user_id,
         "consents": list(push.revoked) or None,
     }
-    if handled.outcome is Outcome.REPEATED:
+    if handled.outcome is PushOutcome.REPEATED:
         log.debug("push", **fields)
     else:
         log.info("push", **fields)

@@ -18,7 +18,7 @@ from entrypoints.log import log_session
 
 
 class ScanResponse(msgspec.Struct, frozen=True):
-    """The request of a website. `client` is its name in WXLOGIN_CLIENTS, and `ip` the address that it told.
+    """The request of a website. `client` is its name in WXLOGIN_CLIENTS, and `ip` the address that it sent.
 
     `user_agent` is the browser's software, as far as it is recognized: the sender cannot write a sentence in it.
     `match_numbers` has the number that the website shows, among others; it is empty if numbers are off.

@@ -39,7 +39,7 @@ class EncryptedDataCheck(SecretStruct, frozen=True, rename="camel"):
 
 
 class Validity(msgspec.Struct, frozen=True):
-    """The validity of something."""
+    """The validity of a signature or of a session_key."""
 
     valid: bool
 

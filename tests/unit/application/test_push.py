@@ -22,7 +22,7 @@ from application.push import APPLY_SECONDS, STORE_SECONDS, Pushes
 from domain.errors import NotFound, StoreUnavailable
 from domain.event import DEFAULT_POLICY, SYSTEM, Cause
 from domain.identity import AppId, Identity
-from domain.push import Handled, Outcome, Push, PushNotForwarded, PushType, RawPush
+from domain.push import Handled, Push, PushNotForwarded, PushOutcome, PushType, RawPush
 from domain.user import PhoneNumber, ProfileChange, User
 from support.clock import Clock
 
@@ -132,7 +132,7 @@ class World:
         """Apply what was postponed."""
         return [handled async for handled in self.pushes.apply_postponed()]
 
-    async def outcome(self, push: Push) -> Outcome:
+    async def outcome(self, push: Push) -> PushOutcome:
         """Let WeChat push it, and return what became of it."""
         return (await self.receive(push)).outcome
 
@@ -149,14 +149,14 @@ def world(clock: Clock, store: MemoryPushStore) -> World:
     return World(clock, store)
 
 
-CONSENTS: Mapping[int, tuple[Outcome, set[str]]] = {
-    1: (Outcome.RECORDED, set()),
-    6: (Outcome.FORGOTTEN, {"name", "avatar"}),
-    8: (Outcome.FORGOTTEN, {"phone"}),
-    16: (Outcome.RECORDED, set()),
-    19: (Outcome.FORGOTTEN, {"name", "avatar"}),
-    20: (Outcome.FORGOTTEN, {"name", "avatar"}),
-    201: (Outcome.RECORDED, set()),
+CONSENTS: Mapping[int, tuple[PushOutcome, set[str]]] = {
+    1: (PushOutcome.RECORDED, set()),
+    6: (PushOutcome.FORGOTTEN, {"name", "avatar"}),
+    8: (PushOutcome.FORGOTTEN, {"phone"}),
+    16: (PushOutcome.RECORDED, set()),
+    19: (PushOutcome.FORGOTTEN, {"name", "avatar"}),
+    20: (PushOutcome.FORGOTTEN, {"name", "avatar"}),
+    201: (PushOutcome.RECORDED, set()),
 }
 
 
@@ -179,7 +179,7 @@ async def test_several_numbers_are_all_revoked(world: World) -> None:
     outcome = await world.outcome(world.push(PushType.CONSENT_REVOKED, 8, 6, 1))
     left = await world.users.get(user.id)
 
-    assert outcome is Outcome.FORGOTTEN
+    assert outcome is PushOutcome.FORGOTTEN
     assert (left.phone, left.profile.name, left.profile.city) == (None, "", "Bern")
 
 
@@ -190,13 +190,13 @@ async def test_a_cancelled_account_erases_its_user(world: World) -> None:
     with pytest.raises(NotFound):
         await world.users.get(user.id)
 
-    assert outcome is Outcome.ERASED
+    assert outcome is PushOutcome.ERASED
 
 
 @pytest.mark.parametrize("kind", PushType)
 async def test_an_unknown_account_is_no_error(world: World, kind: PushType) -> None:
     """A push about no user has no effect."""
-    assert await world.outcome(world.push(kind, 8)) is Outcome.UNKNOWN_USER
+    assert await world.outcome(world.push(kind, 8)) is PushOutcome.UNKNOWN_USER
 
 
 @pytest.mark.parametrize("kind", PushType)
@@ -206,7 +206,7 @@ async def test_a_push_that_is_older_than_the_account_has_no_effect(world: World,
     old = world.push(kind, 8, time=before.created_at.replace(microsecond=0) - timedelta(seconds=1))
     outcome = await world.outcome(old)
 
-    assert outcome is Outcome.OUTDATED
+    assert outcome is PushOutcome.OUTDATED
     assert await world.users.get(before.id) == before
 
 
@@ -215,7 +215,7 @@ async def test_a_push_of_the_second_of_the_login_counts(world: World) -> None:
     user = await world.ann()
     outcome = await world.outcome(world.push(PushType.ACCOUNT_CANCELLED, time=user.created_at.replace(microsecond=0)))
 
-    assert outcome is Outcome.ERASED
+    assert outcome is PushOutcome.ERASED
 
 
 async def test_a_repeat_has_no_effect(world: World) -> None:
@@ -226,7 +226,7 @@ async def test_a_repeat_has_no_effect(world: World) -> None:
     await world.users.bind_phone(user.id, PHONE, world.clock.now, SYSTEM)
     second = await world.outcome(push)
 
-    assert (first, second) == (Outcome.FORGOTTEN, Outcome.REPEATED)
+    assert (first, second) == (PushOutcome.FORGOTTEN, PushOutcome.REPEATED)
     assert (await world.users.get(user.id)).phone
 
 
@@ -240,7 +240,7 @@ async def test_a_repeat_that_no_store_remembers_has_no_effect(clock: Clock, days
     await world.users.bind_phone(user.id, PHONE, clock.advance(days=days), SYSTEM)
     second = await world.outcome(push)
 
-    assert (first, second) == (Outcome.FORGOTTEN, Outcome.REPEATED)
+    assert (first, second) == (PushOutcome.FORGOTTEN, PushOutcome.REPEATED)
     assert (await world.users.get(user.id)).phone
 
 
@@ -255,7 +255,7 @@ async def test_a_cancellation_that_the_session_store_interrupts_is_finished_by_i
     with pytest.raises(NotFound):
         await world.users.get(user.id)
 
-    assert [each.outcome for each in handled] == [Outcome.ERASED]
+    assert [each.outcome for each in handled] == [PushOutcome.ERASED]
 
 
 async def test_a_repeated_cancellation_spares_the_next_user(clock: Clock) -> None:
@@ -266,7 +266,7 @@ async def test_a_repeated_cancellation_spares_the_next_user(clock: Clock) -> Non
     await world.outcome(push)
     again, _ = await world.users.find_or_create(ANN, clock.advance(seconds=1))
 
-    assert await world.outcome(push) is Outcome.OUTDATED
+    assert await world.outcome(push) is PushOutcome.OUTDATED
     assert (await world.users.get(again.id)).id == again.id
 
 
@@ -275,7 +275,7 @@ async def test_other_events_are_forwarded_once(world: World) -> None:
     push = world.push(None)
     outcomes = [await world.outcome(push) for _ in range(2)]
 
-    assert outcomes == [Outcome.FORWARDED, Outcome.REPEATED]
+    assert outcomes == [PushOutcome.FORWARDED, PushOutcome.REPEATED]
     assert world.forwarder.received == [RawPush("a=1", push.id.encode(), "text/xml")]
 
 
@@ -287,7 +287,7 @@ async def test_what_was_not_forwarded_can_be_repeated(world: World) -> None:
         await world.receive(push)
     world.forwarder.is_away = False
 
-    assert await world.outcome(push) is Outcome.FORWARDED
+    assert await world.outcome(push) is PushOutcome.FORWARDED
 
 
 @pytest.mark.parametrize("kind", PushType)
@@ -303,7 +303,7 @@ async def test_without_an_address_other_events_are_ignored(clock: Clock, store: 
     """Without a forwarder, an event that does not concern users is received and ignored."""
     world = World(clock, store, forwards=False)
 
-    assert await world.outcome(world.push(None)) is Outcome.IGNORED
+    assert await world.outcome(world.push(None)) is PushOutcome.IGNORED
 
 
 @pytest.mark.parametrize("how", ["is_away", "hangs"])
@@ -316,8 +316,8 @@ async def test_a_durable_store_keeps_a_push_for_the_database(clock: Clock, how: 
     setattr(world.users, how, False)
     applied = [await world.apply() for _ in range(2)]
 
-    assert outcome is Outcome.POSTPONED
-    assert [[each.outcome for each in handled] for handled in applied] == [[Outcome.FORGOTTEN], []]
+    assert outcome is PushOutcome.POSTPONED
+    assert [[each.outcome for each in handled] for handled in applied] == [[PushOutcome.FORGOTTEN], []]
     assert (await world.users.get(user.id)).phone is None
 
 
@@ -330,7 +330,7 @@ async def test_a_push_that_only_this_process_keeps_is_asked_for_again(world: Wor
     world.users.is_away = False
     applied = await world.apply()
 
-    assert [each.outcome for each in applied] == [Outcome.FORGOTTEN]
+    assert [each.outcome for each in applied] == [PushOutcome.FORGOTTEN]
     assert (await world.users.get(user.id)).phone is None
 
 

@@ -13,7 +13,7 @@ from application import webhooks as module
 from application.webhooks import CONCURRENCY, FAILURES, LEASE, Webhooks
 from domain.errors import StoreUnavailable
 from domain.event import Event
-from domain.webhook import LIFETIME, Attempt, Backlog, Delivery, Outcome, WebhookEndpoint, WebhookReply
+from domain.webhook import LIFETIME, Attempt, Backlog, Delivery, DeliveryOutcome, WebhookEndpoint, WebhookReply
 from support.clock import Clock
 from support.webhooks import SECRET, new_event
 
@@ -59,7 +59,7 @@ class World:
         waiting = list(responses)
         self.sender.respond = lambda _, __: waiting.pop(0) if waiting else WebhookReply(204)
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[DeliveryOutcome]:
         """Return the outcomes of all attempts."""
         return [attempt.outcome for attempt in self.attempts]
 
@@ -89,7 +89,7 @@ async def test_every_event_is_delivered_once(world: World, clock: Clock) -> None
         await world.until(lambda: len(world.attempts) == len(events))
 
     assert sorted(event.id for _, event in world.sender.sent) == sorted(event.id for event in events)
-    assert set(world.outcomes()) == {Outcome.DELIVERED}
+    assert set(world.outcomes()) == {DeliveryOutcome.DELIVERED}
     assert await world.waiting() == 0
 
 
@@ -108,7 +108,7 @@ async def test_a_failure_is_repeated_after_a_pause(status: int | None, world: Wo
 
     assert before == 1
     assert world.sender.sent == [(GOOD.id, event)] * 2
-    assert world.outcomes() == [Outcome.POSTPONED, Outcome.DELIVERED]
+    assert world.outcomes() == [DeliveryOutcome.POSTPONED, DeliveryOutcome.DELIVERED]
 
 
 async def test_410_ends_the_delivery(world: World, clock: Clock) -> None:
@@ -120,7 +120,7 @@ async def test_410_ends_the_delivery(world: World, clock: Clock) -> None:
         world.queue.add(GOOD.id, new_event(clock.now))
         await world.until(lambda: len(world.attempts) == 2)
 
-    assert world.outcomes() == [Outcome.GONE, Outcome.DELIVERED]
+    assert world.outcomes() == [DeliveryOutcome.GONE, DeliveryOutcome.DELIVERED]
     assert await world.waiting() == 0
 
 
@@ -139,7 +139,7 @@ async def test_retry_after_pauses_the_endpoint(world: World, clock: Clock) -> No
         await world.until(lambda: len(world.attempts) == 4)
 
     assert before == 2
-    assert world.outcomes() == [Outcome.POSTPONED, *[Outcome.DELIVERED] * 3]
+    assert world.outcomes() == [DeliveryOutcome.POSTPONED, *[DeliveryOutcome.DELIVERED] * 3]
 
 
 async def test_an_event_is_given_up_after_three_days(world: World, clock: Clock) -> None:
@@ -147,11 +147,11 @@ async def test_an_event_is_given_up_after_three_days(world: World, clock: Clock)
     world.queue.add(GOOD.id, new_event(clock.now))
     world.sender.respond = lambda _, __: WebhookReply(500)
     async with world.running():
-        while Outcome.GIVEN_UP not in world.outcomes():
+        while DeliveryOutcome.GIVEN_UP not in world.outcomes():
             clock.advance(minutes=20)
             await asyncio.sleep(0.006)
 
-    assert world.outcomes() == [Outcome.POSTPONED] * (len(world.attempts) - 1) + [Outcome.GIVEN_UP]
+    assert world.outcomes() == [DeliveryOutcome.POSTPONED] * (len(world.attempts) - 1) + [DeliveryOutcome.GIVEN_UP]
     assert 9 <= len(world.attempts) <= 13
     assert await world.waiting() == 0
 
@@ -169,7 +169,7 @@ async def test_an_unexpected_exception_counts_as_a_failed_attempt(world: World, 
 
     world.sender.respond = respond
     async with world.running(), asyncio.timeout(20):
-        while Outcome.GIVEN_UP not in world.outcomes():
+        while DeliveryOutcome.GIVEN_UP not in world.outcomes():
             clock.advance(minutes=20)
             await asyncio.sleep(0.006)
     failed = [attempt for attempt in world.attempts if attempt.delivery.event == bad]
@@ -195,7 +195,7 @@ async def test_a_dead_receiver_gets_one_event_at_a_time(world: World, clock: Clo
         probed = len(world.attempts)
         world.respond()
         clock.advance(seconds=2)
-        await world.until(lambda: world.outcomes().count(Outcome.DELIVERED) >= 200 - probed)
+        await world.until(lambda: world.outcomes().count(DeliveryOutcome.DELIVERED) >= 200 - probed)
 
     assert FAILURES <= first == CONCURRENCY
     assert probed == first + 1
@@ -211,7 +211,7 @@ async def test_old_events_for_a_dead_receiver_are_given_up_unsent(world: World, 
         for _ in range(20):
             world.queue.add(GOOD.id, new_event(clock.now - LIFETIME - timedelta(hours=1)))
         clock.advance(seconds=1)
-        await world.until(lambda: world.outcomes().count(Outcome.GIVEN_UP) == 20)
+        await world.until(lambda: world.outcomes().count(DeliveryOutcome.GIVEN_UP) == 20)
         unsent = [attempt for attempt in world.attempts if attempt.response is None]
 
     assert len(unsent) == 20

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from dependency_injector import providers
@@ -110,9 +111,34 @@ async def test_delivering_goes_on_after_the_database_failed(
 
 
 async def test_a_defect_does_not_end_deliveries(
+    container: Container,
+    endpoint: str,
+    sender: MemoryWebhookSender,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After an unexpected exception, which is logged, events are sent."""
+    await migrate(container.database())
+    queue = container.webhook_queue()
+    claim = queue.claim
+
+    async def fail(*_: object) -> NoReturn:
+        monkeypatch.setattr(queue, "claim", claim)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(queue, "claim", fail)
+    await insert_deliveries(container.database(), endpoint, [new_event(clock.now)])
+    with capture_logs() as logged:
+        async with delivering(container):
+            await until(lambda: bool(sender.sent))
+
+    assert (logged[0]["event"], logged[0]["where"]) == ("defect", "webhooks")
+
+
+async def test_an_exception_of_a_sender_is_a_failed_attempt(
     container: Container, endpoint: str, sender: MemoryWebhookSender, clock: Clock
 ) -> None:
-    """After an unexpected exception, which is logged, other events are sent."""
+    """An exception that no sender should raise postpones its event, and other events are sent."""
     await migrate(container.database())
 
     def respond(*_: object) -> WebhookReply:
@@ -127,7 +153,7 @@ async def test_a_defect_does_not_end_deliveries(
             await insert_deliveries(container.database(), endpoint, [new_event(clock.now)])
             await until(lambda: len(sender.sent) == 2)
 
-    assert (logged[0]["event"], logged[0]["where"]) == ("defect", "webhooks")
+    assert (logged[0]["event"], logged[0]["cause"]) == ("webhook_postponed", "ZeroDivisionError")
 
 
 @pytest.mark.parametrize(

@@ -209,14 +209,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     "cause": ("Usual cause", "常见原因"),
     "hint": ("What to do", "解决办法"),
     "retry": ("Retry", "重试"),
-    "retry_never": ("does not help", "没有用"),
-    "retry_later": ("helps later", "稍后重试有用"),
-    "retry_new_code": ("with a new code of wx.login()", "要用 wx.login() 的新 code"),
+    "retry_never": ("does not help", "重试无效"),
+    "retry_later": ("helps later", "可以稍后重试"),
+    "retry_new_code": ("with a new code of wx.login()", "需要重新调用 wx.login() 获取 code"),
     "refresh": ("Refresh", "刷新"),
-    "newer_error": ("An error of a newer release", "新版本的错误"),
+    "newer_error": ("An error of a newer release", "较新版本的错误"),
     "newer_hint": (
         "Another process runs a newer release, whose documentation explains this code: update this one, too",
-        "另一个进程运行的是新版本，它的文档说明了这个代码：请把本进程也更新",
+        "另一个进程运行的是较新版本，此错误码见该版本的文档；请将本进程也升级",
     ),
     # live
     "live": ("Live logins", "实时登录"),
@@ -280,7 +280,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "error_defect": ("A defect of wxlogin. The log has the details.", "wxlogin 内部错误，详情见日志。"),
     "back": ("Back to the users", "回到用户列表"),
     # events
-    "newer_event": ("Event of a newer release", "新版本的事件"),
+    "newer_event": ("Event of a newer release", "较新版本的事件"),
     "user.created": ("User created", "创建用户"),
     "user.phone_bound": ("Phone number bound", "绑定手机号"),
     "user.unionid_added": ("unionid added", "补充 unionid"),
