@@ -20,8 +20,8 @@ from domain.session_key import KeyRing, Reencrypted, SessionKey
 Account = tuple[str, str]
 """An appid and an openid."""
 
-FIRST: Account = (" ", " ")
-"""A value that sorts before every account."""
+FIRST: Account = ("!", "!")
+"""A value that sorts before every account: no appid begins with the first printable character."""
 
 
 class SqlKeyVault(KeyVault):
