@@ -248,6 +248,12 @@ def create_database(server: str) -> str:
     return url.set(database=name).render_as_string(hide_password=False)
 
 
+def drop_database(url: str) -> None:
+    """Drop the PostgreSQL database of this URL, and end its connections."""
+    parsed = make_url(url)
+    run_apart(_execute(parsed.set(database="postgres"), f"DROP DATABASE {parsed.database} WITH (FORCE)"))
+
+
 async def _execute(url: URL, statement: str) -> None:
     engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
     async with engine.connect() as connection:

@@ -230,6 +230,7 @@ audit_events = Table(
     Index("ix_audit_events_user_id", "user_id", "time", "id"),
     Index("ix_audit_events_type", "type", "time", "id"),
     Index("ix_audit_events_actor", "actor", "time", "id"),
+    Index("ix_audit_events_type_actor", "type", "actor", "time", "id"),
 )
 
 webhook_deliveries = Table(
