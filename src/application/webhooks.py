@@ -110,14 +110,13 @@ class Lane:
         stopping = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
-                is_busy = await self._start_calls()
+                is_busy = await self._settle_and_start()
                 if not is_busy:
                     pause = random.uniform(*POLL_SECONDS)  # noqa: S311  # no secret
                     first = asyncio.FIRST_COMPLETED
                     await asyncio.wait({stopping, *self._calls}, timeout=pause, return_when=first)
                 elif self._calls:
                     await asyncio.wait(self._calls, timeout=SETTLE_SECONDS)
-                await self._settle()
             if self._calls:
                 await asyncio.wait(self._calls)
             await self._settle()
@@ -130,6 +129,14 @@ class Lane:
             call.cancel()
         if self._calls:
             await asyncio.wait(self._calls)
+
+    async def _settle_and_start(self) -> bool:
+        """Store results and claim at once: both wait for commits. Return whether more may be due."""
+        settled, is_busy = await asyncio.gather(self._settle(), self._start_calls(), return_exceptions=True)
+        for result in (settled, is_busy):
+            if isinstance(result, BaseException):
+                raise result
+        return bool(is_busy)
 
     async def _start_calls(self) -> bool:
         """Claim what is due, as far as calls are free, and start them. Return whether there may be more."""
@@ -149,9 +156,9 @@ class Lane:
         """Store the results of finished calls. After StoreUnavailable, the next call stores them."""
         for call in [call for call in self._calls if call.done()]:
             self._conclude(self._calls.pop(call), _reply_of(call))
-        if self._finished:
-            await self._queue.remove(self._finished)
-            self._finished = []
+        if finished := tuple(self._finished):
+            await self._queue.remove(finished)
+            del self._finished[: len(finished)]  # more were added meanwhile
         while self._postponed:
             await self._queue.postpone(*self._postponed[-1])
             self._postponed.pop()

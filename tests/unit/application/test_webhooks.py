@@ -331,6 +331,57 @@ async def test_a_result_is_not_lost_with_the_database(world: World, clock: Clock
     assert len(world.sender.sent) == 1
 
 
+class SlowQueue(MemoryWebhookQueue):
+    """A queue that takes a moment to remove, and that can refuse to claim."""
+
+    refuses_claims = False
+
+    async def claim(self, endpoint: str, now: datetime, lease: timedelta, limit: int) -> list[Delivery]:
+        """See WebhookQueue."""
+        if self.refuses_claims:
+            raise StoreUnavailable("The database does not answer")
+        return await super().claim(endpoint, now, lease, limit)
+
+    async def remove(self, deliveries: Sequence[Delivery]) -> None:
+        """See WebhookQueue."""
+        await asyncio.sleep(0.02)
+        await super().remove(deliveries)
+
+
+async def test_a_claim_that_fails_does_not_cut_off_a_result(world: World, clock: Clock) -> None:
+    """When a claim fails while a result is stored, the result is stored before the lane reports the failure."""
+    world.queue = queue = SlowQueue()
+    world.queue.add(GOOD.id, new_event(clock.now))
+
+    def respond(*_: object) -> WebhookReply:
+        queue.refuses_claims = True
+        return WebhookReply(204)
+
+    world.sender.respond = respond
+    (lane,) = world.webhooks().lanes
+    with pytest.raises(StoreUnavailable):
+        await lane.run(asyncio.Event())
+
+    assert world.outcomes() == [DeliveryOutcome.DELIVERED]
+    assert await world.waiting() == 0
+
+
+async def test_what_ends_while_results_are_stored_is_stored_next(world: World, clock: Clock) -> None:
+    """Events that are given up while others are removed are removed, too."""
+    world.queue = SlowQueue()
+    world.sender.respond = lambda _, __: WebhookReply(None, cause="timeout")
+    for _ in range(10 * CONCURRENCY):
+        world.queue.add(GOOD.id, new_event(clock.now - LIFETIME - timedelta(hours=1)))
+    async with world.running():
+        for _ in range(10):
+            clock.advance(seconds=60)
+            await asyncio.sleep(0.05)
+        await world.until(lambda: len(world.attempts) == 10 * CONCURRENCY)
+
+    assert set(world.outcomes()) == {DeliveryOutcome.GIVEN_UP}
+    assert await world.waiting() == 0
+
+
 async def test_the_backlog_names_every_endpoint(world: World, clock: Clock) -> None:
     """The backlog has each endpoint, None for one for which nothing waits, and no others."""
     world.queue.add(GOOD.id, new_event(clock.now))
