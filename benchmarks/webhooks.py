@@ -1,4 +1,4 @@
-"""`python -m benchmarks.webhooks`: events to a fast receiver, by one process, beside a receiver that never answers.
+"""`python -m benchmarks.webhooks`: events to a fast receiver, by one process, also beside one that never answers.
 
 Feeder, deliverer and receiver are a process each. It needs the servers of the tests: `make .venv/dev`.
 """
@@ -8,17 +8,19 @@ import asyncio
 import json
 import multiprocessing
 import socket
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from enum import Enum
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import uvloop
+from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Receive, Scope, Send
 from rich.console import Console
 from rich.table import Table
 
@@ -31,6 +33,9 @@ from adapters.sql.webhook_queue import SqlWebhookQueue
 from domain.webhook import WebhookEndpoint
 from entrypoints.container import open_container
 from entrypoints.deliver import delivering
+from entrypoints.http.engine import Engine
+from entrypoints.http.listener import Listener
+from entrypoints.log import configure_logging
 from entrypoints.settings import Settings
 from support.processes import APPID, KEY, SECRET
 from support.servers import create_database, migrate_database, postgres_url, sqlite_url
@@ -38,42 +43,42 @@ from support.webhooks import SECRET as HOOK_SECRET
 from support.webhooks import insert_deliveries, new_event
 
 SPAWN = multiprocessing.get_context("spawn")
-RESPONSE = b"HTTP/1.1 204 No Content\r\n\r\n"
+NO_CONTENT: HTTPResponseStartEvent = {"type": "http.response.start", "status": 204, "headers": []}
+END: HTTPResponseBodyEvent = {"type": "http.response.body", "body": b"", "more_body": False}
 BATCH_SECONDS = 0.1
 
 
-class Receiving(asyncio.Protocol):
-    """A receiver that answers each request at once, and notes the body and the time."""
+class Load(Enum):
+    """When events are written, and who receives them."""
 
-    arrivals: list[tuple[bytes, float]] = []  # noqa: RUF012  # of the process
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-        self.buffer = b""
-
-    def data_received(self, data: bytes) -> None:
-        self.buffer += data
-        while True:
-            head, found, rest = self.buffer.partition(b"\r\n\r\n")
-            if not found:
-                return
-            fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
-            length = int(fields[b"content-length"])
-            if len(rest) < length:
-                return
-            self.buffer = rest[length:]
-            self.arrivals.append((rest[:length], time.time()))
-            self.transport.write(RESPONSE)
+    BACKLOG = "all before the start"
+    STEADY = "steady"
+    BESIDE_DEAD = "steady, beside a dead receiver"
 
 
 def receive(channel: Any) -> None:
-    """Receive until a message comes, and send back the arrivals."""
+    """Answer each request at once until a message comes, and send back the bodies with the times of their arrival."""
+    arrivals: list[tuple[bytes, float]] = []
+
+    async def application(_scope: Scope, receive: Receive, send: Send) -> None:
+        body, has_more = b"", True
+        while has_more:
+            message: Any = await receive()
+            body, has_more = body + message["body"], message["more_body"]
+        arrivals.append((body, time.time()))
+        await send(NO_CONTENT)
+        await send(END)
 
     async def serve() -> None:
-        server = await asyncio.get_running_loop().create_server(Receiving, "127.0.0.1", 0)
-        channel.send(server.sockets[0].getsockname()[1])
+        listener = Listener.open("127.0.0.1", 0)
+        listener.listen()
+        channel.send(listener.url)
+        engine = Engine(application, listener, connections=1000)
+        serving = asyncio.create_task(engine.serve())
         await asyncio.to_thread(channel.recv)
-        channel.send(Receiving.arrivals)
+        engine.stop()  # type: ignore[no-untyped-call]
+        await serving
+        channel.send(arrivals)
 
     uvloop.run(serve())
 
@@ -83,25 +88,29 @@ def deliver(channel: Any, url: str, hooks: str) -> None:
 
     async def run() -> None:
         given = {"appid": APPID, "app_secret": SECRET, "encryption_keys": KEY, "database_url": url, "webhooks": hooks}
-        async with open_container(Settings.model_validate(given)) as container, delivering(container):
+        settings = Settings.model_validate({**given, "log_level": "warning"})
+        configure_logging(settings)
+        async with open_container(settings) as container, delivering(container):
+            begun = time.process_time()
             channel.send("ready")
             await asyncio.to_thread(channel.recv)
-        channel.send(time.process_time())
+            channel.send(time.process_time() - begun)
 
     uvloop.run(run())
 
 
-async def feed(url: str, endpoints: list[str], rate: int, seconds: float) -> int:
-    """Insert events for each endpoint at a rate, and return how many."""
-    number, begun = 0, time.monotonic()
+async def feed(url: str, endpoints: list[str], rate: int, number: int) -> float:
+    """Insert a number of events for each endpoint, at a rate. Return the seconds that it took."""
+    fed, begun = 0, time.monotonic()
     async with Database(url) as database:
-        while (passed := time.monotonic() - begun) < seconds:
-            events = [new_event(datetime.now(UTC)) for _ in range(int(rate * passed) + 1 - number)]
+        while fed < number:
+            await asyncio.sleep(BATCH_SECONDS)
+            due = min(int(rate * (time.monotonic() - begun)), number)
+            events = [new_event(datetime.now(UTC)) for _ in range(due - fed)]
             for endpoint in endpoints if events else []:
                 await insert_deliveries(database, endpoint, events)
-            number += len(events)
-            await asyncio.sleep(BATCH_SECONDS)
-    return number
+            fed = due
+    return time.monotonic() - begun
 
 
 @contextmanager
@@ -117,19 +126,19 @@ def child(target: Any, *arguments: Any) -> Iterator[Any]:
         process.kill()
 
 
-def measure(url: str, rate: int, seconds: float, *, dead: bool) -> list[str]:
+def measure(url: str, load: Load, rate: int, number: int) -> list[str]:
     """Feed, deliver and receive, and return the figures."""
     migrate_database(url)
     with socket.create_server(("127.0.0.1", 0), backlog=1000) as silent, child(receive) as receiver:
-        targets = [f"http://127.0.0.1:{receiver.recv()}/"]
-        targets += [f"http://127.0.0.1:{silent.getsockname()[1]}/"] if dead else []
+        targets = [f"{receiver.recv()}/"]
+        targets += [f"http://127.0.0.1:{silent.getsockname()[1]}/"] if load is Load.BESIDE_DEAD else []
         endpoints = [WebhookEndpoint(each, ()).id for each in targets]
         hooks = json.dumps([{"url": each, "secret": HOOK_SECRET, "private": True} for each in targets])
+        if load is Load.BACKLOG:
+            uvloop.run(feed(url, endpoints, 10 * rate, number))
         with child(deliver, url, hooks) as deliverer:
             deliverer.recv()
-            begun = time.time()
-            number = uvloop.run(feed(url, endpoints, rate, seconds))
-            fed = time.time() - begun
+            fed = uvloop.run(feed(url, endpoints, rate, number)) if load is not Load.BACKLOG else 0.0
             uvloop.run(drain(url, endpoints[0]))
             deliverer.send("stop")
             processor = deliverer.recv()
@@ -137,12 +146,12 @@ def measure(url: str, rate: int, seconds: float, *, dead: bool) -> list[str]:
         arrivals = receiver.recv()
     bodies = [(json.loads(body)["data"], at) for body, at in arrivals]
     delays = sorted(at - datetime.fromisoformat(data["time"]).timestamp() for data, at in bodies)
+    times = [at for _, at in arrivals]
+    timed = [f"{number / fed:.0f}", *(f"{delays[number * each // 100]:.2f}" for each in (50, 99))] if fed else [""] * 3
     return [
         str(number),
-        f"{number / fed:.0f}",
-        f"{len(arrivals) / (max(at for _, at in arrivals) - begun):.0f}",
-        f"{statistics.median(delays):.2f}",
-        f"{delays[int(len(delays) * 0.99)]:.2f}",
+        f"{len(times) / (max(times) - min(times)):.0f}",
+        *timed,
         str(len(arrivals) - len({data["id"] for data, _ in bodies})),
         f"{1000 * processor / len(arrivals):.2f}",
     ]
@@ -156,29 +165,17 @@ async def drain(url: str, endpoint: str) -> None:
 
 
 def main() -> None:
-    """Print a table with a row for each database, with and without the receiver that never answers."""
+    """Print a table with a row for each load and database."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=int, default=1000, help="events a second")
     parser.add_argument("--seconds", type=float, default=10)
     options = parser.parse_args()
-    names = [
-        "database",
-        "receivers",
-        "events",
-        "fed/s",
-        "delivered/s",
-        "delay p50 s",
-        "p99 s",
-        "repeats",
-        "CPU ms/event",
-    ]
+    names = ["load", "database", "events", "delivered/s", "fed/s", "delay p50 s", "p99 s", "repeats", "CPU ms/event"]
     table = Table(*names, title=f"{options.rate} events a second for {options.seconds:g} s, one process")
     with tempfile.TemporaryDirectory() as directory, postgres_url() as postgres:
-        for dead in (False, True):
-            for name in ("SQLite", "PostgreSQL"):
-                url = sqlite_url(Path(directory)) if name == "SQLite" else create_database(postgres)
-                figures = measure(url, options.rate, options.seconds, dead=dead)
-                table.add_row(name, "fast and dead" if dead else "fast", *figures)
+        for load, name in product(Load, ("SQLite", "PostgreSQL")):
+            url = sqlite_url(Path(directory)) if name == "SQLite" else create_database(postgres)
+            table.add_row(load.value, name, *measure(url, load, options.rate, int(options.rate * options.seconds)))
     Console(width=140).print(table)
 
 
